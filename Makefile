@@ -1,0 +1,54 @@
+# Everything a clone needs, from a machine with Python 3.11, make and gcc. `make help` says what there is.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-app check bench bench-all lint setup setup-all constraints clean
+
+export PYTHON
+BIN := .venv/bin
+MADE_FROM := pyproject.toml constraints.txt .ci/setup $(wildcard tests/*/setup)
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup ## build the sample dataset: no network but for the packages, no credentials, no real images
+	@$(BIN)/python -m curation build sample
+	@printf '\nThe dataset lies in datasets/builds/sample; its newest version explains itself in CARD.md.\n'
+	@printf 'Next: %s\n' '.venv/bin/python -m curation show sample' '.venv/bin/python -m curation --help'
+
+test: setup-all lint ## set up everything, check format, lint, types and imports, then run every test
+	@$(BIN)/python -m pytest --ignore=tests/review/test_app.py $(PYTEST_ARGS)
+
+test-app: setup-all ## drive the real App in a real browser: ten minutes, on a machine that does nothing else
+	@$(BIN)/python -m pytest tests/review/test_app.py $(PYTEST_ARGS)
+
+check: setup-all lint ## the same without the slow tests: under two minutes
+	@$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/review/test_app.py -n auto --dist loadfile $(PYTEST_ARGS)
+
+bench: setup-all ## measure what the README quotes, and every mark at the end: JSON in benchmarks/results (half an hour)
+	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+bench-all: setup-all ## the same, and what review, training and firmware are measured by (an hour or two)
+	@PYTHONPATH=. $(BIN)/python benchmarks/run.py --all $(BENCH_ARGS)
+
+lint: setup-all ## format, lint, types and the floors of the house, all of them before it fails
+	@status=0; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports --config pyproject.toml > .venv/imports.log && tail -n 1 .venv/imports.log \
+		|| { cat .venv/imports.log; status=1; }; \
+	exit $$status
+
+setup: .venv/.stamp-core ## make .venv with what the command line needs
+setup-all: .venv/.stamp-all ## make .venv with what the tests need, and the packages of the system
+
+.venv/.stamp-%: $(MADE_FROM)
+	@.ci/setup $*
+
+constraints: ## resolve every dependency anew and pin what comes out (some minutes, needs the network)
+	@.ci/constraints
+
+clean: ## remove what was made here, but no dataset and no training run
+	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './datasets/builds/*' -prune -exec rm -rf {} +
