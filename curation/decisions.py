@@ -1,0 +1,358 @@
+"""The ledger of what people decided: a JSON line a decision, keyed by the file's sha256, appended, never rewritten."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+from curation.errors import CurationError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: IO[bytes]) -> None:
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: IO[bytes]) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+Action = Literal["exclude", "keep", "relabel", "not-duplicates", "prefer", "undo"]
+Agreement = Literal["newest", "majority", "adjudicator"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_FIELDS = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the ledger.
+
+    Parameters
+    ----------
+    action : str
+        ``exclude``, ``keep``, ``relabel`` (wants ``label``), ``not-duplicates`` (wants ``other``), ``prefer`` (this one
+        represents its look-alikes) or ``undo`` (withdraws this reviewer's newest decision on the picture).
+    sha256 : str
+        The file's sha256, 64 hex digits.
+    other : str
+        The second file's sha256, for ``not-duplicates`` and its ``undo``.
+    label : str
+        The class, or ``context:<source label>`` for a picture that is of none.
+    reason, reviewer : str
+        Free text, and who decided.
+    time : str
+        UTC, ISO 8601 with a ``Z``.
+    tool : str
+        The version of this program.
+    line : int
+        The line in the ledger, from 1; 0 before it is written.
+
+    Raises
+    ------
+    CurationError
+        Where a field is missing or malformed.
+    """
+
+    action: Action
+    sha256: str
+    reviewer: str
+    time: str
+    other: str = ""
+    label: str = ""
+    reason: str = ""
+    tool: str = ""
+    line: int = 0
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise CurationError(f"a decision that cannot be: {problem}")
+
+    @property
+    def moment(self) -> tuple[datetime, int]:
+        """When it was decided; of one instant the later line. Texts differ in the length of their fractions."""
+        return datetime.fromisoformat(self.time), self.line
+
+    def as_json(self) -> str:
+        """Return the ledger's line, without the line end; empty fields are left out."""
+        fields = asdict(self)
+        return json.dumps({key: fields[key] for key in _FIELDS if fields[key]}, ensure_ascii=False)
+
+
+def _problem(decision: Decision) -> str | None:
+    if decision.action not in get_args(Action):
+        return f"{decision.action!r} is no action (known: {', '.join(get_args(Action))})"
+    for name, value in (("sha256", decision.sha256), ("other", decision.other)):
+        if (value or name == "sha256") and not _SHA256.fullmatch(value):
+            return f"{name} {value!r} is not 64 hex digits"
+    if decision.action == "not-duplicates" and not decision.other:
+        return "not-duplicates wants the second file's sha256 in `other`"
+    if decision.action == "not-duplicates" and decision.other == decision.sha256:
+        return "not-duplicates wants two different files; these are the same bytes"
+    if decision.action == "relabel" and not decision.label:
+        return "relabel wants a label"
+    if not decision.reviewer.strip():
+        return "no reviewer"
+    if not _TIME.fullmatch(decision.time):
+        return f"time {decision.time!r} is not like 2026-11-24T09:30:00Z"
+    return None
+
+
+def now() -> str:
+    """Return the time as the ledger wants it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_ledger(path: Path) -> tuple[Decision, ...]:
+    """Read every decision; a missing ledger is an empty one.
+
+    Raises
+    ------
+    CurationError
+        That names every broken line by its number. Nothing is skipped: a build with half of the decisions would
+        be a silent one.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError as fault:
+        raise CurationError(f"{path}: not UTF-8 text (byte {fault.start})") from None
+    decisions, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            decisions.append(_parse(line, number))
+        except CurationError as fault:
+            problems.append(f"  line {number}: {fault.message}")
+    if problems:
+        raise CurationError(
+            f"{path}: {len(problems)} broken line(s)\n" + "\n".join(problems),
+            hint="mend or remove the line by hand; the ledger is text and in git",
+        )
+    return tuple(decisions)
+
+
+def _parse(line: str, number: int) -> Decision:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as fault:
+        raise CurationError(f"not JSON: {fault.msg} at column {fault.colno}") from None
+    if not isinstance(fields, dict):
+        raise CurationError("not a JSON object")
+    unknown = sorted(set(fields) - set(_FIELDS))
+    if unknown:
+        raise CurationError(f"unknown field {', '.join(unknown)}")
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise CurationError("every field is text")
+    missing = [key for key in ("action", "sha256", "reviewer", "time") if not fields.get(key)]
+    if missing:
+        raise CurationError(f"missing {', '.join(missing)}")
+    return Decision(line=number, **fields)
+
+
+def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:
+    """Append decisions under a lock and flush them to the disk before returning.
+
+    A ledger whose last line was cut short (by a kill, or an editor) gets its line end first, so that the new lines
+    stay whole.
+
+    Raises
+    ------
+    CurationError
+        Where the ledger cannot be written; then none of the decisions counts as made.
+    """
+    text = "".join(decision.as_json() + "\n" for decision in decisions)
+    if not text:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as ledger:
+            _lock(ledger)
+            end = ledger.seek(0, os.SEEK_END)
+            if end:
+                ledger.seek(end - 1)
+                if ledger.read(1) != b"\n":
+                    text = "\n" + text
+            try:
+                ledger.write(text.encode())
+                ledger.flush()
+                os.fsync(ledger.fileno())
+            except OSError:
+                os.ftruncate(ledger.fileno(), end)
+                raise
+    except OSError as fault:
+        raise CurationError(f"{path}: the decisions could not be written: {fault.strerror}") from fault
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What is in force for one picture on one question, and who said so."""
+
+    verdict: str
+    reason: str
+    reviewers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What the ledger comes to under a policy.
+
+    Parameters
+    ----------
+    fate : mapping of sha256 to Opinion
+        The verdict is ``exclude``, ``keep``, ``use`` (a relabel also takes an exclusion back) or ``DISAGREE``.
+    labels : mapping of sha256 to Opinion
+        The verdict is the label, or ``DISAGREE``.
+    apart : frozenset of (sha256, sha256)
+        Pairs, smaller first, that are not duplicates.
+    preferred : mapping of sha256 to int
+        Higher means preferred later, which wins.
+    """
+
+    fate: Mapping[str, Opinion]
+    labels: Mapping[str, Opinion]
+    apart: frozenset[tuple[str, str]]
+    preferred: Mapping[str, int]
+
+    def mentioned(self) -> frozenset[str]:
+        """Return every sha256 some decision in force is about."""
+        pairs = {sha for pair in self.apart for sha in pair}
+        return frozenset({*self.fate, *self.labels, *self.preferred, *pairs})
+
+
+DISAGREE = "[disagree]"
+
+
+def in_force(ledger: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Return the decisions that no ``undo`` has withdrawn, oldest first (by time, then line)."""
+    standing: list[Decision] = []
+    for decision in sorted(ledger, key=lambda line: line.moment):
+        if decision.action != "undo":
+            standing.append(decision)
+            continue
+        withdrawn = next((old for old in reversed(standing) if _is_undone_by(old, decision)), None)
+        if withdrawn is not None:
+            standing.remove(withdrawn)
+    return tuple(standing)
+
+
+def _is_undone_by(old: Decision, undo: Decision) -> bool:
+    if old.reviewer != undo.reviewer:
+        return False
+    if undo.other:
+        return {old.sha256, old.other} == {undo.sha256, undo.other}
+    return same_subject(old, undo.sha256)
+
+
+def same_subject(decision: Decision, sha256: str) -> bool:
+    """Tell whether a decision is about this picture, as the first or the second of a pair."""
+    return sha256 in {decision.sha256, decision.other}
+
+
+def rule(ledger: Sequence[Decision], *, agreement: Agreement = "newest", adjudicator: str | None = None) -> Ruling:
+    """Resolve the ledger.
+
+    ``newest``: the last word counts. ``majority``: each reviewer's last word, the most frequent wins, a tie is a
+    disagreement. ``adjudicator``: where reviewers differ the adjudicator's word counts; without it they disagree.
+    """
+    standing = in_force(ledger)
+    fates: dict[str, list[Decision]] = {}
+    labels: dict[str, list[Decision]] = {}
+    apart: set[tuple[str, str]] = set()
+    preferred: dict[str, int] = {}
+    for rank, decision in enumerate(standing, start=1):
+        match decision.action:
+            case "exclude" | "keep":
+                fates.setdefault(decision.sha256, []).append(decision)
+            case "relabel":
+                fates.setdefault(decision.sha256, []).append(decision)
+                labels.setdefault(decision.sha256, []).append(decision)
+            case "not-duplicates":
+                apart.add((min(decision.sha256, decision.other), max(decision.sha256, decision.other)))
+            case "prefer":
+                preferred[decision.sha256] = rank
+            case "undo":
+                raise AssertionError("an undo is never in force")
+
+    def settle(said: Mapping[str, list[Decision]], *, about: Literal["fate", "label"]) -> dict[str, Opinion]:
+        return {
+            sha: _settle(lines, about=about, agreement=agreement, adjudicator=adjudicator)
+            for sha, lines in sorted(said.items())
+        }
+
+    return Ruling(settle(fates, about="fate"), settle(labels, about="label"), frozenset(apart), preferred)
+
+
+def _settle(
+    lines: Sequence[Decision], *, about: Literal["fate", "label"], agreement: Agreement, adjudicator: str | None
+) -> Opinion:
+    last = {line.reviewer: line for line in lines}
+    words = {name: _verdict(line, about=about) for name, line in last.items()}
+    if agreement == "newest":
+        chosen = words[lines[-1].reviewer]
+    elif agreement == "adjudicator":
+        agreed = next(iter(words.values())) if len(set(words.values())) == 1 else DISAGREE
+        chosen = words.get(adjudicator or "", agreed)
+    else:
+        counts = sorted(((list(words.values()).count(word), word) for word in set(words.values())), reverse=True)
+        chosen = DISAGREE if len(counts) > 1 and counts[0][0] == counts[1][0] else counts[0][1]
+    backers = tuple(sorted(name for name, word in words.items() if chosen in {word, DISAGREE}))
+    reasons = [line.reason for line in lines if line.reviewer in backers and _verdict(line, about=about) == chosen]
+    if chosen == DISAGREE:
+        reasons = [", ".join(f"{name}: {words[name]}" for name in backers)]
+    return Opinion(chosen, reasons[-1] if reasons else "", backers)
+
+
+def _verdict(line: Decision, *, about: Literal["fate", "label"]) -> str:
+    if about == "label":
+        return line.label
+    return "use" if line.action == "relabel" else line.action
+
+
+def tell(
+    ledger: Sequence[Decision], sha256: str, *, agreement: Agreement = "newest", adjudicator: str | None = None
+) -> tuple[str, ...]:
+    """Return what was ever decided about one picture, a sentence a line of the ledger, and what it comes to.
+
+    A decision that was withdrawn is told too; where reviewers contradict one another the last sentence says who, and
+    what the policy makes of it.
+    """
+    about = [line for line in ledger if same_subject(line, sha256)]
+    standing = set(in_force(ledger))
+    sentences = [_sentence(line, withdrawn=line.action != "undo" and line not in standing) for line in about]
+    ruling = rule(ledger, agreement=agreement, adjudicator=adjudicator)
+    for question, opinions, said in (
+        ("whether it is used", ruling.fate, _last_words(standing, sha256, about="fate")),
+        ("its label", ruling.labels, _last_words(standing, sha256, about="label")),
+    ):
+        if len(set(said.values())) > 1:
+            words = ", ".join(f"{name}: {word}" for name, word in sorted(said.items()))
+            verdict = opinions[sha256].verdict
+            outcome = "nobody has settled it, so it is out" if verdict == DISAGREE else f"it comes to {verdict!r}"
+            sentences.append(f"reviewers differ on {question} ({words}); by the policy {agreement!r} {outcome}")
+    return tuple(sentences)
+
+
+def _last_words(standing: Iterable[Decision], sha256: str, *, about: Literal["fate", "label"]) -> dict[str, str]:
+    relevant = {"relabel"} if about == "label" else {"exclude", "keep", "relabel"}
+    lines = sorted((line for line in standing if line.sha256 == sha256), key=lambda line: line.moment)
+    return {line.reviewer: _verdict(line, about=about) for line in lines if line.action in relevant}
+
+
+def _sentence(line: Decision, *, withdrawn: bool) -> str:
+    what = " ".join(filter(None, [line.action, line.label, line.other[:12]]))
+    reason = f": {line.reason}" if line.reason else ""
+    return f"line {line.line}: {line.reviewer} on {line.time[:10]}: {what}{reason}{' (withdrawn)' if withdrawn else ''}"

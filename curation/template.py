@@ -1,0 +1,171 @@
+"""Writes the commented recipe that a new dataset starts from."""
+
+from collections import Counter
+from pathlib import Path
+
+from curation.errors import CurationError
+from curation.manifest import write_atomically
+from curation.recipe import CLASS_PATTERN, check_name
+from curation.sources import list_members
+from curation.versions import Home
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+
+TEMPLATE = """\
+# How the dataset "{name}" is made. A key that stands behind a # is optional and shows its default or an example.
+# Check it without writing anything:  python -m curation build {name} --until select
+
+title = "{title}"
+# description = "What it is for, and what it must not be used for."
+# licence = "CC-BY-4.0"              # of the published set, as an SPDX name
+
+# ---- Where the files come from. Repeat [[sources]] for each. ------------------------------------------------------
+
+[[sources]]
+name = "pictures"
+kind = "folder"                      # folder, board, kaggle, figshare or drawn
+path = {path}
+#                                      kaggle:   dataset = "owner/name", version = 3
+#                                      figshare: article = 6091007, version = 1, files = ["*.zip"]
+# The source label (and the source's own split) out of the path, by a regular expression with named groups:
+pattern = '(?P<label>[^/]+)/[^/]+$'
+# pattern = '(?P<split>Train|Test)/(?P<label>[^/]+)/[^/]+$'
+# label = "healthy"                  # instead: one label for the whole source; "" means: not labelled yet
+# splits = {{ Train = "train" }}       # the source's names of its splits, where they are unusual
+# Pictures that belong together (one patient, one lesion, one photograph) never lie on two sides of the split:
+# group = 'patient_\\d+'              # equal matches belong together; a path without a match is a group of its own
+# group = {{ column = "lesion" }}      # or a column of the metadata file
+# licence = "CC-BY-NC-4.0"
+# citation = "Authors (year): title, where"   # where the source does not say itself how to cite it
+# [sources.metadata]                 # what a table inside the source says of its pictures
+# file = "*/metadata.csv"            # CSV, TSV, JSON lines or Parquet; a glob over the paths inside the source
+# key = "image_id"                   # the column that names the picture
+# match = "stem"                     # by its file name without suffix (stem), with it (name), or its path
+# columns = {{ lesion = "lesion_id", age = "age_approx", sex = "sex", site = "anatom_site", skin_type = "fitzpatrick" }}
+
+# ---- Which source labels mean which class. -------------------------------------------------------------------------
+
+[labels]
+context = "*"                        # all other labels stay in the table, so that a conflict is seen; or a list
+
+[labels.classes]
+{classes}
+
+# ---- Which pixels are looked at, and which are published. ----------------------------------------------------------
+
+# [decode]
+# scale = "scaled"                   # JPEGs are looked at on a reduced scale, which is faster; "full" decodes all
+# tone = "scale"                     # 16 bits to 8: v / 257; or {{ low = 0, high = 4095 }}
+# pages = "first"                    # of a TIFF with several pages; "each" makes a row of every page
+
+[render]
+encode = "uniform"                   # one size and one encoder setting, so that neither gives the label away;
+#                                      "keep" copies JPEGs as they are, less their metadata
+short_side = 128                     # pixels; never scaled up
+# quality = 95
+# subsampling = "4:4:4"
+
+# ---- Which pictures are unusable; a threshold that is missing is not applied. --------------------------------------
+
+# [quality]
+# min_side = 64                      # pixels
+# min_sharpness = 5.0                # variance of the Laplacian at a short side of 64 px
+# min_brightness = 20.0              # mean, of 255
+# max_brightness = 245.0
+# min_contrast = 4.0                 # standard deviation, of 255
+
+# ---- When two pictures are the same. -------------------------------------------------------------------------------
+
+# [duplicates]
+# hash = "phash"                     # or dhash, ahash, whash (these without the eight symmetries)
+# radius = 8                         # bits of 64 that may differ; a hash only proposes
+# correlation = 0.98                 # of 32x32 grey thumbnails: confirms
+# symmetries = true                  # flips and quarter turns count as the same picture
+# near = true                        # false: near duplicates stay in, but never on two sides of the split
+
+# [conflicts]
+# policy = "reserve"                 # a picture under two labels is used last, in train only; or "exclude", "error"
+
+# ---- How many, in which split: ratios or counts. -------------------------------------------------------------------
+
+[selection]
+# source_split = "respect"           # the source's own train and test; "ignore" makes one pool
+# seed = 1
+# previous = "newest"                # whoever was in test stays in test; or "none", "v2"
+# balance = true                     # with ratios: every class is cut to the size of the smallest
+
+[selection.ratios]
+train = 0.8
+val = 0.1
+test = 0.1
+
+# [selection.counts]                 # instead of ratios: exactly so many of each class
+# train = 430
+# test = 16
+
+# [review]
+# agreement = "newest"               # where reviewers disagree: newest, majority or adjudicator
+# adjudicator = "anna"
+"""
+
+
+def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
+    """Write ``datasets/<name>/recipe.toml`` and return its path.
+
+    Parameters
+    ----------
+    images : Path, optional
+        A folder, zip or tar with one subfolder a class; its classes are filled in.
+
+    Raises
+    ------
+    CurationError
+        Where the name cannot be used or the recipe is there already; nothing is overwritten.
+    """
+    check_name(name)
+    path = home.dataset(name) / "recipe.toml"
+    if path.exists():
+        raise CurationError(f"{path} is there already", hint="edit it, or choose another name")
+    classes = find_classes(images) if images is not None else ["first", "second"]
+    text = TEMPLATE.format(
+        name=name,
+        title=name.replace("-", " ").replace("_", " ").capitalize(),
+        path=_quote(str(images.resolve()) if images is not None else "images"),
+        classes="\n".join(f"{_quote(label)} = [{_quote(label)}]" for label in classes),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return path
+
+
+def find_classes(images: Path) -> list[str]:
+    """Return the names of the folders that hold pictures, sorted.
+
+    Raises
+    ------
+    CurationError
+        Where there are none, or one cannot name a class.
+    """
+    if not images.exists():
+        raise CurationError(f"{images}: there is no such folder or archive")
+    folders = Counter(
+        member.path.split("/")[-2]
+        for member in list_members(images.resolve())
+        if "/" in member.path and member.path.lower().endswith(PICTURE_SUFFIXES)
+    )
+    if not folders:
+        raise CurationError(
+            f"{images}: no pictures in subfolders", hint="one subfolder a class, or write the labels into the recipe"
+        )
+    odd = sorted(name for name in folders if not CLASS_PATTERN.fullmatch(name))
+    if odd:
+        raise CurationError(
+            f"{images}: folders that cannot name a class: {', '.join(map(repr, odd))}",
+            hint="run init without --images and map them under labels.classes",
+        )
+    return sorted(folders)
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
