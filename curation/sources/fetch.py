@@ -1,0 +1,118 @@
+"""The first step: the recipe's sources become verified archives, from the cache, the mirror or the network."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from curation.errors import CurationError
+from curation.sources.archives import LIMITS
+from curation.sources.cache import Cache
+from curation.sources.lock import lock_line, read_lock, write_lock
+from curation.sources.protocol import Archive, Fetched, Progress, Request, Silence, Source
+from curation.sources.tars import inflate_tar, tar_packing
+
+if TYPE_CHECKING:
+    from curation.recipe import AnySource
+
+# A new source is a module of this room and its kind in this line.
+KINDS = ("board", "drawn", "edge-impulse", "fiftyone", "figshare", "folder", "huggingface", "kaggle")
+
+
+def find_source(kind: str) -> Source:
+    """Return the module that fetches one kind of source, imported only now.
+
+    Raises
+    ------
+    CurationError
+        There is no such kind.
+    """
+    if kind not in KINDS:
+        raise CurationError(f"There is no kind of source called {kind!r}", hint=f"The kinds are {', '.join(KINDS)}.")
+    return cast(Source, importlib.import_module(f"curation.sources.{kind.replace('-', '_')}"))
+
+
+def fetch_all(
+    sources: Sequence[AnySource],
+    *,
+    cache: Cache,
+    mirror: Path | None = None,
+    lock: Path | None = None,
+    update: bool = False,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Fetched, ...]:
+    """Fetch every source of a recipe, in its order.
+
+    Parameters
+    ----------
+    sources : sequence of source tables of a recipe
+    cache : Cache
+        Downloads land here under their sha256, once; a locked source whose files are here makes no request.
+    mirror : Path, optional
+        A folder that stands for the network (``kaggle/<owner>/<dataset>.zip``, ``figshare/<article>/<file>``). The
+        lock is then neither read nor written.
+    lock : Path, optional
+        The dataset's ``lock.json``; written where the network gave something it does not hold yet.
+    update : bool
+        Ask the network again, and lock what it gives now.
+    offline : bool
+        Raise rather than ask the network.
+    progress : Progress, optional
+
+    Returns
+    -------
+    tuple of Fetched
+
+    Raises
+    ------
+    CurationError
+        A source is missing, damaged, changed since it was locked, or cannot be reached; says what to do.
+    """
+    cache.sweep()
+    locked = read_lock(lock) if lock is not None and mirror is None else {}
+    fetched = []
+    for settings in sources:
+        request = Request(
+            name=settings.name,
+            settings=settings,
+            cache=cache,
+            mirror=mirror,
+            locked=locked.get(settings.name),
+            update=update,
+            offline=offline,
+            progress=progress or Silence(),
+        )
+        fetched.append(find_source(settings.kind).fetch(request))
+    if lock is not None:
+        lines = {
+            settings.name: lock_line(settings.kind, given)
+            for settings, given in zip(sources, fetched, strict=True)
+            if given.origin in ("network", "cache")
+        }
+        if any(given.origin == "network" for given in fetched) and lines != locked:
+            write_lock(lock, lines)
+    return tuple(
+        replace(given, archives=tuple(_unpack_tar(archive, cache) for archive in given.archives)) for given in fetched
+    )
+
+
+def _unpack_tar(archive: Archive, cache: Cache) -> Archive:
+    """Exchange a compressed tar, in which every read starts from the front, for a plain one in the cache."""
+    packing = None if archive.path.is_dir() else tar_packing(archive.path)
+    if packing in (None, "plain"):
+        return archive
+    plain = cache.folder("tars") / f"{archive.sha256}.tar"
+    if not plain.is_file():
+        with cache.partial(f"tar {archive.sha256}") as folder, cache.must_write():
+            unfinished = folder / "tar"
+            try:
+                with unfinished.open("wb") as target:
+                    inflate_tar(archive.path, packing, target, name=archive.name, limits=LIMITS)
+                cache.place(unfinished, plain)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    return replace(archive, path=plain)

@@ -1,0 +1,75 @@
+"""A folder that FiftyOne exported as `FiftyOneImageClassificationDataset`: `data/` and `labels.json`, once or a split.
+
+Each `labels.json` speaks of the pictures in the `data` folder beside it, by their path there without its suffix; the
+folder that holds both names the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from curation.errors import CurationError
+from curation.sources.archives import Member, list_members
+from curation.sources.folder import fetch as fetch_folder
+from curation.sources.protocol import Told
+from curation.sources.reading import read_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curation.recipe import ForeignSource
+    from curation.sources.protocol import Fetched, Request
+
+LABELS = "labels.json"
+
+
+def fetch(request: Request[ForeignSource]) -> Fetched:
+    """Take the folder where it stands, with the labels its files tell."""
+    return replace(fetch_folder(request), told=tell(request.settings.path))
+
+
+def tell(folder: Path) -> Mapping[str, Told]:
+    """Return what the folder's label files say, by path.
+
+    Raises
+    ------
+    CurationError
+        There is no such file, or one cannot be understood.
+    """
+    members = list_members(folder)
+    files = [member for member in members if member.path.rpartition("/")[2] == LABELS]
+    if not files:
+        raise CurationError(f"{folder}: holds no {LABELS}", hint="FiftyOne writes one beside each data/ folder.")
+    told: dict[str, Told] = {}
+    for file in files:
+        told |= _tell_of(folder, file, members)
+    return told
+
+
+def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str, Told]:
+    content = read_object(folder, file)
+    classes, labels = content.get("classes"), content.get("labels")
+    if not isinstance(labels, dict) or not isinstance(classes, list | None):
+        raise CurationError(f"{folder / file.path}: has no labels of pictures", hint="Export single labels.")
+    place = file.path.removesuffix(LABELS)
+    told = {}
+    for member in members:
+        inside = member.path.removeprefix(f"{place}data/")
+        stem = inside.rpartition(".")[0] or inside
+        if inside != member.path and stem in labels:
+            label = _name_class(labels[stem], classes, where=f"{folder / file.path}: {stem}")
+            told[member.path] = Told(label, place.rstrip("/").rpartition("/")[2] or None)
+    return told
+
+
+def _name_class(target: object, classes: list[object] | None, *, where: str) -> str:
+    """Return the name of a class: targets are places in the list of classes, or names; none is not labelled yet."""
+    if target is None:
+        return ""
+    if isinstance(target, str):
+        return target
+    if isinstance(target, int) and not isinstance(target, bool) and classes and 0 <= target < len(classes):
+        return str(classes[target])
+    raise CurationError(f"{where}: {target!r} is no class", hint="Export single labels with their classes.")

@@ -1,0 +1,217 @@
+"""A Hugging Face dataset on disk: Parquet files with the pictures inside.
+
+The pictures of each file are laid into a plain tar in the cache, once, as a picture inside Parquet cannot be read at
+random; the label column and the name of the file tell the rest. Nothing of a picture changes on the way.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from curation.errors import CurationError
+from curation.recipe import SPLIT_NAMES
+from curation.sources.archives import list_members
+from curation.sources.folder import identify_archive
+from curation.sources.members import FilePlace
+from curation.sources.protocol import Archive, Fetched, Told, show_progress
+
+if TYPE_CHECKING:
+    from curation.recipe import ForeignSource
+    from curation.sources.cache import Cache
+    from curation.sources.protocol import Progress, Request
+
+LAYOUT = 1
+"""Of the tars in the cache; another number makes them anew."""
+
+_LABEL_COLUMNS = ("label", "labels", "class", "target")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Parquet file, and which of its columns hold what.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Its path inside the folder.
+    split : str, optional
+        As the file's name, or else its folder's, says.
+    image : str
+        The column of pictures: a struct with ``bytes`` and ``path``, or bytes alone.
+    label : str, optional
+    names : tuple of str
+        The names of the classes, where the label is a number.
+    rows : int
+    """
+
+    path: Path
+    name: str
+    split: str | None
+    image: str
+    label: str | None
+    names: tuple[str, ...]
+    rows: int
+
+
+def fetch(request: Request[ForeignSource]) -> Fetched:
+    """Lay the pictures of every Parquet file into a tar in the cache, and tell their labels and splits."""
+    folder = request.settings.path
+    if not folder.exists():
+        raise CurationError(
+            f"Source {request.name}: there is no {folder}",
+            hint="A relative path in a recipe starts at the recipe's folder; put the files there or mend the path.",
+        )
+    tables = find_tables(folder)
+    archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
+    told = {
+        (path if len(tables) == 1 else f"{archive.name}/{path}"): said
+        for archive, table in zip(archives, tables, strict=True)
+        for path, said in zip(_paths(table), _labels(table), strict=True)
+    }
+    return Fetched(
+        source=request.name,
+        archives=archives,
+        version=None,
+        licence=None,
+        doi=None,
+        citation=None,
+        url=None,
+        origin="folder",
+        told=told,
+    )
+
+
+def tell(folder: Path) -> Mapping[str, Told]:
+    """Return the label and split of every picture, by its file and place, without reading a picture."""
+    return {
+        f"{table.name}/{path}": said
+        for table in find_tables(folder)
+        for path, said in zip(_paths(table), _labels(table), strict=True)
+    }
+
+
+def find_tables(folder: Path) -> tuple[Table, ...]:
+    """Return the Parquet files that hold pictures, sorted by name.
+
+    Raises
+    ------
+    CurationError
+        There is none, or one cannot be read.
+    """
+    places = [
+        (member.path, Path(member.locator.path))
+        for member in list_members(folder)
+        if member.path.lower().endswith(".parquet") and isinstance(member.locator, FilePlace)
+    ]
+    tables = tuple(table for name, path in places if (table := _open(path, name)) is not None)
+    if not tables:
+        raise CurationError(
+            f"{folder}: no Parquet file with pictures", hint="`load_dataset(...)` writes them with `.to_parquet()`."
+        )
+    return tables
+
+
+def _open(path: Path, name: str) -> Table | None:
+    try:
+        schema, told = pl.read_parquet_schema(path), pl.read_parquet_metadata(path)
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        features = json.loads(told.get("huggingface", "{}")).get("info", {}).get("features", {})
+    except (pl.exceptions.PolarsError, OSError, ValueError, AttributeError) as fault:
+        raise CurationError(f"{path}: cannot be read as Parquet: {fault}", hint="Fetch or copy it again.") from fault
+    images = [column for column, kind in schema.items() if _holds_pictures(kind)]
+    if not images:
+        return None
+    label, names = _find_label(schema, features if isinstance(features, dict) else {})
+    return Table(path, name, _find_split(name), images[0], label, names, rows)
+
+
+def _holds_pictures(kind: pl.DataType) -> bool:
+    fields = {field.name: field.dtype for field in kind.fields} if isinstance(kind, pl.Struct) else {}
+    return kind == pl.Binary or fields.get("bytes") == pl.Binary
+
+
+def _find_label(
+    schema: Mapping[str, pl.DataType], features: Mapping[str, object]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the label's column, and its classes: a ClassLabel before a column of a usual name."""
+    for column, feature in sorted(features.items()):
+        if column in schema and isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+            return column, tuple(str(name) for name in feature.get("names") or ())
+    return next((column for column in _LABEL_COLUMNS if column in schema), None), ()
+
+
+def _find_split(name: str) -> str | None:
+    """Return the split that a file's name tells, else the nearest folder's.
+
+    >>> _find_split("data/train-00000-of-00001.parquet"), _find_split("validation/0.parquet"), _find_split("0.parquet")
+    ('train', 'validation', None)
+    """
+    for part in reversed(name.lower().split("/")):
+        for word in re.split(r"[^a-z]+", part):
+            if word in SPLIT_NAMES:
+                return word
+    return None
+
+
+def _labels(table: Table) -> Iterator[Told]:
+    if table.label is None:
+        yield from (Told("", table.split) for _ in range(table.rows))
+        return
+    for value in pl.read_parquet(table.path, columns=[table.label])[table.label].to_list():
+        if value is None or (value == -1 and table.names):  # Hugging Face's number for "not labelled"
+            yield Told("", table.split)
+        elif table.names and isinstance(value, int) and 0 <= value < len(table.names):
+            yield Told(table.names[value], table.split)
+        elif isinstance(value, str | int) and not table.names:
+            yield Told(str(value), table.split)
+        else:
+            raise CurationError(f"{table.path}: {value!r} in its column {table.label!r} is no class")
+
+
+def _paths(table: Table) -> Iterator[str]:
+    """Yield the path of each row's picture in the tar; names that a stranger chose stay out of it."""
+    return (f"{number:07d}" for number in range(table.rows))
+
+
+def _lay_out(table: Table, *, cache: Cache, progress: Progress) -> Archive:
+    archive = identify_archive(table.path, cache=cache, progress=progress)
+    plain = cache.folder("tars") / f"{archive.sha256}-rows{LAYOUT}.tar"
+    if not plain.is_file():
+        with (
+            cache.partial(f"rows {archive.sha256}") as folder,
+            cache.must_write(),
+            show_progress(progress, f"unpack {table.name}", archive.size_bytes) as advance,
+        ):
+            unfinished = folder / "tar"
+            try:
+                with tarfile.open(unfinished, "w", format=tarfile.GNU_FORMAT) as tar:
+                    for path, content in zip(_paths(table), _pictures(table), strict=True):
+                        head = tarfile.TarInfo(path)
+                        head.size = len(content)
+                        tar.addfile(head, io.BytesIO(content))
+                        advance(len(content))
+                cache.place(unfinished, plain)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    return Archive(path=plain, name=table.name, sha256=archive.sha256, size_bytes=archive.size_bytes)
+
+
+def _pictures(table: Table) -> Iterator[bytes]:
+    """Yield each row's picture; one that lies elsewhere (a path without bytes) is empty, and so seen to be missing."""
+    pictures = pl.col(table.image)
+    kind = pl.read_parquet_schema(table.path)[table.image]
+    wanted = pictures if kind == pl.Binary else pictures.struct.field("bytes")
+    step = 512
+    for start in range(0, table.rows, step):
+        rows = pl.scan_parquet(table.path).slice(start, step).select(wanted.alias("bytes")).collect()
+        yield from (content or b"" for content in rows["bytes"])

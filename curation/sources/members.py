@@ -1,0 +1,161 @@
+"""What stands inside an archive: one frozen value a file, its place for random reading, the limits it must keep.
+
+Names inside an archive are text to us, never paths: none of them reaches the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class ZipPlace:
+    """Where a zip keeps one file: its local header and what the central directory says of it."""
+
+    header_offset: int
+    packed_bytes: int
+    method: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a tar keeps one file: the offset of its first byte in the uncompressed tar."""
+
+    offset: int
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """A file on disk: its absolute path with links resolved, as the operating system spells it."""
+
+    path: str
+
+
+Place = ZipPlace | Span | FilePlace
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside an archive or a folder.
+
+    Parameters
+    ----------
+    path : str
+        The name inside, with ``/`` between folders; always storable as UTF-8.
+    size_bytes : int
+        What the archive declares; a reader never returns more.
+    locator : ZipPlace, Span, FilePlace or None
+        What another process needs to read it at random; None where it is refused.
+    refused : str, optional
+        Why it may not be read, in words that do not change from run to run.
+    """
+
+    path: str
+    size_bytes: int
+    locator: Place | None
+    refused: str | None = None
+
+
+class UnreadableMember(Exception):
+    """A member whose bytes cannot be had; ``reason`` is short and the same on every run."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an honest archive of images never exceeds.
+
+    Parameters
+    ----------
+    members : int
+        Files in one archive.
+    member_bytes : int
+        Size of one file, unpacked.
+    ratio : int
+        Unpacked over packed size; deflate of zeros reaches 1032.
+    ratio_floor_bytes : int
+        Below this size no ratio is a bomb: a blank picture packs well.
+    """
+
+    members: int = 5_000_000
+    member_bytes: int = 1 << 30
+    ratio: int = 200
+    ratio_floor_bytes: int = 16 << 20
+
+    def refuse_size(self, size_bytes: int, packed_bytes: int | None = None) -> str | None:
+        """Return why a file of this size is not read, or None."""
+        if packed_bytes is not None and size_bytes > self.ratio_floor_bytes and size_bytes > packed_bytes * self.ratio:
+            return f"zip bomb: {format_bytes(packed_bytes)} expands to {format_bytes(size_bytes)}"
+        if size_bytes > self.member_bytes:
+            return f"larger than {format_bytes(self.member_bytes)}"
+        return None
+
+
+LIMITS = Limits()
+
+
+def format_bytes(size_bytes: int) -> str:
+    """Write a size for a person, in decimal units.
+
+    >>> format_bytes(999), format_bytes(1_500), format_bytes(4_294_967_296)
+    ('999 B', '1.5 KB', '4.3 GB')
+    """
+    size = float(size_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.1f}".removesuffix(".0") + f" {unit}"
+        size /= 1000
+    return f"{size:.1f}".removesuffix(".0") + " TB"
+
+
+def storable_name(name: str) -> str:
+    r"""Make a name that may hold undecodable bytes (as lone surrogates) text that UTF-8 can store.
+
+    >>> storable_name("caf\udce9.jpg"), storable_name("./a/b.jpg")
+    ('caf\\xe9.jpg', 'a/b.jpg')
+    """
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        raw = name.encode("utf-8", "backslashreplace")
+    text = raw.decode("utf-8", "backslashreplace")
+    while text.startswith("./"):  # `tar cf x.tar .` names what a folder listing names without it
+        text = text[2:].lstrip("/")
+    return text or "unnamed"
+
+
+def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Give the second and later members of one path a ``~2``, ``~3`` before the extension, then sort by path.
+
+    The order of `members` is the archive's own, so that the same archive always gives the same paths.
+    """
+    taken = {member.path for member in members}
+    if len(taken) == len(members):
+        return tuple(sorted(members, key=lambda member: member.path))
+    seen: dict[str, int] = {}
+    numbered = []
+    for member in members:
+        path = member.path
+        if path in seen:
+            number = seen[path]
+            while path in taken:
+                number += 1
+                path = _number_path(member.path, number)
+            taken.add(path)
+            seen[member.path] = number
+        else:
+            seen[path] = 1
+        numbered.append(replace(member, path=path))
+    return tuple(sorted(numbered, key=lambda member: member.path))
+
+
+def _number_path(path: str, number: int) -> str:
+    folder, slash, name = path.rpartition("/")
+    suffix = PurePosixPath(name).suffix
+    return f"{folder}{slash}{name.removesuffix(suffix)}~{number}{suffix}"

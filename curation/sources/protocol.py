@@ -1,0 +1,182 @@
+"""What every source takes and gives: a request, archives with their sha256, and where they came from.
+
+A source is one module of this room, named after its kind, with a function ``fetch(request: Request) -> Fetched``. It
+never prints: what takes time is told to the request's progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+from curation.sources.cache import Cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Origin = Literal["network", "cache", "mirror", "folder", "drawn"]
+Settings = TypeVar("Settings", covariant=True)
+
+
+class Progress(Protocol):
+    """What draws the progress of long work, or does not."""
+
+    def start(self, description: str, total_bytes: int | None) -> int:
+        """Begin a task of so many bytes (None: not known) and return its number."""
+
+    def advance(self, task: int, size_bytes: int) -> None:
+        """Count bytes that were dealt with; a negative number takes back what has to be done again."""
+
+    def finish(self, task: int) -> None:
+        """End a task, done or failed."""
+
+
+class Silence:
+    """A progress that shows nothing."""
+
+    def start(self, description: str, total_bytes: int | None) -> int:
+        """Begin nothing."""
+        return 0
+
+    def advance(self, task: int, size_bytes: int) -> None:
+        """Count nothing."""
+
+    def finish(self, task: int) -> None:
+        """End nothing."""
+
+
+@contextmanager
+def show_progress(progress: Progress, description: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+    """Give a function to report bytes to, for as long as the work takes."""
+    task = progress.start(description, total_bytes)
+    try:
+        yield lambda size_bytes: progress.advance(task, size_bytes)
+    finally:
+        progress.finish(task)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip, a tar, a folder or a loose file, ready to be read in place.
+
+    Parameters
+    ----------
+    path : Path
+        Where it can be read: in the cache, in the mirror, or where the recipe says. A compressed tar was unpacked to
+        a plain one in the cache; then this is the plain one.
+    name : str
+        What it is called where it comes from.
+    sha256 : str
+        Of the archive as it came. A folder's is over its files' paths and sha256.
+    size_bytes : int
+        Of the archive as it came; of a folder the sum of its files.
+    md5 : str, optional
+        What the source states.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    md5: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the files that a tool wrote beside its pictures say of one: its label, and its split in their words."""
+
+    label: str | None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a source gave: verified archives, sorted by name, and what the source says of itself.
+
+    Parameters
+    ----------
+    asked : str, optional
+        What the recipe asked the network for, in one line: it stands in the lock, so that a changed recipe is seen.
+    told : mapping of str to Told
+        By path inside the source, where labels and splits are told by files rather than by paths.
+    told_by : frozenset of str
+        Paths of files that only speak of the others; they are no pictures, and are excluded as such.
+    """
+
+    source: str
+    archives: tuple[Archive, ...]
+    version: str | None
+    licence: str | None
+    doi: str | None
+    citation: str | None
+    url: str | None
+    origin: Origin
+    asked: str | None = None
+    told: Mapping[str, Told] = field(default_factory=dict)
+    told_by: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class LockedFile:
+    """One downloaded file as the lock keeps it."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    md5: str | None
+
+
+@dataclass(frozen=True)
+class LockLine:
+    """What one source gave when it was pulled; see `Fetched` for the parts."""
+
+    kind: str
+    asked: str
+    version: str | None
+    files: tuple[LockedFile, ...]
+    licence: str | None
+    doi: str | None
+    citation: str | None
+    url: str | None
+
+
+@dataclass(frozen=True)
+class Request(Generic[Settings]):
+    """Everything a source needs to fetch.
+
+    Parameters
+    ----------
+    name : str
+        The source's name in the recipe.
+    settings
+        The source's table in the recipe.
+    cache : Cache
+    mirror : Path, optional
+        The folder to take downloads from instead of the network.
+    locked : LockLine, optional
+        What was pulled before; None where there is none, or where it is to be replaced without comparing.
+    update : bool
+        Ask the network again, and take what it gives.
+    offline : bool
+        Never ask the network.
+    progress : Progress
+    """
+
+    name: str
+    settings: Settings
+    cache: Cache
+    mirror: Path | None
+    locked: LockLine | None
+    update: bool
+    offline: bool
+    progress: Progress
+
+
+class Source(Protocol):
+    """A module that fetches one kind of source."""
+
+    def fetch(self, request: Request[Any], /) -> Fetched:
+        """Return verified archives, or raise CurationError saying what to do."""
