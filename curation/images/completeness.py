@@ -1,0 +1,84 @@
+"""Whether a file ends before its own format says so: decoders are content with less, and a cut is no damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+_JPEG_END: Final = b"\xff\xd9"
+_GIF_IMAGE, _GIF_TRAILER = 0x2C, 0x3B
+_PADDING: Final = 4096
+
+
+def ends_early(kind: str, content: bytes) -> bool:
+    """Return whether the end that the format `kind` wants is missing; what lies behind it is no matter.
+
+    TIFF has no end to look for: `read_directories` checks every place that such a file points to.
+    """
+    check = _CHECKS.get(kind)
+    return check is not None and check(content)
+
+
+def _jpeg_ends_early(content: bytes) -> bool:
+    return not content[-_PADDING:].rstrip(b"\x00").endswith(_JPEG_END)
+
+
+def _png_ends_early(content: bytes) -> bool:
+    at = 8
+    while at + 12 <= len(content):
+        at, kind = at + 12 + int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        if kind == b"IEND":
+            return at > len(content)
+    return True
+
+
+def _gif_ends_early(content: bytes) -> bool:
+    at = 13 + _gif_colours(content, 10)
+    while at < len(content):
+        block = content[at]
+        if block == _GIF_TRAILER:
+            return False
+        # an image has its own colours and a code size before its bytes; an extension has a label
+        at += 11 + _gif_colours(content, at + 9) if block == _GIF_IMAGE else 2
+        while at < len(content) and content[at]:
+            at += content[at] + 1
+        at += 1
+    return True
+
+
+def _gif_colours(content: bytes, at: int) -> int:
+    flags = content[at] if at < len(content) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _bmp_ends_early(content: bytes) -> bool:
+    return int.from_bytes(content[2:6], "little") > len(content)
+
+
+def _webp_ends_early(content: bytes) -> bool:
+    return int.from_bytes(content[4:8], "little") + 8 > len(content)
+
+
+def _jpeg2000_ends_early(content: bytes) -> bool:
+    if content.startswith(b"\xff\x4f"):
+        return _jpeg_ends_early(content)
+    at = 0
+    while at + 8 <= len(content):  # ISO/IEC 15444-1, Annex I: boxes of length, type, content; 0 is "to the end"
+        length, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8
+        if length == 1:
+            length, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        end = at + length if length else len(content)
+        if kind == b"jp2c":
+            return end > len(content) or not content[:end].endswith(_JPEG_END)
+        at = max(end, at + head)
+    return True
+
+
+_CHECKS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "jpeg": _jpeg_ends_early,
+    "png": _png_ends_early,
+    "gif": _gif_ends_early,
+    "bmp": _bmp_ends_early,
+    "webp": _webp_ends_early,
+    "jpeg2000": _jpeg2000_ends_early,
+}

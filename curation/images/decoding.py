@@ -1,0 +1,86 @@
+"""The way in: bytes of a file to an upright sRGB picture, or a reason why there is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from curation.images.jpeg import decode_jpeg, read_jpeg_header
+from curation.images.picture import DecodeFailure, Header, Picture, Scale, Tone
+from curation.images.plain import decode_plain, read_plain_header
+from curation.images.sniffing import SNIFF_BYTES, sniff
+from curation.images.tiff import decode_tiff, read_tiff_header
+
+_PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
+_IMAGES_NOT_READ: Final = frozenset({"heif", "avif", "jpegxl", "photoshop", "dicom", "svg"})
+
+
+def read_header(content: bytes) -> Header:
+    """Read what a file says of its (first) picture, without its pixels.
+
+    Raises
+    ------
+    DecodeFailure
+        The file is no image, or one that must not or cannot be decoded.
+    """
+    kind = _readable_kind(content)
+    if kind == "jpeg":
+        return read_jpeg_header(content)
+    return read_tiff_header(content) if kind == "tiff" else read_plain_header(content, kind)
+
+
+def decode(
+    content: bytes, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, grey: bool = False
+) -> Picture:
+    """Decode one page of an image file.
+
+    Grey, RGB, palette, CMYK, YCbCr and alpha (over white), 1 to 32 bits, ICC profiles to sRGB, orientation applied.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    scale : {"full", "scaled"}
+        "scaled" decodes a JPEG at the smallest DCT scale whose shorter side is at least 64 px; other formats are
+        decoded in full either way. A cut file is noticed in both.
+    tone : "scale" or Window
+        How samples of more than 8 bits become 8.
+    page : int
+        From 1.
+    grey : bool
+        Give (h, w): Pillow's "L" of the RGB picture, which is what imagehash sees; of a scaled JPEG the file's own luma
+        channel, which is that but for rounding and costs less.
+
+    Returns
+    -------
+    Picture
+        Its pixels are (h, w, 3) or (h, w) uint8, upright sRGB, and may be read-only.
+
+    Raises
+    ------
+    DecodeFailure
+        With the reason; the only way in which a file can fail to give a picture.
+    """
+    kind = _readable_kind(content)
+    if kind == "jpeg":
+        return decode_jpeg(content, scale=scale, page=page, grey=grey)
+    if kind == "tiff":
+        picture = decode_tiff(content, tone=tone, page=page)
+    else:
+        picture = decode_plain(content, kind, tone=tone, page=page)
+    if not grey:
+        return picture
+    return Picture(picture.header, np.asarray(Image.fromarray(picture.pixels).convert("L")))
+
+
+def _readable_kind(content: bytes) -> str:
+    kind = sniff(content[:SNIFF_BYTES])
+    if kind == "jpeg" or kind == "tiff" or kind in _PLAIN:
+        return kind
+    if kind == "empty":
+        raise DecodeFailure("empty file")
+    if kind in _IMAGES_NOT_READ:
+        raise DecodeFailure(f"not read: {kind}")
+    raise DecodeFailure("not an image" if kind == "unknown" else f"not an image: {kind}")

@@ -1,0 +1,121 @@
+"""Raw quality values of a picture, and the 32x32 grey picture that perceptual hashes are made of.
+
+The values are measured at one scale, so that a threshold means the same for a thumbnail and for a full-size picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from curation.images.area import area_average
+from curation.images.picture import Pixels
+
+MEASURED_SIDE = 64
+"""The shorter side, in pixels, that a picture is averaged to before it is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What `measure` found, in grey levels of 0 to 255 at the measured scale.
+
+    Attributes
+    ----------
+    sharpness : float
+        Variance of the 3x3 Laplacian (0 1 0, 1 -4 1, 0 1 0) over the inner pixels; 0.0 where there are none.
+        The focus measure LAPV of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000).
+    brightness : float
+        Mean.
+    contrast : float
+        Standard deviation.
+    """
+
+    sharpness: float
+    brightness: float
+    contrast: float
+
+
+def measure(grey: Pixels) -> Quality:
+    """Measure sharpness, brightness and contrast of a grey picture, area-averaged to a shorter side of 64 px.
+
+    A smaller picture is measured as it is. Sums are over integers, so the values are the same on every machine.
+
+    Parameters
+    ----------
+    grey : (h, w) uint8 ndarray
+    """
+    return measure_together(grey[None])[0]
+
+
+def measure_together(grey: Pixels) -> list[Quality]:
+    """Measure pictures of one size as `measure` does each, for less.
+
+    Parameters
+    ----------
+    grey : (n, h, w) uint8 ndarray
+    """
+    height, width = grey.shape[1:]
+    short = min(height, width)
+    if short > MEASURED_SIDE:
+        rows, columns = ((side * MEASURED_SIDE + short // 2) // short for side in (height, width))
+        grey = area_average(grey, height=rows, width=columns, axis=1)
+    levels = grey.astype(np.int16)
+    laplacian = levels[:, :-2, 1:-1] + levels[:, 2:, 1:-1]
+    laplacian += levels[:, 1:-1, :-2]
+    laplacian += levels[:, 1:-1, 2:]
+    laplacian -= 4 * levels[:, 1:-1, 1:-1]
+    edges = _means_and_variances(laplacian) if laplacian.size else [(0.0, 0.0)] * len(levels)
+    return [
+        Quality(sharpness=sharpness, brightness=brightness, contrast=math.sqrt(variance))
+        for (_, sharpness), (brightness, variance) in zip(edges, _means_and_variances(levels), strict=True)
+    ]
+
+
+def _means_and_variances(values: npt.NDArray[np.int16]) -> list[tuple[float, float]]:
+    """Return each picture's mean and population variance of integers, exact up to the last division."""
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    count = flat.shape[1]
+    # exact in any order: all stay below 2**53; the products below may not, and are Python's integers
+    totals, squares = flat.sum(axis=1).tolist(), np.vecdot(flat, flat).tolist()
+    return [
+        (total / count, (count * int(square) - int(total) ** 2) / (count * count))
+        for total, square in zip(totals, squares, strict=True)
+    ]
+
+
+def grey32(grey: Pixels | Image.Image) -> Pixels:
+    """Shrink a grey picture to the (32, 32) uint8 that `imagehash.phash` sees: Pillow's LANCZOS filter over mode "L".
+
+    Parameters
+    ----------
+    grey : (h, w) uint8 ndarray, or a Pillow image (converted to "L" first, as imagehash does)
+    """
+    image = Image.fromarray(grey) if isinstance(grey, np.ndarray) else grey.convert("L")
+    return np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS))
+
+
+def grey32_together(grey: Pixels) -> Pixels:
+    """Shrink pictures of one size as `grey32` does each, to the same bytes, for less.
+
+    Pillow filters along the rows, rounds to 8 bits, then filters along the columns; half of its time for a small
+    picture goes into the filter's weights. So pictures below each other share the first pass, which then is the only
+    one, and pictures beside each other the second.
+
+    Parameters
+    ----------
+    grey : (n, h, w) uint8 ndarray
+
+    Returns
+    -------
+    (n, 32, 32) uint8 ndarray
+    """
+    count, height, width = grey.shape
+    below = Image.fromarray(grey.reshape(count * height, width))
+    narrow = np.asarray(below.resize((32, count * height), Image.Resampling.LANCZOS)).reshape(count, height, 32)
+    beside = Image.fromarray(np.ascontiguousarray(narrow.swapaxes(0, 1)).reshape(height, count * 32))
+    small = np.asarray(beside.resize((count * 32, 32), Image.Resampling.LANCZOS)).reshape(32, count, 32)
+    return np.ascontiguousarray(small.swapaxes(0, 1))

@@ -1,0 +1,116 @@
+"""The way out: a picture to a JPEG that says nothing of where it came from.
+
+A render is decode, then pure steps from pixels to pixels, then encode; a step is a function of (h, w, 3) uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Final, Literal, TypeAlias
+
+from PIL import Image
+
+from curation.images.decoding import decode
+from curation.images.jpeg import stands_as_it_is
+from curation.images.jpeg_segments import strip_metadata
+from curation.images.picture import Pixels, Tone
+from curation.images.sniffing import SNIFF_BYTES, sniff
+
+Step: TypeAlias = Callable[[Pixels], Pixels]
+_SUBSAMPLING: Final = {"4:4:4": 0, "4:2:0": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSettings:
+    """How a build's pictures are written.
+
+    Attributes
+    ----------
+    encode : {"uniform", "keep"}
+        "uniform" writes every picture anew, as three channels, with one encoder setting. "keep" copies a JPEG whose
+        pixels need no change, less its metadata, and writes the others anew.
+    short_side : int or None
+        Scale down, never up, to this shorter side in pixels.
+    quality : int
+        libjpeg's, 1 to 100.
+    subsampling : {"4:4:4", "4:2:0"}
+    """
+
+    encode: Literal["uniform", "keep"]
+    short_side: int | None = None
+    quality: int = 95
+    subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4"
+
+    def __post_init__(self) -> None:
+        if self.short_side is not None and self.short_side < 2:
+            raise ValueError(f"short_side must be at least 2 px, not {self.short_side}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality must be 1 to 100, not {self.quality}")
+
+    def canonical(self) -> dict[str, str | int | None]:
+        """Return the settings as they stand in a version's digest."""
+        return asdict(self)
+
+
+def render(
+    content: bytes, settings: RenderSettings, *, tone: Tone = "scale", page: int = 1, steps: Sequence[Step] = ()
+) -> bytes:
+    """Turn an image file into the JPEG that a build holds.
+
+    Parameters
+    ----------
+    steps : sequence of functions from (h, w, 3) uint8 to the same
+        Applied to the upright sRGB pixels, before they are scaled; with any, nothing is copied.
+
+    Raises
+    ------
+    DecodeFailure
+        The file gives no picture.
+    """
+    if settings.encode == "keep" and not steps:
+        kept = _keep(content, settings, page=page)
+        if kept is not None:
+            return kept
+    pixels = decode(content, tone=tone, page=page).pixels
+    for step in steps:
+        pixels = step(pixels)
+    return encode(pixels, settings)
+
+
+def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
+    """Scale a picture down and write it as a JPEG: three channels, libjpeg's standard tables, JFIF and nothing else.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 ndarray, upright sRGB
+    """
+    image = shrink(Image.fromarray(pixels), settings.short_side)
+    out = BytesIO()
+    image.save(out, "JPEG", quality=settings.quality, subsampling=_SUBSAMPLING[settings.subsampling])
+    return out.getvalue()
+
+
+def shrink(image: Image.Image, short_side: int | None) -> Image.Image:
+    """Scale an image down to a shorter side, never up.
+
+    Pillow's LANCZOS over the full-size pixels: it works in fixed point, weighs every source pixel, and sees no
+    difference between a JPEG and a TIFF. Neither `reducing_gap` nor a DCT-scaled decode, which would let size and
+    format show in the sharpness of the result.
+    """
+    short = min(image.size)
+    if short_side is None or short <= short_side:
+        return image
+    width, height = (max(short_side, (side * short_side + short // 2) // short) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | None:
+    """Return a JPEG less its metadata, or None where its pixels have to change."""
+    if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not stands_as_it_is(content):
+        return None
+    header = decode(content, scale="scaled", grey=True).header  # read to its end: a damaged file is not copied
+    if settings.short_side is not None and min(header.width, header.height) > settings.short_side:
+        return None
+    return strip_metadata(content)

@@ -1,0 +1,208 @@
+"""Reading TIFF: every layout and compression that tifffile and imagecodecs know, by a stated rule for each."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from io import BytesIO
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from curation.images.colour import over_white, to_eight_bits, to_srgb
+from curation.images.orientation import turn_upright, upright_size, valid_orientation
+from curation.images.picture import (
+    DecodeFailure,
+    Header,
+    Picture,
+    Pixels,
+    Tone,
+    check_bomb,
+    check_page,
+    check_size,
+    foreign_decoder,
+)
+from curation.images.plain import EMBEDDED, embedded_size
+from curation.images.sniffing import SNIFF_BYTES, sniff
+from curation.images.tiff_directories import read_directories
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+_ORIENTATION: Final = 274
+_PHOTOMETRIC: Final = 262
+_INK_SET: Final = 332
+_PROFILE: Final = 34675
+_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_MODES: Final = {
+    _MIN_IS_WHITE: "L",
+    _MIN_IS_BLACK: "L",
+    _RGB: "RGB",
+    _PALETTE: "P",
+    _SEPARATED: "CMYK",
+    _YCBCR: "YCbCr",
+}
+_COLOUR_CHANNELS: Final = {"L": 1, "P": 1, "RGB": 3, "YCbCr": 3, "CMYK": 4}
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_MOST_CHANNELS: Final = 8
+# none, the CCITT family, LZW, Deflate, PackBits, LZMA, Zstandard: what gives back the very samples that went in
+_LOSSLESS: Final = frozenset({1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 50000})
+_JPEG: Final = frozenset({6, 7, 34892, 33007})
+
+
+def read_tiff_header(content: bytes) -> Header:
+    """Read the header of a TIFF's first page; width, mode and the rest are that page's."""
+    pages = read_directories(content)
+    with _open_page(content, pages[0]) as page:
+        return _header(page, len(pages))
+
+
+def decode_tiff(content: bytes, *, tone: Tone, page: int) -> Picture:
+    """Decode one page of a TIFF. The header is the page's own."""
+    pages = read_directories(content)
+    check_page(page, len(pages))
+    with _open_page(content, pages[page - 1]) as chosen:
+        header = _header(chosen, len(pages))
+        _check_strips(chosen, content)
+        samples = chosen.asarray(squeeze=False, maxworkers=1)
+        colormap = chosen.colormap
+        profile = chosen.tags.valueof(_PROFILE)
+    if samples.ndim != 5:
+        raise DecodeFailure("tiff of samples that cannot be read")  # tifffile gives an empty array for types it lacks
+    # (separate, depth, height, width, contiguous) -> (height, width, channels)
+    flat = samples[0, 0] if samples.shape[0] == 1 else np.moveaxis(samples[:, 0, :, :, 0], 0, -1)
+    colour, mode = _channels(chosen, flat, header, colormap, tone)
+    pixels = to_srgb(colour, mode, bytes(profile) if profile is not None else None)
+    return Picture(header, turn_upright(pixels, header.orientation))
+
+
+@contextmanager
+def _open_page(content: bytes, place: int) -> Iterator[TiffPage]:
+    """Open the directory at a place in the main chain."""
+    with foreign_decoder("tiff", content), _silent_log(), _tifffile().TiffFile(BytesIO(content)) as file:
+        yield file.pages.get(place)
+
+
+def _header(page: TiffPage, pages: int) -> Header:
+    check_size(page.imagewidth, page.imagelength)
+    if page.samplesperpixel > _MOST_CHANNELS:
+        raise DecodeFailure(f"{page.samplesperpixel} channels")
+    if page.imagedepth != 1:
+        raise DecodeFailure("a volume, not a picture")
+    if not isinstance(page.bitspersample, int):  # tifffile's annotation leaves out the tuple that it gives for 5-6-5
+        raise DecodeFailure("channels of different depth")
+    orientation = valid_orientation(page.tags.valueof(_ORIENTATION))
+    width, height = upright_size(page.imagewidth, page.imagelength, orientation)
+    mode = _mode(page)
+    return Header(
+        format="tiff",
+        width=width,
+        height=height,
+        mode=mode,
+        bits=page.bitspersample,
+        pages=pages,
+        orientation=orientation,
+        lossless=int(page.compression) in _LOSSLESS,
+    )
+
+
+def _mode(page: TiffPage) -> str:
+    if _PHOTOMETRIC not in page.tags:
+        raise DecodeFailure("tiff without a photometric interpretation")
+    photometric = int(page.tags.valueof(_PHOTOMETRIC))
+    if photometric not in _MODES:
+        raise DecodeFailure(f"not read: tiff of photometric interpretation {photometric}")
+    if photometric == _SEPARATED and page.tags.valueof(_INK_SET, default=1) != 1:
+        raise DecodeFailure("not read: tiff of inks that are not CMYK")
+    if photometric == _YCBCR and page.is_subsampled and int(page.compression) not in _JPEG:
+        raise DecodeFailure("not read: tiff of subsampled YCbCr without JPEG")
+    mode = _MODES[photometric]
+    if page.samplesperpixel < _COLOUR_CHANNELS[mode]:
+        raise DecodeFailure(f"tiff of mode {mode} with {page.samplesperpixel} channels")
+    if mode == "L" and page.bitspersample == 1:
+        return "1"
+    return mode + "A" if _alpha(page) is not None else mode
+
+
+def _alpha(page: TiffPage) -> tuple[int, bool] | None:
+    """Return which channel is alpha and whether it is premultiplied; channels of unstated meaning are not alpha."""
+    for at, extra in enumerate(page.extrasamples):
+        if extra in (_ASSOCIATED, _UNASSOCIATED):
+            return page.samplesperpixel - len(page.extrasamples) + at, extra == _ASSOCIATED
+    return None
+
+
+def _check_strips(page: TiffPage, content: bytes) -> None:
+    """Notice fewer strips or tiles than the size wants, which tifffile would leave empty, and bombs inside of one."""
+    wanted = math.prod(page.chunked)
+    if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
+        raise DecodeFailure("missing strips or tiles")
+    if int(page.compression) in _LOSSLESS:  # those codecs are told how much to give
+        return
+    for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
+        stream = content[offset : offset + count]
+        kind = sniff(stream[:SNIFF_BYTES])
+        if kind in EMBEDDED:
+            check_bomb(*embedded_size(stream, kind))
+
+
+def _channels(
+    page: TiffPage, samples: npt.NDArray[Any], header: Header, colormap: npt.NDArray[Any] | None, tone: Tone
+) -> tuple[Pixels, str]:
+    """Return 8-bit channels over white, (h, w, 1 or 3 or 4), and their mode."""
+    mode = header.mode.removesuffix("A").replace("1", "L")
+    wanted = samples[..., : _COLOUR_CHANNELS[mode]]
+    if mode == "P":
+        colour, mode = _apply_palette(wanted[..., 0], colormap), "RGB"
+    else:
+        colour = to_eight_bits(wanted, bits=header.bits, tone="scale" if mode == "CMYK" else tone)
+    if page.photometric == _MIN_IS_WHITE:
+        colour = 255 - colour
+    if mode == "YCbCr":
+        if int(page.compression) not in _JPEG:  # tifffile brings YCbCr to RGB where the codec is JPEG, and only there
+            colour = np.asarray(Image.fromarray(np.ascontiguousarray(colour), "YCbCr").convert("RGB"))
+        mode = "RGB"
+    alpha = _alpha(page)
+    if alpha is not None:
+        opacity = to_eight_bits(samples[..., alpha[0]], bits=header.bits, tone="scale")
+        colour = over_white(colour, opacity, premultiplied=alpha[1], ink=mode == "CMYK")
+    return colour, mode
+
+
+def _apply_palette(index: npt.NDArray[Any], colormap: npt.NDArray[Any] | None) -> Pixels:
+    """Look colours up: 16-bit entries by v / 257, or as they are where none exceeds 255, as libtiff does."""
+    if colormap is None or index.dtype.kind not in "ub":
+        raise DecodeFailure("tiff with a palette that cannot be read")
+    entries = colormap if colormap.max() > 255 else colormap.astype(np.uint8)
+    palette = to_eight_bits(entries.T, bits=8 * entries.itemsize, tone="scale")
+    if int(index.max()) >= len(palette):
+        raise DecodeFailure("tiff with colours beyond its palette")
+    return palette[index.astype(np.intp)]
+
+
+@cache
+def _tifffile() -> ModuleType:
+    import tifffile
+
+    logging.getLogger("tifffile").addFilter(lambda _: not _SILENT.get())
+    return tifffile
+
+
+_SILENT: ContextVar[bool] = ContextVar("tifffile is read quietly", default=False)
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """Keep what tifffile logs while we read from the screen, and from nobody else who uses it in this process."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
