@@ -1,0 +1,9 @@
+"""Map a function over shards of work: in this process or in several; results come in order, memory stays bounded.
+
+An engine decides where work is done and never what comes out of it.
+"""
+
+from curation.engines.local import Local, count_cores
+from curation.engines.protocol import Engine, search_here
+
+__all__ = ["Engine", "Local", "count_cores", "search_here"]

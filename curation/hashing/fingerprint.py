@@ -1,0 +1,83 @@
+"""What is compared of each picture: its eight hashes and its thumbnail, row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.hashing.orientation import SYMMETRIES
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The hashes and thumbnails of n pictures.
+
+    Parameters
+    ----------
+    symmetries : (n, 8) uint64 ndarray
+        As ``curation.hashing.symmetries`` gives it. For a hash without symmetries only column 0 is read.
+    thumbnails : (n, 32, 32) uint8 ndarray
+        Grey; may be a memory map, which is read a batch at a time.
+
+    Raises
+    ------
+    ValueError
+        Where shapes or dtypes are others, or the rows do not match.
+    """
+
+    symmetries: NDArray[np.uint64]
+    thumbnails: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.symmetries.dtype != np.uint64 or self.symmetries.shape != (len(self), len(SYMMETRIES)):
+            raise ValueError(f"(n, 8) uint64 hashes are needed, not {self.symmetries.shape} {self.symmetries.dtype}")
+        if self.thumbnails.dtype != np.uint8 or self.thumbnails.shape != (len(self), 32, 32):
+            raise ValueError(
+                f"({len(self)}, 32, 32) uint8 thumbnails are needed, not {self.thumbnails.shape} "
+                f"{self.thumbnails.dtype}"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.symmetries)
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Fingerprints":
+        """Return the fingerprints of some rows, in that order (in memory, also where these are memory maps)."""
+        return Fingerprints(self.symmetries[rows], np.asarray(self.thumbnails[rows]))
+
+    def reorder(self, order: NDArray[np.integer]) -> "Fingerprints":
+        """Return the rows in another order, the thumbnails as a view: a million of them are a gigabyte."""
+        return Fingerprints(self.symmetries[order], cast(NDArray[np.uint8], _Reordered(self.thumbnails, order)))
+
+
+@dataclass(frozen=True)
+class _Reordered:
+    """Rows of an array in another order, copied only as they are asked for."""
+
+    rows: NDArray[np.uint8]
+    order: NDArray[np.integer]
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        return self.rows.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.order), *self.rows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, places: int | NDArray[np.integer] | slice) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = self.rows[self.order[places]]
+        return found
+
+
+def concat(parts: Sequence[Fingerprints]) -> Fingerprints:
+    """Return the fingerprints of all parts, one after the other."""
+    return Fingerprints(
+        np.concatenate([np.zeros((0, len(SYMMETRIES)), np.uint64), *(part.symmetries for part in parts)]),
+        np.concatenate([np.zeros((0, 32, 32), np.uint8), *(part.thumbnails for part in parts)]),
+    )

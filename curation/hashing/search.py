@@ -1,0 +1,222 @@
+"""Finds all pairs of 64-bit hashes within a Hamming radius, exactly, in bounded memory.
+
+Multi-index hashing (Norouzi, Punjani, Fleet, "Fast exact search in Hamming space with multi-index hashing", 2014): of
+``m`` bands of bits, a pair within radius ``r`` agrees in at least one to within its share of ``r - m + 1``. Each band
+is a direct-address table, probed with one XOR mask at a time; what a probe meets is compared on all 64 bits. A pair is
+streamed once, by the first band that finds it. Input so clumped that its candidates outnumber all pairs is compared
+pair by pair instead, which ``plan_search`` says beforehand.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.hashing.bands import Comparison, Found
+from curation.hashing.orientation import SYMMETRIES
+from curation.hashing.plan import Method, SearchReport, choose_plan
+
+MAX_RADIUS: Final = 32
+_BATCH: Final = 1 << 18  # pairs in memory per thread before they are handed over
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of pairs of rows: ``i < j``, (k,) int64 each, with (k,) uint8 distance and symmetry."""
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    distance: NDArray[np.uint8]
+    symmetry: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.i)
+
+
+def representatives(hashes: NDArray[np.uint64], keys: NDArray[np.integer] | None = None) -> NDArray[np.int64]:
+    """Return for each row the first row of the same hash (or eight hashes) and key: the one its pairs are found under.
+
+    Parameters
+    ----------
+    hashes : (n,) or (n, 8) uint64 ndarray
+    keys : (n,) integer ndarray, optional
+        Rows of equal hash but different key stay apart.
+
+    Returns
+    -------
+    (n,) int64 ndarray
+        ``first[row] <= row``, and ``first[row] == row`` for the rows that are searched.
+    """
+    columns = hashes[:, None] if hashes.ndim == 1 else hashes
+    mixed = np.zeros(len(hashes), np.uint64)
+    parts = [columns[:, k] for k in range(columns.shape[1])]
+    if keys is not None:
+        parts.append(np.asarray(keys).astype(np.uint64))
+    for part in parts:
+        mixed = (mixed ^ part) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    first = _first_of_equal(mixed)
+    if all(np.array_equal(part, part[first]) for part in parts):
+        return first
+    # Two different rows were mixed into one number: compare the rows themselves.
+    table = np.stack(parts, axis=1)
+    _, start, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    return start[inverse.ravel()].astype(np.int64)
+
+
+def plan_search(
+    hashes: NDArray[np.uint64],
+    radius: int,
+    *,
+    keys: NDArray[np.integer] | None = None,
+    method: Method = "auto",
+) -> SearchReport:
+    """Return how a search of these hashes will be done and what it will cost, without doing it."""
+    first = representatives(hashes, keys)
+    upright = hashes if hashes.ndim == 1 else hashes[:, 0]
+    distinct = upright[first == np.arange(len(first))]
+    orientations = 1 if hashes.ndim == 1 else 2 * len(SYMMETRIES) - 1
+    report = choose_plan(distinct, radius, orientations=orientations, method=method)
+    return replace(report, rows=len(hashes))
+
+
+def pairs_within(
+    hashes: NDArray[np.uint64],
+    radius: int,
+    *,
+    keys: NDArray[np.integer] | None = None,
+    method: Method = "auto",
+    threads: int | None = None,
+) -> Iterator[Pairs]:
+    """Yield every pair of distinct hashes within the radius once, in batches, in an order that is always the same.
+
+    Parameters
+    ----------
+    hashes : (n,) uint64 ndarray
+    radius : int
+        In bits, 0 to 32.
+    keys : (n,) integer ndarray, optional
+        Rows of equal hash are collapsed to the first of them where their keys are equal too, and then paired (at
+        distance 0) where the keys differ. Without keys all rows of one hash are collapsed, so that a thousand blank
+        images give no pair at all. ``representatives`` says who stands for whom: the pairs of all rows are the pairs
+        here, each side replaced by any row of its representative, and any two rows of one representative.
+    method : {"auto", "bands", "all pairs"}
+        What does the work; the pairs are the same.
+    threads : int, optional
+        Default: one a core, at most 4. Neither pairs nor their order depend on it.
+
+    Yields
+    ------
+    Pairs
+        ``i < j`` are rows of ``hashes``, both representatives; symmetry is 0 throughout.
+    """
+    yield from _stream(hashes[:, None], radius, keys=keys, method=method, threads=threads)
+
+
+def lookalikes(
+    symmetries: NDArray[np.uint64],
+    radius: int,
+    *,
+    keys: NDArray[np.integer] | None = None,
+    method: Method = "auto",
+    threads: int | None = None,
+) -> Iterator[Pairs]:
+    """Yield every pair of pictures within the radius in any of eight orientations once, at its smallest distance.
+
+    Parameters
+    ----------
+    symmetries : (n, 8) uint64 ndarray
+        As ``curation.hashing.symmetries`` gives it.
+    radius, keys, method, threads
+        As for ``pairs_within``; rows are collapsed where all eight hashes (and keys) are equal.
+
+    Yields
+    ------
+    Pairs
+        ``distance`` is the smallest of ``bits(symmetries[i, 0] ^ symmetries[j, k])`` over k, ``symmetry`` the smallest
+        k that has it.
+    """
+    if symmetries.ndim != 2 or symmetries.shape[1] != len(SYMMETRIES):
+        raise ValueError(f"(n, 8) hashes are needed, not {symmetries.shape}")
+    yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads)
+
+
+def _stream(
+    hashes: NDArray[np.uint64],
+    radius: int,
+    *,
+    keys: NDArray[np.integer] | None,
+    method: Method,
+    threads: int | None,
+) -> Iterator[Pairs]:
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"a radius is 0 to {MAX_RADIUS} bits, not {radius}")
+    first = representatives(hashes, keys)
+    rows = np.flatnonzero(first == np.arange(len(first)))
+    del first
+    distinct = hashes if len(rows) == len(hashes) else hashes[rows]
+    orientations = hashes.shape[1]
+    report = choose_plan(distinct[:, 0], radius, orientations=2 * orientations - 1, method=method)
+    search = Comparison(distinct, report)
+    jobs = search.all_pairs() if report.method == "all pairs" else search.by_bands()
+    for i, j, distance, symmetry in _run(jobs, threads or min(os.cpu_count() or 1, 4)):
+        yield Pairs(rows[i], rows[j], distance, symmetry)
+
+
+def _run(jobs: Iterable[Iterator[Found]], threads: int) -> Iterator[Found]:
+    """Advance the jobs on threads, a bounded number of batches ahead, and yield their batches in the jobs' order."""
+
+    def advance(job: Iterator[Found]) -> tuple[list[Found], bool]:
+        found: list[Found] = []
+        size = 0
+        for batch in job:
+            found.append(batch)
+            size += len(batch[0])
+            if size >= _BATCH:
+                return found, False
+        return found, True
+
+    waiting: deque[tuple[Future[tuple[list[Found], bool]], Iterator[Found]]] = deque()
+    source = iter(jobs)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while True:
+                while len(waiting) < 2 * threads and (job := next(source, None)) is not None:
+                    waiting.append((pool.submit(advance, job), job))
+                if not waiting:
+                    return
+                future, job = waiting.popleft()
+                found, finished = future.result()
+                if not finished:
+                    waiting.appendleft((pool.submit(advance, job), job))
+                if found:
+                    yield _join(found)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _join(found: list[Found]) -> Found:
+    if len(found) == 1:
+        return found[0]
+    i, j, distance, symmetry = zip(*found, strict=True)
+    return np.concatenate(i), np.concatenate(j), np.concatenate(distance), np.concatenate(symmetry)
+
+
+def _first_of_equal(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
+    ordered = np.sort(numbers)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    first = np.arange(len(numbers))
+    if not len(repeated):
+        return first
+    place = np.searchsorted(repeated, numbers).clip(max=len(repeated) - 1)
+    rows = np.flatnonzero(repeated[place] == numbers)
+    order = rows[np.argsort(numbers[rows], kind="stable")]
+    opens = np.diff(numbers[order], prepend=~numbers[order[:1]]) != 0
+    first[order] = order[opens][np.cumsum(opens) - 1]
+    return first

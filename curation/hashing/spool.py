@@ -1,0 +1,117 @@
+"""Holds the thumbnails of many pictures: in memory while they are few, in a file without a name where they are many."""
+
+import tempfile
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.hashing.thumbnails import PIXELS
+
+IN_MEMORY: Final = 65_536
+"""Thumbnails that are kept in memory, 64 MB."""
+
+
+@dataclass
+class Spool:
+    """Takes thumbnails in and gives them out in any order; a million of them leave less than 64 MB in memory.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where the file is made; else, or where it cannot be, where the system has its temporary files.
+    in_memory : int
+        Thumbnails that make no file necessary.
+    """
+
+    folder: Path | None = None
+    in_memory: int = IN_MEMORY
+    count: int = field(default=0, init=False)
+    _parts: list[NDArray[np.uint8]] = field(default_factory=list, init=False)
+    _file: "_File | None" = field(default=None, init=False)
+
+    def add(self, thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Take in (k, 1024) or (k, 32, 32) thumbnails, and return their (k,) places."""
+        places = np.arange(self.count, self.count + len(thumbnails))
+        self.count += len(thumbnails)
+        self._parts.append(np.ascontiguousarray(thumbnails).reshape(-1, PIXELS))
+        if self._file is not None or self.count > self.in_memory:
+            self._file = self._file or self._open()
+            for part in self._parts:
+                self._file.append(part.data)
+            self._parts.clear()
+        return places
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the (n, 32, 32) thumbnails of (n,) places, zeros where a place is -1.
+
+        What stays in a file is read as it is asked for; it has an array's shape, dtype and indexing by rows.
+        """
+        if self._file is not None:
+            return cast(NDArray[np.uint8], _Spooled(self._file, places))
+        everyone = np.concatenate([*self._parts, np.zeros((1, PIXELS), np.uint8)])
+        return everyone[places].reshape(-1, 32, 32)
+
+    def _open(self) -> "_File":
+        if self.folder is not None and self.folder.is_dir():
+            try:
+                return _File(cast(IO[bytes], tempfile.TemporaryFile(dir=self.folder)))
+            except OSError:
+                pass  # a cache that cannot be written costs time, not the build
+        return _File(cast(IO[bytes], tempfile.TemporaryFile()))
+
+
+class _File:
+    """A file without a name, which is closed, and thereby gone, with the last who holds it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def append(self, content: memoryview) -> None:
+        self._stream.seek(0, 2)
+        self._stream.write(content)
+
+    def read(self, start: int, size: int) -> bytes:
+        self._stream.seek(start)
+        return self._stream.read(size)
+
+    def __del__(self) -> None:
+        self._stream.close()
+
+
+@dataclass(frozen=True)
+class _Spooled:
+    """Thumbnails in a file, read a batch at a time, by one thread."""
+
+    file: _File
+    places: NDArray[np.int64]
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        return np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.places), 32, 32)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:  # noqa: ANN401 - numpy's own
+        whole: NDArray[np.uint8] = self[:]
+        return whole
+
+    def __getitem__(self, rows: int | np.integer | slice | NDArray[np.integer] | NDArray[np.bool_]) -> Any:  # noqa: ANN401 - as an array's
+        wanted = self.places[rows]
+        places, inverse = np.unique(wanted, return_inverse=True)
+        found = np.zeros((len(places), PIXELS), np.uint8)
+        first = int(np.searchsorted(places, 0))
+        edges = [first, *(np.flatnonzero(np.diff(places[first:]) != 1) + first + 1).tolist(), len(places)]
+        for start, end in pairwise(edges):
+            if start < end:
+                run = np.frombuffer(self.file.read(int(places[start]) * PIXELS, (end - start) * PIXELS), np.uint8)
+                found[start:end] = run.reshape(-1, PIXELS)
+        return found[inverse].reshape(*np.shape(wanted), 32, 32)
