@@ -1,0 +1,105 @@
+"""What looks alike: groups for the split, representatives for the set, disputes for people.
+
+Two relations are kept apart. The connected component of confirmed look-alikes decides the *group* (what may not lie
+on two sides of a split) and the *dispute* (one picture under two labels). The radius around the representative that
+is kept decides who is *excluded*: no chain of look-alikes throws out a picture that does not resemble the one kept.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from curation.hashing import Fingerprints, Search, connected_components
+from curation.manifest import Manifest
+from curation.recipe import Duplicates
+from curation.stages.dedup.represent import choose, rank
+from curation.stages.dedup.resemble import Integers, Likeness, first_of, resemble
+
+__all__ = ["dedup"]
+
+
+def dedup(
+    manifest: Manifest,
+    fingerprints: Fingerprints,
+    rules: Duplicates,
+    *,
+    apart: frozenset[tuple[str, str]] = frozenset(),
+    preferred: Mapping[str, int] | None = None,
+    protected: frozenset[str] = frozenset(),
+    search: Search | None = None,
+) -> Manifest:
+    """Find duplicates, name groups, choose representatives and mark disputes.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        After quality. Rows that are excluded already still bear witness in groups and disputes.
+    fingerprints : Fingerprints
+        Aligned with the rows; those of files that cannot be decoded are ignored.
+    rules : Duplicates
+        The recipe's radius, correlation, symmetries and whether near duplicates are excluded at all.
+    apart : frozenset of (sha256, sha256)
+        Pairs, smaller first, that somebody declared not to be duplicates.
+    preferred : mapping of sha256 to int, optional
+        Who represents its look-alikes before all others, the higher number first.
+    protected : frozenset of sha256
+        Whoever was held out (test, val) before represents next, so that a grown dataset stays comparable.
+    search : callable, optional
+        What finds the candidates, such as an engine's; the result does not depend on it.
+
+    Returns
+    -------
+    Manifest
+        With ``group``, ``representative``, ``distance``, ``correlation``, ``disputed``, ``claims`` and ``lookalikes``
+        filled, and duplicates excluded.
+    """
+    rows = manifest.rows
+    likeness = resemble(rows, fingerprints, rules, apart=apart, search=search)
+    part = connected_components(rows.height, likeness.a, likeness.b)
+    claims = name_disputes(rows, part)
+    linked = np.flatnonzero(likeness.linked)
+    some = rows.with_row_index("row")[linked]
+    order = rank(some, claims["disputed"].gather(linked), preferred=preferred or {}, protected=protected)
+    fate = choose(rows, likeness, order, near=rules.near, apart=apart)
+    manifest = manifest.with_columns(
+        name_groups(rows, likeness), *claims, likeness.as_column(rows["id"]), *fate.columns()
+    )
+    return manifest.exclude(fate.reasons())
+
+
+def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
+    """Return each row's group: the smallest sha256 among all that look alike or share a ``group_key`` or a file."""
+    every = np.arange(rows.height)
+    key, file = first_of(rows["group_key"]), first_of(rows["sha256"])
+    part = connected_components(
+        rows.height, np.concatenate([likeness.a, key, file]), np.concatenate([likeness.b, every, every])
+    )
+    # The order of the sha256 as numbers: the smallest text of each part is then the smallest number.
+    order = rows["sha256"].arg_sort(nulls_last=True).to_numpy()
+    rank = np.empty(rows.height, np.int64)
+    rank[order] = every
+    smallest = np.full(rows.height, rows.height)
+    np.minimum.at(smallest, part, rank)
+    return rows["sha256"].gather(order[smallest[part]]).alias("group")
+
+
+def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:
+    """Return ``claims`` (sorted classes of the component where they differ, null else) and ``disputed``.
+
+    A context row claims ``context:<source label>``; a relabelled row is settled, whatever its look-alikes claim.
+    """
+    context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
+    frame = rows.select(
+        claim=pl.coalesce("label", context),
+        settled=pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False),
+        part=pl.Series(part),
+    )
+    several = frame.filter(pl.Series(np.bincount(part, minlength=len(part))[part] > 1))
+    claims = several.group_by("part").agg(claims=pl.col("claim").drop_nulls().unique().sort())
+    claims = claims.filter(pl.col("claims").list.len() > 1)
+    place = np.full(len(part), -1, np.int64)
+    place[claims["part"].to_numpy()] = np.arange(claims.height)
+    return pl.DataFrame({"claims": claims["claims"].gather(pl.Series(place[part]).replace(-1, None))}).with_columns(
+        disputed=pl.col("claims").is_not_null() & ~frame["settled"]
+    )

@@ -1,0 +1,281 @@
+"""Archives become rows: every file of every source, the unreadable ones too, read in place."""
+
+import fnmatch
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from curation.engines import Engine
+from curation.errors import CurationError
+from curation.hashing import sha256_hex
+from curation.manifest import SCHEMA, Manifest
+from curation.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe
+from curation.sources import (
+    Archive,
+    Cache,
+    Fetched,
+    Member,
+    Progress,
+    UnreadableMember,
+    list_members,
+    read_member,
+)
+from curation.sources.members import FilePlace
+from curation.sources.protocol import show_progress
+from curation.sources.remote import locate, readable
+from curation.sources.shelf import inner_path
+
+SHARD_FILES = 512
+IN_PROCESS_BYTES = 512 << 20
+LISTING = {"path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String, "refused": pl.String}
+
+
+def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: Engine, progress: Progress) -> Manifest:
+    """Return one row for every file that the sources hold.
+
+    A file that may not or cannot be read is excluded as ``ingest: <reason>`` and has no sha256. What the source's
+    own metadata says is joined on, and the group keys are found.
+
+    Raises
+    ------
+    CurationError
+        Where an archive is damaged as a whole, or a metadata file or column is missing.
+    """
+    tables = []
+    for source, given in zip(recipe.sources, fetched, strict=True):
+        listings = []
+        for archive in given.archives:
+            listing = list_archive(archive, cache=cache, engine=engine, progress=progress)
+            paths = [inner_path(given, archive, path) for path in listing["path"]]
+            listings.append(listing.with_columns(path=pl.Series(paths, dtype=pl.String)))
+        tables.append(_describe(source, given, pl.concat(listings)))
+    if not sum(table.height for table in tables):
+        raise CurationError("the sources hold no files", hint="check the sources' paths in the recipe")
+    return Manifest(pl.concat(tables, how="diagonal"))
+
+
+def list_archive(archive: Archive, *, cache: Cache, engine: Engine, progress: Progress) -> pl.DataFrame:
+    """Return path, size, sha256 and the reason where it cannot be read, of every file of one archive, sorted by path.
+
+    What stands in an archive never changes under its sha256, so it is read once and then taken from the cache.
+    """
+    known = cache.shared_folder("listings") / f"{archive.sha256}.parquet"
+    if not archive.path.is_dir():
+        try:
+            return pl.read_parquet(readable(known), schema=LISTING)
+        except (OSError, pl.exceptions.PolarsError):
+            pass  # not there yet, or not whole: it is made again
+    members = list_members(archive.path, name=archive.name)
+    if archive.path.is_dir():
+        return _list_folder(archive, members, cache)
+    listing = _hash_members(archive, members, engine=engine, progress=progress)
+    buffer = io.BytesIO()
+    listing.write_parquet(buffer)
+    cache.keep(known, buffer.getvalue())
+    return listing
+
+
+def _list_folder(archive: Archive, members: Sequence[Member], cache: Cache) -> pl.DataFrame:
+    readable = [member for member in members if isinstance(member.locator, FilePlace)]
+    paths = [locate(member.locator.path) for member in readable if isinstance(member.locator, FilePlace)]
+    digests = dict(zip(readable, cache.file_sha256s(archive.path, paths), strict=True))
+    rows = []
+    for member in members:
+        sha, refused = digests.get(member), member.refused
+        if sha is None and refused is None:
+            refused = _try_to_read(archive.path, member)[1]
+        rows.append((member.path, member.size_bytes, sha, refused))
+    return pl.DataFrame(rows, schema=LISTING, orient="row")
+
+
+def _hash_members(archive: Archive, members: Sequence[Member], *, engine: Engine, progress: Progress) -> pl.DataFrame:
+    shards = [
+        (archive.path, tuple(members[start : start + SHARD_FILES])) for start in range(0, len(members), SHARD_FILES)
+    ]
+    rows = []
+    size = sum(member.size_bytes for member in members)
+    # Processes take longer to start than it takes to hash a few hundred megabytes.
+    mapped = engine.map(hash_shard, shards) if size > IN_PROCESS_BYTES else map(hash_shard, shards)
+    with show_progress(progress, f"list {archive.name}", size) as advance:
+        for shard, digests in zip(shards, mapped, strict=True):
+            for member, (sha, refused) in zip(shard[1], digests, strict=True):
+                rows.append((member.path, member.size_bytes, sha, refused))
+            advance(sum(member.size_bytes for member in shard[1]))
+    return pl.DataFrame(rows, schema=LISTING, orient="row")
+
+
+def hash_shard(shard: tuple[Path, tuple[Member, ...]]) -> list[tuple[str | None, str | None]]:
+    """Return (sha256, None) or (None, reason) of each member of an archive."""
+    archive, members = shard
+    return [_try_to_read(archive, member) for member in members]
+
+
+def _try_to_read(archive: Path, member: Member) -> tuple[str | None, str | None]:
+    try:
+        return sha256_hex(read_member(archive, member)), None
+    except UnreadableMember as fault:
+        return None, fault.reason
+
+
+def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.DataFrame:
+    """Return manifest rows of one source."""
+    paths = listing["path"].to_list()
+    rows = listing.select(
+        id=pl.lit(f"{source.name}/") + pl.col("path"),
+        source=pl.lit(source.name),
+        path="path",
+        page=pl.lit(1, dtype=pl.UInt32),
+        sha256="sha256",
+        size_bytes="size_bytes",
+        licence=pl.lit(source.licence or given.licence, dtype=pl.String),
+        excluded=pl.lit("ingest: ")
+        + pl.when(pl.col("path").is_in(sorted(given.told_by)) & pl.col("refused").is_null())
+        .then(pl.lit("metadata file"))
+        .otherwise(pl.col("refused")),
+    )
+    names = [_read_told(source, given, path) for path in paths]
+    rows = rows.with_columns(
+        source_label=pl.Series([label for label, _ in names], dtype=pl.String),
+        source_split=pl.Series([split for _, split in names], dtype=pl.String),
+    )
+    if source.metadata is not None:
+        rows = _join_metadata(rows, source, source.metadata, given)
+    _refuse_unknown_splits(source, rows)
+    rows = rows.with_columns(
+        source_split=pl.Series([_split_of(source, name) for name in rows["source_split"]], dtype=pl.String)
+    )
+    return rows.with_columns(_group_keys(source, rows))
+
+
+def _read_told(source: AnySource, given: Fetched, path: str) -> tuple[str | None, str | None]:
+    """Return the source label and the source's own split: what the source's files tell goes before the path."""
+    told = given.told.get(path)
+    if told is None:
+        return _read_path(source, path)
+    label, split = _read_path(source, path)
+    return (told.label if told.label is not None else label), told.split or split
+
+
+def _read_path(source: AnySource, path: str) -> tuple[str | None, str | None]:
+    """Return the source label and the source's own name of its split that a path tells."""
+    match = re.search(source.pattern, path) if source.pattern else None
+    told = match.groupdict() if match else {}
+    return told.get("label") or source.label, told.get("split")
+
+
+def _split_of(source: AnySource, name: str | None) -> str | None:
+    return None if name is None else source.splits.get(name) or SPLIT_NAMES.get(name.lower())
+
+
+def _refuse_unknown_splits(source: AnySource, rows: pl.DataFrame) -> None:
+    """Raise where the source has splits of unknown names: pooling them would let its test into train without a word."""
+    names = rows.group_by("source_split").len().sort("source_split").drop_nulls().rows()
+    unknown = [(name, count) for name, count in names if _split_of(source, name) is None]
+    if unknown:
+        told = ", ".join(f"{name!r} ({count} files)" for name, count in unknown)
+        raise CurationError(
+            f"{source.name}: the source's split has names that are unknown here: {told}",
+            hint=f'say what each means in the recipe: splits = {{ "{unknown[0][0]}" = "test" }}',
+        )
+
+
+def _group_keys(source: AnySource, rows: pl.DataFrame) -> pl.Series:
+    """Return source:match, or null where the rule does not match: such a row is a group of its own."""
+    if isinstance(source.group, GroupColumn):
+        values = rows[source.group.column].cast(pl.String).to_list()
+    elif source.group is None:
+        values = [None] * rows.height
+    else:
+        values = [_match_group(source.group, path) for path in rows["path"].to_list()]
+    keys = [None if value in {None, ""} else f"{source.name}:{value}" for value in values]
+    return pl.Series("group_key", keys, dtype=pl.String)
+
+
+def _match_group(rule: str, path: str) -> str | None:
+    match = re.search(rule, path)
+    if match is None:
+        return None
+    return "|".join(part or "" for part in match.groups()) if match.groups() else match.group()
+
+
+def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, given: Fetched) -> pl.DataFrame:
+    file, table = _read_metadata(source, rule, given)
+    wanted = {rule.key, *rule.columns.values(), *(name for name in (rule.label, rule.split) if name)}
+    missing = sorted(wanted - set(table.columns))
+    if missing:
+        raise CurationError(
+            f"{source.name}: {file} has no column {', '.join(map(repr, missing))}",
+            hint=f"its columns: {', '.join(table.columns)}",
+        )
+    kinds = {**SCHEMA, "source_label": pl.String(), "source_split": pl.String()}
+    columns = {**rule.columns}
+    chosen = [pl.col(name).cast(kinds[column], strict=False).alias(column) for column, name in columns.items()]
+    chosen += [pl.col(rule.label).cast(pl.String).alias("_label")] if rule.label else []
+    chosen += [pl.col(rule.split).cast(pl.String).alias("_split")] if rule.split else []
+    facts = table.select(pl.col(rule.key).cast(pl.String).alias("_key"), *chosen).unique(maintain_order=True)
+    twice = facts.filter(pl.col("_key").is_duplicated())["_key"].unique(maintain_order=True)
+    if len(twice):
+        raise CurationError(
+            f"{source.name}: {file} says different things of {', '.join(map(repr, twice[:3]))} ({len(twice)} in all)",
+            hint=f"each {rule.key} may stand in several rows only if they agree in the columns that are read",
+        )
+    rows = rows.with_columns(_key=pl.Series([_metadata_key(rule, path) for path in rows["path"]], dtype=pl.String))
+    rows = rows.join(facts, on="_key", how="left", maintain_order="left").drop("_key")
+    if rule.label:
+        rows = rows.with_columns(source_label=pl.coalesce("_label", "source_label")).drop("_label")
+    if rule.split:
+        rows = rows.with_columns(source_split=pl.coalesce("_split", "source_split")).drop("_split")
+    own_file = pl.when((pl.col("path") == file) & pl.col("excluded").is_null()).then(pl.lit("ingest: metadata file"))
+    return rows.with_columns(excluded=pl.coalesce("excluded", own_file))
+
+
+def _metadata_key(rule: MetadataFile, path: str) -> str:
+    if rule.match == "path":
+        return path
+    name = path.rpartition("/")[2]
+    return name if rule.match == "name" or "." not in name else name.rpartition(".")[0]
+
+
+def _read_metadata(source: AnySource, rule: MetadataFile, given: Fetched) -> tuple[str, pl.DataFrame]:
+    """Return the path and the table of the metadata file, inside the source or beside the recipe."""
+    if rule.file.startswith("./"):
+        return rule.file, _read_beside(source, rule)
+    found = [
+        (inner_path(given, archive, member.path), archive, member)
+        for archive in given.archives
+        for member in list_members(archive.path, name=archive.name)
+        if fnmatch.fnmatchcase(inner_path(given, archive, member.path), rule.file)
+    ]
+    if len(found) != 1:
+        names = ", ".join(path for path, *_ in found[:3]) or "none"
+        raise CurationError(
+            f"{source.name}: metadata.file {rule.file!r} matches {len(found)} files ({names}), not one",
+            hint="name it by its whole path inside the source, or by a glob that fits one file",
+        )
+    path, archive, member = found[0]
+    try:
+        return path, _parse_table(path, read_member(archive.path, member))
+    except (UnreadableMember, pl.exceptions.PolarsError, UnicodeDecodeError) as fault:
+        raise CurationError(f"{source.name}: {path} cannot be read as a table: {fault}") from fault
+
+
+def _read_beside(source: AnySource, rule: MetadataFile) -> pl.DataFrame:
+    path = (source.base or Path()) / rule.file
+    try:
+        return _parse_table(rule.file, path.read_bytes())
+    except (OSError, pl.exceptions.PolarsError, UnicodeDecodeError) as fault:
+        raise CurationError(f"{source.name}: {path} cannot be read as a table: {fault}") from fault
+
+
+def _parse_table(path: str, content: bytes) -> pl.DataFrame:
+    suffix = path.rpartition(".")[2].lower()
+    if suffix == "parquet":
+        return pl.read_parquet(io.BytesIO(content))
+    if suffix == "json":
+        return pl.read_json(content)
+    if suffix in {"jsonl", "ndjson"}:
+        return pl.read_ndjson(io.BytesIO(content))
+    return pl.read_csv(io.BytesIO(content), separator="\t" if suffix == "tsv" else ",", infer_schema=False)

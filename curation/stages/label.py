@@ -1,0 +1,48 @@
+"""Source labels become classes; the labels of no class stay in the table as context, so that a conflict is seen."""
+
+import polars as pl
+
+from curation.errors import CurationError
+from curation.manifest import Manifest
+from curation.recipe import Labels
+
+
+def label(manifest: Manifest, labels: Labels) -> Manifest:
+    """Fill ``label`` by the recipe's map.
+
+    A context row has a null label and is kept here. A picture without a source label is excluded as
+    ``label: not labelled yet`` (the source has none) or ``label: none found`` until somebody decides.
+
+    Raises
+    ------
+    CurationError
+        Where readable pictures carry a source label that is neither a class's nor context; all are listed.
+    """
+    classes = labels.class_of()
+    _refuse_unknown(manifest, labels, classes)
+    found = manifest.rows["source_label"].replace_strict(classes, default=None, return_dtype=pl.String)
+    reasons = manifest.rows.select(
+        pl.when(pl.col("source_label").is_null())
+        .then(pl.lit("label: none found"))
+        .when(pl.col("source_label") == "")
+        .then(pl.lit("label: not labelled yet"))
+    ).to_series()
+    return manifest.with_columns(label=found).exclude(reasons)
+
+
+def _refuse_unknown(manifest: Manifest, labels: Labels, classes: dict[str, str]) -> None:
+    if labels.context == "*":
+        return
+    known = {*classes, *labels.context, ""}
+    strangers = (
+        manifest.kept.filter(pl.col("source_label").is_not_null() & ~pl.col("source_label").is_in(sorted(known)))
+        .group_by("source", "source_label")
+        .len()
+        .sort("source", "source_label")
+    )
+    if strangers.height:
+        lines = "\n".join(f"  {source}: {name!r} ({count} files)" for source, name, count in strangers.rows())
+        raise CurationError(
+            f"labels the recipe does not know:\n{lines}",
+            hint='put each under labels.classes or into labels.context (context = "*" takes all)',
+        )

@@ -1,0 +1,436 @@
+"""Each file is decoded once: what it is, its hashes and thumbnail, its raw quality values, or why it is no picture.
+
+This is the one place where a failure to decode becomes a reason. What is found hangs on the file's bytes, the recipe's
+decode and hash settings and ``PROBE_VERSION`` alone, and is kept in the cache under them.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from curation.engines import Engine
+from curation.errors import CurationError
+from curation.hashing import Fingerprints, HashName, Spool, is_flat, other_hash, pixel_sha256, sha256_hex, symmetries
+from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
+from curation.manifest import Manifest, digest_of
+from curation.recipe import Recipe, ToneWindow
+from curation.sources import Cache, Member, Progress, UnreadableMember, read_member
+from curation.sources.protocol import show_progress
+from curation.sources.remote import readable
+from curation.sources.shelf import Shelf, page_id
+
+PROBE_VERSION = 1
+SHARD_FILES = 256
+MAX_SHARDS = 32
+GATHERED_ROWS = 65_536
+TOGETHER = 16
+TOGETHER_BYTES = 1 << 19
+WAITING_BYTES = 1 << 25
+
+FINDINGS: Mapping[str, Any] = {
+    "sha256": pl.String(),
+    "page": pl.UInt32(),
+    "failure": pl.String(),
+    "format": pl.String(),
+    "width": pl.UInt32(),
+    "height": pl.UInt32(),
+    "mode": pl.String(),
+    "bits": pl.UInt8(),
+    "pages": pl.UInt32(),
+    "orientation": pl.UInt8(),
+    "phash": pl.UInt64(),
+    "flat": pl.Boolean(),
+    "pixel_sha256": pl.String(),
+    "sharpness": pl.Float64(),
+    "brightness": pl.Float64(),
+    "contrast": pl.Float64(),
+    "symmetries": pl.Array(pl.UInt64, 8),
+    "thumbnail": pl.Array(pl.UInt8, 1024),
+}
+"""What the cache keeps of each page of each file."""
+
+COLUMNS = tuple(name for name in FINDINGS if name not in {"sha256", "page", "failure", "symmetries", "thumbnail"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a probe's result besides the file's bytes."""
+
+    scale: Literal["full", "scaled"]
+    tone: Tone
+    pages: Literal["first", "each"]
+    hash: Literal["phash"] | HashName
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Settings":
+        """Return the recipe's settings."""
+        return cls(recipe.decode.scale, tone_of(recipe.decode.tone), recipe.decode.pages, recipe.duplicates.hash)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some files of one archive, to be read and probed in one go, wherever the engine decides."""
+
+    archive: Path
+    members: tuple[Member, ...]
+    shas: tuple[str, ...]
+    settings: Settings
+
+
+def tone_of(tone: Literal["scale"] | ToneWindow) -> Tone:
+    """Return the recipe's tone rule as the decoder takes it."""
+    return tone if isinstance(tone, str) else Window(tone.low, tone.high)
+
+
+def probe(
+    manifest: Manifest,
+    recipe: Recipe,
+    shelf: Shelf,
+    *,
+    cache: Cache,
+    engine: Engine,
+    progress: Progress,
+) -> tuple[Manifest, Fingerprints]:
+    """Fill the probe's columns, and return the fingerprints aligned with the rows.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        After ingest.
+    shelf : Shelf
+        Where each file is read; opened only for files the cache knows nothing of.
+
+    Returns
+    -------
+    Manifest
+        A file that is no picture is excluded as ``probe: <reason>``. Where the recipe asks for each page a row
+        ``id#2``, ``id#3`` and so on is added for every further page.
+    Fingerprints
+        Zeros for what could not be decoded.
+    """
+    settings = Settings.of(recipe)
+    store = ProbeCache(cache, recipe.probe_settings())
+    wanted = manifest.kept.select("id", "sha256", "size_bytes")
+    spool = Spool(cache.root)
+    known = store.load(wanted["sha256"], spool)
+    new = wanted.filter(~pl.col("sha256").is_in(known["sha256"].implode())).unique(
+        "sha256", keep="first", maintain_order=True
+    )
+    found = [known]
+    if new.height:
+        shards = _cut(new, shelf, settings)
+        with show_progress(progress, "look at pictures", int(new["size_bytes"].sum())) as advance:
+            for number, table in _look(engine, shards):
+                store.keep(table)
+                found.append(_put_thumbnails_by(table, spool))
+                advance(sum(member.size_bytes for member in shards[number].members))
+    return _merge(manifest, pl.concat(found), spool, each=settings.pages == "each")
+
+
+def _look(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield number and findings of each shard as soon as it is there: what was finished is kept, whatever comes."""
+    if engine.far:
+        for number, content in engine.as_finished(probe_far, shards):
+            yield number, pl.read_parquet(content, schema=FINDINGS)
+    else:
+        for number, rows in engine.as_finished(probe_shard, shards):
+            yield number, pl.DataFrame(rows, schema=FINDINGS)
+
+
+def probe_far(shard: Shard) -> bytes:
+    """Return what ``probe_shard`` finds as one Parquet shard; the work of a worker that may be on another machine.
+
+    Raises
+    ------
+    CurationError
+        Where that machine does not see the archive: what only this machine has is no fault of the pictures.
+    """
+    if not shard.archive.exists():
+        raise CurationError(
+            f"{shard.archive}: a machine of the cluster does not see it",
+            hint="let sources lie in a folder that all machines share under one path, or behind a URL (s3://...)",
+        )
+    return _as_parquet(pl.DataFrame(probe_shard(shard), schema=FINDINGS))
+
+
+def _as_parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
+
+
+def probe_shard(shard: Shard) -> dict[str, list[Any]]:
+    """Return the findings on every page that is asked for, as columns; the work of one worker.
+
+    Arrays leave as lists of arrays, so that a worker needs no table library.
+    """
+    seen = (page for member, sha in zip(shard.members, shard.shas, strict=True) for page in _see(shard, member, sha))
+    found: dict[int, tuple[dict[str, Any], NDArray[np.uint8]]] = {}
+    for group in _group(seen):
+        found |= zip(group, _finish(list(group.values()), shard.settings), strict=True)
+    rows = [found[number][0] for number in range(len(found))]
+    stack = np.stack([found[number][1] for number in range(len(found))])
+    if shard.settings.hash == "phash":
+        hashes = symmetries(stack)
+    else:
+        hashes = np.zeros((len(rows), 8), np.uint64)
+        hashes[:, 0] = [row.get("phash") or 0 for row in rows]
+    decoded = np.array([row.get("failure") is None for row in rows])
+    flat = is_flat(stack)
+    for number, row in enumerate(rows):
+        row["phash"] = int(hashes[number, 0]) if decoded[number] else None
+        row["flat"] = bool(flat[number]) if decoded[number] else None
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in FINDINGS}
+    columns["symmetries"] = hashes * decoded[:, None].astype(np.uint64)
+    columns["thumbnail"] = stack.reshape(len(rows), -1)
+    return columns
+
+
+_NOTHING = np.zeros((32, 32), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A page that was decoded, or why it was not: what is known of it, its grey pixels, and its file's content."""
+
+    row: dict[str, Any]
+    grey: NDArray[np.uint8] | None = None
+    content: bytes = b""
+
+    @property
+    def weight(self) -> int:
+        """Return the bytes that this keeps in memory."""
+        return len(self.content) + (0 if self.grey is None else self.grey.nbytes)
+
+
+def _see(shard: Shard, member: Member, sha: str) -> Iterator[_Seen]:
+    try:
+        content = read_member(shard.archive, member)
+    except UnreadableMember as fault:
+        yield _Seen({"sha256": sha, "page": 1, "failure": f"{_PASSING}{fault.reason}"})
+        return
+    if sha256_hex(content) != sha:
+        yield _Seen({"sha256": sha, "page": 1, "failure": f"{_PASSING}changed while it was read"})
+        return
+    page = pages = 1
+    while page <= pages:
+        seen = _see_page(content, shard.settings, sha=sha, page=page)
+        if shard.settings.pages == "each" and page == 1:
+            pages = seen.row.get("pages") or 1
+        yield seen
+        page += 1
+
+
+def _see_page(content: bytes, settings: Settings, *, sha: str, page: int) -> _Seen:
+    """Decode one page once.
+
+    Losslessly coded pictures are decoded with their colours, so that their pixels have a name of their own.
+    """
+    name = {"sha256": sha, "page": page}
+    jpeg = sniff(content[:SNIFF_BYTES]) == "jpeg"
+    try:
+        picture = decode(content, scale=settings.scale, tone=settings.tone, page=page, grey=jpeg)
+    except DecodeFailure as fault:
+        return _Seen(name | _failed(fault, content))
+    grey, header = picture.pixels, picture.header
+    pixels = None
+    if not jpeg:
+        pixels = pixel_sha256(grey) if header.lossless else None
+        grey = np.asarray(Image.fromarray(grey).convert("L"))
+    row = name | {
+        "format": header.format,
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode,
+        "bits": header.bits,
+        "pages": header.pages,
+        "orientation": header.orientation,
+        "pixel_sha256": pixels,
+    }
+    if settings.hash != "phash":
+        row["phash"] = other_hash(settings.hash, Image.fromarray(grey))
+    return _Seen(row, grey, b"" if pixels else content)
+
+
+def _failed(fault: DecodeFailure, content: bytes) -> dict[str, Any]:
+    return {"failure": fault.reason, "format": sniff(content[:SNIFF_BYTES])}
+
+
+def _group(pages: Iterable[_Seen]) -> Iterator[dict[int, _Seen]]:
+    """Yield the pages by their number, those of one size together as far as they come, of bounded bytes."""
+    waiting: dict[tuple[int, ...], dict[int, _Seen]] = {}
+    held = 0
+    for number, page in enumerate(pages):
+        shape = () if page.grey is None else page.grey.shape
+        group = waiting.setdefault(shape, {})
+        group[number] = page
+        held += page.weight
+        if len(group) == TOGETHER or (page.grey is not None and len(group) * page.grey.nbytes >= TOGETHER_BYTES):
+            held -= sum(one.weight for one in group.values())
+            yield waiting.pop(shape)
+        elif held > WAITING_BYTES:
+            yield from waiting.values()
+            waiting, held = {}, 0
+    yield from waiting.values()
+
+
+def _finish(pages: Sequence[_Seen], settings: Settings) -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    """Return the rows of pages of one size with their quality values, and their (32, 32) uint8 grey thumbnails.
+
+    What is flat and not lossless is decoded a second time for its pixels' name, as its hash says nothing.
+    """
+    pictures = [page.grey for page in pages if page.grey is not None]
+    if not pictures:
+        return [(page.row, _NOTHING) for page in pages]
+    stack = np.stack(pictures)
+    thumbnails = grey32_together(stack)
+    flat = is_flat(thumbnails)
+    finished = []
+    for number, (page, quality) in enumerate(zip(pages, measure_together(stack), strict=True)):
+        values = {"sharpness": quality.sharpness, "brightness": quality.brightness, "contrast": quality.contrast}
+        row, thumbnail = page.row | values, thumbnails[number]
+        if flat[number] and row["pixel_sha256"] is None:
+            try:
+                again = decode(page.content, scale="full", tone=settings.tone, page=row["page"])
+                row["pixel_sha256"] = pixel_sha256(again.pixels)
+            except DecodeFailure as fault:
+                row = {"sha256": row["sha256"], "page": row["page"], **_failed(fault, page.content)}
+                thumbnail = _NOTHING
+        finished.append((row, thumbnail))
+    return finished
+
+
+_PASSING = "cannot be read: "
+"""Starts the failures that are the moment's and not the file's; they are not kept in the cache."""
+
+
+def _cut(new: pl.DataFrame, shelf: Shelf, settings: Settings) -> list[Shard]:
+    """Cut the new files into shards of one archive each, of a bounded number of files."""
+    by_archive: dict[Path, list[tuple[Member, str]]] = {}
+    for name, sha in new.select("id", "sha256").iter_rows():
+        archive, member = shelf.places[name]
+        by_archive.setdefault(archive, []).append((member, sha))
+    shards = []
+    for archive, files in by_archive.items():
+        for start in range(0, len(files), SHARD_FILES):
+            members, shas = zip(*files[start : start + SHARD_FILES], strict=True)
+            shards.append(Shard(archive, members, shas, settings))
+    return shards
+
+
+class ProbeCache:
+    """What is known of files under one set of settings: Parquet shards, each written whole, never changed.
+
+    A shard is named by its content, so that several builds may write at once and a run that was ended goes on from
+    the last shard that was finished. Where many small ones have gathered they are written again as one.
+    """
+
+    def __init__(self, cache: Cache, settings: Mapping[str, object]) -> None:
+        self._cache = cache
+        self._folder = cache.shared_folder("probe") / digest_of({**settings, "version": PROBE_VERSION})[:16]
+
+    def load(self, shas: pl.Series, spool: Spool) -> pl.DataFrame:
+        """Return the findings on the files with these sha256, their thumbnails put by."""
+        wanted, tables = shas.unique().sort(), [_put_thumbnails_by(pl.DataFrame(schema=FINDINGS), spool)]
+        shards = self._shards()
+        for shard in shards:
+            try:
+                found = _read_wanted(shard, wanted)
+            except (OSError, pl.exceptions.PolarsError):
+                continue  # removed by another build, or damaged: its files are looked at again
+            tables.append(_put_thumbnails_by(found, spool))
+        if len(shards) > MAX_SHARDS:
+            self._gather(shards)
+        return pl.concat(tables).unique(["sha256", "page"], keep="any")
+
+    def keep(self, table: pl.DataFrame) -> None:
+        """Add a shard."""
+        table = table.filter(~pl.col("failure").fill_null("").str.starts_with(_PASSING))
+        if not table.height:
+            return
+        content = _as_parquet(table)
+        self._cache.keep(self._folder / f"{sha256_hex(content)[:32]}.parquet", content)
+
+    def _shards(self) -> list[Path]:
+        return sorted(self._folder.glob("*.parquet"))
+
+    def _gather(self, shards: Sequence[Path]) -> None:
+        """Write small shards again as few, none of more than ``GATHERED_ROWS`` and one shard's rows."""
+        small = [shard for shard in shards if self._count(shard) < GATHERED_ROWS]
+        if len(small) <= MAX_SHARDS:
+            return
+        whole: list[tuple[Path, pl.DataFrame]] = []
+        for shard in small:
+            try:
+                whole.append((shard, pl.read_parquet(readable(shard), schema=FINDINGS)))
+            except (OSError, pl.exceptions.PolarsError):
+                continue
+            if sum(table.height for _, table in whole) >= GATHERED_ROWS:
+                self._write_as_one(whole)
+                whole = []
+        if len(whole) > 1:
+            self._write_as_one(whole)
+
+    def _write_as_one(self, whole: Sequence[tuple[Path, pl.DataFrame]]) -> None:
+        table = pl.concat([table for _, table in whole]).unique(["sha256", "page"], keep="any").sort("sha256", "page")
+        content = _as_parquet(table)
+        target = self._folder / f"{sha256_hex(content)[:32]}.parquet"
+        if self._cache.keep(target, content):
+            for shard, _ in whole:
+                if shard != target:
+                    shard.unlink(missing_ok=True)
+
+    def _count(self, shard: Path) -> int:
+        try:
+            return int(pl.scan_parquet(readable(shard)).select(pl.len()).collect().item())
+        except (OSError, pl.exceptions.PolarsError):
+            return 0
+
+
+def _read_wanted(shard: Path, wanted: pl.Series) -> pl.DataFrame:
+    """Return a shard's findings on the wanted files; one that has none of them costs its names alone."""
+    content = readable(shard)
+    names = pl.read_parquet(content, columns=["sha256"])["sha256"]
+    places = wanted.search_sorted(names).clip(0, max(0, len(wanted) - 1))
+    hits = (wanted.gather(places) == names) if len(wanted) else pl.repeat(False, len(names), eager=True)
+    if not hits.any():
+        return pl.DataFrame(schema=FINDINGS)
+    if isinstance(content, io.BytesIO):
+        content.seek(0)
+    return pl.read_parquet(content, schema=FINDINGS).filter(hits)
+
+
+def _put_thumbnails_by(table: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+    """Return the findings with the place of each thumbnail instead of the thumbnail, which is most of their bytes."""
+    places = spool.add(table["thumbnail"].to_numpy().reshape(-1, 1024))
+    return table.drop("thumbnail").with_columns(place=pl.Series(places, dtype=pl.Int64))
+
+
+def _merge(manifest: Manifest, found: pl.DataFrame, spool: Spool, *, each: bool) -> tuple[Manifest, Fingerprints]:
+    """Join the findings to the rows by sha256 (and page), add the rows of further pages, and align the fingerprints."""
+    rows = manifest.rows.drop(COLUMNS)
+    if each:
+        further = found.filter(pl.col("page") > 1).select("sha256", "page")
+        added = rows.filter(pl.col("excluded").is_null()).drop("page").join(further, on="sha256")
+        taken = set(rows["id"])
+        names = [page_id(name, page, taken=taken) for name, page in added.select("id", "page").iter_rows()]
+        added = added.with_columns(id=pl.Series(names, dtype=pl.String)).select(rows.columns)
+        rows = pl.concat([rows, added]).sort("id")
+    read = rows["excluded"].is_null()
+    joined = rows.join(found, on=["sha256", "page"], how="left", maintain_order="left")
+    unlooked = joined.filter(read & pl.col("format").is_null() & pl.col("failure").is_null())
+    if unlooked.height:
+        raise RuntimeError(f"the probe forgot {unlooked.height} files, {unlooked['id'][0]} among them")
+    joined = joined.with_columns(excluded=pl.coalesce("excluded", pl.lit("probe: ") + pl.col("failure")))
+    fingerprints = Fingerprints(
+        joined["symmetries"].fill_null(pl.Series([[0] * 8], dtype=FINDINGS["symmetries"])).to_numpy(),
+        spool.rows(joined["place"].fill_null(-1).to_numpy()),
+    )
+    return Manifest(joined.drop("failure", "symmetries", "place")), fingerprints

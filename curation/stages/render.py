@@ -1,0 +1,202 @@
+"""The chosen pictures are written as the recipe wants them: read in place, rendered, encoded, hashed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import PIL
+import polars as pl
+from PIL import features
+
+from curation.engines import Engine
+from curation.errors import CurationError
+from curation.hashing import sha256_hex
+from curation.images import DecodeFailure, RenderSettings, Step, Tone, Window, crop_border, even_colours, soften
+from curation.images import render as render_bytes
+from curation.manifest import Manifest
+from curation.recipe import Recipe, Render
+from curation.sources import Member, Progress, UnreadableMember, read_member
+from curation.sources.protocol import show_progress
+from curation.sources.shelf import Shelf, file_of
+from curation.versions.sharing import Picture, take_over
+
+SHARD_FILES = 64
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Pictures of one archive to be rendered in one go: (member, page, target) each."""
+
+    archive: Path
+    pictures: tuple[tuple[Member, int, str], ...]
+    folder: Path | None
+    settings: RenderSettings
+    tone: Tone
+    steps: tuple[Step, ...] = ()
+
+
+def steps_of(rule: Render) -> tuple[Step, ...]:
+    """Return the remedies that a recipe asks for, in the order in which they are applied: crop, colours, sharpness."""
+    steps: list[Step] = []
+    if rule.crop_border is not None:
+        steps.append(partial(crop_border, share=rule.crop_border))
+    if rule.colour_constancy is not None:
+        steps.append(partial(even_colours, constancy=rule.colour_constancy))
+    if rule.common_sharpness is not None:
+        steps.append(partial(soften, sharpness=rule.common_sharpness, short_side=rule.short_side))
+    return tuple(steps)
+
+
+def settings_of(recipe: Recipe) -> tuple[RenderSettings, Tone]:
+    """Return the recipe's render settings and tone rule as the encoder takes them."""
+    rule, tone = recipe.render, recipe.decode.tone
+    settings = RenderSettings(
+        encode=rule.encode, short_side=rule.short_side, quality=rule.quality, subsampling=rule.subsampling
+    )
+    return settings, tone if isinstance(tone, str) else Window(tone.low, tone.high)
+
+
+def encoder_name() -> str:
+    """Return what encodes the pictures: told in every version, but no part of its digest."""
+    return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
+
+
+def render(
+    manifest: Manifest,
+    recipe: Recipe,
+    shelf: Shelf,
+    folder: Path,
+    *,
+    names: pl.Series,
+    reuse: Mapping[tuple[str, int], Picture],
+    engine: Engine,
+    progress: Progress,
+) -> Manifest:
+    """Write every kept picture below ``folder`` and fill ``file`` and ``file_sha256``.
+
+    Parameters
+    ----------
+    names : polars.Series of String
+        The path below ``folder`` of each kept row, aligned with ``manifest.kept``.
+    reuse : mapping of (sha256, page) to Picture
+        Pictures of other versions rendered alike: they become hard links, or copies where the disk has none.
+
+    Raises
+    ------
+    CurationError
+        Where a picture cannot be read or decoded any more.
+    """
+    kept = manifest.kept.select("id", "sha256", "page").with_columns(file=names)
+    for parent in sorted({str(Path(name).parent) for name in names}):
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+    digests, fresh = {}, []
+    for name, sha, page, file in kept.iter_rows():
+        picture = reuse.get((sha, page or 1))
+        if picture is not None and take_over(picture, folder / file):
+            digests[name] = picture.file_sha256
+        else:
+            fresh.append((name, page or 1, file))
+    digests |= _render_all(fresh, recipe, shelf, folder, engine=engine, progress=progress)
+    written = kept.select("id", "file").with_columns(
+        file_sha256=pl.Series([digests[name] for name in kept["id"]], dtype=pl.String)
+    )
+    rows = manifest.rows.drop("file", "file_sha256").join(written, on="id", how="left", maintain_order="left")
+    return Manifest(rows)
+
+
+def estimate_bytes(manifest: Manifest, recipe: Recipe, shelf: Shelf, *, sample: int = 24) -> int:
+    """Return about how many bytes the kept pictures would take, from rendering some of them in memory."""
+    kept = manifest.kept.select("id", "page").gather_every(max(1, manifest.kept.height // sample))
+    pictures = [(name, page or 1, "") for name, page in kept.iter_rows()]
+    shards = _cut(pictures, recipe, shelf, None)
+    sizes = [size for shard in shards for _, size in render_shard(shard)]
+    return round(sum(sizes) / len(sizes) * manifest.kept.height) if sizes else 0
+
+
+def _render_all(
+    pictures: Sequence[tuple[str, int, str]],
+    recipe: Recipe,
+    shelf: Shelf,
+    folder: Path,
+    *,
+    engine: Engine,
+    progress: Progress,
+) -> dict[str, str]:
+    shards = _cut(pictures, recipe, shelf, folder) if pictures else []
+    names = {file: name for name, _, file in pictures}
+    digests: dict[str, str] = {}
+    size = sum(member.size_bytes for shard in shards for member, *_ in shard.pictures)
+    with show_progress(progress, "write pictures", size) as advance:
+        for number, written in _write(engine, shards):
+            for (member, _, file), (digest, _) in zip(shards[number].pictures, written, strict=True):
+                digests[names[file]] = digest
+                advance(member.size_bytes)
+    return digests
+
+
+def _cut(pictures: Sequence[tuple[str, int, str]], recipe: Recipe, shelf: Shelf, folder: Path | None) -> list[Shard]:
+    (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
+    by_archive: dict[Path, list[tuple[Member, int, str]]] = {}
+    for name, page, file in pictures:
+        archive, member = shelf.places[file_of(name, page)]
+        by_archive.setdefault(archive, []).append((member, page, file))
+    return [
+        Shard(archive, tuple(files[start : start + SHARD_FILES]), folder, settings, tone, steps)
+        for archive, files in sorted(by_archive.items())
+        for start in range(0, len(files), SHARD_FILES)
+    ]
+
+
+def _write(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+    """Yield number and (sha256, bytes) of the pictures of each shard once they are written."""
+    if not engine.far:
+        yield from engine.as_finished(render_shard, shards)
+        return
+    tasks = [(replace(shard, folder=None), encoder_name()) for shard in shards]
+    for number, contents in engine.as_finished(render_far, tasks):
+        shard = shards[number]
+        for (_, _, file), content in zip(shard.pictures, contents, strict=True):
+            if shard.folder is not None:
+                (shard.folder / file).write_bytes(content)
+        yield number, [(sha256_hex(content), len(content)) for content in contents]
+
+
+def render_far(task: tuple[Shard, str]) -> list[bytes]:
+    """Return the pictures of a shard, rendered on a machine that has no way to the folder they go to.
+
+    Raises
+    ------
+    CurationError
+        Where that machine encodes with something else than the one that publishes: one version has one encoder.
+    """
+    shard, encoder = task
+    if encoder_name() != encoder:
+        raise CurationError(
+            f"a machine of the cluster encodes with {encoder_name()}, this one with {encoder}",
+            hint="install the same Pillow on every machine",
+        )
+    return [content for _, content in _render_each(shard)]
+
+
+def render_shard(shard: Shard) -> list[tuple[str, int]]:
+    """Write the pictures of a shard and return (sha256, bytes) of each; the work of one worker."""
+    written = []
+    for file, content in _render_each(shard):
+        if shard.folder is not None:
+            (shard.folder / file).write_bytes(content)
+        written.append((sha256_hex(content), len(content)))
+    return written
+
+
+def _render_each(shard: Shard) -> Iterator[tuple[str, bytes]]:
+    for member, page, file in shard.pictures:
+        try:
+            given = read_member(shard.archive, member)
+            content = render_bytes(given, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
+        except (UnreadableMember, DecodeFailure) as fault:
+            raise CurationError(
+                f"{member.path}: could be looked at but not rendered: {fault.reason}",
+                hint="the source may have changed meanwhile: build again; exclude the picture if it stays so",
+            ) from fault
+        yield file, content

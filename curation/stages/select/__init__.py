@@ -1,0 +1,177 @@
+"""Groups become train, val and test, with exact counts or ratios per class and no group on two sides.
+
+The order within a class comes from a keyed hash of the group (and within a group of the sample), never from a
+shuffle, so that a picture more or less moves few others; with a previous version whoever was in test stays in test.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from curation.errors import CurationError
+from curation.manifest import Manifest, count_reasons
+from curation.recipe import Recipe, Split
+from curation.stages.select.plan import Plan, Targets, choose, share_out
+from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
+
+__all__ = ["ShortCountError", "select"]
+
+
+class ShortCountError(CurationError):
+    """A count cannot be reached; ``manifest`` holds every row with the reason it is not available."""
+
+    def __init__(self, message: str, *, hint: str | None, manifest: Manifest) -> None:
+        super().__init__(message, hint=hint)
+        self.manifest = manifest
+
+
+def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None = None) -> Manifest:
+    """Choose the samples of every split.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        After dedup.
+    recipe : Recipe
+        Its ``selection`` and ``conflicts``.
+    previous : polars.DataFrame, optional
+        ``sha256``, ``page``, ``split`` of an earlier version.
+
+    Raises
+    ------
+    ShortCountError
+        Where a count cannot be reached: names class, split, wanted, had, and what was excluded for which reasons.
+    CurationError
+        Where pictures are disputed and the recipe's policy is ``error``.
+    """
+    manifest = _set_context_aside(manifest)
+    manifest = _apply_conflict_policy(manifest, recipe)
+    rule = recipe.selection
+    pool = draw_pool(manifest.rows, rule, previous=previous)
+    if rule.ratios is None:
+        targets: Targets = {label: rule.wanted(label) for label in recipe.classes}
+    else:
+        targets = _by_ratio(pool, recipe, rule.ratios)
+    plan, chosen = choose(pool, targets, exact=rule.ratios is None or rule.balance)
+    manifest = _mark(manifest, plan, chosen)
+    _refuse_short(manifest, recipe, pool)
+    return manifest
+
+
+def _set_context_aside(manifest: Manifest) -> Manifest:
+    reasons = manifest.rows.select(
+        pl.when(pl.col("label").is_null()).then(pl.format("select: context class {}", "source_label"))
+    )
+    return manifest.exclude(reasons.to_series())
+
+
+def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
+    policy = recipe.conflicts.policy
+    disputed = manifest.kept.filter(pl.col("disputed"))
+    if policy == "error" and disputed.height:
+        names = ", ".join(disputed["id"].head(5)) + (", ..." if disputed.height > 5 else "")
+        raise CurationError(
+            f"{disputed.height} pictures stand under more than one label: {names}",
+            hint="decide with `python -m curation review`, or set conflicts.policy to reserve or exclude",
+        )
+    if policy == "reserve" and recipe.selection.counts is not None:
+        return manifest
+    reasons = manifest.rows.select(
+        pl.when(pl.col("disputed")).then(pl.format("select: disputed ({})", pl.col("claims").list.join(", ")))
+    )
+    return manifest.exclude(reasons.to_series())
+
+
+def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targets:
+    """Return samples per class and split, after cutting classes to the smallest where the recipe says so."""
+    sizes = {label: pool.count(label) for label in recipe.classes}
+    size = {label: min(sizes.values()) if recipe.selection.balance else sizes[label] for label in recipe.classes}
+    return {label: share_out(size[label], ratios) for label in recipe.classes}
+
+
+def _mark(manifest: Manifest, plan: Plan, chosen: Sides) -> Manifest:
+    """Fill ``split`` and ``reserve``, and give everyone who was not chosen the reason."""
+    pool = plan.pool
+    lies = plan.lies(slice(None))
+    found = pl.DataFrame(
+        {
+            "split": _as_splits(chosen),
+            "disputed": pool.disputed,
+            "own": _as_splits(pool.side),
+            "lies": _as_splits(lies),
+            "may_stand": pool.may_stand[lies, np.arange(len(lies))],
+        }
+    ).select(
+        "split", reserve=pl.when(pl.col("split").is_not_null()).then("disputed"), reason=pl.coalesce(_TAKEN, _WHY_NOT)
+    )
+    place = np.full(len(manifest), -1, np.int64)
+    place[pool.row] = np.arange(len(pool.row))
+    where = pl.Series(place).replace(-1, None)
+    marked = manifest.with_columns(found["split"].gather(where), found["reserve"].gather(where))
+    return marked.exclude(found["reason"].gather(where).replace("", None))
+
+
+def _as_splits(sides: Sides) -> pl.Series:
+    names = {number: split for split, number in NUMBER.items()}
+    return pl.Series(sides).replace_strict(names, default=None, return_dtype=pl.String)
+
+
+_TAKEN = pl.when(pl.col("split").is_not_null()).then(pl.lit(""))
+_WHY_NOT = (
+    pl.when(pl.col("may_stand") & pl.col("disputed"))
+    .then(pl.lit("select: disputed, not needed"))
+    .when("may_stand")
+    .then(pl.format("select: surplus in {}", "lies"))
+    .when(pl.col("own") != pl.col("lies"))
+    .then(pl.format("select: leakage ({} picture, its group is on the {} side)", "own", "lies"))
+    .otherwise(pl.format("select: disputed (its group is on the {} side)", "lies"))
+)
+
+
+def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
+    """Raise where a count is short; with ratios, where a class has nothing at all in a split that is asked for."""
+    counts = manifest.kept.group_by("label", "split").len()
+    kept = Counter({(label, split): count for label, split, count in counts.iter_rows()})
+    if recipe.selection.ratios is None:
+        asked = {
+            (label, split): count for label in recipe.classes for split, count in recipe.selection.wanted(label).items()
+        }
+    else:
+        asked = {(label, split): 1 for label in recipe.classes for split in recipe.selection.ratios}
+    short = {key: count for key, count in asked.items() if kept[key] < count}
+    if not short:
+        return
+    least = "at least " if recipe.selection.ratios is not None else ""
+    lines = [
+        f"{label}: {split} wants {least}{count}, had {kept[label, split]}" for (label, split), count in short.items()
+    ]
+    for label in sorted({label for label, _ in short}):
+        rejected = manifest.rejected.filter(pl.col("label") == label)
+        reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
+        lines.append(f"{label}: {rejected.height} excluded ({'; '.join(reasons) or 'none'})")
+    unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
+    lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
+    raise ShortCountError(
+        "too few pictures\n" + "\n".join(f"  {line}" for line in lines),
+        hint=_advise(recipe, manifest, pool, {split for _, split in short}),
+        manifest=manifest,
+    )
+
+
+def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -> str:
+    """Return what would help here, the most likely first."""
+    rule, advice = recipe.selection, []
+    reasons = manifest.rejected["excluded"]
+    if recipe.conflicts.policy == "exclude" and "train" in short and reasons.str.starts_with("select: disputed").any():
+        advice.append('conflicts.policy = "reserve" would use disputed pictures, in train only')
+    if short & set(HELD_OUT) and rule.source_split == "respect" and (pool.given == NUMBER["train"]).any():
+        advice.append(
+            'selection.refill_test = true or source_split = "ignore" would take pictures of the source\'s train'
+        )
+    if (pool.before > NUMBER["train"]).any() and reasons.str.contains(
+        r"^select: (?:surplus in (?:test|val)|leakage)"
+    ).any():
+        advice.append('selection.previous = "none" would let go of the previous version\'s test pictures')
+    return "; ".join([*advice, "lower what selection asks for, or add a source"])

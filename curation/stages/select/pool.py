@@ -1,0 +1,150 @@
+"""Draws the candidates of a selection from the manifest, in an order that no file's name and no shuffle decides.
+
+Everything is a number in an array, one place a candidate: a million of them take some tens of megabytes.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from curation.manifest import SPLITS
+from curation.recipe import Selection, Split
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Sides: TypeAlias = npt.NDArray[np.int8]
+Numbers: TypeAlias = npt.NDArray[np.int64]
+
+HELD_OUT: tuple[Split, ...] = ("test", "val")
+NUMBER: Mapping[Split, int] = {"train": 0, "val": 1, "test": 2}
+"""Of several sides that a group is given, the one of the largest number wins."""
+NOWHERE: Final = -1
+_HASHED: Final = 65_536  # names that are Python objects at once
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The kept rows of the classes: class by class, within a class by the keyed hashes of group and sample.
+
+    Parameters
+    ----------
+    labels : mapping
+        Class -> where its candidates lie in the arrays.
+    row : (n,) int64 ndarray
+        Number of the manifest's row.
+    group : (n,) int64 ndarray
+        Number of the group.
+    side : (n,) int8 ndarray
+        The source's own split, where it binds, as ``NUMBER`` has it; else ``NOWHERE``.
+    before : (n,) int8 ndarray
+        The split it had in the previous version, or ``NOWHERE``.
+    disputed : (n,) bool ndarray
+    refills : (n,) bool ndarray
+        A picture of the source's train that may stand in for one that a held-out split lacks.
+    given : (groups,) int8 ndarray
+        The side of each group by the source or the previous version, or ``NOWHERE``.
+    """
+
+    labels: Mapping[str, slice]
+    row: Numbers
+    group: Numbers
+    side: Sides
+    before: Sides
+    disputed: Flags
+    refills: Flags
+    given: Sides
+
+    def count(self, label: str) -> int:
+        """Return how many candidates a class has."""
+        part = self.labels.get(label, slice(0, 0))
+        return int(part.stop - part.start)
+
+    @cached_property
+    def may_stand(self) -> npt.NDArray[np.bool_]:
+        """Say who may stand where, (3, n): a source's train picture never in test, a disputed one only in train."""
+        allowed = np.empty((len(SPLITS), len(self.row)), np.bool_)
+        for split, number in NUMBER.items():
+            own = (self.side == NOWHERE) | (self.side == number)
+            held_out = ~self.disputed & (own | (self.before == number) | self.refills)
+            allowed[number] = own if split == "train" else held_out
+        return allowed
+
+
+def draw_pool(rows: pl.DataFrame, rule: Selection, *, previous: pl.DataFrame | None) -> Pool:
+    """Return the kept rows as candidates, and the sides that are given.
+
+    A group that holds any picture of the previous test (or val) stays on that side, also where the picture itself is
+    out by now: a twin of what was tested must not be trained on.
+    """
+    needed = rows.select("group", "label", "source_split", "sha256", "excluded", "disputed", page=_PAGE)
+    kept = needed.with_row_index("row").filter(pl.col("excluded").is_null()).drop("excluded")
+    groups = kept.select(pl.col("group").unique(maintain_order=True)).with_row_index("number")
+    numbered = kept.join(groups, on="group", how="left", maintain_order="left")
+    group = numbered["number"].to_numpy().astype(np.int64)
+    side = _as_sides(kept["source_split"]) if rule.source_split == "respect" else np.full(kept.height, NOWHERE, np.int8)
+    refills = (side == NUMBER["train"]) & rule.refill_test
+    before, given = _look_back(needed, kept, groups, previous, wanted=_splits_of(rule))
+    binding = (side != NOWHERE) & ~refills
+    np.maximum.at(given, group[binding], side[binding])
+    names = kept.select(pl.format("{}#{}", "sha256", "page")).to_series()
+    number = kept["label"].rank("dense").to_numpy()
+    order = np.lexsort((_hash_names(rule.seed, names), _hash_names(rule.seed, groups["group"])[group], number))
+    starts = np.searchsorted(number[order], np.arange(1, number.max(initial=0) + 2))
+    labels = kept["label"].unique().sort().to_list()
+    return Pool(
+        {label: slice(int(starts[n]), int(starts[n + 1])) for n, label in enumerate(labels)},
+        kept["row"].to_numpy().astype(np.int64)[order],
+        group[order],
+        side[order],
+        before[order],
+        kept["disputed"].fill_null(value=False).to_numpy()[order],
+        refills[order],
+        given,
+    )
+
+
+_PAGE = pl.col("page").fill_null(1)
+
+
+def _look_back(
+    rows: pl.DataFrame, kept: pl.DataFrame, groups: pl.DataFrame, previous: pl.DataFrame | None, *, wanted: set[str]
+) -> tuple[Sides, Sides]:
+    """Return the split that each kept row had before, and the held-out side that each group is bound to by that."""
+    before, given = np.full(kept.height, NOWHERE, np.int8), np.full(groups.height, NOWHERE, np.int8)
+    if previous is None or not previous.height:
+        return before, given
+    on = ["sha256", "page"]
+    earlier = previous.select(*on, "split").filter(pl.col("split").is_in(sorted(wanted)))
+    last = earlier.unique(on, keep="last", maintain_order=True)
+    before = _as_sides(kept.select(on).join(last, on=on, how="left", maintain_order="left")["split"])
+    held_out = earlier.filter(pl.col("split").is_in(HELD_OUT))
+    bound = rows.select(*on, "group").join(held_out, on=on).join(groups, on="group")
+    np.maximum.at(given, bound["number"].to_numpy(), _as_sides(bound["split"]))
+    return before, given
+
+
+def _as_sides(splits: pl.Series) -> Sides:
+    return splits.replace_strict(dict(NUMBER), default=NOWHERE, return_dtype=pl.Int8).fill_null(NOWHERE).to_numpy()
+
+
+def _splits_of(rule: Selection) -> set[str]:
+    if rule.ratios is not None:
+        return set(rule.ratios)
+    tables = [value for value in (rule.counts or {}).values() if isinstance(value, dict)]
+    named: list[str] = [*(rule.counts or {}), *(split for table in tables for split in table)]
+    return {split for split in named if split in SPLITS}
+
+
+def _hash_names(seed: int, names: pl.Series) -> npt.NDArray[np.uint64]:
+    """Return the first eight bytes of the sha256 of seed and name, as numbers."""
+    start = f"{seed}/".encode()
+    parts = [
+        b"".join(hashlib.sha256(start + name.encode()).digest()[:8] for name in names[at : at + _HASHED])
+        for at in range(0, len(names), _HASHED)
+    ]
+    return np.frombuffer(b"".join(parts), ">u8").astype(np.uint64)

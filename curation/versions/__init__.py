@@ -1,0 +1,82 @@
+"""The store of published versions: what git keeps of them, their folders, and what can be asked of both."""
+
+from curation.versions.commit import Published, Staging, commit, open_staging
+from curation.versions.describe import describe_version, metadata_tables, name_pictures, write_tables
+from curation.versions.diff import Change, Diff, diff
+from curation.versions.drafts import drop_draft, write_draft
+from curation.versions.explain import Story, explain
+from curation.versions.gc import CachePart, Plan, Target, carry_out, plan_gc
+from curation.versions.home import Home
+from curation.versions.lines import VersionLine, published
+from curation.versions.locks import Lock, locked
+from curation.versions.sharing import Picture, reuse, take_over
+from curation.versions.show import Reason, Shown, count_by_class, show
+from curation.versions.store import (
+    Draft,
+    Reference,
+    Version,
+    chosen,
+    find,
+    find_digest,
+    load,
+    next_number,
+    open_draft,
+    open_folder,
+    open_table,
+    parse_reference,
+    previous_split,
+)
+from curation.versions.sweep import sweep
+from curation.versions.verify import Verification, check_folder, verify
+
+__all__ = [
+    "CachePart",
+    "Change",
+    "Diff",
+    "Draft",
+    "Home",
+    "Lock",
+    "Picture",
+    "Plan",
+    "Published",
+    "Reason",
+    "Reference",
+    "Shown",
+    "Staging",
+    "Story",
+    "Target",
+    "Verification",
+    "Version",
+    "VersionLine",
+    "carry_out",
+    "check_folder",
+    "chosen",
+    "commit",
+    "count_by_class",
+    "describe_version",
+    "diff",
+    "drop_draft",
+    "explain",
+    "find",
+    "find_digest",
+    "load",
+    "locked",
+    "metadata_tables",
+    "name_pictures",
+    "next_number",
+    "open_draft",
+    "open_folder",
+    "open_staging",
+    "open_table",
+    "parse_reference",
+    "plan_gc",
+    "previous_split",
+    "published",
+    "reuse",
+    "show",
+    "sweep",
+    "take_over",
+    "verify",
+    "write_draft",
+    "write_tables",
+]

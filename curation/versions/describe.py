@@ -1,0 +1,168 @@
+"""Says what a version holds: the names of its pictures, ``version.json``, ``metadata.csv`` and ``SHA256SUMS``."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curation.manifest import SPLITS, Manifest, choice_digest, content_digest, write_atomically
+
+if TYPE_CHECKING:
+    from curation.recipe import Recipe
+
+SHORTEST = 12
+METADATA = ("file_name", "label", "split", "sha256", "group", "source")
+SUMS = "SHA256SUMS"
+
+
+def name_pictures(kept: pl.DataFrame) -> pl.Series:
+    """Return the published path of each kept row, ``images/<split>/<label>/<sha12>.jpg``, aligned with the rows.
+
+    Parameters
+    ----------
+    kept : polars.DataFrame
+        Rows with ``split``, ``label``, ``sha256`` and ``page``.
+
+    Returns
+    -------
+    polars.Series of String
+        The name starts with 12 digits of the source's sha256, or as many as tell it from the others; a page beyond
+        the first adds ``-p<page>``. The order of the rows makes no difference.
+    """
+    stems = _shorten(kept["sha256"].unique().to_list())
+    page = pl.col("page").fill_null(1)
+    suffix = pl.when(page > 1).then(pl.format("-p{}", page)).otherwise(pl.lit(""))
+    short = pl.col("sha256").replace_strict(stems, return_dtype=pl.String)
+    return kept.select(file=pl.format("images/{}/{}/{}{}.jpg", "split", "label", short, suffix)).to_series()
+
+
+def _shorten(digests: Iterable[str]) -> dict[str, str]:
+    ordered = sorted(digests)
+    beside = zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False)
+    # In sorted order the longest common prefix with any other is with a neighbour.
+    return {
+        digest: digest[: max(SHORTEST, _common(before, digest) + 1, _common(digest, after) + 1)]
+        for before, digest, after in beside
+    }
+
+
+def _common(one: str, other: str) -> int:
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def count_pictures(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return split -> class -> pictures, in the order train, val, test, every class named; empty splits left out."""
+    counts = {(split, label): n for split, label, n in kept.group_by("split", "label").len().rows()}
+    used = [split for split in SPLITS if any((split, label) in counts for label in classes)]
+    return {split: {label: counts.get((split, label), 0) for label in sorted(classes)} for split in used}
+
+
+def describe_version(
+    manifest: Manifest,
+    recipe: "Recipe",
+    *,
+    number: int,
+    encoder: str,
+    tool: str,
+    archives: Sequence[Mapping[str, object]] = (),
+) -> dict[str, Any]:
+    """Return what ``version.json`` says of a rendered manifest; no clock, no machine.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        After rendering: every kept row has split, label, group, file and file_sha256.
+    number : int
+        From ``next_number``.
+    encoder : str
+        Name and version of what encoded the pictures; told, but no part of the digest.
+    tool : str
+        This program's version.
+    archives : sequence of mappings
+        What the sources were read from: at least ``source`` and ``sha256`` each.
+    """
+    kept, rendering = manifest.kept, recipe.rendering()
+    return {
+        "name": recipe.name,
+        "version": number,
+        "digest": choice_digest(kept, rendering=rendering),
+        "content_digest": content_digest(kept),
+        "recipe_digest": recipe.digest(),
+        "classes": list(recipe.classes),
+        "counts": count_pictures(kept, classes=recipe.classes),
+        "rows": len(manifest),
+        "kept": kept.height,
+        "reserve": int(kept["reserve"].fill_null(False).sum()),
+        "rendering": rendering,
+        "encoder": encoder,
+        "tool": tool,
+        "archives": sorted(
+            (dict(archive) for archive in archives), key=lambda archive: json.dumps(archive, sort_keys=True)
+        ),
+    }
+
+
+def metadata_tables(manifest: Manifest) -> dict[str, pl.DataFrame]:
+    """Return the tables about the pictures by their place in the folder; columns ``METADATA``, sorted by file name.
+
+    ``metadata.csv`` holds all splits. ``images/<split>/metadata.csv`` is what Hugging Face's ImageFolder looks for:
+    given one file for all, it would put every row into every split.
+    """
+    whole = manifest.kept.select(pl.col("file").alias("file_name"), *METADATA[1:]).sort("file_name")
+    tables = {"metadata.csv": whole}
+    for split in sorted(whole["split"].drop_nulls().unique()):
+        inside = pl.col("file_name").str.strip_prefix(f"images/{split}/")
+        tables[f"images/{split}/metadata.csv"] = whole.filter(pl.col("split") == split).with_columns(inside)
+    return tables
+
+
+def write_tables(folder: Path, manifest: Manifest, description: Mapping[str, Any]) -> None:
+    """Write ``manifest.parquet``, the tables of metadata and ``version.json`` into a version's folder."""
+    manifest.write(folder / "manifest.parquet")
+    for name, table in metadata_tables(manifest).items():
+        write_text(folder / name, table.write_csv(line_terminator="\n"))
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    write_text(folder / "version.json", text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8 with its own line ends, atomically.
+
+    Python writes the bytes of tables too: Polars has no word for a full disk.
+    """
+    write_atomically(path, lambda part: part.write_bytes(text.encode()))
+
+
+def list_files(folder: Path) -> tuple[str, ...]:
+    """Return every file below ``folder``, relative, with ``/``, sorted; a symbolic link counts as a file."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        found += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
+    return tuple(sorted(found))
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes.
+
+    Raises
+    ------
+    OSError
+        Also for what is no file: a pipe in a picture's place would be waited for without end.
+    """
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """Write ``SHA256SUMS`` over every other file, so that ``sha256sum -c SHA256SUMS`` checks the folder anywhere."""
+    names = [name for name in list_files(folder) if name != SUMS]
+    text = "".join(f"{hash_file(folder / name)}  {name}\n" for name in names)
+    write_text(folder / SUMS, text)

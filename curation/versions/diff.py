@@ -1,0 +1,245 @@
+"""What changed between two published versions, picture by picture, and why."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from curation.errors import CurationError
+from curation.versions.home import Home
+from curation.versions.lines import VersionLine, same_rendering
+from curation.versions.store import chosen, find, load, parse_reference
+
+Kind = Literal["added", "removed", "moved", "relabelled"]
+Key = tuple[str, int]
+COLUMNS = ("id", "path", "source_label", "source_split", "decision", "reserve", "excluded")
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Change:
+    """One picture that the two versions treat differently.
+
+    Parameters
+    ----------
+    kind : str
+        ``added``, ``removed``, ``moved`` (to another split) or ``relabelled`` (whatever its split).
+    sha256, page : str, int
+        The picture.
+    id : str, optional
+        Its id, where the files of a version that has it are here.
+    before, after : str, optional
+        ``split/label`` in the one and the other version.
+    why : str
+    """
+
+    kind: Kind
+    sha256: str
+    page: int
+    id: str | None
+    before: str | None
+    after: str | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What changed from ``before`` to ``after``.
+
+    Parameters
+    ----------
+    before, after : str
+        The two versions, as ``name@v<n>``.
+    changes : tuple of Change
+        Sorted by kind, then by where the picture was and is, then by sha256 and page.
+    unchanged : int
+        Pictures in the same split under the same label in both.
+    notes : tuple of str
+        Another rendering, another recipe, files that are not here.
+    """
+
+    before: str
+    after: str
+    changes: tuple[Change, ...]
+    unchanged: int
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the difference as JSON-able values, the changes under their kinds."""
+        kinds = {kind: [asdict(change) for change in self.changes if change.kind == kind] for kind in get_args(Kind)}
+        return {
+            "before": self.before,
+            "after": self.after,
+            **kinds,
+            "unchanged": self.unchanged,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        """Return the difference as lines for a person: each kind by its reasons, and its first pictures one by one."""
+        counts = Counter(change.kind for change in self.changes)
+        summary = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind))
+        lines = [f"{self.before} -> {self.after}: {summary}, {self.unchanged} unchanged"]
+        for kind in get_args(Kind):
+            own = [change for change in self.changes if change.kind == kind]
+            reasons = Counter(re.sub(r" \(.*", "", change.why) for change in own)
+            lines += [f"  {count} {kind}: {why}" for why, count in sorted(reasons.items(), key=lambda each: -each[1])]
+            for change in own[:SHOWN]:
+                places = " -> ".join(place for place in (change.before, change.after) if place)
+                lines.append(f"    {change.id or change.sha256[:12]} ({places}): {change.why}")
+            if counts[kind] > SHOWN:
+                lines.append(f"    ... and {counts[kind] - SHOWN} more")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two versions: its published split and, where its files are here, what its manifest says."""
+
+    reference: str
+    line: VersionLine
+    places: Mapping[Key, tuple[str, str, str]]
+    """(split, label, group) of every kept picture."""
+    seen: Mapping[Key, tuple[dict[str, Any], ...]] | None
+    """Every row of a changed picture; None where the files are not here."""
+
+    def row(self, key: Key) -> dict[str, Any] | None:
+        """Return the kept row of a picture, else the excluded one whose reason is its own."""
+        rows = (self.seen or {}).get(key, ())
+        # A byte copy points at its twin of the same sha256, which holds the reason that counts.
+        return min(
+            rows, key=lambda row: (str(row["excluded"] or "").startswith("dedup: exact"), row["id"]), default=None
+        )
+
+
+def diff(home: Home, before: str, after: str) -> Diff:
+    """Compare two published versions by their splits in git; the reasons come from the manifests that are here.
+
+    Raises
+    ------
+    CurationError
+        Where one of them was not published, or its split is missing or changed.
+    """
+    one, other = _open(home, before), _open(home, after)
+    keys = sorted(
+        key
+        for key in {*one.places, *other.places}
+        if one.places.get(key, ("", ""))[:2] != other.places.get(key, ("", ""))[:2]
+    )
+    one, other = _with_rows(home, one, keys), _with_rows(home, other, keys)
+    order = get_args(Kind)
+    changes = sorted(
+        (_compare(key, one, other) for key in keys),
+        key=lambda change: (order.index(change.kind), change.before or "", change.after or ""),
+    )
+    return Diff(
+        before=one.reference,
+        after=other.reference,
+        changes=tuple(changes),
+        unchanged=len({*one.places, *other.places}) - len(keys),
+        notes=tuple(_notes(one, other)),
+    )
+
+
+def _open(home: Home, reference: str) -> _Side:
+    line = find(home, reference)
+    full = f"{parse_reference(reference).name}@v{line.version}"
+    columns = chosen(home, full).select("sha256", "page", "split", "label", "group")
+    return _Side(full, line, {(row[0], row[1]): (row[2], row[3], row[4]) for row in columns.rows()}, None)
+
+
+def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
+    try:
+        rows = load(home, side.reference).manifest.rows
+    except CurationError:
+        return side
+    rows = rows.filter(pl.col("sha256").is_in([sha256 for sha256, _ in keys]))
+    seen: dict[Key, tuple[dict[str, Any], ...]] = {}
+    for row in rows.select("sha256", pl.col("page").fill_null(1), *COLUMNS).iter_rows(named=True):
+        key = (row["sha256"], row["page"])
+        seen[key] = (*seen.get(key, ()), row)
+    return _Side(side.reference, side.line, side.places, seen)
+
+
+def _notes(one: _Side, other: _Side) -> Iterator[str]:
+    if not same_rendering(one.line.rendering, other.line.rendering):
+        yield "the pictures are rendered differently"
+    if one.line.recipe_digest != other.line.recipe_digest:
+        yield "the recipe changed"
+    for side in (one, other):
+        if side.seen is None:
+            yield f"the files of {side.reference} are not here, so its reasons are not known"
+
+
+def _compare(key: Key, one: _Side, other: _Side) -> Change:
+    before, after = one.places.get(key), other.places.get(key)
+    row = other.row(key) or one.row(key)
+    kind: Kind
+    if before is None:
+        kind, why = "added", _why_added(key, one, other)
+    elif after is None:
+        kind, why = "removed", _why_removed(key, other)
+    elif before[1] != after[1]:
+        kind, why = "relabelled", _why_relabelled(key, one, other)
+    else:
+        kind, why = "moved", _why_moved(key, one, other)
+    return Change(
+        kind=kind,
+        sha256=key[0],
+        page=key[1],
+        id=row["id"] if row else None,
+        before="/".join(before[:2]) if before else None,
+        after="/".join(after[:2]) if after else None,
+        why=why,
+    )
+
+
+def _why_added(key: Key, one: _Side, other: _Side) -> str:
+    old, new = one.row(key), other.row(key)
+    if one.seen is None:
+        why = f"not known: the files of {one.reference} are not here"
+    elif old is None:
+        why = "a new file" + (f" of the sources ({new['path']})" if new else "")
+    else:
+        why = f"in {one.reference} it was out: {old['excluded']}"
+    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
+        why += f"; decided: {new['decision']}"
+    if new and new["reserve"]:
+        why += "; used although disputed"
+    return why
+
+
+def _why_removed(key: Key, other: _Side) -> str:
+    new = other.row(key)
+    if other.seen is None:
+        return f"not known: the files of {other.reference} are not here"
+    return str(new["excluded"]) if new else "its file is no longer among the sources"
+
+
+def _why_relabelled(key: Key, one: _Side, other: _Side) -> str:
+    old, new = one.row(key), other.row(key)
+    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
+        return f"decided: {new['decision']}"
+    if old and new and old["source_label"] != new["source_label"]:
+        return f"the source's label changed from {old['source_label']!r} to {new['source_label']!r}"
+    if old and new and old["decision"] and not new["decision"]:
+        return f"a decision was taken back: {old['decision']}"
+    if one.line.recipe_digest != other.line.recipe_digest:
+        return "the recipe changed" + ("" if old and new else ", as far as the splits tell")
+    return "not known: the files of both versions are needed to tell"
+
+
+def _why_moved(key: Key, one: _Side, other: _Side) -> str:
+    old, new = one.row(key), other.row(key)
+    if old and new and old["source_split"] != new["source_split"]:
+        return f"the source's own split changed from {old['source_split']} to {new['source_split']}"
+    if one.places[key][2] != other.places[key][2]:
+        return f"its group changed ({one.places[key][2][:12]} is now {other.places[key][2][:12]})"
+    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
+        return f"decided: {new['decision']}"
+    if one.line.recipe_digest != other.line.recipe_digest:
+        return "the recipe changed"
+    return "drawn anew, as the pictures around it changed"

@@ -1,0 +1,72 @@
+"""The draft: what a failed build knows, kept so that a person can look at what stands in the way."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curation.manifest import Manifest
+from curation.versions.describe import write_text
+from curation.versions.disk import DRAFT, flush_folder, flush_tree, make_temp_folder, remove_tree
+from curation.versions.faults import explain_disk_faults
+from curation.versions.locks import Lock
+
+
+def write_draft(
+    held: Lock,
+    manifest: Manifest,
+    *,
+    stage: str,
+    reason: str,
+    hint: str | None = None,
+    texts: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Keep what a failed build knows, so that ``show``, ``explain`` and ``review`` can tell what stands in the way.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        As it was before the stage that failed.
+    stage, reason, hint : str
+        Which stage failed, why, and what to do: the error as the command line tells it.
+    texts : mapping, optional
+        Further files by name (``recipe.toml``, ``decisions.jsonl``), as bytes.
+
+    Returns
+    -------
+    pathlib.Path
+        The draft's folder; an older draft is gone.
+    """
+    target = held.home.draft(held.name)
+    with explain_disk_faults(f"{target}: the draft could not be written", within=target.parent):
+        folder = make_temp_folder(target.parent, DRAFT)
+        try:
+            manifest.write(folder / "manifest.parquet")
+            for file, content in sorted((texts or {}).items()):
+                (folder / file).write_bytes(content)
+            flush_tree(folder)
+            # Written last: its presence says that the draft is whole.
+            about: dict[str, Any] = {
+                "name": held.name,
+                "stage": stage,
+                "reason": reason,
+                "hint": hint,
+                "rows": len(manifest),
+            }
+            text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+            write_text(folder / "draft.json", text)
+            flush_folder(folder)
+            drop_draft(held)
+            folder.rename(target)
+            flush_folder(target.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def drop_draft(held: Lock) -> None:
+    """Remove the draft, if there is one, in one step."""
+    folder = held.home.draft(held.name)
+    if folder.exists():
+        remove_tree(folder)

@@ -1,0 +1,214 @@
+"""The whole story of one picture: where it came from, what it resembles, why it is in or out."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curation.errors import CurationError
+from curation.manifest import SCHEMA
+from curation.versions.home import Home
+from curation.versions.store import Draft, open_table
+from curation.versions.told import Told
+
+PREFIX = re.compile(r"[0-9a-f]{4,64}")
+NAMED = 10
+"""Look-alikes and members of a group that are named one by one."""
+MANY = 20_000
+"""Beyond so many names only those with the same beginning are compared with an unknown one."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened to one picture.
+
+    Parameters
+    ----------
+    id : str
+    fate : str
+        ``in: <split>/<label>`` or ``out: <stage>: <reason>``.
+    steps : tuple of (str, str)
+        (stage, sentence), in the order of the stages; a stage may say several things.
+    row : mapping
+        Its cells in the manifest, nulls left out.
+    """
+
+    id: str
+    fate: str
+    steps: tuple[tuple[str, str], ...]
+    row: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the story as JSON-able values."""
+        steps = [{"step": step, "text": text} for step, text in self.steps]
+        return {"id": self.id, "fate": self.fate, "steps": steps, "row": dict(self.row)}
+
+    def __str__(self) -> str:
+        """Return the story as lines for a person."""
+        return "\n".join([f"{self.id}: {self.fate}", *(f"  {step:<8}{text}" for step, text in self.steps)])
+
+
+def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
+    """Tell the story of every picture that ``query`` names, sorted by id.
+
+    Parameters
+    ----------
+    reference : str
+        A version, or a draft (``name@draft``).
+    query : str
+        An id, a path in a source or its end, a file name with or without its suffix, the first 4 or more digits of a
+        sha256, or a published file.
+
+    Raises
+    ------
+    CurationError
+        Where nothing fits; the hint gives near names.
+    """
+    table = open_table(home, reference)
+    rows = table.manifest.rows
+    found = _search(rows, query)
+    if not found.height:
+        near = _near_names(rows, query)
+        raise CurationError(
+            f"{reference}: no picture is called {query!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "give a file name, a path, an id or a sha256",
+        )
+    stopped = table.stage if isinstance(table, Draft) else None
+    told = Told.read(home, table.name, table.folder)
+    return tuple(_tell(row, rows, told, stopped=stopped) for row in found.iter_rows(named=True))
+
+
+def _search(rows: pl.DataFrame, query: str) -> pl.DataFrame:
+    wanted = query.strip().replace("\\", "/").removeprefix("./")
+    name = pl.col("path").str.split("/").list.last()
+    published = pl.col("file").str.split("/").list.last()
+    fits = [
+        pl.col("id") == wanted,
+        pl.col("path") == wanted,
+        pl.col("path").str.ends_with(f"/{wanted}"),
+        name == wanted,
+        name.str.replace(r"\.[^.]*$", "") == wanted,
+        published == wanted,
+        pl.lit(f"/{wanted}").str.ends_with(pl.lit("/") + pl.col("file")),
+    ]
+    if PREFIX.fullmatch(wanted.lower()):
+        fits.append(pl.col("sha256").str.starts_with(wanted.lower()))
+    return rows.filter(pl.any_horizontal(fit.fill_null(value=False) for fit in fits))
+
+
+def _near_names(rows: pl.DataFrame, query: str) -> list[str]:
+    wanted = query.replace("\\", "/").rsplit("/", 1)[-1]
+    names = rows["path"].str.split("/").list.last().unique().sort()
+    if len(names) > MANY:
+        names = names.filter(names.str.starts_with(wanted[:4]))
+    return difflib.get_close_matches(wanted, names.to_list()[:MANY], 3, cutoff=0.7)
+
+
+def _tell(row: dict[str, Any], rows: pl.DataFrame, told: Told, *, stopped: str | None) -> Story:
+    decided = [("decide", sentence) for sentence in told.about(row["sha256"])]
+    steps = [*_origin(row), *_label(row), *decided, *_likeness(row, rows), *_end(row, stopped)]
+    cells = {column: row[column] for column in SCHEMA if row[column] is not None}
+    return Story(id=row["id"], fate=_fate(row), steps=tuple(steps), row=cells)
+
+
+def _fate(row: Mapping[str, Any]) -> str:
+    if row["excluded"] is not None:
+        return f"out: {row['excluded']}"
+    return f"in: {row['split'] or 'no split yet'}/{_class(row)}"
+
+
+def _class(row: Mapping[str, Any]) -> str:
+    if row["label"] is not None:
+        return str(row["label"])
+    return f"context:{row['source_label']}" if row["source_label"] else "no label"
+
+
+def _origin(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    facts = [f"{row['size_bytes']:,} bytes"] if row["size_bytes"] is not None else []
+    facts += [f"sha256 {row['sha256'][:12]}"] if row["sha256"] else ["no bytes could be read"]
+    facts += [f"licence {row['licence']}"] if row["licence"] else []
+    yield "ingest", f"{row['path']} of {row['source']}: {', '.join(facts)}"
+    if row["format"] is None and row["width"] is None:
+        return
+    facts = [f"{row['width']} x {row['height']} px"] if row["width"] is not None else []
+    facts += [f"{row['mode']}, {row['bits']} bits"] if row["mode"] and row["bits"] else []
+    facts += [f"page {row['page']} of {row['pages']}"] if (row["pages"] or 1) > 1 else []
+    facts += [f"EXIF orientation {row['orientation']}"] if (row["orientation"] or 1) > 1 else []
+    names = ("sharpness", "brightness", "contrast")
+    facts += [f"{name} {row[name]:.1f}" for name in names if row[name] is not None]
+    yield "probe", ": ".join(filter(None, [row["format"] or "unknown format", ", ".join(facts)]))
+
+
+def _label(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    said = f"the source calls it {row['source_label']!r}" if row["source_label"] else "the source gives no label"
+    if "relabel context:" in (row["decision"] or ""):  # the source's own word has given way to the decision's
+        said = f"by a decision it counts as {row['source_label']!r}"
+    means = f"class {row['label']}" if row["label"] else "of no class here"
+    own = f"; the source's own split is {row['source_split']}" if row["source_split"] else ""
+    yield "label", f"{said}: {means}{own}"
+    if row["decision"]:
+        yield "decide", str(row["decision"])
+
+
+def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    alike = list(row["lookalikes"] or ())
+    # Copies are kept as a star around one of them, so the others are counted by their bytes.
+    same = rows.filter((pl.col("sha256") == (row["sha256"] or "")) & (pl.col("id") != row["id"]))
+    same = same.filter(pl.col("page").fill_null(1) == (row["page"] or 1))
+    count = len({other["id"] for other in alike} | set(same["id"]))
+    if count:
+        yield "dedup", f"resembles {count} {'picture' if count == 1 else 'pictures'} directly"
+    fates = rows.filter(pl.col("id").is_in([other["id"] for other in alike[:NAMED]]))
+    by_id = {other["id"]: other for other in fates.iter_rows(named=True)}
+    for other in alike[:NAMED]:
+        theirs = by_id.get(other["id"])
+        fate = f"{_class(theirs)}, {_fate(theirs)}" if theirs else "not in the table"
+        yield "dedup", f"{_how(other)} {other['id']} ({fate.replace(row['id'], 'this one')})"
+    if count > NAMED:
+        yield "dedup", f"and {count - NAMED} more"
+    if row["representative"] and row["representative"] != row["id"]:
+        yield "dedup", f"{row['representative']} stands for it"
+    elif row["representative"]:
+        yield "dedup", "it stands for its look-alikes"
+    yield from _group(row, rows)
+    if row["claims"]:
+        state = "disputed" if row["disputed"] else "settled by a decision"
+        yield "dedup", f"{state}: it and its look-alikes stand under {', '.join(row['claims'])}"
+
+
+def _how(other: Mapping[str, Any]) -> str:
+    if other["kind"] != "near":
+        return "same bytes as" if other["kind"] == "exact" else f"{other['kind']} as"
+    # Numpy comes with the hashes; only a near look-alike needs the names of the orientations.
+    from curation.hashing import SYMMETRIES
+
+    turned = f", {SYMMETRIES[other['symmetry']]}" if other["symmetry"] else ""
+    return f"near ({other['distance']} bits, correlation {other['correlation']:.3f}{turned}):"
+
+
+def _group(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
+    if row["group"] is None:
+        return
+    members = rows.filter((pl.col("group") == row["group"]) & (pl.col("id") != row["id"]))
+    if members.height:
+        named = [f"{other['id']} ({_class(other)})" for other in members.head(NAMED).iter_rows(named=True)]
+        first = ", ".join(named) + (", ..." if members.height > NAMED else "")
+        key = f", group key {row['group_key']!r}" if row["group_key"] else ""
+        yield "dedup", f"group {row['group'][:12]} of {members.height + 1}{key}: with {first}"
+
+
+def _end(row: Mapping[str, Any], stopped: str | None) -> Iterator[tuple[str, str]]:
+    if row["excluded"] is not None:
+        stage, _, reason = str(row["excluded"]).partition(": ")
+        yield stage, f"out: {reason}"
+        return
+    if row["split"]:
+        doubt = ", as reserve: it is used although disputed" if row["reserve"] else ""
+        yield "select", f"in {row['split']} as {row['label']}{doubt}"
+    if row["file"]:
+        yield "render", f"{row['file']} (sha256 {str(row['file_sha256'])[:12]})"
+    if stopped:
+        yield "draft", f"still in when the build stopped at {stopped}"

@@ -1,0 +1,53 @@
+"""Turns what a disk can do to a build (full, read-only, not allowed) into an error that says what to do."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from curation.errors import CurationError
+
+HINTS: Mapping[int, str] = {
+    errno.ENOSPC: "free some space (`python -m curation gc` shows what it would free) and run it again",
+    errno.EDQUOT: "free some of your quota (`python -m curation gc` shows what it would free) and run it again",
+    errno.EROFS: "the file system is read-only: point $CURATION_DATASETS at a folder you may write to",
+    errno.EACCES: "ask for the right to write there, or point $CURATION_DATASETS at a folder you may write to",
+    errno.EPERM: "ask for the right to write there, or point $CURATION_DATASETS at a folder you may write to",
+}
+
+
+@contextlib.contextmanager
+def explain_disk_faults(doing: str, *, within: Path) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk inside the block into a ``CurationError``; others pass unchanged.
+
+    Parameters
+    ----------
+    doing : str
+        What could not be done and where, as the message begins.
+    within : pathlib.Path
+        The folder that is written to; a file elsewhere that may not be opened is another's fault and passes.
+    """
+    try:
+        yield
+    except OSError as fault:
+        number = fault.errno or 0
+        if number not in HINTS or not _is_ours(fault, within):
+            raise
+        where = f" ({fault.filename})" if fault.filename else ""
+        raise CurationError(f"{doing}: {_name(number)}{where}", hint=HINTS[number]) from fault
+
+
+def _is_ours(fault: OSError, within: Path) -> bool:
+    named = fault.filename is not None and not isinstance(fault.filename, int)
+    forbidden = fault.errno in {errno.EACCES, errno.EPERM}
+    return not (forbidden and named) or Path(os.fsdecode(fault.filename)).is_relative_to(within)
+
+
+def _name(number: int) -> str:
+    names = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the disk is read-only",
+    }
+    return names.get(number, "not allowed")

@@ -1,0 +1,122 @@
+"""What a version or a draft holds: counts per class, split and reason."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from curation.manifest import Manifest, count_reasons
+from curation.versions.describe import count_pictures
+from curation.versions.home import Home
+from curation.versions.store import Draft, Version, open_table
+
+CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit("no label")).alias("class")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """How many rows of one class were excluded by one stage for one reason."""
+
+    label: str
+    stage: str
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The counts of a version or a draft.
+
+    Parameters
+    ----------
+    reference : str
+        ``name@v<n>`` or ``name@draft``.
+    digest : str, optional
+        None for a draft.
+    rows, kept, reserve : int
+        Files ever seen, pictures kept, pictures among them that are used although disputed.
+    counts : mapping
+        Split -> class -> pictures. Before selection there are none.
+    undecided : mapping
+        Class -> kept pictures that have no split yet: a draft's.
+    reasons : tuple of Reason
+        Sorted by class (``context:<source label>`` for what is of no class), the most frequent first.
+    sources : mapping
+        Source -> {"rows", "kept"}.
+    failed : mapping, optional
+        A draft's ``stage``, ``reason`` and ``hint``.
+    """
+
+    reference: str
+    digest: str | None
+    rows: int
+    kept: int
+    reserve: int
+    counts: Mapping[str, Mapping[str, int]]
+    undecided: Mapping[str, int]
+    reasons: tuple[Reason, ...]
+    sources: Mapping[str, Mapping[str, int]]
+    failed: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts as JSON-able values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Return the counts as lines for a person."""
+        digest = f" ({self.digest[:12]})" if self.digest else ""
+        lines = [f"{self.reference}{digest}: {self.kept:,} of {self.rows:,} files kept, {self.reserve} of them reserve"]
+        if self.failed:
+            lines.append(f"  stopped at {self.failed['stage']}: {self.failed['reason']}")
+        for split, counts in self.counts.items():
+            lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
+        if self.undecided:
+            lines.append("  no split: " + ", ".join(f"{count:,} {label}" for label, count in self.undecided.items()))
+        lines += [f"  out: {each.rows:,} {each.label}: {each.stage}: {each.reason}" for each in self.reasons]
+        lines += [f"  from {name}: {each['kept']:,} of {each['rows']:,}" for name, each in self.sources.items()]
+        return "\n".join(lines)
+
+
+def show(home: Home, reference: str) -> Shown:
+    """Count what a version, or a draft (``name@draft``), holds.
+
+    Raises
+    ------
+    CurationError
+        Where there is none, or its files are absent.
+    """
+    table = open_table(home, reference)
+    manifest, kept = table.manifest, table.manifest.kept
+    classes = sorted(manifest.rows["label"].drop_nulls().unique())
+    failed = None
+    if isinstance(table, Draft):
+        failed = {field: table.description.get(field) for field in ("stage", "reason", "hint")}
+    return Shown(
+        reference=f"{table.name}@v{table.number}" if isinstance(table, Version) else f"{table.name}@draft",
+        digest=table.digest if isinstance(table, Version) else None,
+        rows=len(manifest),
+        kept=kept.height,
+        reserve=int(kept["reserve"].fill_null(value=False).sum()),
+        counts=count_pictures(kept, classes=classes),
+        undecided=dict(kept.filter(pl.col("split").is_null()).group_by(CLASS).len().sort("class").rows()),
+        reasons=count_by_class(manifest),
+        sources=_count_sources(manifest),
+        failed=failed,
+    )
+
+
+def count_by_class(manifest: Manifest) -> tuple[Reason, ...]:
+    """Return why rows were excluded, class by class, each class's most frequent reason first."""
+    rejected = manifest.rejected.with_columns(CLASS)
+    return tuple(
+        Reason(label, stage, reason, count)
+        for label in sorted(rejected["class"].unique())
+        for stage, reason, count in count_reasons(rejected.filter(pl.col("class") == label))
+    )
+
+
+def _count_sources(manifest: Manifest) -> dict[str, dict[str, int]]:
+    kept = pl.col("excluded").is_null().sum()
+    counts = manifest.rows.group_by("source").agg(pl.len().alias("rows"), kept.alias("kept")).sort("source")
+    return {source: {"rows": rows, "kept": count} for source, rows, count in counts.rows()}

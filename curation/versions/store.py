@@ -1,0 +1,297 @@
+"""Finds published versions, drafts and splits by reference, and opens them for reading."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curation.errors import CurationError
+from curation.manifest import Manifest
+from curation.recipe import NAME_PATTERN
+from curation.versions.home import Home
+from curation.versions.lines import SPLIT_COLUMNS, VersionLine, published, read_chosen
+
+REFERENCE = re.compile(
+    rf"(?P<name>{NAME_PATTERN.pattern})(@(?:v(?P<number>[1-9]\d{{0,8}})|(?P<draft>draft)|(?P<prefix>[0-9a-f]{{4,64}})))?"
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What ``melanoma``, ``melanoma@v2``, ``melanoma@1f3a`` or ``melanoma@draft`` asks for.
+
+    At most one of ``number``, ``prefix`` and ``draft`` is set; none means the newest version.
+    """
+
+    name: str
+    number: int | None = None
+    prefix: str | None = None
+    draft: bool = False
+
+    def __str__(self) -> str:
+        """Return the reference as a person writes it."""
+        which = f"v{self.number}" if self.number else "draft" if self.draft else self.prefix
+        return f"{self.name}@{which}" if which else self.name
+
+
+def parse_reference(text: str) -> Reference:
+    """Return what ``text`` refers to.
+
+    Raises
+    ------
+    CurationError
+        Where it is no reference.
+
+    Examples
+    --------
+    >>> parse_reference("melanoma@v2")
+    Reference(name='melanoma', number=2, prefix=None, draft=False)
+    """
+    found = REFERENCE.fullmatch(text)
+    if not found:
+        raise CurationError(
+            f"{text!r} names no version",
+            hint="write NAME, NAME@v2, NAME@draft or NAME@<the first 4 or more hex digits of its digest>",
+        )
+    number = found["number"]
+    return Reference(
+        name=found["name"], number=int(number) if number else None, prefix=found["prefix"], draft=bool(found["draft"])
+    )
+
+
+def find(home: Home, reference: str) -> VersionLine:
+    """Return the line of the published version that ``reference`` names.
+
+    Raises
+    ------
+    CurationError
+        Where nothing was published, or none or several versions fit; the message names those there are.
+    """
+    wanted = parse_reference(reference)
+    if wanted.draft:
+        raise CurationError(
+            f"{reference} is a draft, not a published version",
+            hint="`python -m curation show` and `explain` read drafts",
+        )
+    lines = published(home, home.check_name(wanted.name))
+    if not lines:
+        raise CurationError(
+            f"{wanted.name} has no published version yet",
+            hint=f"`python -m curation build {wanted.name}` makes the first",
+        )
+    if wanted.number is None and wanted.prefix is None:
+        return lines[-1]
+    fitting = [
+        line
+        for line in lines
+        if line.version == wanted.number or (wanted.prefix and line.digest.startswith(wanted.prefix))
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(f"v{line.version} ({line.digest[:12]})" for line in fitting or lines)
+    fault = "fits several versions" if fitting else "is no published version"
+    raise CurationError(f"{reference} {fault}", hint=f"{'write more digits' if fitting else 'there are'}: {known}")
+
+
+def find_digest(home: Home, name: str, digest: str) -> VersionLine | None:
+    """Return the line of the version with this digest; None where it was never published."""
+    return next((line for line in published(home, name) if line.digest == digest), None)
+
+
+def next_number(home: Home, name: str, digest: str) -> int:
+    """Return the number a version of this digest has, or would be published under."""
+    lines = published(home, name)
+    return next((line.version for line in lines if line.digest == digest), len(lines) + 1)
+
+
+def chosen(home: Home, reference: str) -> pl.DataFrame:
+    """Return what a version published, from git's texts alone: columns sha256, page, label, split, group.
+
+    Raises
+    ------
+    CurationError
+        Where there is no such version, or its split is missing or was changed since.
+    """
+    return read_chosen(home, parse_reference(reference).name, find(home, reference))
+
+
+def previous_split(home: Home, name: str, which: str) -> pl.DataFrame:
+    """Return the published split that a new one stays true to: columns sha256, page, split, label.
+
+    Parameters
+    ----------
+    which : str
+        ``"newest"``, ``"none"`` or ``"v<n>"``. The first two may have no rows.
+    """
+    lines = published(home, name)
+    columns = ["sha256", "page", "split", "label"]
+    if which == "none" or (which == "newest" and not lines):
+        return pl.DataFrame(schema=dict(SPLIT_COLUMNS)).select(columns)
+    line = lines[-1] if which == "newest" else find(home, f"{name}@{which}")
+    return read_chosen(home, name, line).select(columns)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version's folder, opened for reading.
+
+    Parameters
+    ----------
+    name : str
+        The dataset's.
+    number : int
+    digest : str
+    folder : pathlib.Path
+        ``datasets/builds/<name>/v<n>``, or the temp folder of a build under way.
+    description : mapping
+        What ``version.json`` says.
+    """
+
+    name: str
+    number: int
+    digest: str
+    folder: Path
+    description: Mapping[str, Any]
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """All rows, the excluded ones too; read at the first use."""
+        return Manifest.read(self.folder / "manifest.parquet")
+
+    def samples(self) -> pl.DataFrame:
+        """Return the kept rows, with ``file`` as an absolute path, sorted by split, label, sha256 and page."""
+        root = f"{self.folder.resolve()}/"
+        return self.manifest.kept.with_columns(file=pl.lit(root) + pl.col("file")).sort(
+            "split", "label", "sha256", "page"
+        )
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a failed build left: the table as far as it came, and why it went no further."""
+
+    name: str
+    folder: Path
+    description: Mapping[str, Any]
+
+    @property
+    def stage(self) -> str:
+        """The stage that failed."""
+        return str(self.description["stage"])
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, as it was told to the person at the command line."""
+        return str(self.description["reason"])
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """All rows as they were before the stage that failed."""
+        return Manifest.read(self.folder / "manifest.parquet")
+
+
+def open_folder(folder: Path) -> Version:
+    """Open a version's folder wherever it lies, the temp folder of a build under way too.
+
+    Raises
+    ------
+    CurationError
+        Where ``version.json`` is missing or is no description of a version.
+    """
+    description = read_json(folder / "version.json", hint="this folder is no published version")
+    try:
+        name, number, digest = description["name"], description["version"], description["digest"]
+    except KeyError as fault:
+        raise CurationError(f"{folder / 'version.json'}: {fault.args[0]!r} is missing") from None
+    return Version(name=str(name), number=int(number), digest=str(digest), folder=folder, description=description)
+
+
+def load(home: Home, reference: str) -> Version:
+    """Open a published version.
+
+    Raises
+    ------
+    CurationError
+        Where there is none of that name, its files are absent (the hint says how to make them again), or the folder
+        under its number holds another version.
+    """
+    name, line = parse_reference(reference).name, find(home, reference)
+    folder = home.build(name, line.version)
+    if not folder.is_dir():
+        raise CurationError(
+            f"{name}@v{line.version} was published, but its files are not here ({folder})",
+            hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
+        )
+    version = open_folder(folder)
+    if version.digest != line.digest:
+        raise wrong_folder(version, line)
+    return version
+
+
+def open_draft(home: Home, name: str) -> Draft:
+    """Open the draft that the last failed build left.
+
+    Raises
+    ------
+    CurationError
+        Where there is none.
+    """
+    folder = home.draft(home.check_name(name))
+    if not folder.is_dir():
+        raise CurationError(
+            f"{name} has no draft: its last build did not fail", hint=f"`python -m curation show {name}`"
+        )
+    return Draft(name=name, folder=folder, description=read_json(folder / "draft.json", hint="build again"))
+
+
+def open_table(home: Home, reference: str) -> Version | Draft:
+    """Open the version or the draft that ``reference`` names: what ``show`` and ``explain`` read."""
+    wanted = parse_reference(reference)
+    return open_draft(home, wanted.name) if wanted.draft else load(home, reference)
+
+
+def restore_command(name: str, number: int) -> str:
+    """Return the command that makes the files of a published version again."""
+    return f"python -m curation build {name}@v{number}"
+
+
+def wrong_folder(version: Version, line: VersionLine) -> CurationError:
+    """Return the error for a folder that is not the version its number says."""
+    return CurationError(
+        f"{version.folder}: holds the digest {version.digest[:12]}, "
+        f"but v{line.version} was published as {line.digest[:12]}",
+        hint=f"move that folder away, then `{restore_command(version.name, line.version)}`",
+    )
+
+
+def other_bytes(version: Version, line: VersionLine) -> str:
+    """Return the sentence for a folder that holds the published choice in other bytes."""
+    return (
+        f"v{line.version} is the same choice in other bytes: content digest "
+        f"{version.description['content_digest'][:12]} by {version.description['encoder']}, "
+        f"published as {line.content_digest[:12]} by {line.encoder}"
+    )
+
+
+def read_json(path: Path, *, hint: str) -> dict[str, Any]:
+    """Return the JSON object a file holds.
+
+    Raises
+    ------
+    CurationError
+        Where it is missing, cannot be read or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CurationError(f"{path}: missing", hint=hint) from None
+    except (OSError, ValueError) as fault:
+        raise CurationError(f"{path}: cannot be read: {fault}", hint=hint) from None
+    if not isinstance(content, dict):
+        raise CurationError(f"{path}: not a JSON object", hint=hint)
+    return content

@@ -1,0 +1,91 @@
+"""Built versions behind a URL: uploaded with ``version.json`` last, read back to be verified.
+
+An object store writes one object whole and knows no renames, so a folder there is not published in one step:
+``version.json`` is the mark, and a folder without it is an upload that was cut short, which the next one finishes. Two
+machines that upload the same version write the same bytes; two different versions under one number are refused, unless
+both begin within the same moment, which nothing here can keep apart: let one machine publish.
+"""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from curation.errors import CurationError
+from curation.sources.remote import RemotePath
+from curation.versions.describe import hash_file, list_files
+from curation.versions.store import open_folder
+from curation.versions.verify import Verification, check_folder
+
+MARK = "version.json"
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an upload came to: where the version is, and how many of its files had to travel."""
+
+    url: str
+    files: int
+    sent: int
+
+
+def upload(folder: Path, builds: str) -> Uploaded:
+    """Copy a built version to ``<builds>/<name>/v<n>/``; what is there already in the same size is not sent again.
+
+    Raises
+    ------
+    CurationError
+        Where another version stands there, or the store cannot be written.
+    """
+    version = open_folder(folder)
+    target = RemotePath(builds) / version.name / f"v{version.number}"
+    try:
+        present = dict(target.files()) if target.exists() else {}
+        if MARK in present:
+            _refuse_other(folder, target)
+            return Uploaded(target.url, len(present), 0)
+        names = sorted(list_files(folder), key=lambda name: (name == MARK, name))
+        missing = [name for name in names if present.get(name) != (folder / name).stat().st_size]
+        for name in missing:
+            (target / name).upload(folder / name)
+    except OSError as fault:
+        raise CurationError(
+            f"{target}: cannot be written: {fault}",
+            hint="the version is published on this machine; run it again to go on with the upload",
+        ) from fault
+    return Uploaded(target.url, len(names), len(missing))
+
+
+def _refuse_other(folder: Path, target: RemotePath) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        mark = Path(place) / MARK
+        (target / MARK).download(mark)
+        if hash_file(mark) != hash_file(folder / MARK):
+            raise CurationError(
+                f"{target}: another version stands there under this number",
+                hint="give --upload another place, or move that one away",
+            )
+
+
+def verify_url(url: str) -> Verification:
+    """Read a version back from behind its URL and check every byte, from its own files alone.
+
+    Raises
+    ------
+    CurationError
+        Where no whole version is there.
+    """
+    source = RemotePath(url)
+    try:
+        names = [name for name, _ in source.files()] if source.exists() else []
+        if MARK not in names:
+            what = "an upload that was not finished" if names else "nothing"
+            raise CurationError(
+                f"{url}: holds {what}, no version", hint="give the URL of one version: .../<name>/v<n>; upload it again"
+            )
+        with tempfile.TemporaryDirectory() as place:
+            for name in names:
+                (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+                (source / name).download(Path(place) / name)
+            return replace(check_folder(Path(place)), folder=source)
+    except OSError as fault:
+        raise CurationError(f"{url}: cannot be read: {fault}") from fault
