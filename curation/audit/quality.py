@@ -1,0 +1,83 @@
+"""Blur, exposure, size, compression, and what lies on the skin: per class and split, by fixed thresholds."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from curation.audit.pictures import Measured
+from curation.findings import Finding, Outcome, count_of
+
+RULES: Final[Mapping[str, tuple[str, pl.Expr, str]]] = {
+    "blur": ("are blurred", pl.col("sharpness_fine") < 1.2, "set `min_sharpness` under [quality], or exclude them"),
+    "exposure": (
+        "are burnt out or black over a tenth of their area",
+        (pl.col("overexposed") > 0.1) | ((pl.col("underexposed") - pl.col("black_border")) > 0.1),
+        "set `min_brightness` and `max_brightness` under [quality], or exclude them",
+    ),
+    "size": ("are smaller than 48 px", pl.col("short_side") < 48, "set `min_side` under [quality]"),
+    "compression": (
+        "are compressed so hard that it shows",
+        pl.col("table0_mean") > 30,
+        "raise `quality` under [render], or look for better originals",
+    ),
+    "hair": ("show hairs", pl.col("hair") > 0.03, "see that both classes have them"),
+    "ruler": ("may show a ruler", pl.col("ruler") > 0.75, "see that both classes have them, or set `crop_border`"),
+    "border": ("have a black border", pl.col("black_border") > 0.02, "set `crop_border` under [render]"),
+}
+ONE: Final[Mapping[str, str]] = {
+    "are blurred": "is blurred",
+    "are burnt out or black over a tenth of their area": "is burnt out or black over a tenth of its area",
+    "are smaller than 48 px": "is smaller than 48 px",
+    "are compressed so hard that it shows": "is compressed so hard that it shows",
+    "show hairs": "shows hairs",
+    "have a black border": "has a black border",
+}
+LOPSIDED: Final = 0.15
+"""The difference of shares between two classes, from which on an artefact speaks for a label."""
+
+
+def find_poor(measured: Measured) -> Outcome:
+    """Return what is of poor quality, and what lies on the pictures of one class more than on those of another."""
+    if not len(measured.grey):
+        return Outcome(checks=(("quality", "no picture could be read"),))
+    table = measured.table.filter(pl.col("bytes").is_not_null())
+    findings, checks = [], []
+    for name, (words, rule, advice) in RULES.items():
+        hit = table.filter(rule).sort("id")
+        shares = table.group_by("label").agg(rule.mean().alias("share")).sort("label").rows()
+        told = ", ".join(f"{100 * share:.1f} % of {label}" for label, share in shares)
+        checks.append((f"pictures that {words}", f"{hit.height:,} of {table.height:,}: {told}"))
+        spread = max(share for _, share in shares) - min(share for _, share in shares)
+        if not hit.height:
+            continue
+        lopsided = spread >= LOPSIDED
+        findings.append(
+            Finding(
+                id=f"quality-{name}",
+                severity="warning" if lopsided else "note",
+                says=f"{count_of(hit.height, 'picture')} {words if hit.height > 1 else ONE.get(words, words)} ({told})"
+                + (": they speak for a label" if lopsided else ""),
+                count=hit.height,
+                which=tuple(hit["id"]),
+                advice=advice,
+                figures={f"share of {label}": round(share, 4) for label, share in shares},
+            )
+        )
+    return Outcome(tuple(findings), tuple(checks))
+
+
+def find_unreadable(measured: Measured) -> Outcome:
+    """Return the published files that cannot be opened: a version must have none."""
+    told = f"{measured.table.height:,} files opened, {len(measured.unreadable)} could not be"
+    if not measured.unreadable:
+        return Outcome(checks=(("every file opens", told),))
+    finding = Finding(
+        id="quality-unreadable",
+        severity="error",
+        says=f"{count_of(len(measured.unreadable), 'published file')} cannot be opened",
+        count=len(measured.unreadable),
+        which=tuple(f"{name}: {reason}" for name, reason in measured.unreadable),
+        advice="`python -m curation verify` says which files changed since they were published; build them again",
+    )
+    return Outcome((finding,), (("every file opens", told),))

@@ -1,0 +1,10 @@
+"""A version leaves in the formats that other tools read, one module a format; and foreign sets come in.
+
+What leaves is what was published: every picture byte for byte, checked against the manifest while it is copied. The
+same version always gives the same bytes.
+"""
+
+from curation.exports.adopt import LAYOUTS, Adopted, Layout, adopt
+from curation.exports.leave import FORMATS, Exported, Format, export
+
+__all__ = ["FORMATS", "LAYOUTS", "Adopted", "Exported", "Format", "Layout", "adopt", "export"]

@@ -1,0 +1,38 @@
+"""``training/`` and ``testing/`` with an ``info.labels`` each, as Edge Impulse's uploader takes them.
+
+Its own split is random, so every file names its category. It knows no third split: a ``val`` sample is of the category
+``training`` and says ``"split": "val"`` in its metadata, by which a project can hold it out.
+"""
+
+import json
+from pathlib import Path
+
+from curation.exports.samples import Outgoing, Sample
+
+CATEGORIES = {"train": "training", "val": "training", "test": "testing"}
+
+
+def write(outgoing: Outgoing, folder: Path) -> None:
+    """Write the pictures and the label files."""
+    for category in sorted(set(CATEGORIES.values())):
+        samples = sorted(
+            (sample for sample in outgoing.samples if CATEGORIES[sample.split] == category),
+            key=lambda sample: sample.name,
+        )
+        (folder / category).mkdir()
+        for sample in samples:
+            outgoing.copy(sample, folder / category / f"{sample.name}.jpg")
+        content = {"version": 1, "files": [_describe(outgoing, sample, category) for sample in samples]}
+        (folder / category / "info.labels").write_bytes(json.dumps(content, indent=1).encode())
+
+
+def _describe(outgoing: Outgoing, sample: Sample, category: str) -> dict[str, object]:
+    told = {"split": sample.split, "version": outgoing.reference, "digest": outgoing.version.digest}
+    told |= {name: value for name, value in sample.provenance().items() if value is not None}
+    return {
+        "path": f"{sample.name}.jpg",
+        "name": sample.name,
+        "category": category,
+        "label": {"type": "label", "label": sample.label},
+        "metadata": told,
+    }

@@ -1,0 +1,22 @@
+"""One folder a split in FiftyOne's own layout for image classification: ``data/`` and ``labels.json``.
+
+``fiftyone.Dataset.from_dir(dataset_dir=DIR/train, dataset_type=fiftyone.types.FiftyOneImageClassificationDataset)``.
+"""
+
+import json
+from pathlib import Path
+
+from curation.exports.samples import Outgoing
+
+
+def write(outgoing: Outgoing, folder: Path) -> None:
+    """Write the pictures and, per split, the classes and the number of each picture's class."""
+    number = {label: place for place, label in enumerate(outgoing.classes)}
+    for split in outgoing.splits:
+        (folder / split / "data").mkdir(parents=True)
+        labels = {}
+        for sample in outgoing.mixed(split):
+            outgoing.copy(sample, folder / split / "data" / f"{sample.name}.jpg")
+            labels[sample.name] = number[sample.label]
+        content = {"classes": list(outgoing.classes), "labels": labels, "curation": outgoing.identity()}
+        (folder / split / "labels.json").write_bytes(json.dumps(content, indent=1).encode())

@@ -1,0 +1,50 @@
+"""CSV tables for people: ``samples.csv`` names every picture, ``excluded.csv`` every file that was left out, and why.
+
+File names, labels and reasons come from strangers, and a spreadsheet runs a cell that begins like a formula. Such a
+cell is written with an apostrophe before it, which spreadsheets show as text; the manifest keeps the true text.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from curation.exports.samples import Outgoing
+
+FORMULA = r"^[=+\-@\t\r\n\x00\uFF1D\uFF0B\uFF0D\uFF20]"
+"""How a cell begins that Excel, LibreOffice or Google Sheets may run; the last four are full-width."""
+
+SAMPLES = (
+    "file", "split", "label", "sha256", "file_sha256", "group", "source", "path", "page", "source_label",
+    "source_split", "licence", "lesion", "patient", "age", "sex", "site", "skin_type", "reserve", "decision",
+)  # fmt: skip
+EXCLUDED = ("id", "excluded", "source", "path", "page", "sha256", "source_label", "source_split", "label", "licence")
+
+
+def write(outgoing: Outgoing, folder: Path) -> None:
+    """Write the pictures as ``<split>/<class>/<picture>.jpg``, and both tables."""
+    places = {}
+    for sample in outgoing.samples:
+        place = f"{sample.split}/{sample.label}/{sample.name}.jpg"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        outgoing.copy(sample, folder / place)
+        places[sample.path.relative_to(outgoing.version.folder).as_posix()] = place
+    manifest = outgoing.version.manifest
+    samples = manifest.kept.with_columns(file=pl.col("file").replace_strict(places, return_dtype=pl.String))
+    identity = [pl.lit(value).alias(f"curation_{name}") for name, value in outgoing.identity().items()]
+    tables = {
+        "samples.csv": samples.select(*SAMPLES, *identity).sort("file"),
+        "excluded.csv": manifest.rejected.select(*EXCLUDED, *identity).sort("id"),
+    }
+    for name, table in tables.items():
+        text = disarm(table).write_csv(quote_style="non_numeric", line_terminator="\n")
+        (folder / name).write_bytes(text.encode())
+
+
+def disarm(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with an apostrophe before every text that a spreadsheet could take for a formula."""
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    armed = [pl.col(name).str.contains(FORMULA) for name in texts]
+    return table.with_columns(
+        pl.when(runs).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
+        for name, runs in zip(texts, armed, strict=True)
+    )

@@ -1,0 +1,63 @@
+"""What differs from the version before, picture by picture, for a version that is not published yet."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+KEY = ["sha256", "page"]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The pictures that two versions treat differently.
+
+    Parameters
+    ----------
+    before : str
+        The version before, as ``v<n>``.
+    unchanged : int
+    lines : tuple of (str, str, str, str)
+        Kind (added, removed, moved, relabelled), id or sha256, before, after; sorted.
+    why_not : str
+        Why nothing can be said.
+    """
+
+    before: str
+    unchanged: int = 0
+    lines: tuple[tuple[str, str, str, str], ...] = ()
+    why_not: str = ""
+
+    def count(self, kind: str) -> int:
+        """Return how many pictures changed in this way."""
+        return sum(line[0] == kind for line in self.lines)
+
+
+def compare(before: pl.DataFrame, rows: pl.DataFrame, *, name: str) -> Changes:
+    """Compare a published split with the rows of another version.
+
+    Parameters
+    ----------
+    before : polars.DataFrame
+        ``sha256``, ``page``, ``split`` and ``label`` of the version before.
+    rows : polars.DataFrame
+        All rows of the version after.
+    name : str
+        Of the version before.
+    """
+    after = rows.filter(pl.col("excluded").is_null()).select(
+        "sha256", pl.col("page").fill_null(1).cast(pl.Int64), "id", "split", "label"
+    )
+    known = before.select("sha256", pl.col("page").cast(pl.Int64), split_before="split", label_before="label")
+    both = known.join(after, on=KEY, how="full", coalesce=True).sort(KEY)
+    ids = dict(rows.drop_nulls("sha256").sort("id", descending=True).select("sha256", "id").rows())
+    lines, unchanged = [], 0
+    for row in both.iter_rows(named=True):
+        was = f"{row['split_before']}/{row['label_before']}" if row["split_before"] else ""
+        now = f"{row['split']}/{row['label']}" if row["split"] else ""
+        if was == now:
+            unchanged += 1
+            continue
+        relabelled = was and now and row["label_before"] != row["label"]
+        kind = "added" if not was else "removed" if not now else "relabelled" if relabelled else "moved"
+        lines.append((kind, row["id"] or ids.get(row["sha256"]) or row["sha256"][:12], was, now))
+    return Changes(name, unchanged, tuple(sorted(lines)))

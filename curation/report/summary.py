@@ -1,0 +1,173 @@
+"""What a person should know of a manifest: conflicts, leaks, unreadable files, disputed samples in use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from curation.manifest import SPLITS, Manifest, count_reasons
+
+NO_PICTURE: Final = r"^(ingest|probe): "
+"""The reasons of files that are no picture at all."""
+
+
+METADATA_FILE = "ingest: metadata file"
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One picture (by its bytes) under several labels."""
+
+    sha256: str
+    claims: tuple[str, ...]
+    splits: tuple[str, ...]
+    """The source's own splits it stands in."""
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One picture on two sides of the source's own split."""
+
+    how: str
+    """``same bytes``, ``look-alike`` or ``same group``."""
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    touches_classes: bool
+    """False where only context classes are touched."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything the build tells; ids are sorted."""
+
+    rows: int
+    kept: int
+    splits: dict[str, dict[str, int]]
+    reasons: tuple[tuple[str, str, int], ...]
+    conflicts: tuple[Conflict, ...]
+    disputed_lookalikes: tuple[str, ...]
+    reserve: dict[str, tuple[str, ...]]
+    leaks: tuple[Leak, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    no_group: dict[str, int] = field(default_factory=dict)
+    """Source -> pictures its group rule did not match: each is a group of its own."""
+    unlabelled: dict[str, int] = field(default_factory=dict)
+    """Source -> pictures that have no label (yet)."""
+
+
+def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[str] = ()) -> Summary:
+    """Return the summary of a manifest; what a step that has not run would say is empty.
+
+    Parameters
+    ----------
+    grouped : sequence of str
+        Sources whose recipe has a group rule.
+    """
+    rows, kept = manifest.rows, manifest.kept
+    conflicts = find_conflicts(rows)
+    byte_equal = {name for conflict in conflicts for name in conflict.ids}
+    disputed = rows.filter(pl.col("disputed"))["id"].to_list()
+    reserve = kept.filter(pl.col("reserve")).select("label", "id")
+    no_picture = pl.col("excluded").str.contains(NO_PICTURE) & (pl.col("excluded") != METADATA_FILE)
+    unreadable = rows.filter(no_picture).select("id", "excluded")
+    loners = rows.filter(
+        pl.col("group_key").is_null() & pl.col("source").is_in(list(grouped)) & pl.col("width").is_not_null()
+    )
+    return Summary(
+        rows=len(manifest),
+        kept=kept.height,
+        splits=count_splits(kept, classes=classes),
+        reasons=tuple(count_reasons(manifest.rejected)),
+        conflicts=conflicts,
+        disputed_lookalikes=tuple(name for name in disputed if name not in byte_equal),
+        reserve={
+            label: tuple(reserve.filter(pl.col("label") == label)["id"]) for label in reserve["label"].unique().sort()
+        },
+        leaks=find_leaks(rows),
+        unreadable=tuple(unreadable.rows()),
+        no_group=_by_source(loners),
+        unlabelled=_by_source(rows.filter(pl.col("excluded").str.starts_with("label: "))),
+    )
+
+
+def _by_source(rows: pl.DataFrame) -> dict[str, int]:
+    return dict(rows.group_by("source").len().sort("source").rows())
+
+
+def count_splits(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return split -> class -> samples, in the order train, val, test; splits without samples are left out."""
+    counts = {(split, label): n for split, label, n in kept.group_by("split", "label").len().iter_rows()}
+    used = [split for split in SPLITS if any(part == split for part, _ in counts)]
+    return {split: {label: counts.get((split, label), 0) for label in classes} for split in used}
+
+
+def _claim() -> pl.Expr:
+    context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
+    return pl.coalesce("label", context)
+
+
+def find_conflicts(rows: pl.DataFrame) -> tuple[Conflict, ...]:
+    """Return the pictures whose very bytes stand under several labels, sorted by sha256; an empty file is none."""
+    pictures = rows.filter(pl.col("sha256").is_not_null() & ~pl.col("excluded").fill_null("").str.contains(NO_PICTURE))
+    shared = pictures.filter(pl.col("sha256").is_duplicated()).with_columns(claim=_claim())
+    table = (
+        shared.group_by("sha256")
+        .agg(
+            pl.col("claim").drop_nulls().unique().sort(),
+            pl.col("source_split").drop_nulls().unique().sort(),
+            pl.col("id").sort(),
+        )
+        .filter(pl.col("claim").list.len() > 1)
+        .sort("sha256")
+    )
+    return tuple(
+        Conflict(sha, tuple(claims), tuple(splits), tuple(ids)) for sha, claims, splits, ids in table.iter_rows()
+    )
+
+
+def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:
+    """Return what the sources' own splits have on two sides, context classes included: each group of pictures once.
+
+    A picture in the test of one source and in the train of another leaks as well. By bytes first, then look-alikes with
+    other bytes, then what only the group rule says belongs together.
+    """
+    sided = rows.filter(pl.col("source_split").is_not_null()).with_columns(claim=_claim())
+    found: list[Leak] = []
+    told: set[frozenset[str]] = set()
+    for how, ids in (
+        *_spanning(sided, "sha256", "same bytes"),
+        *_lookalikes(sided),
+        *_spanning(sided, "group_key", "same group"),
+    ):
+        part = sided.filter(pl.col("id").is_in(ids))
+        pictures = frozenset(part["sha256"].drop_nulls())
+        if any(pictures <= known for known in told):
+            continue
+        told.add(pictures)
+        labels = tuple(part["claim"].drop_nulls().unique().sort())
+        found.append(Leak(how, tuple(sorted(ids)), labels, bool(part["label"].is_not_null().any())))
+    return tuple(found)
+
+
+def _spanning(sided: pl.DataFrame, column: str, how: str) -> list[tuple[str, list[str]]]:
+    shared = sided.filter(pl.col(column).is_not_null()).group_by(column)
+    table = shared.agg(pl.col("id").sort(), pl.col("source_split").n_unique()).filter(pl.col("source_split") > 1)
+    return [(how, ids) for ids in table.sort(column)["id"].to_list()]
+
+
+def _lookalikes(sided: pl.DataFrame) -> list[tuple[str, list[str]]]:
+    if sided["lookalikes"].null_count() == sided.height:
+        return []
+    ends = sided.select(other="id", split2="source_split")
+    edges = (
+        sided.select("id", "source_split", "lookalikes")
+        .explode("lookalikes", empty_as_null=True)
+        .filter(pl.col("lookalikes").is_not_null())
+        .with_columns(other=pl.col("lookalikes").struct.field("id"))
+        .join(ends, on="other")
+        .filter((pl.col("source_split") != pl.col("split2")) & (pl.col("id") < pl.col("other")))
+        .sort("id", "other")
+    )
+    return [("look-alike", [one, other]) for one, other in edges.select("id", "other").iter_rows()]
