@@ -1,0 +1,1 @@
+"""Review: what was ever ingested, in the FiftyOne App, with decisions that go straight to the ledger."""

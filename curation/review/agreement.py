@@ -1,0 +1,187 @@
+"""How far a review has come: what is left in each queue, who did what, and how far the reviewers agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import polars as pl
+
+from curation.decisions import DISAGREE, Decision, in_force
+from curation.review.desk import Desk
+from curation.review.table import QUEUES, Queue, count_queues, differing
+
+
+@dataclass(frozen=True)
+class Kappa:
+    """Agreement beyond chance.
+
+    Parameters
+    ----------
+    reviewers : tuple of str
+    measure : str
+        ``Cohen`` (two reviewers) or ``Fleiss`` (more).
+    pictures : int
+        Judged by all of them.
+    agreed : float
+        The share on which they said the same.
+    value : float, optional
+        Kappa, 1 at most; None where it is not defined: no picture in common, or one and the same word throughout.
+    """
+
+    reviewers: tuple[str, ...]
+    measure: str
+    pictures: int
+    agreed: float
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A picture on which reviewers' last words differ.
+
+    Parameters
+    ----------
+    sha256 : str
+    ids : tuple of str
+        Its rows.
+    words : mapping
+        Reviewer -> last word: ``exclude``, ``keep`` or a label.
+    outcome : str, optional
+        What the policy makes of it; None where it is open.
+    """
+
+    sha256: str
+    ids: tuple[str, ...]
+    words: Mapping[str, str]
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a review has come.
+
+    Parameters
+    ----------
+    reference : str
+    policy : str
+        The recipe's.
+    queues : mapping
+        Queue -> (pictures in it, pictures left).
+    reviewers : mapping
+        Reviewer -> queue -> pictures of it that they decided on.
+    decisions : mapping
+        Reviewer -> decisions in force.
+    kappas : tuple of Kappa
+        Each two reviewers, then all where they are more than two.
+    disagreements : tuple of Disagreement
+        Sorted by sha256; the open ones first.
+    absent : tuple of str
+        Pictures decided on that no source holds any more.
+    """
+
+    reference: str
+    policy: str
+    queues: Mapping[Queue, tuple[int, int]]
+    reviewers: Mapping[str, Mapping[Queue, int]]
+    decisions: Mapping[str, int]
+    kappas: tuple[Kappa, ...]
+    disagreements: tuple[Disagreement, ...]
+    absent: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the status as JSON-able values."""
+        fields = asdict(self)
+        fields["queues"] = {queue: {"pictures": n, "left": left} for queue, (n, left) in self.queues.items()}
+        return fields
+
+
+def take_status(desk: Desk) -> Status:
+    """Return how far the review of a dataset has come."""
+    ledger, rows = desk.ledger(), desk.rows()
+    words = last_words(ledger)
+    standing = in_force(ledger)
+    names = sorted({line.reviewer for line in standing})
+    ruling = desk.rules.rule(ledger)
+    present = set(rows["sha256"].drop_nulls())
+    return Status(
+        reference=desk.reference,
+        policy=desk.rules.agreement,
+        queues=count_queues(rows),
+        reviewers={name: _progress(rows, [line for line in standing if line.reviewer == name]) for name in names},
+        decisions={name: sum(line.reviewer == name for line in standing) for name in names},
+        kappas=measure_agreement(words),
+        disagreements=_disagreements(desk, rows, words, ledger),
+        absent=tuple(sorted(ruling.mentioned() - present)),
+    )
+
+
+def last_words(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
+    """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
+    words: dict[str, dict[str, str]] = {}
+    for line in in_force(ledger):
+        if line.action in {"exclude", "keep", "relabel"}:
+            words.setdefault(line.reviewer, {})[line.sha256] = line.label or line.action
+    return dict(sorted(words.items()))
+
+
+def measure_agreement(words: Mapping[str, Mapping[str, str]]) -> tuple[Kappa, ...]:
+    """Return Cohen's kappa of each two reviewers and, of more than two, Fleiss' kappa of all.
+
+    Cohen (1960) by scikit-learn, Fleiss (1971) by statsmodels; each over the pictures that all of them judged.
+    """
+    names = sorted(words)
+    found = [_measure(pair, words) for pair in combinations(names, 2)]
+    if len(names) > 2:
+        found.append(_measure(tuple(names), words))
+    return tuple(found)
+
+
+def _measure(names: tuple[str, ...], words: Mapping[str, Mapping[str, str]]) -> Kappa:
+    shared = sorted(set.intersection(*(set(words[name]) for name in names)))
+    table = [[words[name][sha] for name in names] for sha in shared]
+    agreed = sum(len(set(row)) == 1 for row in table) / len(table) if table else 0.0
+    measure = "Cohen" if len(names) == 2 else "Fleiss"
+    if len({word for row in table for word in row}) < 2:
+        return Kappa(names, measure, len(shared), agreed, None)
+    return Kappa(names, measure, len(shared), agreed, _cohen(table) if len(names) == 2 else _fleiss(table))
+
+
+def _cohen(table: Sequence[Sequence[str]]) -> float:
+    from sklearn.metrics import cohen_kappa_score
+
+    one, two = zip(*table, strict=True)
+    return float(cohen_kappa_score(one, two))
+
+
+def _fleiss(table: Sequence[Sequence[str]]) -> float:
+    import numpy as np
+    from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
+
+    known = {word: number for number, word in enumerate(sorted({word for row in table for word in row}))}
+    counts, _ = aggregate_raters(np.array([[known[word] for word in row] for row in table]))
+    return float(fleiss_kappa(counts, method="fleiss"))
+
+
+def _progress(rows: pl.DataFrame, lines: Sequence[Decision]) -> dict[Queue, int]:
+    judged = {sha for line in lines for sha in (line.sha256, line.other) if sha}
+    mine = rows.filter(pl.col("sha256").is_in(sorted(judged)))
+    return {queue: mine.filter(pl.col("queues").list.contains(queue))["sha256"].n_unique() for queue in QUEUES}
+
+
+def _disagreements(
+    desk: Desk, rows: pl.DataFrame, words: Mapping[str, Mapping[str, str]], ledger: tuple[Decision, ...]
+) -> tuple[Disagreement, ...]:
+    ruling = desk.rules.rule(ledger)
+    contradicted = sorted(differing(ledger))
+    ids: dict[str, list[str]] = {}
+    for sha, name in rows.filter(pl.col("sha256").is_in(contradicted)).select("sha256", "id").iter_rows():
+        ids.setdefault(sha, []).append(name)
+    found = []
+    for sha in contradicted:
+        fate, label = ruling.fate[sha].verdict, ruling.labels.get(sha)
+        name = label.verdict if label else ""
+        outcome = None if DISAGREE in {fate, name} else name if fate == "use" else fate
+        said = {reviewer: heard[sha] for reviewer, heard in words.items() if sha in heard}
+        found.append(Disagreement(sha, tuple(ids.get(sha, ())), said, outcome))
+    return tuple(sorted(found, key=lambda each: (each.outcome is not None, each.sha256)))

@@ -1,0 +1,223 @@
+"""The two pictures of every row as files a browser can show: full size, and what the board will see.
+
+They lie in the cache under the file's sha256, so that a second review decodes nothing. What cannot be decoded gets a
+drawn picture that says why.
+"""
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Final
+
+import numpy as np
+import polars as pl
+from PIL import Image, ImageDraw, ImageFont
+
+from curation.engines import Engine
+from curation.hashing import sha256_hex
+from curation.images import DecodeFailure, RenderSettings, Tone, camera_view, decode, render
+from curation.manifest import canonical_json, digest_of
+from curation.recipe import Recipe
+from curation.sources import Member, UnreadableMember, read_member
+from curation.sources.shelf import Shelf
+from curation.stages.render import settings_of
+
+SHARD_FILES: Final = 48
+PLACEHOLDER_SIZE: Final = (320, 240)
+_FULL: Final = RenderSettings(encode="keep", quality=95)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Files of one archive to be shown."""
+
+    archive: Path
+    pictures: tuple["Pair", ...]
+    settings: RenderSettings
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two pictures of one file: where it is read, and where they go; ``rendered`` is what a version holds of it."""
+
+    member: Member
+    sha256: str
+    page: int
+    rendered: Path | None
+    full: Path
+    board: Path
+
+
+def prepare_pictures(
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    shelf: Callable[[], Shelf],
+    built: Path | None,
+    engine: Engine,
+) -> pl.DataFrame:
+    """Return where the two pictures of each row lie, having made those that were missing.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        A manifest's rows.
+    folder : Path
+        The cache's folder for them.
+    shelf : callable
+        Opens the sources; only called where a picture is missing.
+    built : Path, optional
+        The version's folder: what it has rendered is not rendered again.
+    engine : Engine
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns id, full, board (absolute paths), width, height (px, of the full picture), in the order of ``rows``.
+    """
+    wanted = _name(rows, recipe, folder)
+    known = _list_files(folder)
+    missing = wanted.filter(
+        pl.col("shown") & ~(pl.col("full").is_in(known.implode()) & pl.col("board").is_in(known.implode()))
+    )
+    reasons: dict[str, str] = {}
+    if missing.height:
+        reasons = _make(missing.unique("full", keep="first", maintain_order=True), recipe, shelf, built, engine)
+    return _with_placeholders(wanted, reasons, folder)
+
+
+def _name(rows: pl.DataFrame, recipe: Recipe, folder: Path) -> pl.DataFrame:
+    """Name the files of each row after what decides their pixels."""
+    rendering = recipe.rendering()
+    full = folder / f"full-{digest_of(canonical_json(rendering['tone']))[:8]}"
+    board = folder / f"board-{digest_of(rendering)[:8]}"
+    page = pl.when(pl.col("page").fill_null(1) > 1).then(pl.format("-{}", "page")).otherwise(pl.lit(""))
+    inner = pl.col("sha256").str.slice(0, 2) + "/" + pl.col("sha256") + page
+    readable = pl.col("width").is_not_null() & pl.col("sha256").is_not_null()
+    return rows.select(
+        "id",
+        "path",
+        "source",
+        "sha256",
+        "width",
+        "height",
+        "file",
+        "excluded",
+        page=pl.col("page").fill_null(1),
+        shown=readable & ~pl.col("excluded").str.contains("^(ingest|probe): ").fill_null(value=False),
+        full=pl.lit(f"{full}/") + inner + ".jpg",
+        board=pl.lit(f"{board}/") + inner + ".png",
+    )
+
+
+def _list_files(folder: Path) -> pl.Series:
+    found = [f"{place}/{name}" for place, _, names in os.walk(folder) for name in names]
+    return pl.Series("known", found, dtype=pl.String)
+
+
+def _make(
+    missing: pl.DataFrame, recipe: Recipe, shelf: Callable[[], Shelf], built: Path | None, engine: Engine
+) -> dict[str, str]:
+    """Write the missing pictures; return full target -> reason for those that could not be made."""
+    settings, tone = settings_of(recipe)
+    places = shelf().places
+    reasons: dict[str, str] = {}
+    by_archive: dict[Path, list[Pair]] = {}
+    for row in missing.iter_rows(named=True):
+        place = places.get(f"{row['source']}/{row['path']}")
+        if place is None:
+            reasons[row["full"]] = "its source is not here"
+            continue
+        rendered = built / row["file"] if built is not None and row["file"] is not None else None
+        pair = Pair(place[1], row["sha256"], row["page"], rendered, Path(row["full"]), Path(row["board"]))
+        by_archive.setdefault(place[0], []).append(pair)
+    for folder in sorted({Path(path).parent for column in ("full", "board") for path in missing[column]}):
+        folder.mkdir(parents=True, exist_ok=True)
+    shards = [
+        Shard(archive, tuple(pictures[start : start + SHARD_FILES]), settings, tone)
+        for archive, pictures in sorted(by_archive.items())
+        for start in range(0, len(pictures), SHARD_FILES)
+    ]
+    for failures in engine.map(make_shard, shards):
+        reasons |= {str(full): reason for full, reason in failures}
+    return reasons
+
+
+def make_shard(shard: Shard) -> list[tuple[Path, str]]:
+    """Write the pictures of one shard; return (full target, reason) for those that could not be made."""
+    failures = []
+    for pair in shard.pictures:
+        try:
+            content = read_member(shard.archive, pair.member)
+            if sha256_hex(content) != pair.sha256:
+                failures.append((pair.full, "its bytes changed since the build"))
+                continue
+            _write(pair.full, render(content, _FULL, tone=shard.tone, page=pair.page))
+            if pair.rendered is not None and pair.rendered.is_file():
+                small = pair.rendered.read_bytes()
+            else:
+                small = render(content, shard.settings, tone=shard.tone, page=pair.page)
+            _write(pair.board, _as_png(camera_view(decode(small).pixels)))
+        except (DecodeFailure, UnreadableMember) as failure:
+            failures.append((pair.full, str(failure)))
+    return failures
+
+
+def _as_png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file as a whole; one that a power cut loses is made again."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _with_placeholders(wanted: pl.DataFrame, reasons: Mapping[str, str], folder: Path) -> pl.DataFrame:
+    failed = pl.DataFrame(
+        {"full": list(reasons), "reason": list(reasons.values())}, schema={"full": pl.String, "reason": pl.String}
+    )
+    # By the file, not by the row: two rows of the same bytes lack the same picture.
+    told = wanted.join(failed, on="full", how="left", maintain_order="left").with_columns(
+        reason=pl.when(~pl.col("shown")).then(pl.coalesce("excluded", pl.lit("no picture"))).otherwise("reason")
+    )
+    texts = told["reason"].drop_nulls().unique().sort().to_list()
+    drawn = pl.DataFrame(
+        {"reason": texts, "drawn": [str(draw_placeholder(text, folder / "placeholders")) for text in texts]},
+        schema={"reason": pl.String, "drawn": pl.String},
+    )
+    width, height = PLACEHOLDER_SIZE
+    return told.join(drawn, on="reason", how="left", maintain_order="left").select(
+        "id",
+        full=pl.coalesce("drawn", "full"),
+        board=pl.coalesce("drawn", "board"),
+        width=pl.when(pl.col("drawn").is_null()).then("width").otherwise(width),
+        height=pl.when(pl.col("drawn").is_null()).then("height").otherwise(height),
+    )
+
+
+def draw_placeholder(reason: str, folder: Path) -> Path:
+    """Draw a picture that says why there is none, and return its path."""
+    path = folder / f"{digest_of(reason)[:16]}.png"
+    if path.is_file():
+        return path
+    image = Image.new("RGB", PLACEHOLDER_SIZE, (38, 38, 44))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((8, 8, PLACEHOLDER_SIZE[0] - 9, PLACEHOLDER_SIZE[1] - 9), outline=(200, 90, 70), width=2)
+    draw.text((20, 20), "no picture", fill=(230, 120, 90), font=ImageFont.load_default(24))
+    stage, _, text = reason.partition(": ")
+    lines: Sequence[str] = [f"{stage}:", *wrap(text, 32)] if text else wrap(stage, 32)
+    draw.multiline_text((20, 64), "\n".join(lines[:8]), fill=(225, 225, 225), font=ImageFont.load_default(16))
+    folder.mkdir(parents=True, exist_ok=True)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    _write(path, out.getvalue())
+    return path

@@ -1,0 +1,257 @@
+"""Buttons of the FiftyOne App for the review: each writes to the ledger first and shows it then.
+
+FiftyOne loads this folder by itself; it is found through ``FIFTYONE_PLUGINS_DIR``, which ``review`` sets.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from fiftyone import operators as foo
+from fiftyone.operators import types
+
+from curation.decisions import Action
+from curation.errors import CurationError
+from curation.findings import count_of
+from curation.review.desk import Outcome, warn_of_others
+from curation.review.opening import desk_of, reload_session
+from curation.review.session import refresh
+from curation.review.table import QUEUES, count_queues
+
+PLUGIN = "@curation/review"
+
+
+def _chosen(ctx: Any) -> tuple[list[str], list[str]]:
+    """Return (rows, sha256s) of the selection, else of the sample that is open."""
+    ids = list(ctx.selected) or ([ctx.current_sample] if ctx.current_sample else [])
+    if not ids:
+        return [], []
+    rows, shas = ctx.dataset.select(ids).values(["row", "sha256"])
+    return rows, [sha for sha in shas if sha]
+
+
+def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> Outcome | None:
+    """Write the decision, show it, and say what it touched; a mistake is told, not raised."""
+    rows, shas = _chosen(ctx)
+    desk = desk_of(ctx.dataset)
+    try:
+        outcome = desk.decide(action, shas, label=label, reason=reason, rows=rows)
+    except CurationError as fault:
+        ctx.ops.notify(f"{fault.message}. {fault.hint or ''}".strip(), variant="error")
+        return None
+    # From here on the decision is on the disk, whatever becomes of the App or its database.
+    refresh(ctx.dataset, desk.rows(), outcome.shas)
+    ctx.ops.clear_selected_samples()
+    # FiftyOne's reload_samples empties its cache but asks for no page again; this does both.
+    ctx.ops.reload_dataset()
+    ctx.ops.notify(outcome.message, variant="warning" if "also touches" in outcome.message else "success")
+    return outcome
+
+
+class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
+    """One action on the selection, with a button over the grid."""
+
+    action: ClassVar[Action]
+    title: ClassVar[str]
+    icon: ClassVar[str]
+    asks: ClassVar[tuple[str, ...]] = ()
+    place: ClassVar[Any] = types.Places.SAMPLES_GRID_ACTIONS
+
+    @property
+    def config(self) -> Any:
+        """Name it and say whether it asks."""
+        return foo.OperatorConfig(
+            name=self.operator_name(),
+            label=f"Review: {self.title}",
+            icon=self.icon,
+            dynamic=bool(self.asks),
+            unlisted=self.place != types.Places.SAMPLES_GRID_ACTIONS,
+        )
+
+    def operator_name(self) -> str:
+        """Return the name under which FiftyOne knows it."""
+        name = self.action.replace("-", "_")
+        return name if self.place == types.Places.SAMPLES_GRID_ACTIONS else f"{name}_this"
+
+    def resolve_placement(self, ctx: Any) -> Any:
+        """Put its button over the grid, or beside the open sample."""
+        return types.Placement(self.place, types.Button(label=self.title, icon=self.icon, prompt=bool(self.asks)))
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """Ask for a label or a reason, and say which other rows share the bytes."""
+        if not self.asks:
+            return None
+        inputs = types.Object()
+        rows, shas = _chosen(ctx)
+        desk = desk_of(ctx.dataset)
+        _say_what(inputs, rows, shas, desk.others(shas, rows))
+        if "label" in self.asks:
+            choices = types.AutocompleteView()
+            for label in desk.labels:
+                choices.add_choice(label, label=label)
+            inputs.enum("label", list(desk.labels), label="Label", required=True, view=choices)
+        if "reason" in self.asks:
+            # No list to choose from: it would complete what was typed to a reason nobody gave.
+            inputs.str("reason", label="Reason", required=self.action == "exclude", view=types.TextFieldView())
+        return types.Property(inputs, view=types.View(label=f"{self.title} ({desk.reviewer})"))
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Decide on the selection."""
+        given = {name: ctx.params.get(name) or "" for name in self.asks}
+        outcome = _apply(ctx, self.action, **given)
+        return {"decisions": len(outcome.made) if outcome else 0}
+
+
+def _say_what(inputs: Any, rows: Sequence[str], shas: Sequence[str], others: Sequence[str]) -> None:
+    if not rows:
+        inputs.view("nothing", types.Warning(label="Nothing is selected"))
+        return
+    what = f"{len(rows)} rows, {count_of(len(set(shas)), 'picture')} by their bytes" if len(rows) > 1 else rows[0]
+    inputs.message("what", label=what)
+    if others:
+        inputs.view("others", types.Warning(label=warn_of_others(others)))
+
+
+class Keep(_Deciding):
+    """Say that a picture is fine: no threshold throws it out."""
+
+    action, title, icon = "keep", "Keep", "check_circle"
+
+
+class Exclude(_Deciding):
+    """Leave a picture out."""
+
+    action, title, icon, asks = "exclude", "Exclude", "block", ("reason",)
+
+
+class Relabel(_Deciding):
+    """Say what a picture really shows."""
+
+    action, title, icon, asks = "relabel", "Relabel", "label", ("label", "reason")
+
+
+class NotDuplicates(_Deciding):
+    """Say that pictures are not the same one."""
+
+    action, title, icon = "not-duplicates", "Not duplicates", "call_split"
+
+
+class Prefer(_Deciding):
+    """Have a picture stand for its look-alikes."""
+
+    action, title, icon = "prefer", "Prefer this one", "star"
+
+
+class Undo(_Deciding):
+    """Withdraw my newest decision on this picture."""
+
+    action, title, icon = "undo", "Undo", "undo"
+
+
+_ON_GRID = (Keep, Exclude, Relabel, NotDuplicates, Prefer, Undo)
+_ON_SAMPLE = tuple(
+    type(f"{kind.__name__}This", (kind,), {"place": types.Places.SAMPLES_VIEWER_ACTIONS, "__doc__": kind.__doc__})
+    for kind in _ON_GRID
+)
+
+
+class OpenReview(foo.Operator):  # type: ignore[misc]  # as above
+    """Bring a dataset up to date in the App that runs, for a second ``review`` command."""
+
+    @property
+    def config(self) -> Any:
+        """Hide it from the reader: a command calls it."""
+        return foo.OperatorConfig(name="open_review", label="Open review", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Bring the dataset up to date."""
+        return reload_session(ctx.params)
+
+
+class Decide(foo.Panel):  # type: ignore[misc]  # as above
+    """What is left in each queue, and every action as a button."""
+
+    @property
+    def config(self) -> Any:
+        """Name it, for the grid and the open sample."""
+        return foo.PanelConfig(name="decide", label="Review", icon="fact_check", surfaces="grid modal")
+
+    def on_load(self, ctx: Any) -> None:
+        """Count when it is opened."""
+        self._count(ctx)
+
+    def on_change_selected(self, ctx: Any) -> None:
+        """Count what is selected."""
+        self._count(ctx)
+
+    def on_change_dataset(self, ctx: Any) -> None:
+        """Count anew for another dataset."""
+        self._count(ctx)
+
+    def _count(self, ctx: Any) -> None:
+        desk = desk_of(ctx.dataset)
+        counts = count_queues(desk.rows())
+        ctx.panel.state.set("counts", {queue: list(count) for queue, count in counts.items()})
+        ctx.panel.state.set("chosen", len(ctx.selected or ()))
+
+    def open_queue(self, ctx: Any) -> None:
+        """Show a queue."""
+        ctx.ops.set_view(name=ctx.params["queue"])
+
+    def label_as(self, ctx: Any) -> None:
+        """Relabel the selection without a form."""
+        _apply(ctx, "relabel", label=ctx.params["label"])
+        self._count(ctx)
+
+    def at_once(self, ctx: Any) -> None:
+        """Decide what needs no form."""
+        _apply(ctx, ctx.params["action"])
+        self._count(ctx)
+
+    def ask(self, ctx: Any) -> None:
+        """Open the form of a decision that needs one."""
+        ctx.prompt(f"{PLUGIN}/{ctx.params['operator']}", on_success=self.counted)
+
+    def counted(self, ctx: Any) -> None:
+        """Count after a form."""
+        self._count(ctx)
+
+    def render(self, ctx: Any) -> Any:
+        """Lay out the buttons and the queues."""
+        desk = desk_of(ctx.dataset)
+        panel = types.Object()
+        panel.md(
+            f"### {desk.reference}\n{desk.reviewer} decides; {ctx.panel.state.get('chosen') or 0} selected", "head"
+        )
+        actions = panel.btn_group("actions")
+        for kind in _ON_GRID:
+            name = kind.action.replace("-", "_")
+            click, params = (self.ask, {"operator": name}) if kind.asks else (self.at_once, {"action": kind.action})
+            actions.btn(name, label=kind.title, icon=kind.icon, variant="outlined", on_click=click, params=params)
+        labels = panel.btn_group("labels")
+        for number, label in enumerate(desk.rules.classes):
+            labels.btn(
+                f"label_{number}",
+                label=f"It is {label}",
+                variant="outlined",
+                on_click=self.label_as,
+                params={"label": label},
+            )
+        panel.md("#### Queues", "queues_head")
+        counts = ctx.panel.state.get("counts") or {}
+        queues = panel.v_stack("queues")
+        for queue in QUEUES:
+            total, left = counts.get(queue, (0, 0))
+            queues.btn(
+                queue.replace("-", "_"),
+                label=f"{queue}: {left} of {total} left",
+                on_click=self.open_queue,
+                params={"queue": queue},
+                disabled=not total,
+            )
+        return types.Property(panel, view=types.GridView(orientation="vertical"))
+
+
+def register(plugin: Any) -> None:
+    """Hand everything to FiftyOne."""
+    for operator in (*_ON_GRID, *_ON_SAMPLE, OpenReview, Decide):
+        plugin.register(operator)
