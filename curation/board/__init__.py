@@ -1,0 +1,27 @@
+"""The board on the PC's serial line: its scores, its frames, pictures given to it, and collecting what it sees."""
+
+from curation.board.client import Board, open_board
+from curation.board.collecting import Collected, collect
+from curation.board.frames import Frame, encode_png, prepare_frame, read_frame
+from curation.board.messages import BoardVersion, Golden, Scores, SelfTest, Timing
+from curation.board.port import Port, PortFound, SerialPort, list_ports
+
+__all__ = [
+    "Board",
+    "BoardVersion",
+    "Collected",
+    "Frame",
+    "Golden",
+    "Port",
+    "PortFound",
+    "Scores",
+    "SelfTest",
+    "SerialPort",
+    "Timing",
+    "collect",
+    "encode_png",
+    "list_ports",
+    "open_board",
+    "prepare_frame",
+    "read_frame",
+]

@@ -1,0 +1,182 @@
+"""Collecting: the camera's pictures under a label, lossless, into the folder that the source `board` reads.
+
+A burst is what was collected in one go, or under one name: its pictures show the same thing and share a group. A
+picture is written whole or not at all, never over another one; its line in `captures.jsonl` follows it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from curation.board.frames import Frame, encode_png
+from curation.board.messages import BoardVersion
+from curation.errors import CurationError
+from curation.recipe import CLASS_PATTERN
+from curation.sources.atomic import hold_lock, replace_file, sweep_leftovers, sync_folder
+from curation.sources.board import CAPTURES, name_picture, read_number
+
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class Camera(Protocol):
+    """What pictures are collected from: a board."""
+
+    @property
+    def version(self) -> BoardVersion:
+        """What runs there."""
+
+    def take_frame(self) -> Frame:
+        """Take a picture."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One picture that was collected.
+
+    Parameters
+    ----------
+    path : Path
+    label, group : str
+    number : int
+        In its burst, from 1.
+    """
+
+    path: Path
+    label: str
+    group: str
+    number: int
+
+
+def collect(
+    camera: Camera,
+    into: Path,
+    label: str,
+    *,
+    count: int,
+    every_s: float = 1.0,
+    group: str | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[Collected]:
+    """Take pictures one after another, and give each once it is written.
+
+    Parameters
+    ----------
+    camera : Camera
+    into : Path
+        The source's folder; made where it is missing.
+    label : str
+        The source label, which names the folder below.
+    count : int
+        Pictures to take.
+    every_s : float
+        Seconds from one picture to the next.
+    group : str, optional
+        Names the burst: what is collected again under this name goes on counting and stays in one group. The time where
+        it is not given.
+
+    Raises
+    ------
+    CurationError
+        The label or the group cannot name a folder or a file, the folder cannot be written, or the board has a fault.
+    """
+    if not CLASS_PATTERN.fullmatch(label):
+        raise CurationError(
+            f"{label!r} cannot be a label",
+            hint="it names a folder: letters, digits, spaces and . + - _ only (64 at most)",
+        )
+    group = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ") if group is None else group
+    if not _GROUP.fullmatch(group):
+        raise CurationError(
+            f"{group!r} cannot name a group", hint="letters, digits, - and _ only (64 at most), such as mole-3"
+        )
+    return _collect(camera, into, label, count=count, every_s=every_s, group=group, wait=wait)
+
+
+def _collect(
+    camera: Camera, into: Path, label: str, *, count: int, every_s: float, group: str, wait: Callable[[float], None]
+) -> Iterator[Collected]:
+    _prepare(into, label)
+    due = time.monotonic()
+    for _ in range(count):
+        wait(max(due - time.monotonic(), 0.0))
+        due = max(due + every_s, time.monotonic())
+        frame = camera.take_frame()
+        try:
+            yield _keep(frame, camera.version, into, label, group)
+        except OSError as fault:
+            raise _cannot_write(into, fault) from fault
+
+
+def _prepare(into: Path, label: str) -> None:
+    try:
+        (into / label).mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(into / label)
+    except OSError as fault:
+        raise _cannot_write(into, fault) from fault
+
+
+def _keep(frame: Frame, version: BoardVersion, into: Path, label: str, group: str) -> Collected:
+    """Write a picture under the next free number of its burst, then its line."""
+    content = encode_png(frame)
+    # Two programs may collect into one folder; numbers are given out under a lock, so none is given twice.
+    with hold_lock(into / ".collecting"):
+        number = _next_number(into, group)
+        path = into / label / name_picture(group, number)
+        replace_file(path, content)
+        _append_line(into / CAPTURES, _describe(path.relative_to(into), label, group, content, frame, version))
+    return Collected(path, label, group, number)
+
+
+def _next_number(into: Path, group: str) -> int:
+    """Return the number after the highest of a burst, whatever its label: a picture may be moved to another one."""
+    numbers = (read_number(path.name, group) for path in into.glob(f"*/{group}-*.png"))
+    return max((number for number in numbers if number is not None), default=0) + 1
+
+
+def _describe(
+    path: Path, label: str, group: str, content: bytes, frame: Frame, version: BoardVersion
+) -> dict[str, str]:
+    return {
+        "path": path.as_posix(),
+        "label": label,
+        "group": group,
+        "taken": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "crc32": frame.crc32,
+        "board": version.board,
+        "firmware": version.firmware,
+        "model": version.model,
+        "data": version.dataset,
+        "digest": version.digest,
+    }
+
+
+def _append_line(path: Path, line: dict[str, str]) -> None:
+    """Add a line, after ending one that a power cut tore."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        text = json.dumps(line, ensure_ascii=False, sort_keys=True)
+        os.write(descriptor, b"\n" * torn + text.encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if new:
+        sync_folder(path.parent)
+
+
+def _cannot_write(into: Path, fault: OSError) -> CurationError:
+    return CurationError(
+        f"{into}: cannot be written: {fault.strerror or fault}", hint="give another folder, or make room there"
+    )

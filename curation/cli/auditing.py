@@ -1,0 +1,138 @@
+"""The verbs that tell what a version is worth: audit and report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation.cli.building import AsJson, Verbose, _examples
+from curation.cli.looking import Reference
+from curation.cli.screen import Screen, clean, print_json, print_table
+
+if TYPE_CHECKING:
+    from curation.findings import Audit, Finding
+
+BRIEF = 3
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command(epilog=_examples("audit melanoma", "audit melanoma@v2 --fail-on error", "audit sample --remedies"))(
+        audit
+    )
+    app.command(epilog=_examples("report melanoma --open", "report sample@v1 --output sample.html"))(report)
+
+
+def audit(
+    reference: Reference,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with 1 where something of this level or a worse one stands: error, ...")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A training run's folder: its embeddings.parquet finds doubtful labels better")
+    ] = None,
+    remedies: Annotated[
+        bool, typer.Option("--remedies", help="Try every remedy of the recipe and show what it does to the shortcuts")
+    ] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Audit a version from its files alone: shortcuts, leakage, labels, balance, quality, licences, privacy."""
+    from curation.audit import audit as audit_version
+    from curation.findings import SEVERITIES
+    from curation.versions import Home, load
+
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise typer.BadParameter(f"{fail_on!r} is no level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
+    screen = Screen(as_json=as_json)
+    with screen.progress:
+        version = load(Home.find(), reference)
+        audited = audit_version(version, run=run, remedies=remedies, progress=screen.progress)
+    if as_json:
+        print_json(audited.as_json())
+    else:
+        _tell(audited, verbose=verbose)
+    failing = audited.at_least(fail_on) if fail_on is not None else ()
+    if failing:
+        typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse are not waived", err=True)
+        raise typer.Exit(1)
+
+
+def _tell(audited: "Audit", *, verbose: bool) -> None:
+    from curation.findings import SEVERITIES, count_of
+
+    typer.echo(f"{audited.reference}: what the label can be told by (AUC and 95 % interval; 0.5 is chance)")
+    print_table(
+        ("probe", "AUC", "sees only"), [(each.name, str(each), each.looks_at) for each in audited.probes], left=3
+    )
+    if audited.remedies:
+        typer.echo("\nAUC after each remedy, tried on the published pictures")
+        head = ("remedy", *(probe.name for probe in audited.probes))
+        rows = [
+            (name, *("-" if probe.auc is None else f"{probe.auc:.3f}" for probe in probes))
+            for name, probes in audited.remedies.items()
+        ]
+        print_table(head, rows)
+    typer.echo()
+    for finding in audited.findings:
+        _tell_finding(finding, verbose=verbose)
+    counts = ", ".join(count_of(audited.count(level), level) for level in SEVERITIES)
+    typer.echo(f"{count_of(len(audited.checks), 'check')}: {counts}")
+
+
+def _tell_finding(finding: "Finding", *, verbose: bool) -> None:
+    level = "waived" if finding.waived is not None else finding.severity
+    typer.echo(f"{level:<8} {finding.id}: {clean(finding.says)}")
+    typer.echo(f"{'':<8} {'known: ' + clean(finding.waived) if finding.waived is not None else clean(finding.advice)}")
+    shown = finding.which if verbose else finding.which[:BRIEF]
+    for name in shown:
+        typer.echo(f"{'':<12} {clean(name)}")
+    if len(shown) < len(finding.which):
+        typer.echo(f"{'':<12} ... and {len(finding.which) - len(shown):,} more (-v names all)")
+
+
+def report(
+    reference: Reference,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the page here, too")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet (SVG) of published pictures, duplicates and a conflict")
+    ] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where originals lie that the cache does not hold: an archive, a folder, a mirror"),
+    ] = None,
+) -> None:
+    """Show the page of a version, or write it or a contact sheet to a file."""
+    import webbrowser
+
+    from curation.audit import audit as audit_version
+    from curation.report.make import make_page, make_sheet
+    from curation.versions import Home, load
+
+    version = load(Home.find(), reference)
+    if sheet is not None:
+        _write(sheet, make_sheet(version, places=source or ()))
+        typer.echo(f"wrote {sheet}")
+    page = version.folder / "report.html"
+    if output is not None and page.is_file():
+        _write(output, page.read_text(encoding="utf-8"))
+        typer.echo(f"wrote {output}")
+    elif output is not None or (sheet is None and not page.is_file()):
+        page = output or Path(f"{version.name}-v{version.number}-report.html")
+        _write(page, make_page(version, audit_version(version), places=source or ()))
+        typer.echo(f"wrote {page}")
+    if open_it:
+        webbrowser.open(page.resolve().as_uri())
+    elif sheet is None and output is None:
+        typer.echo(str(page))
+
+
+def _write(path: Path, text: str) -> None:
+    from curation.errors import CurationError
+    from curation.manifest import write_atomically
+
+    try:
+        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as fault:
+        raise CurationError(f"{path}: cannot be written: {fault.strerror}") from None
