@@ -1,0 +1,10 @@
+"""Runs the command line: ``python -m training``."""
+
+import sys
+
+from training.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,549 @@
+"""The command line: parse, call the library, print. One function a verb; heavy imports stay inside them."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curation.errors import CurationError
+
+if TYPE_CHECKING:
+    from training.fit import Epoch
+    from training.runs import Run
+
+__all__ = ["app", "main"]
+
+DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="training",
+    help="Turn one published version into an int8 model that fits a 256 KB board, and say how good it really is.",
+    epilog="Begin with: python -m training fit sample",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class StartingWeights(StrEnum):
+    """Where a net starts from."""
+
+    none = "none"
+    imagenet = "imagenet"
+
+
+class Side(StrEnum):
+    """Side of the network's input in pixels."""
+
+    large = "96"
+    small = "48"
+
+
+class Part(StrEnum):
+    """Which pictures of a version are asked about."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
+class Target(StrEnum):
+    """What an export is for."""
+
+    firmware = "firmware"
+
+
+Version = Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest>: a published version", metavar="VERSION")]
+RunName = Annotated[str, typer.Argument(help="A run's name, the beginning of it, or its folder", metavar="RUN")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document")]
+Originals = Annotated[
+    list[Path] | None,
+    typer.Option(help="Where the sources' archives lie, to try the classes the version holds back (repeatable)"),
+]
+BoardName = Annotated[str, typer.Option(help="What it has to fit: a board's name or .toml file; none: no board")]
+
+
+@app.callback()
+def settings(
+    datasets: Annotated[
+        Path | None, typer.Option(help="The folder of definitions and builds [$CURATION_DATASETS, else ./datasets]")
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Where runs are kept [$TRAINING_RUNS, else ./training/runs]")
+    ] = None,
+) -> None:
+    """Hand the folders on to every verb."""
+    if datasets is not None:
+        os.environ["CURATION_DATASETS"] = str(datasets)
+    if runs is not None:
+        os.environ["TRAINING_RUNS"] = str(runs)
+
+
+@app.command(
+    epilog="Examples: python -m training fit melanoma;  fit melanoma@v2 --model mobilenet_v2 --alpha 0.2 --folds 5;  "
+    "fit melanoma --model resnet50 --board none"
+)
+def fit(
+    version: Version,
+    model: Annotated[
+        str, typer.Option(help="ds_cnn, mobilenet_v2, efficientnet or resnet50, or a full name like ds_cnn_s")
+    ] = "ds_cnn_xs",
+    alpha: Annotated[str | None, typer.Option(help="Width of mobilenet_v2: 0.1, 0.2 or 0.35")] = None,
+    size: Annotated[str | None, typer.Option(help="Size of ds_cnn: xs or s")] = None,
+    side: Annotated[Side, typer.Option(help="Side of the input in pixels")] = Side.large,
+    weights: Annotated[StartingWeights, typer.Option(help="Start from scratch, or from ImageNet's weights")] = (
+        StartingWeights.none
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model, byte for byte")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="At most")] = 40,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement after which it stops")] = 15,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a step")] = 32,
+    folds: Annotated[int, typer.Option(min=0, help="Also cross-validate with this many folds (0: not)")] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="How often the cross-validation is repeated")] = 1,
+    board: BoardName = "nano33ble",
+    alarm: Annotated[str | None, typer.Option(help="The class the board warns of [the recipe's first]")] = None,
+    originals: Originals = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew although there is such a run")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a version, quantise it, judge it and write its run; interrupted, the same command goes on."""
+    from curation.versions import Home
+    from training.fit import Settings
+    from training.framework import load_keras
+    from training.models import find_architecture
+    from training.produce import Options, produce
+    from training.runs import find_runs
+
+    load_keras()  # says at once where the extra is missing
+    chosen = Settings(
+        model=find_architecture(model, variant=alpha or size).name,
+        side=96 if side is Side.large else 48,
+        weights=weights.value,
+        seed=seed,
+        epochs=epochs,
+        patience=patience,
+        batch=batch,
+    )
+    with Screen(quiet=as_json) as screen:
+        options = Options(
+            home=Home.find(),
+            runs=find_runs(),
+            board=board,
+            alarm=alarm,
+            folds=folds,
+            repeats=repeats,
+            originals=tuple(originals or ()),
+            again=again,
+            listener=screen,
+        )
+        run = produce(version, chosen, options)
+    _show_run(run, as_json=as_json)
+
+
+@app.command(epilog="Example: python -m training search melanoma --folds 3 --model ds_cnn_xs --model ds_cnn_s")
+def search(
+    version: Version,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A net to try (repeatable) [all that are made for a board]")
+    ] = None,
+    side: Annotated[list[Side] | None, typer.Option(help="A side to try (repeatable) [both]")] = None,
+    board: BoardName = "nano33ble",
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the training split each is judged in")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="At most, in each fold")] = 20,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train every net that fits a board in folds of the training split; end in a table and the Pareto front."""
+    from curation.versions import Home
+    from training.budget import load_board
+    from training.fit import Settings
+    from training.framework import load_keras
+    from training.models import find_architecture
+    from training.runs import find_runs, plain
+    from training.search import search as look
+
+    load_keras()
+    sides = [int(one.value) for one in side] if side else [96, 48]
+    with Screen(quiet=as_json) as screen:
+        found = look(
+            version,
+            Settings(epochs=epochs, patience=epochs, seed=seed),
+            home=Home.find(),
+            runs=find_runs(),
+            board=load_board(board),
+            models=[find_architecture(name).name for name in model or ()],
+            sides=[96 if one == 96 else 48 for one in sides],
+            folds=folds,
+            listener=screen,
+        )
+    if as_json:
+        typer.echo((found.folder / "search.json").read_text(encoding="utf-8"))
+        return
+    front = {one.name for one in found.front()}
+    head = ("net", "accuracy, int8", "RAM, B", "flash, B", "multiplications", "front")
+    rows = [
+        (
+            one.name,
+            _rate(plain(one.accuracy.int8)) if one.accuracy else "refused",
+            f"{one.budget.ram_bytes:,}",
+            f"{one.budget.flash_bytes:,}",
+            f"{one.budget.macs:,}",
+            "yes" if one.name in front else "",
+        )
+        for one in found.candidates
+    ]
+    _print_table(head, rows)
+    typer.echo(f"page: {found.folder / 'search.html'}")
+
+
+@app.command(
+    epilog="Examples: python -m training evaluate melanoma-v1;  evaluate melanoma-v1 --on melanoma@v2 --part all"
+)
+def evaluate(
+    run: RunName,
+    on: Annotated[str | None, typer.Option(help="The version to try it on [its own]", metavar="VERSION")] = None,
+    part: Annotated[Part, typer.Option(help="Which pictures of it")] = Part.test,
+    as_json: Json = False,
+) -> None:
+    """Judge a run on a version, without the pictures it was trained on."""
+    from curation.versions import Home
+    from training.framework import require_litert
+    from training.runs import find_runs, open_run, plain
+    from training.trial import try_on_version
+
+    require_litert()
+    opened = open_run(find_runs(), run)
+    trial = try_on_version(opened, Home.find(), on or opened.reference, part=part.value)
+    if as_json:
+        typer.echo(json.dumps({"run": opened.name, **plain(trial)}, indent=2))
+        return
+    typer.echo(f"{opened.name} on {trial.reference}, {trial.part}")
+    if trial.left_out:
+        typer.echo(f"{trial.left_out:,} pictures left out: it was trained on them or on one of their group")
+    rows = _test_rows(plain(trial.evaluation), alarm=opened.alarm, part=trial.part)
+    strata = trial.evaluation.strata
+    _print_rows(rows + [(f"{one.column} {one.value}: accuracy", _rate(plain(one.accuracy))) for one in strata])
+
+
+@app.command(epilog="Example: python -m training predict melanoma-v1 photo.jpg other.png")
+def predict(
+    run: RunName,
+    images: Annotated[list[Path], typer.Argument(help="Image files")],
+    as_json: Json = False,
+) -> None:
+    """Say what a run's int8 model sees in image files. It is no diagnosis."""
+    from training.framework import require_litert
+    from training.runs import find_runs, open_run
+    from training.trial import predict_files
+
+    require_litert()
+    opened = open_run(find_runs(), run)
+    answers = predict_files(opened, images)
+    if as_json:
+        said = [{"path": str(one.path), "answer": one.answer, "probabilities": one.probabilities} for one in answers]
+        typer.echo(json.dumps(said, indent=2))
+        return
+    for one in answers:
+        typer.echo(f"{one.path}: {one.answer} ({100 * one.probabilities[one.answer]:.1f} %)")
+    typer.echo("Not a medical device: see a doctor about any spot that worries you.", err=True)
+    if alarms := opened.metrics["context"]["alarms"]:
+        told = ", ".join(f"{one['source_label']} {100 * one['alarms']['share']:.1f} %" for one in alarms)
+        typer.echo(f"Never taught the difference, it calls these {opened.alarm}: {told}.", err=True)
+
+
+@app.command(
+    epilog="Examples: python -m training export melanoma-v1 --to firmware;  "
+    "export model.tflite --to firmware --label healthy --label melanoma --alarm melanoma"
+)
+def export(
+    model: Annotated[str, typer.Argument(help="A run, or an int8 .tflite file", metavar="RUN")],
+    to: Annotated[Target, typer.Option("--to", help="What it is for")] = Target.firmware,
+    output: Annotated[Path, typer.Option(help="The folder to write into")] = Path("firmware/generated"),
+    board: Annotated[str, typer.Option(help="What it has to fit: a board's name or .toml file")] = "nano33ble",
+    label: Annotated[list[str] | None, typer.Option(help="Of a .tflite: what its outputs mean, in order")] = None,
+    alarm: Annotated[str | None, typer.Option(help="Of a .tflite: the label the board warns of")] = None,
+) -> None:
+    """Compile a model for the firmware: model.c, model.h and golden.h."""
+    from curation.versions import Home
+    from training.framework import require_litert
+    from training.handover import export_file, export_run
+    from training.runs import find_runs, open_run
+
+    require_litert()
+    if model.endswith(".tflite"):
+        done = export_file(Path(model), output, labels=label or [], alarm=alarm, board=board)
+    else:
+        done = export_run(open_run(find_runs(), model), output, home=Home.find(), board=board)
+    for file in done.files:
+        typer.echo(str(file))
+    rows = done.plan.row_mode_arena_bytes
+    streamed = "" if rows is None else f" ({rows:,} B with rows from the camera)"
+    typer.echo(f"arena {done.plan.arena_bytes:,} B{streamed}, flash {done.plan.flash_bytes:,} B, estimated")
+
+
+@app.command(epilog="Examples: python -m training budget model_int8.tflite;  budget melanoma-v1 --layers")
+def budget(
+    model: Annotated[str, typer.Argument(help="An int8 .tflite file, or a run", metavar="MODEL")],
+    board: Annotated[str, typer.Option(help="A board's name or .toml file")] = "nano33ble",
+    layers: Annotated[bool, typer.Option("--layers", help="Also layer by layer")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a model costs on a board; ends with 1 where it does not fit."""
+    from training.budget import load_board, measure_budget, refuse_excess
+    from training.framework import require_litert
+    from training.runs import find_runs, open_run, plain
+
+    require_litert()
+    if model.endswith(".tflite"):
+        try:
+            content = Path(model).read_bytes()
+        except OSError as fault:
+            raise CurationError(f"{model}: cannot be read: {fault.strerror}") from None
+    else:
+        content = open_run(find_runs(), model).read("model_int8.tflite")
+    found = measure_budget(content, load_board(board))
+    if as_json:
+        typer.echo(json.dumps(plain(found), indent=2))
+    else:
+        _print_rows(_budget_rows(plain(found)))
+        if layers:
+            head = ("layer", "operator", "result", "multiplications", "weights, B", "result, B", "ms")
+            _print_table(
+                head,
+                [
+                    (
+                        one.name.split(";")[0][-40:],
+                        one.op,
+                        "x".join(str(length) for length in one.shape[1:]),
+                        f"{one.macs:,}",
+                        f"{one.weight_bytes:,}",
+                        f"{one.activation_bytes:,}",
+                        f"{one.milliseconds:.2f}",
+                    )
+                    for one in found.layers
+                ],
+            )
+    refuse_excess(found, name=model, nearest=_nearest(found.problems, board))
+
+
+def _nearest(problems: Sequence[str], board: str) -> str | None:
+    if not problems:
+        return None
+    from training.budget import load_board
+    from training.fits import find_nearest
+
+    return find_nearest(load_board(board), classes=2, side=96)
+
+
+@app.command("list", epilog="Example: python -m training list")
+def list_all(as_json: Json = False) -> None:
+    """Say which runs there are."""
+    from training.runs import find_runs, list_runs
+
+    folder = find_runs()
+    found = list_runs(folder)
+    if as_json:
+        said = [{"run": one.name, "data": one.reference, "metrics": one.metrics} for one in found]
+        typer.echo(json.dumps(said, indent=2))
+        return
+    if not found:
+        typer.echo(f"{folder}: no run yet; `python -m training fit sample` makes one")
+        return
+    head = ("run", "data", "test accuracy, int8", "cross-validation", "arena, B")
+    rows = []
+    for one in found:
+        metrics = one.metrics
+        folds, cost = metrics["cross_validation"], metrics["budget"]
+        rows.append(
+            (
+                one.name,
+                one.reference,
+                _rate(metrics["test"]["camera"]["accuracy"]),
+                _rate(folds["int8"]) if folds else "",
+                f"{cost['arena_bytes']:,}" if cost else "",
+            )
+        )
+    _print_table(head, rows)
+
+
+class Screen:
+    """A listener that draws a bar with loss and accuracy on a terminal, and prints a line an epoch elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "Screen":
+        """Begin with nothing on the screen."""
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        """Clear the bar away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def epoch(self, epoch: "Epoch") -> None:
+        """Show an epoch."""
+        if self._quiet:
+            return
+        words = (
+            f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}; "
+            f"validation {epoch.val_loss:.4f}, {epoch.val_accuracy:.4f}"
+        )
+        if not sys.stderr.isatty():
+            typer.echo(f"epoch {epoch.number:>3} of {epoch.of}: {words}", err=True)
+            return
+        if self._live is None or epoch.number == 1:
+            self._begin(epoch.of)
+        self._live.update(self._task, completed=epoch.number, description=words)
+
+    def note(self, sentence: str) -> None:
+        """Say at once what is worth knowing."""
+        typer.echo(sentence, err=True)
+
+    def _begin(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._live is not None:
+            self._live.stop()
+        columns = [MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}")]
+        self._live = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._live.start()
+        self._task = self._live.add_task("", total=total)
+
+
+def _show_run(run: "Run", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"run": run.name, "folder": str(run.folder), "metrics": run.metrics}, indent=2))
+        return
+    metrics = run.metrics
+    typer.echo(metrics["first_line"])
+    rows = _test_rows(metrics["test"], alarm=metrics["alarm"])
+    if folds := metrics["cross_validation"]:
+        rows.append((f"{folds['repeats']} x {folds['folds']}-fold by group, int8", _rate(folds["int8"])))
+        rows.append((f"{folds['repeats']} x {folds['folds']}-fold by group, float", _rate(folds["unrounded"])))
+    rows += [(f"{shortcut['name']} alone", _rate(shortcut["accuracy"])) for shortcut in metrics["shortcuts"]]
+    rows += [(f"{alarms['source_label']}: alarms", _rate(alarms["alarms"])) for alarms in metrics["context"]["alarms"]]
+    if budget := metrics["budget"]:
+        rows += _budget_rows(budget)
+    _print_rows(rows)
+    typer.echo(f"{metrics['context']['note']}\nrun: {run.folder}\npage: {run.folder / 'report.html'}")
+
+
+def _test_rows(test: dict[str, Any], *, alarm: str, part: str = "test") -> list[tuple[str, str]]:
+    camera, name = test["camera"], "accuracy" if part == "all" else f"{part} accuracy"
+    rows = [
+        (f"{name}, int8, through the camera", _rate(camera["accuracy"])),
+        (f"sensitivity for {alarm}", _rate(camera["sensitivity"])),
+        ("specificity", _rate(camera["specificity"])),
+        ("sensitivity over 80 %", _rate(camera["led"]["sensitivity"])),
+        ("specificity over 80 %", _rate(camera["led"]["specificity"])),
+        (f"{name} without the camera", _rate(test["plain"]["accuracy"])),
+    ]
+    if test["float_camera"]:
+        rows.append(("test accuracy, float", _rate(test["float_camera"]["accuracy"])))
+    return rows
+
+
+def _budget_rows(budget: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = "not possible" if budget["row_arena_bytes"] is None else f"{budget['row_arena_bytes']:,} B"
+    return [
+        ("arena, whole input held", f"{budget['arena_bytes']:,} B"),
+        ("arena, rows from the camera", rows),
+        ("tensors alone in TFLite Micro's plan", f"{budget['interpreter_arena_bytes']:,} B"),
+        ("RAM beside the core", f"{budget['ram_bytes']:,} of {budget['free_ram_bytes']:,} B"),
+        ("flash, estimated", f"{budget['flash_bytes']:,} of {budget['free_flash_bytes']:,} B"),
+        ("multiplications", f"{budget['macs']:,}"),
+        (f"time on {budget['board']}, estimated", f"{budget['milliseconds']:.0f} ms"),
+    ]
+
+
+def _rate(found: dict[str, Any]) -> str:
+    if found["share"] is None:
+        return "none to ask"
+    return f"{100 * found['share']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, of {found['of']:,})"
+
+
+def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 input at fault, 2 usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with _remember_interrupt() as interrupted:
+        try:
+            code = _run(given)
+        except BaseException:
+            # Ctrl-C inside a compiled library comes out as that library's own kind of failure.
+            if not interrupted:
+                raise
+            code = INTERRUPTED
+    if code == INTERRUPTED:
+        typer.echo("\ninterrupted: the same command goes on after the last finished epoch", err=True)
+    return code
+
+
+@contextmanager
+def _remember_interrupt() -> Iterator[list[int]]:
+    """Give a list that holds the signal once Ctrl-C was pressed; other threads than the first hear no signals."""
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(given: list[str]) -> int:
+    try:
+        # Outside of its own main, typer hands an exit code back as a value; a command returns nothing.
+        code: int | None = app(given, standalone_mode=False, prog_name="python -m training")
+    except CurationError as fault:
+        if "--json" in given:
+            typer.echo(json.dumps({"error": fault.message, "hint": fault.hint}, indent=2, ensure_ascii=False))
+        typer.echo(f"error: {fault.message}", err=True)
+        if fault.hint:
+            typer.echo(f"hint: {fault.hint}", err=True)
+        return AT_FAULT
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return AT_FAULT
+    except Exception as fault:
+        if type(fault).__module__.partition(".")[0] not in {"click", "typer"} or not hasattr(fault, "format_message"):
+            raise
+        fault.show()  # type: ignore[attr-defined]  # a usage error, whichever copy of click it comes from
+        return USAGE
+    return code or DONE

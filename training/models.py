@@ -1,0 +1,251 @@
+"""The nets that can be trained: the board's small depthwise family, MobileNetV2, and two large ones to compare with.
+
+Every net takes pixels / 255 and ends in a softmax over the classes. A stride of 2 pads at the bottom and right alone,
+as TensorFlow's "same" does for even sides, so that neither a converter nor the board needs a padding step.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.errors import CurationError
+from training.framework import load_keras
+
+Family = Literal["ds_cnn", "mobilenet_v2", "efficientnet", "resnet50"]
+Weights = Literal["none", "imagenet"]
+
+BATCH_NORM_MOMENTUM: Final = 0.9
+"""Keras' own nets say 0.999: with some 25 steps an epoch the moving averages then never arrive, and a net that is right
+on 93 % of its training pictures answers the majority class in the test."""
+
+DS_BLOCKS: Final[Mapping[str, Sequence[tuple[int, int]]]] = {
+    # (channels, stride) of each depthwise-separable block after an 8-channel stem of stride 2
+    "xs": ((16, 2), (24, 2), (32, 2), (48, 1), (64, 2)),
+    "s": ((16, 2), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2)),
+}
+STEM_CHANNELS: Final = 8
+IMAGENET_ALPHAS: Final = (0.35,)
+"""Of the alphas offered here, those Keras publishes ImageNet weights for."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A net that can be asked for by name.
+
+    Parameters
+    ----------
+    name : str
+    family : str
+    variant : str
+        The size of a ds_cnn, the alpha of a MobileNetV2; empty for the others.
+    for_board : bool
+        Whether it is made of what the board's compiler knows.
+    """
+
+    name: str
+    family: Family
+    variant: str
+    for_board: bool
+
+
+ARCHITECTURES: Final[Mapping[str, Architecture]] = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture("ds_cnn_xs", "ds_cnn", "xs", True),
+        Architecture("ds_cnn_s", "ds_cnn", "s", True),
+        Architecture("mobilenet_v2_0.1", "mobilenet_v2", "0.1", True),
+        Architecture("mobilenet_v2_0.2", "mobilenet_v2", "0.2", True),
+        Architecture("mobilenet_v2_0.35", "mobilenet_v2", "0.35", True),
+        Architecture("efficientnet", "efficientnet", "", False),
+        Architecture("resnet50", "resnet50", "", False),
+    )
+}
+DEFAULT: Final = "ds_cnn_xs"
+
+
+def find_architecture(name: str, *, variant: str | None = None) -> Architecture:
+    """Return the architecture of that name, or of that family and variant.
+
+    Raises
+    ------
+    CurationError
+        Where there is none; names those there are.
+
+    Examples
+    --------
+    >>> find_architecture("mobilenet_v2", variant="0.2").name
+    'mobilenet_v2_0.2'
+    >>> find_architecture("ds_cnn").name
+    'ds_cnn_xs'
+    """
+    fitting = [
+        architecture
+        for architecture in ARCHITECTURES.values()
+        if name in (architecture.name, architecture.family) and variant in (None, architecture.variant)
+    ]
+    if not fitting:
+        asked = name if variant is None else f"{name} {variant}"
+        raise CurationError(f"there is no model {asked!r}", hint=f"known: {', '.join(ARCHITECTURES)}")
+    return fitting[0]
+
+
+def build_model(architecture: Architecture, *, classes: int, side: int = 96, weights: Weights = "none") -> Any:
+    """Return an untrained net, or one that starts from ImageNet's weights.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    classes : int
+        How many; two or more.
+    side : int
+        Side of the input in pixels.
+    weights : {"none", "imagenet"}
+        "imagenet" downloads them; a machine without a way to them gets an error, never a net without them.
+
+    Returns
+    -------
+    keras.Model
+        From (n, side, side, 3) float32 in [0, 1] to (n, classes) float32 that sum to 1. The layer before the last is
+        the embedding.
+
+    Raises
+    ------
+    CurationError
+        Where ImageNet weights are asked for and do not exist for this net, or cannot be had.
+    """
+    _, keras = load_keras()
+    if weights == "imagenet" and not _has_imagenet(architecture):
+        raise CurationError(
+            f"there are no ImageNet weights for {architecture.name}",
+            hint="known: mobilenet_v2_0.35, efficientnet, resnet50; the others start from scratch (--weights none)",
+        )
+    image = keras.Input((side, side, 3), batch_size=None, name="image")
+    features = _BODIES[architecture.family](image, architecture.variant, weights)
+    pooled = keras.layers.GlobalAveragePooling2D(name="embedding")(features)
+    scores = keras.layers.Dense(classes, name="logits")(pooled)
+    probabilities = keras.layers.Softmax(name="probabilities")(scores)
+    return keras.Model(image, probabilities, name=architecture.name.replace(".", "_"))
+
+
+def _has_imagenet(architecture: Architecture) -> bool:
+    if architecture.family == "mobilenet_v2":
+        return float(architecture.variant) in IMAGENET_ALPHAS
+    return architecture.family in ("efficientnet", "resnet50")
+
+
+def _build_ds_cnn(image: Any, variant: str, weights: Weights) -> Any:
+    """Stack a stem and depthwise-separable blocks as MobileNetV1 does (Howard et al. 2017), narrow enough for 32 KB."""
+    _, keras = load_keras()
+    layers = keras.layers
+
+    def settle(features: Any, name: str) -> Any:
+        settled = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(features)
+        return layers.ReLU(6.0, name=f"{name}_relu")(settled)
+
+    convolve = {"padding": "same", "use_bias": False}
+    features = settle(layers.Conv2D(STEM_CHANNELS, 3, strides=2, name="stem", **convolve)(image), "stem")
+    for number, (channels, stride) in enumerate(DS_BLOCKS[variant], start=1):
+        spread = layers.DepthwiseConv2D(3, strides=stride, name=f"block{number}_depthwise", **convolve)(features)
+        spread = settle(spread, f"block{number}_depthwise")
+        mixed = layers.Conv2D(channels, 1, name=f"block{number}_pointwise", **convolve)(spread)
+        features = settle(mixed, f"block{number}_pointwise")
+    return features
+
+
+def _build_mobilenet_v2(image: Any, variant: str, weights: Weights) -> Any:
+    """Take inverted residuals (Sandler et al. 2018) as Keras has them."""
+    _, keras = load_keras()
+    body = _fetch(keras.applications.MobileNetV2, image, weights, alpha=float(variant))
+    grown = _grow(body, image)
+    if weights == "imagenet":
+        _fold_affine(grown.model, "Conv1", "bn_Conv1", scale=np.full(3, 2.0), offset=np.full(3, -1.0))
+    return grown.output
+
+
+def _build_efficientnet(image: Any, variant: str, weights: Weights) -> Any:
+    """Take EfficientNet-B0 (Tan and Le 2019) as Keras has it: its first layers divide pixels of 0 to 255 themselves."""
+    _, keras = load_keras()
+    body = _fetch(keras.applications.EfficientNetB0, image, weights)
+    return _grow(body, None).model(keras.layers.Rescaling(255.0, name="pixels")(image))
+
+
+def _build_resnet50(image: Any, variant: str, weights: Weights) -> Any:
+    """Take ResNet-50 (He et al. 2015) as Keras has it: its ImageNet weights want BGR pixels less their mean."""
+    _, keras = load_keras()
+    body = _fetch(keras.applications.ResNet50, image, weights)
+    grown = _grow(body, image)
+    if weights == "imagenet":
+        stem = grown.model.get_layer("conv1_conv")
+        stem.kernel.assign(np.asarray(stem.kernel)[:, :, ::-1])
+        offset = -np.array([123.68, 116.779, 103.939])
+        _fold_affine(grown.model, "conv1_conv", None, scale=np.full(3, 255.0), offset=offset)
+    return grown.output
+
+
+@dataclass(frozen=True)
+class _Grown:
+    model: Any
+    output: Any
+
+
+def _fetch(build: Callable[..., Any], image: Any, weights: Weights, **settings: float) -> Any:
+    """Return a body from ``keras.applications``, its weights downloaded where they are wanted."""
+    wanted = None if weights == "none" else weights
+    try:
+        return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **settings)
+    except Exception as fault:  # Keras raises this very class where a download fails
+        if wanted is None:
+            raise
+        raise CurationError(
+            f"the ImageNet weights cannot be had: {fault}",
+            hint="they come from the network; without it train from scratch: --weights none",
+        ) from fault
+
+
+def _grow(body: Any, source: Any) -> _Grown:
+    """Return a copy of ``body`` with our batch norm momentum and padding, and its weights, on an input or its own."""
+    _, keras = load_keras()
+
+    def adapt(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config["momentum"] = BATCH_NORM_MOMENTUM
+        # Keras pads by (0, 1) before a stride of 2 on even sides: what "same" does, at no step of its own.
+        if isinstance(layer, keras.layers.ZeroPadding2D) and config["padding"] == ((0, 1), (0, 1)):
+            return keras.layers.Identity(name=layer.name)
+        if isinstance(layer, keras.layers.DepthwiseConv2D) and config["strides"] == (2, 2):
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    grown = keras.models.clone_model(body, input_tensors=source, clone_function=adapt)
+    grown.set_weights(body.get_weights())
+    return _Grown(grown, grown.output)
+
+
+def _fold_affine(
+    model: Any, convolution: str, norm: str | None, *, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
+) -> None:
+    """Change a first convolution so that it gives for x what it gave for ``scale * x + offset`` (per channel).
+
+    Exact but for the padded border, where the padding stands for 0 of the new x.
+    """
+    stem = model.get_layer(convolution)
+    kernel = np.asarray(stem.kernel, dtype=np.float64)
+    shift = (kernel * offset[:, None]).sum(axis=(0, 1, 2))
+    stem.kernel.assign((kernel * scale[:, None]).astype(np.float32))
+    if norm is None:
+        stem.bias.assign(np.asarray(stem.bias) + shift)
+    else:
+        mean = model.get_layer(norm).moving_mean
+        mean.assign(np.asarray(mean) - shift)
+
+
+_BODIES: Final[Mapping[Family, Callable[[Any, str, Weights], Any]]] = {
+    "ds_cnn": _build_ds_cnn,
+    "mobilenet_v2": _build_mobilenet_v2,
+    "efficientnet": _build_efficientnet,
+    "resnet50": _build_resnet50,
+}

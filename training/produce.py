@@ -1,0 +1,187 @@
+"""From a published version to a finished run, readable as the story of a model: train, quantise, judge, write down."""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from curation.images import camera_view
+from curation.images.camera import Side
+from curation.versions import Home
+from curation.versions.originals import open_originals
+from training.budget import DEFAULT_BOARD, load_board, measure_budget
+from training.context import Context, list_context, read_context
+from training.data import Material, Samples, open_material
+from training.evaluate import evaluate, judge_context
+from training.fit import Listener, Settings, Silent, fit, predict
+from training.fits import require_fit
+from training.folds import cross_validate
+from training.models import find_architecture
+from training.oracle import open_oracle
+from training.quantise import add_metadata, quantise
+from training.results import Quantised, Results, Verdict
+from training.runs import Run, find_runs, name_run, open_run, read_config, settle, tool_version, workshop
+from training.shortcuts import look_for_shortcuts
+from training.splits import check_folds, count_possible_folds, hold_out
+from training.writing import describe_run, write_run
+
+SHORTCUT_FOLDS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is made; beside the settings of the training itself.
+
+    Parameters
+    ----------
+    home : Home
+        Where ``datasets/`` lies.
+    runs : pathlib.Path
+        Where runs are kept.
+    board : str
+        What the model has to fit; ``none`` for a model that is only compared with others.
+    alarm : str, optional
+        The class the board warns of; by default the first the recipe names.
+    folds, repeats : int
+        Of the cross-validation; no folds, none.
+    originals : tuple of pathlib.Path
+        Where the sources' archives may lie, for the classes the version holds back.
+    again : bool
+        Train anew although there is such a run.
+    listener : Listener
+    """
+
+    home: Home = field(default_factory=Home.find)
+    runs: Path = field(default_factory=find_runs)
+    board: str = DEFAULT_BOARD
+    alarm: str | None = None
+    folds: int = 0
+    repeats: int = 1
+    originals: tuple[Path, ...] = ()
+    again: bool = False
+    listener: Listener = field(default_factory=Silent)
+
+
+def produce(reference: str, settings: Settings, options: Options | None = None) -> Run:
+    """Train a net on a published version and write its run; the same version and settings give the same run.
+
+    A run that is there already is returned as it is; one that was interrupted is taken up where it stopped.
+
+    Parameters
+    ----------
+    reference : str
+        ``melanoma``, ``melanoma@v2`` or ``melanoma@<digest prefix>``.
+    settings : Settings
+    options : Options, optional
+
+    Raises
+    ------
+    CurationError
+        Where the version is not what was published or cannot be learnt from, or the model does not fit the board.
+    """
+    options = options or Options()
+    architecture = find_architecture(settings.model)
+    board = None if options.board == "none" else load_board(options.board)
+    material = open_material(options.home, reference, side=settings.side, alarm=options.alarm)
+    asked = {"board": options.board, "folds": options.folds, "repeats": options.repeats}
+    name = name_run(material, settings, asked)
+    folder = options.runs / name
+    if folder.is_dir() and not options.again:
+        options.listener.note(f"{name} is there already; --again trains it anew")
+        return open_run(options.runs, name)
+    if options.folds:
+        check_folds(material.samples, options.folds)
+    if board is not None:
+        require_fit(architecture, board, classes=len(material.classes), side=settings.side)
+    elif not architecture.for_board:
+        options.listener.note(f"{architecture.name} is trained to compare with: no board will run it")
+    place = workshop(options.runs, name)
+    start = time.monotonic()
+    quantised = train(material, settings, place, listener=options.listener)
+    trained = time.monotonic() - start
+    origin = {"run": name, "data": material.reference, "digest": material.version.digest, "tool": tool_version()}
+    quantised = replace(
+        quantised,
+        int8=add_metadata(quantised.int8, {**origin, "classes": list(material.classes), "alarm": material.alarm}),
+    )
+    verdict = judge(material, quantised, settings, options, place)
+    budget = measure_budget(quantised.int8, board) if board is not None else None
+    results = Results(name, material, settings, quantised, verdict, budget, trained)
+    write_run(place, results, config=describe_run(material, settings, asked))
+    settle(place, folder)
+    return Run(folder, read_config(folder))
+
+
+def train(material: Material, settings: Settings, place: Path, *, listener: Listener) -> Quantised:
+    """Train on the version's training pictures and quantise; its test pictures are not looked at."""
+    learn, stop = split_training(material, seed=settings.seed)
+    if settings.weights == "none":
+        listener.note(f"{settings.model} starts from scratch, without ImageNet weights")
+    fitted = fit(
+        learn,
+        stop,
+        settings,
+        classes=len(material.classes),
+        checkpoint=place / "checkpoint.npz",
+        logs=place / "logs",
+        listener=listener,
+    )
+    return quantise(fitted, learn, stop, settings, listener=listener)
+
+
+def split_training(material: Material, *, seed: int) -> tuple[Samples, Samples]:
+    """Return the pictures to learn from and those that say when to stop: the val split, else groups of train."""
+    train, val = material.samples.of_split("train"), material.samples.of_split("val")
+    if len(val) and set(np.unique(val.labels)) == set(np.unique(train.labels)):
+        return train, val
+    inner, stop = hold_out(train, seed=seed)
+    return train.take(inner), train.take(stop)
+
+
+def judge(material: Material, quantised: Quantised, settings: Settings, options: Options, place: Path) -> Verdict:
+    """Judge the int8 model on the test pictures, on classes it was never taught, and in a cross-validation."""
+    oracle, test = open_oracle(quantised.int8), material.samples.of_split("test")
+    evaluation = evaluate(
+        test,
+        oracle.probabilities,
+        classes=material.classes,
+        alarm=material.alarm,
+        side=settings.side,
+        float_judge=lambda pictures: predict(quantised.fitted.model, pictures),
+    )
+    context, note = read_held_back(material, options, side=settings.side)
+    seen = camera_view(context.frames, side=settings.side)
+    said = oracle.probabilities(seen) if len(seen) else np.empty((0, len(material.classes)), np.float32)
+    alarms = judge_context(context.table["source_label"].to_list(), said, alarm=material.classes.index(material.alarm))
+    folds, unseen = None, None
+    if options.folds:
+        folds, unseen = cross_validate(
+            material.samples,
+            settings,
+            classes=len(material.classes),
+            folds=options.folds,
+            repeats=options.repeats,
+            folder=place,
+            listener=options.listener,
+        )
+    cuts = options.folds or count_possible_folds(material.samples, SHORTCUT_FOLDS)
+    shortcuts = look_for_shortcuts(material.samples, side=settings.side, folds=cuts, seed=settings.seed)
+    return Verdict(evaluation, shortcuts, context.table, said, alarms, note, folds, unseen)
+
+
+def read_held_back(material: Material, options: Options, *, side: Side) -> tuple[Context, str]:
+    """Return the pictures of classes that were never taught, and a sentence on those that could not be had."""
+    asked = list_context(material.version).height
+    originals = open_originals(material.version, places=options.originals)
+    context = read_context(material.version, originals, side=side)
+    if not asked:
+        return context, "The version holds back no pictures of other classes."
+    if not len(context.frames):
+        return context, (
+            f"The version holds back {asked:,} pictures of other classes, but the archives they lie in are not here; "
+            "--originals says where to look."
+        )
+    left = f" {context.left_out:,} more could not be read." if context.left_out else ""
+    return context, f"{len(context.frames):,} pictures of classes the model was never taught.{left}"

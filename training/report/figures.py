@@ -1,0 +1,147 @@
+"""Draws the page's figures as SVG that takes its ink from the page, so that light and dark both work."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training.fit import Epoch
+from training.scores import Scores
+
+INK: Final = "#010203"
+"""Stands for the page's own text colour until the figure is in the page."""
+PALETTE: Final = ("#3b7dd8", "#d1495b", "#2e933c", "#c77d1e", "#8457b2", "#5a9ea6", "#9a7b4f", "#7c7c7c")
+"""Told apart on white and on black, and by most colour-blind people; every series also has a shape or a label."""
+MARKERS: Final = ("o", "^", "s", "D", "v", "P", "X", "*")
+SIZE: Final = (4.6, 3.4)
+
+
+def draw(paint: Callable[[Any], None], *, name: str, title: str, size: tuple[float, float] = SIZE) -> str:
+    """Return a figure as an ``<svg>`` element.
+
+    Parameters
+    ----------
+    paint : callable
+        Draws into a matplotlib axes.
+    name : str
+        Makes the ids within the figure its own.
+    title : str
+        Says what it shows, for who cannot see it.
+    size : (float, float)
+        In inches.
+    """
+    import matplotlib
+
+    style: Any = {
+        "svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.0, "text.color": INK, "axes.edgecolor": INK,
+        "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
+        "axes.spines.right": False, "legend.frameon": False,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=size, layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        paint(axes)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _embed(out.getvalue(), name=name, title=title)
+
+
+def _embed(text: str, *, name: str, title: str) -> str:
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(id="|url\(#|href="#)', lambda found: f"{found[0]}{name}-", svg)
+    svg = svg.replace(INK, "currentColor")
+    safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{safe}" ', 1)
+
+
+def draw_roc(scores: Scores) -> str:
+    """Draw sensitivity against false alarms."""
+
+    def paint(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
+        axes.plot(*np.array(scores.roc).T, color=PALETTE[0], linewidth=1.8)
+        axes.set(xlabel="false alarms", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+    return draw(paint, name="roc", title=f"ROC curve, area {scores.roc_auc:.3f}")
+
+
+def draw_pr(scores: Scores) -> str:
+    """Draw precision against sensitivity."""
+
+    def paint(axes: Any) -> None:
+        axes.step(*np.array(scores.pr).T, color=PALETTE[0], linewidth=1.8, where="post")
+        axes.set(xlabel="sensitivity", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+    return draw(paint, name="pr", title=f"Precision-recall curve, average precision {scores.pr_auc:.3f}")
+
+
+def draw_calibration(scores: Scores) -> str:
+    """Draw how often answers are right against how sure they are, with the interval of each bin."""
+    bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
+
+    def paint(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
+        for bin in bins:
+            axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=PALETTE[0], linewidth=1)
+        axes.plot([bin.confidence for bin in bins], [bin.right.share for bin in bins], "o", color=PALETTE[0])
+        axes.set(xlabel="confidence", ylabel="right", xlim=(0.0, 1.02), ylim=(-0.02, 1.02))
+
+    return draw(paint, name="calibration", title=f"Calibration, expected error {scores.calibration_error:.3f}")
+
+
+def draw_epochs(epochs: Sequence[Epoch], best: int) -> str:
+    """Draw the losses of training and validation over the epochs."""
+
+    def paint(axes: Any) -> None:
+        numbers = [epoch.number for epoch in epochs]
+        axes.semilogy(numbers, [max(epoch.loss, 1e-6) for epoch in epochs], color=PALETTE[0], label="training")
+        axes.semilogy(
+            numbers, [max(epoch.val_loss, 1e-6) for epoch in epochs], "--", color=PALETTE[1], label="validation"
+        )
+        axes.axvline(best, color=INK, linewidth=0.6, linestyle=":")
+        axes.set(xlabel="epoch", ylabel="loss")
+        axes.legend()
+
+    return draw(paint, name="epochs", title=f"Loss over {len(epochs)} epochs; the best was epoch {best}")
+
+
+def draw_map(points: npt.NDArray[np.float32], labels: Sequence[str], *, title: str) -> str:
+    """Draw pictures as points, each class in its colour and shape."""
+
+    def paint(axes: Any) -> None:
+        names = np.array(labels)
+        for number, label in enumerate(sorted(set(labels))):
+            inside = points[names == label]
+            axes.scatter(
+                *inside.T, s=9, alpha=0.7, linewidths=0, label=label, color=PALETTE[number % len(PALETTE)],
+                marker=MARKERS[number % len(MARKERS)],
+            )  # fmt: skip
+        axes.set(xticks=[], yticks=[])
+        axes.legend(markerscale=2)
+
+    return draw(paint, name="map", title=title, size=(6.4, 4.8))
+
+
+def draw_pareto(points: Sequence[tuple[str, float, float]], front: frozenset[str], *, name: str, xlabel: str) -> str:
+    """Draw accuracy against a cost; those no other beats in both are filled and joined."""
+
+    def paint(axes: Any) -> None:
+        axes.plot(
+            *zip(*sorted((x, y) for label, x, y in points if label in front), strict=True),
+            color=PALETTE[0],
+            linewidth=0.8,
+        )
+        for label, x, y in points:
+            axes.plot(x, y, "o", color=PALETTE[0], fillstyle="full" if label in front else "none")
+            axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+        axes.set(xlabel=xlabel, ylabel="validation accuracy", xscale="log")
+
+    return draw(paint, name=name, title=f"Validation accuracy against {xlabel}")

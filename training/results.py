@@ -1,0 +1,150 @@
+"""What a training has come to: the values from which figures, card and page of a run are written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from training.budget import Budget
+from training.data import Material, Samples
+from training.evaluate import Alarms, CrossValidation, Evaluation
+from training.fit import Fitted, Settings
+from training.runs import plain
+from training.scores import Probabilities, Rate
+from training.shortcuts import Shortcut
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A net and its int8 form.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    int8, unrounded : bytes
+        ``.tflite`` files, int8 and float32.
+    lost : float
+        Points of accuracy (of 100) that quantisation cost on all pictures the net knew, before any fine-tuning.
+    finetuned : bool
+        Whether the net was fine-tuned to bear it.
+    calibration : Samples
+        The pictures it was calibrated on.
+    """
+
+    fitted: Fitted
+    int8: bytes
+    unrounded: bytes
+    lost: float
+    finetuned: bool
+    calibration: Samples
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that is known of how good a model is.
+
+    Parameters
+    ----------
+    test : Evaluation
+        On the version's test pictures.
+    shortcuts : tuple of Shortcut
+    context : polars.DataFrame
+        The pictures of classes that were never taught, as far as they could be read.
+    context_said : (n, classes) float32 ndarray
+        What the int8 model says to them.
+    alarms : tuple of Alarms
+        The same by source label.
+    context_note : str
+        A sentence on what was asked.
+    folds : CrossValidation, optional
+    unseen : (n, classes) float32 ndarray, optional
+        What nets of the cross-validation that never saw a picture's group say of each kept picture.
+    """
+
+    test: Evaluation
+    shortcuts: tuple[Shortcut, ...]
+    context: pl.DataFrame
+    context_said: Probabilities
+    alarms: tuple[Alarms, ...]
+    context_note: str
+    folds: CrossValidation | None
+    unseen: Probabilities | None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run before it is written.
+
+    Parameters
+    ----------
+    name : str
+        The run's.
+    material : Material
+    settings : Settings
+    quantised : Quantised
+    verdict : Verdict
+    budget : Budget, optional
+        None for a model that no board was asked for.
+    seconds : float
+        The training and the quantisation took.
+    """
+
+    name: str
+    material: Material
+    settings: Settings
+    quantised: Quantised
+    verdict: Verdict
+    budget: Budget | None
+    seconds: float
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return all figures as JSON-able values: what ``metrics.json`` holds."""
+        verdict, quantised = self.verdict, self.quantised
+        return {
+            "data": {
+                "reference": self.material.reference,
+                "digest": self.material.version.digest,
+                "counts": self.material.version.description["counts"],
+                "reserve": self.material.version.description["reserve"],
+            },
+            "classes": list(self.material.classes),
+            "alarm": self.material.alarm,
+            "first_line": self.first_line(),
+            "test": plain(verdict.test),
+            "cross_validation": plain(verdict.folds) if verdict.folds else None,
+            "shortcuts": plain(verdict.shortcuts),
+            "context": {"note": verdict.context_note, "alarms": plain(verdict.alarms)},
+            "quantisation": {
+                "lost_points_before": quantised.lost,
+                "finetuned": quantised.finetuned,
+                "calibration_sha256": quantised.calibration.table["sha256"].to_list(),
+            },
+            "epochs": plain(quantised.fitted.epochs),
+            "best_epoch": quantised.fitted.best,
+            "seconds": self.seconds,
+            "budget": plain(self.budget) if self.budget else None,
+        }
+
+    def first_line(self) -> str:
+        """Return the sentence everybody has to read: what a model that never sees the lesion reaches."""
+        best = max(self.verdict.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
+        own, where = self.own_accuracy()
+        told, share = f"from {best.sees} alone", best.accuracy.share or 0.0
+        if share >= own.low:
+            return (
+                f"A model that never sees the middle of a picture does about as well: {told}, {100 * share:.1f} % of "
+                f"the pictures are told right; this model reaches {100 * (own.share or 0.0):.1f} % {where}. Its "
+                "accuracy does not show that it looks at what it should."
+            )
+        return (
+            f"{told.capitalize()}, {100 * share:.1f} % of the pictures are told right; this model reaches "
+            f"{100 * (own.share or 0.0):.1f} % {where}."
+        )
+
+    def own_accuracy(self) -> tuple[Rate, str]:
+        """Return the accuracy that says most, and where it was measured."""
+        folds = self.verdict.folds
+        if folds is not None:
+            return folds.int8, f"in a {folds.folds}-fold cross-validation"
+        accuracy = self.verdict.test.camera.accuracy
+        return accuracy, f"on {accuracy.of} test pictures"

@@ -1,0 +1,199 @@
+"""How good answers are: rates with Wilson intervals, areas under curves, calibration, and what a threshold costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+LED_THRESHOLD: Final = 0.8
+"""Above this probability of the alarm class the board's red light blinks."""
+CALIBRATION_BINS: Final = 10
+
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval (Wilson 1927); of nothing, the share is unknown and the interval is everything.
+
+    Parameters
+    ----------
+    hits, of : float, int
+        ``hits`` is no whole number where it is a mean over repeated trials.
+    share, low, high : float
+        Of 1.
+    """
+
+    hits: float
+    of: int
+    share: float | None
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return the rate as a person writes it."""
+        if self.share is None:
+            return "none"
+        return f"{self.share:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.of})"
+
+
+def rate(hits: float, of: int) -> Rate:
+    """Return a share with its Wilson 95 % interval.
+
+    Examples
+    --------
+    >>> print(rate(32, 32))
+    1.000 (0.893 to 1.000, n = 32)
+    """
+    if of == 0:
+        return Rate(0, 0, None, 0.0, 1.0)
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, of, alpha=0.05, method="wilson")
+    share = hits / of
+    # Rounding may put a bound that is 0 or 1 on the wrong side of the share.
+    return Rate(hits, of, share, max(0.0, min(float(low), share)), min(1.0, max(float(high), share)))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What it costs to warn only above a probability."""
+
+    threshold: float
+    sensitivity: Rate
+    specificity: Rate
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of about one confidence: how sure they were in the mean, and how often they were right."""
+
+    low: float
+    high: float
+    confidence: float | None
+    right: Rate
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good answers are. The alarm class against all others is the positive side of every two-sided figure.
+
+    Parameters
+    ----------
+    accuracy : Rate
+    sensitivity : Rate
+        Of the alarm class, by the most probable class.
+    specificity : Rate
+        Of all other classes together.
+    confusion : tuple of tuples
+        Rows are true classes, columns are answers.
+    roc_auc, pr_auc : float or None
+        Area under the receiver operating characteristic; average precision. None where one side is empty.
+    roc, pr : tuple of (float, float)
+        (false alarms, sensitivity) and (sensitivity, precision), from one end to the other.
+    calibration_error : float
+        Expected calibration error over ten bins (Guo et al. 2017).
+    brier : float
+        Mean squared distance of the probabilities from the truth, over all classes (Brier 1950).
+    bins : tuple of Bin
+    led : Threshold
+        At 0.8, where the board's light blinks.
+    """
+
+    accuracy: Rate
+    sensitivity: Rate
+    specificity: Rate
+    confusion: tuple[tuple[int, ...], ...]
+    roc_auc: float | None
+    pr_auc: float | None
+    roc: tuple[tuple[float, float], ...]
+    pr: tuple[tuple[float, float], ...]
+    calibration_error: float
+    brier: float
+    bins: tuple[Bin, ...]
+    led: Threshold
+
+
+def score(labels: Labels, probabilities: Probabilities, *, classes: int, alarm: int) -> Scores:
+    """Return how good answers are.
+
+    Parameters
+    ----------
+    labels : (n,) int64 ndarray
+        n at least 1.
+    probabilities : (n, classes) float32 ndarray
+    classes, alarm : int
+        How many classes there are, and the index of the one the board warns of.
+    """
+    answers = probabilities.argmax(axis=1)
+    positive = labels == alarm
+    roc, roc_auc, pr, pr_auc = _curves(positive, probabilities[:, alarm])
+    bins = _bins(answers == labels, probabilities.max(axis=1))
+    gaps = [
+        bin.right.of * abs(bin.confidence - bin.right.share)
+        for bin in bins
+        if bin.confidence is not None and bin.right.share is not None
+    ]
+    truth = np.eye(classes)[labels]
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(confusion, (labels, answers), 1)
+    return Scores(
+        accuracy=share_of(answers == labels),
+        sensitivity=share_of(answers[positive] == alarm),
+        specificity=share_of(answers[~positive] != alarm),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        roc_auc=roc_auc,
+        pr_auc=pr_auc,
+        roc=roc,
+        pr=pr,
+        calibration_error=float(sum(gaps) / len(labels)),
+        brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
+        bins=bins,
+        led=judge_threshold(positive, probabilities[:, alarm], LED_THRESHOLD),
+    )
+
+
+def share_of(right: npt.NDArray[np.bool_]) -> Rate:
+    """Return the rate of true values."""
+    return rate(int(right.sum()), len(right))
+
+
+def judge_threshold(positive: npt.NDArray[np.bool_], probability: Probabilities, threshold: float) -> Threshold:
+    """Return sensitivity and specificity of warning only where the probability is over the threshold."""
+    warned = probability > threshold
+    return Threshold(threshold, share_of(warned[positive]), share_of(~warned[~positive]))
+
+
+def _curves(
+    positive: npt.NDArray[np.bool_], probability: Probabilities
+) -> tuple[tuple[tuple[float, float], ...], float | None, tuple[tuple[float, float], ...], float | None]:
+    if positive.all() or not positive.any():
+        return (), None, (), None
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    false_alarms, sensitivity, _ = roc_curve(positive, probability)
+    precision, recall, _ = precision_recall_curve(positive, probability)
+    return (
+        _pairs(false_alarms, sensitivity),
+        float(roc_auc_score(positive, probability)),
+        _pairs(recall, precision),
+        float(average_precision_score(positive, probability)),
+    )
+
+
+def _pairs(one: Sequence[float], other: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in zip(one, other, strict=True))
+
+
+def _bins(right: npt.NDArray[np.bool_], confidence: Probabilities) -> tuple[Bin, ...]:
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    places = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, CALIBRATION_BINS - 1)
+    found = []
+    for number, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
+        inside = places == number
+        mean = float(confidence[inside].mean()) if inside.any() else None
+        found.append(Bin(low, high, mean, share_of(right[inside])))
+    return tuple(found)
