@@ -1,0 +1,60 @@
+#include "classifier.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "camera.h"
+#include "golden.h"
+
+static_assert(MODEL_HAS_SOFTMAX, "the application shows probabilities: the net must end in a softmax");
+static_assert((int)GOLDEN_LABELS == (int)MODEL_LABELS &&
+                  (int)GOLDEN_BYTES == (int)MODEL_HEIGHT * (int)CLASSIFIER_ROW_BYTES,
+              "golden.h belongs to another model");
+
+#if MODEL_ROWS
+
+enum { FRAME_AT = 0, MEMORY_BYTES = MODEL_ARENA_BYTES };
+
+#else
+
+/* The frame lies over the net's memory. The net's row 2k is whole after the camera's row 3k + 1, and row 2k + 1 after
+ * the row 3k + 2: with the frame at most two rows and less one of the net's behind the input, what is written has been
+ * read. */
+enum {
+  FRAME_BYTES = CAMERA_HEIGHT * CAMERA_ROW_BYTES,
+  AHEAD = 2 * CAMERA_ROW_BYTES - CLASSIFIER_ROW_BYTES,
+  FRAME_AT = MODEL_INPUT_AT > AHEAD ? (MODEL_INPUT_AT - AHEAD + 7) / 8 * 8 : 0,
+  MEMORY_BYTES = FRAME_AT + FRAME_BYTES > MODEL_ARENA_BYTES ? FRAME_AT + FRAME_BYTES : MODEL_ARENA_BYTES,
+};
+static_assert(MODEL_HEIGHT <= CAMERA_HEIGHT * 2 / 3, "the net's rows would overtake the camera's");
+
+#endif
+
+static int8_t memory[MEMORY_BYTES] __attribute__((aligned(8)));
+
+void classifier_take_row(int32_t index, const int8_t *row) { model_take_row(memory, index, row); }
+
+void classifier_finish(int32_t *scores) {
+  const int8_t *finished = model_finish(memory);
+  for (int32_t label = 0; label < CLASSIFIER_LABELS; label++) {
+    scores[label] = finished[label] + 128;
+  }
+}
+
+const int8_t *classifier_logits(void) { return memory + MODEL_LOGITS_AT; }
+
+int32_t classifier_golden_count(void) { return GOLDEN_COUNT; }
+
+bool classifier_golden_run(int32_t vector) {
+  for (int32_t row = 0; row < MODEL_HEIGHT; row++) {
+    classifier_take_row(row, golden_images[vector] + row * CLASSIFIER_ROW_BYTES);
+  }
+  const int8_t *scores = model_finish(memory);
+  return memcmp(scores, golden_scores[vector], GOLDEN_LABELS) == 0 &&
+         memcmp(classifier_logits(), golden_logits[vector], GOLDEN_LABELS) == 0;
+}
+
+const int8_t *classifier_golden_expected(int32_t vector) { return golden_logits[vector]; }
+
+uint8_t *classifier_frame(void) { return MODEL_ROWS ? NULL : (uint8_t *)memory + FRAME_AT; }

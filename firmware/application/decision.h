@@ -1,0 +1,25 @@
+/* What the light goes by: scores smoothed over pictures, and a verdict that does not flicker. */
+#ifndef DECISION_H
+#define DECISION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "classifier.h"
+
+enum { SMOOTHED_ONE = 65536 };
+
+typedef struct {
+  int32_t smoothed[CLASSIFIER_LABELS]; /* 0 to SMOOTHED_ONE */
+  int32_t label;
+  bool alarming; /* the alarm's label leads, and by more than 80 % */
+  bool any;      /* a picture was taken since the beginning */
+} decision;
+
+/* Forgets what was seen. */
+void decision_clear(decision *self);
+
+/* Takes the scores of a picture, 0 to SCORE_ONE, one a label. */
+void decision_take(decision *self, const int32_t *scores);
+
+#endif

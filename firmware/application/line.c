@@ -1,0 +1,23 @@
+#include "line.h"
+
+void line_begin(line *self) { self->length = 0; }
+
+line_status line_take(line *self, char byte) {
+  if (byte != '\n') {
+    if (self->length < LINE_BYTES) {
+      self->text[self->length] = byte;
+      self->length++;
+    }
+    return LINE_NOT_YET;
+  }
+  uint32_t length = self->length;
+  self->length = 0;
+  if (length >= LINE_BYTES) {
+    return LINE_TOO_LONG;
+  }
+  if (length > 0 && self->text[length - 1] == '\r') {
+    length--;
+  }
+  self->text[length] = '\0';
+  return LINE_WHOLE;
+}

@@ -1,0 +1,71 @@
+/* The rest of the board: USB, clocks, the watchdog. */
+#include <Arduino.h>
+#include <nrf.h>
+#include <string.h>
+
+#include "src/board.h"
+#include "src/config.h"
+
+namespace {
+
+/* What is on its way to the PC. The core's own call waits for a PC that stopped reading; this never does. */
+constexpr uint32_t kOutBytes = 1024;
+uint8_t out[kOutBytes];
+uint32_t out_count;
+
+void send_what_goes() {
+  while (out_count > 0) {
+    uint32_t sent = 0;
+    Serial.send_nb(out, out_count, &sent);
+    if (sent == 0) {
+      return;
+    }
+    out_count -= sent;
+    memmove(out, out + sent, out_count);
+  }
+}
+
+constexpr uint32_t kWatchdogClock_hz = 32768;
+constexpr uint32_t kWatchdogFood = 0x6E524635;
+constexpr uint32_t kRunsAsleep = 1;
+
+}  // namespace
+
+extern "C" {
+
+const char *board_name(void) { return "nano33ble"; }
+
+uint32_t board_ms(void) { return millis(); }
+
+uint32_t board_us(void) { return micros(); }
+
+int32_t board_read(void) {
+  send_what_goes();
+  return Serial.available() > 0 ? Serial.read() : -1;
+}
+
+bool board_write(const char *text, uint32_t count) {
+  if (!Serial.connected()) {
+    out_count = 0; /* half a line from before must not greet who comes next */
+    return false;
+  }
+  send_what_goes();
+  if (count > kOutBytes - out_count) {
+    return false;
+  }
+  memcpy(out + out_count, text, count);
+  out_count += count;
+  send_what_goes();
+  return true;
+}
+
+void board_feed_watchdog(void) {
+  if (NRF_WDT->RUNSTATUS == 0) {
+    NRF_WDT->CONFIG = kRunsAsleep;
+    NRF_WDT->CRV = static_cast<uint32_t>(static_cast<uint64_t>(WATCHDOG_MS) * kWatchdogClock_hz / 1000 - 1);
+    NRF_WDT->RREN = 1;
+    NRF_WDT->TASKS_START = 1;
+  }
+  NRF_WDT->RR[0] = kWatchdogFood;
+}
+}

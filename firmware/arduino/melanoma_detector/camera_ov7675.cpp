@@ -1,0 +1,32 @@
+/* The application's camera: the sensor. */
+#include "ov7675.h"
+#include "src/camera.h"
+
+namespace {
+
+ov7675::Status last_fault = ov7675::Status::kOk;
+
+camera_status tell(ov7675::Status status) {
+  switch (status) {
+    case ov7675::Status::kOk:
+      return CAMERA_OK;
+    case ov7675::Status::kWait:
+      return CAMERA_WAIT;
+    default:
+      last_fault = status;
+      return CAMERA_FAILED;
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+camera_status camera_open(void) { return tell(ov7675::open()); }
+
+camera_status camera_start(bool pattern) { return tell(ov7675::start(pattern)); }
+
+camera_status camera_row(int32_t y, uint8_t *row) { return tell(ov7675::read_row(y, row)); }
+
+const char *camera_fault(void) { return ov7675::describe(last_fault); }
+}

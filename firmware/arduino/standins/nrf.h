@@ -1,0 +1,171 @@
+/* The nRF52840's registers that the sketch uses, in Nordic's names, declared and nothing more. The distances are those
+ * of the product specification, so that what is compiled here addresses what the board has. */
+#ifndef STANDIN_NRF_H
+#define STANDIN_NRF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+  volatile uint32_t RESERVED0[321];
+  volatile uint32_t OUT;
+  volatile uint32_t OUTSET;
+  volatile uint32_t OUTCLR;
+  volatile const uint32_t IN;
+  volatile uint32_t DIR;
+  volatile uint32_t DIRSET;
+  volatile uint32_t DIRCLR;
+  volatile uint32_t LATCH;
+  volatile uint32_t DETECTMODE;
+  volatile uint32_t RESERVED1[118];
+  volatile uint32_t PIN_CNF[32];
+} NRF_GPIO_Type;
+static_assert(offsetof(NRF_GPIO_Type, IN) == 0x510 && offsetof(NRF_GPIO_Type, PIN_CNF) == 0x700, "as specified");
+
+#define GPIO_PIN_CNF_DIR_Pos (0UL)
+#define GPIO_PIN_CNF_DIR_Input (0UL)
+#define GPIO_PIN_CNF_DIR_Output (1UL)
+#define GPIO_PIN_CNF_INPUT_Pos (1UL)
+#define GPIO_PIN_CNF_INPUT_Connect (0UL)
+#define GPIO_PIN_CNF_INPUT_Disconnect (1UL)
+#define GPIO_PIN_CNF_PULL_Pos (2UL)
+#define GPIO_PIN_CNF_PULL_Pulldown (1UL)
+#define GPIO_PIN_CNF_PULL_Pullup (3UL)
+#define GPIO_PIN_CNF_DRIVE_Pos (8UL)
+#define GPIO_PIN_CNF_DRIVE_S0D1 (6UL)
+
+typedef struct {
+  volatile uint32_t TASKS_START;
+  volatile uint32_t TASKS_STOP;
+  volatile uint32_t TASKS_COUNT;
+  volatile uint32_t TASKS_CLEAR;
+  volatile uint32_t TASKS_SHUTDOWN;
+  volatile uint32_t RESERVED0[11];
+  volatile uint32_t TASKS_CAPTURE[6];
+  volatile uint32_t RESERVED1[58];
+  volatile uint32_t EVENTS_COMPARE[6];
+  volatile uint32_t RESERVED2[42];
+  volatile uint32_t SHORTS;
+  volatile uint32_t RESERVED3[64];
+  volatile uint32_t INTENSET;
+  volatile uint32_t INTENCLR;
+  volatile uint32_t RESERVED4[126];
+  volatile uint32_t MODE;
+  volatile uint32_t BITMODE;
+  volatile uint32_t RESERVED5;
+  volatile uint32_t PRESCALER;
+  volatile uint32_t RESERVED6[11];
+  volatile uint32_t CC[6];
+} NRF_TIMER_Type;
+static_assert(offsetof(NRF_TIMER_Type, TASKS_CAPTURE) == 0x040 && offsetof(NRF_TIMER_Type, MODE) == 0x504 &&
+                  offsetof(NRF_TIMER_Type, CC) == 0x540,
+              "as specified");
+
+#define TIMER_MODE_MODE_Pos (0UL)
+#define TIMER_MODE_MODE_Counter (1UL)
+#define TIMER_BITMODE_BITMODE_Pos (0UL)
+#define TIMER_BITMODE_BITMODE_32Bit (3UL)
+
+typedef struct {
+  volatile uint32_t TASKS_OUT[8];
+  volatile uint32_t RESERVED0[4];
+  volatile uint32_t TASKS_SET[8];
+  volatile uint32_t RESERVED1[4];
+  volatile uint32_t TASKS_CLR[8];
+  volatile uint32_t RESERVED2[32];
+  volatile uint32_t EVENTS_IN[8];
+  volatile uint32_t RESERVED3[23];
+  volatile uint32_t EVENTS_PORT;
+  volatile uint32_t RESERVED4[97];
+  volatile uint32_t INTENSET;
+  volatile uint32_t INTENCLR;
+  volatile uint32_t RESERVED5[129];
+  volatile uint32_t CONFIG[8];
+} NRF_GPIOTE_Type;
+static_assert(offsetof(NRF_GPIOTE_Type, EVENTS_IN) == 0x100 && offsetof(NRF_GPIOTE_Type, CONFIG) == 0x510,
+              "as specified");
+
+#define GPIOTE_CONFIG_MODE_Pos (0UL)
+#define GPIOTE_CONFIG_MODE_Event (1UL)
+#define GPIOTE_CONFIG_PSEL_Pos (8UL)
+#define GPIOTE_CONFIG_POLARITY_Pos (16UL)
+#define GPIOTE_CONFIG_POLARITY_LoToHi (1UL)
+#define GPIOTE_CONFIG_POLARITY_HiToLo (2UL)
+
+typedef struct {
+  volatile uint32_t EEP;
+  volatile uint32_t TEP;
+} PPI_CH_Type;
+typedef struct {
+  volatile uint32_t TASKS_CHG[12];
+  volatile uint32_t RESERVED0[308];
+  volatile uint32_t CHEN;
+  volatile uint32_t CHENSET;
+  volatile uint32_t CHENCLR;
+  volatile uint32_t RESERVED1;
+  PPI_CH_Type CH[20];
+} NRF_PPI_Type;
+static_assert(offsetof(NRF_PPI_Type, CHENSET) == 0x504 && offsetof(NRF_PPI_Type, CH) == 0x510, "as specified");
+
+typedef struct {
+  volatile uint32_t MODE;
+  volatile uint32_t RXEN;
+  volatile uint32_t TXEN;
+  volatile uint32_t MCKEN;
+  volatile uint32_t MCKFREQ;
+  volatile uint32_t RATIO;
+  volatile uint32_t SWIDTH;
+  volatile uint32_t ALIGN;
+  volatile uint32_t FORMAT;
+  volatile uint32_t CHANNELS;
+} I2S_CONFIG_Type;
+typedef struct {
+  volatile uint32_t MCK;
+  volatile uint32_t SCK;
+  volatile uint32_t LRCK;
+  volatile uint32_t SDIN;
+  volatile uint32_t SDOUT;
+} I2S_PSEL_Type;
+typedef struct {
+  volatile uint32_t TASKS_START;
+  volatile uint32_t TASKS_STOP;
+  volatile uint32_t RESERVED0[318];
+  volatile uint32_t ENABLE;
+  I2S_CONFIG_Type CONFIG;
+  volatile uint32_t RESERVED1[13];
+  I2S_PSEL_Type PSEL;
+} NRF_I2S_Type;
+static_assert(offsetof(NRF_I2S_Type, ENABLE) == 0x500 && offsetof(NRF_I2S_Type, CONFIG) == 0x504 &&
+                  offsetof(NRF_I2S_Type, PSEL) == 0x560,
+              "as specified");
+
+typedef struct {
+  volatile uint32_t TASKS_START;
+  volatile uint32_t RESERVED0[63];
+  volatile uint32_t EVENTS_TIMEOUT;
+  volatile uint32_t RESERVED1[128];
+  volatile uint32_t INTENSET;
+  volatile uint32_t INTENCLR;
+  volatile uint32_t RESERVED2[61];
+  volatile uint32_t RUNSTATUS;
+  volatile uint32_t REQSTATUS;
+  volatile uint32_t RESERVED3[63];
+  volatile uint32_t CRV;
+  volatile uint32_t RREN;
+  volatile uint32_t CONFIG;
+  volatile uint32_t RESERVED4[60];
+  volatile uint32_t RR[8];
+} NRF_WDT_Type;
+static_assert(offsetof(NRF_WDT_Type, RUNSTATUS) == 0x400 && offsetof(NRF_WDT_Type, CRV) == 0x504 &&
+                  offsetof(NRF_WDT_Type, RR) == 0x600,
+              "as specified");
+
+extern NRF_GPIO_Type *const NRF_P0;
+extern NRF_GPIO_Type *const NRF_P1;
+extern NRF_TIMER_Type *const NRF_TIMER3;
+extern NRF_GPIOTE_Type *const NRF_GPIOTE;
+extern NRF_PPI_Type *const NRF_PPI;
+extern NRF_I2S_Type *const NRF_I2S;
+extern NRF_WDT_Type *const NRF_WDT;
+
+#endif

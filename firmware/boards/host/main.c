@@ -1,0 +1,270 @@
+/* The application on the PC: a camera of files, a light that prints, a serial line that is a terminal or a script.
+ *
+ *   firmware --camera FRAMES                 frames of 50,688 bytes, over and over; the serial line is a
+ * pseudo-terminal firmware --camera dead                   so do black, white, and frozen, a camera that begins frames
+ * and gives none firmware --script FILE --until MS        with a clock of its own: one step a millisecond, and lines
+ * "MS TEXT" to say
+ *
+ * Lights are printed to the standard error as "MS LIGHT COLOURS", the serial line of a script to the standard output.
+ */
+#define _DEFAULT_SOURCE
+#define _XOPEN_SOURCE 700
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "application.h"
+#include "board.h"
+#include "camera.h"
+#include "config.h"
+#include "indicator.h"
+
+enum { FRAME_BYTES = CAMERA_ROW_BYTES * CAMERA_HEIGHT, FRAME_PERIOD_MS = 200, OUT_BYTES = 4096, WATCHDOG_STATUS = 3 };
+
+static struct {
+  const char *camera;
+  const char *script;
+  uint32_t until_ms;
+  uint32_t die_at_ms;
+  uint32_t heal_at_ms;
+  bool low_first;
+  bool deaf;
+  bool grey_pattern;
+} options;
+
+static struct {
+  FILE *script;
+  uint32_t line_ms;
+  char line[2048];
+  size_t line_at;
+  int terminal;
+  char out[OUT_BYTES];
+  size_t out_count;
+} serial = {.terminal = -1};
+
+static uint32_t virtual_ms, fed_ms;
+static struct timespec began;
+
+static uint64_t since_start_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)(now.tv_sec - began.tv_sec) * 1000000u + (uint64_t)(now.tv_nsec / 1000) -
+         (uint64_t)(began.tv_nsec / 1000);
+}
+
+const char *board_name(void) { return "host"; }
+uint32_t board_ms(void) { return options.script ? virtual_ms : (uint32_t)(since_start_us() / 1000); }
+uint32_t board_us(void) { return options.script ? virtual_ms * 1000 : (uint32_t)since_start_us(); }
+void board_feed_watchdog(void) { fed_ms = board_ms(); }
+
+/* Makes the script's next line the one to be read; false at its end. */
+static bool next_line(void) {
+  int used = 0;
+  if (fgets(serial.line, sizeof serial.line, serial.script) == NULL) {
+    return false;
+  }
+  if (sscanf(serial.line, "%u %n", &serial.line_ms, &used) < 1) {
+    fprintf(stderr, "%s: a line is MS TEXT: %s", options.script, serial.line);
+    exit(2);
+  }
+  serial.line_at = (size_t)used;
+  return true;
+}
+
+static int32_t read_script(void) {
+  if (serial.line[serial.line_at] == '\0' && !next_line()) {
+    serial.line[serial.line_at = 0] = '\0';
+    return -1;
+  }
+  return virtual_ms < serial.line_ms ? -1 : (unsigned char)serial.line[serial.line_at++];
+}
+
+int32_t board_read(void) {
+  if (options.script) {
+    return serial.script ? read_script() : -1;
+  }
+  unsigned char byte;
+  return read(serial.terminal, &byte, 1) == 1 ? byte : -1;
+}
+
+bool board_write(const char *text, uint32_t count) {
+  if (options.deaf || serial.out_count + count > OUT_BYTES) {
+    return false;
+  }
+  memcpy(serial.out + serial.out_count, text, count);
+  serial.out_count += count;
+  return true;
+}
+
+static void flush_out(void) {
+  const ssize_t written = write(options.script ? STDOUT_FILENO : serial.terminal, serial.out, serial.out_count);
+  if (written > 0) {
+    serial.out_count -= (size_t)written;
+    memmove(serial.out, serial.out + written, serial.out_count);
+  }
+}
+
+void indicator_show(bool red, bool green, bool blue) {
+  fprintf(stderr, "%u light%s%s%s%s\n", board_ms(), red ? " red" : "", green ? " green" : "", blue ? " blue" : "",
+          red || green || blue ? "" : " off");
+}
+
+static FILE *frames;
+static uint8_t frame[FRAME_BYTES];
+static uint32_t next_frame_ms;
+
+static bool is_dead(void) {
+  const bool died = options.die_at_ms != 0 && board_ms() >= options.die_at_ms;
+  return strcmp(options.camera, "dead") == 0 || (died && !(options.heal_at_ms && board_ms() >= options.heal_at_ms));
+}
+
+const char *camera_fault(void) { return "the camera does not answer"; }
+camera_status camera_open(void) { return is_dead() ? CAMERA_FAILED : CAMERA_OK; }
+
+static void draw_bars(void) {
+  static const uint16_t bars[8] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
+  for (int place = 0; place < FRAME_BYTES / 2; place++) {
+    const unsigned colour = options.grey_pattern ? 0x8410 : bars[place % CAMERA_WIDTH / (CAMERA_WIDTH / 8)];
+    frame[2 * place] = (uint8_t)(colour >> 8);
+    frame[2 * place + 1] = (uint8_t)colour;
+  }
+}
+
+static void read_frame(void) {
+  if (frames == NULL) {
+    memset(frame, strcmp(options.camera, "white") == 0 ? 0xFF : 0x00, sizeof frame);
+  } else if (fread(frame, 1, sizeof frame, frames) != sizeof frame) {
+    rewind(frames);
+    if (fread(frame, 1, sizeof frame, frames) != sizeof frame) {
+      fprintf(stderr, "%s: a frame has %d bytes\n", options.camera, FRAME_BYTES);
+      exit(2);
+    }
+  }
+}
+
+camera_status camera_start(bool pattern) {
+  if (is_dead()) {
+    return CAMERA_FAILED;
+  }
+  if (board_ms() < next_frame_ms) {
+    return CAMERA_WAIT;
+  }
+  next_frame_ms = board_ms() + FRAME_PERIOD_MS;
+  if (pattern) {
+    draw_bars();
+  } else {
+    read_frame();
+  }
+  return CAMERA_OK;
+}
+
+camera_status camera_row(int32_t y, uint8_t *row) {
+  if (is_dead()) {
+    return CAMERA_FAILED;
+  }
+  if (strcmp(options.camera, "frozen") == 0) {
+    return CAMERA_WAIT;
+  }
+  memcpy(row, frame + y * CAMERA_ROW_BYTES, CAMERA_ROW_BYTES);
+  for (int at = 0; options.low_first && at < CAMERA_ROW_BYTES; at += 2) {
+    const uint8_t high = row[at];
+    row[at] = row[at + 1];
+    row[at + 1] = high;
+  }
+  return CAMERA_OK;
+}
+
+static bool read_options(int count, char **words) {
+  for (int at = 1; at < count; at++) {
+    const char *value = at + 1 < count ? words[at + 1] : NULL;
+    if (strcmp(words[at], "--low-first") == 0) {
+      options.low_first = true;
+    } else if (strcmp(words[at], "--deaf") == 0) {
+      options.deaf = true;
+    } else if (strcmp(words[at], "--grey-pattern") == 0) {
+      options.grey_pattern = true;
+    } else if (value == NULL) {
+      return false;
+    } else if (strcmp(words[at], "--camera") == 0) {
+      options.camera = words[++at];
+    } else if (strcmp(words[at], "--script") == 0) {
+      options.script = words[++at];
+    } else if (strcmp(words[at], "--until") == 0) {
+      options.until_ms = (uint32_t)strtoul(words[++at], NULL, 10);
+    } else if (strcmp(words[at], "--die-at") == 0) {
+      options.die_at_ms = (uint32_t)strtoul(words[++at], NULL, 10);
+    } else if (strcmp(words[at], "--heal-at") == 0) {
+      options.heal_at_ms = (uint32_t)strtoul(words[++at], NULL, 10);
+    } else {
+      return false;
+    }
+  }
+  return options.camera != NULL && (options.script != NULL) == (options.until_ms != 0);
+}
+
+static bool open_terminal(void) {
+  struct termios raw;
+  serial.terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (serial.terminal < 0 || grantpt(serial.terminal) != 0 || unlockpt(serial.terminal) != 0) {
+    return false;
+  }
+  const char *name = ptsname(serial.terminal);
+  const int kept_open = open(name, O_RDWR | O_NOCTTY); /* a PC may come and go */
+  if (kept_open < 0 || tcgetattr(kept_open, &raw) != 0) {
+    return false;
+  }
+  cfmakeraw(&raw);
+  printf("serial %s\n", name);
+  fflush(stdout);
+  return tcsetattr(kept_open, TCSANOW, &raw) == 0 && fcntl(serial.terminal, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool open_camera(void) {
+  static const char *const drawn[] = {"dead", "black", "white", "frozen"};
+  for (size_t place = 0; place < sizeof drawn / sizeof drawn[0]; place++) {
+    if (strcmp(options.camera, drawn[place]) == 0) {
+      return true;
+    }
+  }
+  frames = fopen(options.camera, "rb");
+  return frames != NULL;
+}
+
+int main(int count, char **words) {
+  if (!read_options(count, words)) {
+    fprintf(stderr,
+            "usage: firmware --camera FRAMES|dead|black|white|frozen [--script FILE --until MS] [--low-first]\n"
+            "                [--grey-pattern] [--deaf] [--die-at MS] [--heal-at MS]\n");
+    return 2;
+  }
+  if (!open_camera() || (options.script && (serial.script = fopen(options.script, "r")) == NULL)) {
+    perror(frames ? options.script : options.camera);
+    return 2;
+  }
+  clock_gettime(CLOCK_MONOTONIC, &began);
+  if (!options.script && !open_terminal()) {
+    perror("no pseudo-terminal");
+    return 2;
+  }
+  application_begin();
+  while (options.script == NULL || virtual_ms < options.until_ms) {
+    application_step();
+    flush_out();
+    if (board_ms() - fed_ms >= WATCHDOG_MS) {
+      fprintf(stderr, "%u watchdog\n", board_ms());
+      return WATCHDOG_STATUS;
+    }
+    if (options.script) {
+      virtual_ms++;
+    } else {
+      usleep(500);
+    }
+  }
+  return 0;
+}
