@@ -1,0 +1,155 @@
+"""Prints every mark of fingerprinting, search and scale beside what the last run of its benchmark measured.
+
+It measures nothing itself: it reads ``results/*.json``. A figure that is missing says which script gives it.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from measuring import RESULTS, print_table
+
+Figures = Any  # what JSON holds
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One figure: what it is, what was measured, and whether that meets the mark."""
+
+    what: str
+    measured: str
+    mark: str
+    met: bool
+
+
+def at_most(what: str, value: float, limit: float, unit: str = "s", digits: int = 2) -> Mark:
+    """Return a mark that small figures meet."""
+    return Mark(what, f"{value:,.{digits}f} {unit}", f"at most {limit:,g} {unit}", value <= limit)
+
+
+def at_least(what: str, value: float, limit: float, unit: str = "x", digits: int = 2) -> Mark:
+    """Return a mark that large figures meet."""
+    return Mark(what, f"{value:,.{digits}f} {unit}", f"at least {limit:,g} {unit}", value >= limit)
+
+
+def judge_throughput(figures: Figures) -> Iterator[Mark]:
+    """Judge the speed against the peers, on drawn 600x450 JPEGs."""
+    medians = figures["folders"][0]["medians"]
+    rate = {tool: each["files"] / each["seconds"] for tool, each in medians.items()}
+    ours = rate["curation, 2 workers"]
+    if "imagededup, 2 workers" in rate:
+        yield at_least("600x450 JPEGs over imagededup, 2 workers", ours / rate["imagededup, 2 workers"], 3)
+    yield at_least("600x450 JPEGs over imagehash's loop", ours / rate["imagehash loop"], 4)
+    cpu = {tool: each["cpu"] for tool, each in medians.items()}
+    yield at_most("CPU over the bare scaled decode", cpu["curation, 1 worker"] / cpu["bare scaled decode"], 1.5, "x")
+
+
+def judge_planted(figures: Figures) -> Iterator[Mark]:
+    """Judge precision and recall on the planted set."""
+    ours = next(each for each in figures["tools"] if each["tool"] == "curation")
+    yield at_least("planted pairs, recall", ours["recall"], 0.99, "", 3)
+    yield at_least("planted pairs, precision", ours["precision"], 1.0, "", 3)
+
+
+def judge_real(figures: Figures) -> Iterator[Mark]:
+    """Judge the byte-equal pairs of the real set, at the recipe's defaults."""
+    for each in figures.get("mirror", [])[:1]:
+        row = next(row for row in each["rows"] if (row["radius"], row["correlation"]) == (8, 0.98))
+        found, there = row["equal"], each["byte_equal"]
+        yield Mark("real set, byte-equal pairs found", f"{found} of {there}", "all 157", found == there == 157)
+        yield Mark(
+            "real set, other pairs confirmed", f"{row['others']}", "same pictures (looked at: 4)", row["others"] <= 4
+        )
+
+
+def judge_search(figures: Figures) -> Iterator[Mark]:
+    """Judge a million hashes: clumped ones may take four times as long, eight orientations eight times."""
+    limits = {4: 1.0, 8: 5.0}
+    named = {"uniform": 1, "copies": 4, "scattered": 4, "skewed": 4}
+    for row in figures["cases"]:
+        if row["tool"] != "curation" or row["n"] != 1_000_000 or row["radius"] not in limits:
+            continue
+        times = named[row["set"]] * row["orientations"]
+        what = f"10^6 {row['set']} hashes, radius {row['radius']}" + (", 8 orientations" * (row["orientations"] == 8))
+        limit = limits[row["radius"]] * times
+        if "error" in row:
+            yield Mark(what, row["error"], f"at most {limit:g} s", met=False)
+            continue
+        yield at_most(what, row["seconds"], limit)
+        if row["orientations"] == 1 and row["radius"] == 8:
+            yield at_most(f"{what}, memory", row["peak_mb"], 250 * times, "MB", 0)
+
+
+def judge_growth(figures: Figures) -> Iterator[Mark]:
+    """Judge the pure stages on a million rows, and how they grow."""
+    by_rows = {each["rows"]: each for each in figures["sizes"]}
+    million = by_rows.get(1_000_000)
+    if million is None:
+        return
+    yield at_most("label to select, 10^6 rows", million["total"], 20)
+    yield at_most("label to select, 10^6 rows, memory", million["peak_mb"], 2000, "MB", 0)
+    if before := by_rows.get(100_000):
+        exponent = math.log10(million["total"] / before["total"])
+        yield at_most("its growth from 10^5 to 10^6, exponent of time", exponent, 1.1, "")
+
+
+def judge_builds(figures: Figures) -> Iterator[Mark]:
+    """Judge builds in which little or nothing changed, each a whole process."""
+    for what, limit in (("melanoma, nothing changed", 1.0), ("melanoma, one picture changed", 1.3)):
+        yield at_most(f"build of {what}", figures["medians"][what]["seconds"], limit)
+
+
+def judge_cluster(figures: Figures) -> Iterator[Mark]:
+    """Judge the cluster against one machine."""
+    local, *others = figures["runs"]
+    for each in others:
+        what = f"{each['engine']}, {figures['count']:,} pictures"
+        yield at_most(f"{what}, over local", each["seconds"] / local["seconds"], 1.5, "x")
+        same = each["digest"] == local["digest"] and each["manifest"] == local["manifest"]
+        yield Mark(f"{what}, version and manifest", "same" if same else "other", "same", same)
+
+
+JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
+    ("throughput", "throughput.py", judge_throughput),
+    ("peers", "peers.py", judge_planted),
+    ("duplicates", "duplicates.py --mirror DIR", judge_real),
+    ("search", "search.py", judge_search),
+    ("growth", "growth.py", judge_growth),
+    ("builds", "builds.py", judge_builds),
+    ("cluster", "cluster.py --count 50000", judge_cluster),
+)
+
+
+def main() -> None:
+    """Print the table, and write ``results/summary.json``."""
+    rows: list[tuple[str, ...]] = []
+    marks: list[dict[str, object]] = []
+    for name, script, judge in JUDGES:
+        path = RESULTS / f"{name}.json"
+        figures = json.loads(path.read_text()) if path.exists() else None
+        found = [] if figures is None else list(judge(figures))
+        load = figures.get("machine", {}).get("load_average") if isinstance(figures, dict) else None
+        rows += [
+            (
+                each.what,
+                each.measured,
+                each.mark,
+                "met" if each.met else "MISSED",
+                "" if load is None else f"{load:.1f}",
+            )
+            for each in found
+        ] or [(f"({name})", "not measured", f"benchmarks/{script}", "", "")]
+        marks += [{**asdict(each), "from": name, "load": load} for each in found]
+    print_table(("what", "measured", "mark", "", "load"), rows)
+    met = sum(bool(each["met"]) for each in marks)
+    print(
+        f"\n{met} of {len(marks)} marks met; seconds are those of a clock, and other work on the machine adds to them"
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "summary.json").write_text(json.dumps(marks, indent=1))
+
+
+if __name__ == "__main__":
+    main()
