@@ -1,0 +1,214 @@
+"""An audit as a whole: the same for the same version, waivers, and what cannot be read."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image, ImageDraw
+
+from curation.audit import audit, rank_doubtful
+from curation.audit.artefacts import measure_artefacts
+from curation.audit.pictures import measure_version
+from curation.errors import CurationError
+from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
+from tests.builders import texture
+
+MIXED = [
+    *(sample(f"m{n}.jpg", jpeg(lesion(n)), label="melanoma", split="test" if n < 3 else "train") for n in range(12)),
+    *(sample(f"h{n}.jpg", jpeg(texture(n)), label="healthy", split="test" if n < 3 else "train") for n in range(12)),
+]
+
+
+def ids_of(folder: Path, samples: list[dict[str, object]], **settings: object) -> dict[str, str]:
+    """Return finding -> severity."""
+    return {each.id: each.severity for each in audit(make_version(folder, samples, **settings)).findings}  # type: ignore[arg-type]  # any settings
+
+
+@pytest.mark.slow
+def test_the_same_version_gives_the_same_findings_byte_for_byte(tmp_path):
+    """In another process, with another hash seed and another number of threads."""
+    version = make_version(tmp_path, MIXED)
+    ours = json.dumps(audit(version).as_json(), sort_keys=True)
+    script = (
+        "import json, sys; from pathlib import Path; from curation.audit import audit; "
+        "from curation.versions import open_folder; "
+        "print(json.dumps(audit(open_folder(Path(sys.argv[1]))).as_json(), sort_keys=True))"
+    )
+    for seed, threads in (("1", "1"), ("2", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "OPENBLAS_NUM_THREADS": threads}
+        run = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == ours
+
+
+def test_a_waived_finding_stays_with_its_reason_and_fails_nothing(tmp_path):
+    """It is told, and does not count."""
+    recipe = RECIPE + '[audit.waive]\nbalance-test-size = "known since the start"\nnever-found = "no such thing"\n'
+    audited = audit(make_version(tmp_path, MIXED, recipe=recipe))
+    waived = next(each for each in audited.findings if each.id == "balance-test-size")
+    assert waived.waived == "known since the start"
+    assert waived not in audited.at_least("note")
+    assert next(each for each in audited.findings if each.id == "waiver-unused").which == ("never-found",)
+
+
+def test_findings_come_the_worst_first(tmp_path):
+    """Errors, then warnings, then notes, each by its id."""
+    order = ["error", "warning", "note"]
+    found = [(order.index(each.severity), each.id) for each in audit(make_version(tmp_path, MIXED)).findings]
+    assert found == sorted(found)
+
+
+def test_an_unreadable_file_is_named_and_the_rest_is_audited(tmp_path):
+    """A file that was overwritten stops nothing."""
+    version = make_version(tmp_path, MIXED)
+    broken = version.samples()["file"][0]
+    Path(broken).write_bytes(b"<html>not here</html>")
+    audited = audit(version)
+    found = next(each for each in audited.findings if each.id == "quality-unreadable")
+    assert found.count == 1
+    assert found.which[0].startswith("src/")
+    assert str(tmp_path) not in found.which[0]
+    assert audited.probes[0].auc is not None
+
+
+def test_a_version_without_pictures_or_recipe_is_audited_in_words(tmp_path):
+    """Absent files and an absent recipe degrade to findings, never to a traceback."""
+    version = make_version(tmp_path, MIXED)
+    for file in version.samples()["file"]:
+        Path(file).unlink()
+    (tmp_path / "recipe.toml").unlink()
+    audited = audit(version)
+    assert next(each for each in audited.findings if each.id == "quality-unreadable").count == len(MIXED)
+    assert audited.probes[0].auc is None
+
+
+def test_metadata_in_a_published_file_is_an_error(tmp_path):
+    """EXIF and a position are found by another reader than the one that strips them."""
+    samples = [*MIXED[1:], sample("gps.jpg", with_exif(lesion(99)))]
+    found = next(each for each in audit(make_version(tmp_path, samples)).findings if each.id == "privacy-metadata")
+    assert found.which == ("src/melanoma/gps.jpg: EXIF, GPS position",)
+
+
+def test_disputed_pictures_in_use_are_named(tmp_path):
+    """The count was reached with them, and the audit says so."""
+    samples = [{**MIXED[0], "disputed": True, "reserve": True}, *MIXED[1:]]
+    assert ids_of(tmp_path, samples)["labels-disputed"] == "warning"
+
+
+def test_the_same_picture_under_two_labels_is_an_error(tmp_path):
+    """Whatever bytes: the label that is wrong is still wrong."""
+    twin = sample("twin.jpg", jpeg(lesion(5), quality=70), label="healthy")
+    found = audit(make_version(tmp_path, [*MIXED, twin])).findings
+    assert next(each for each in found if each.id == "labels-twins").which == (
+        "src/healthy/twin.jpg = src/melanoma/m5.jpg",
+    )
+
+
+def test_a_wrong_label_is_the_most_doubtful(tmp_path):
+    """A texture among the lesions stands first in the ranking."""
+    wrong = sample("wrong.jpg", jpeg(texture(77)), label="melanoma")
+    ranked, told = rank_doubtful(measure_version(make_version(tmp_path, [*MIXED, wrong])))
+    assert ranked["id"][0] == "src/melanoma/wrong.jpg"
+    assert told == "25 ranked by simple features, groups held out together"
+
+
+def test_a_runs_embeddings_rank_the_labels(tmp_path):
+    """Embeddings by sha256 replace the simple features; a folder without them is an error with a hint."""
+    version, run = make_version(tmp_path / "v", MIXED), tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(CurationError, match=r"there are no embeddings"):
+        audit(version, run=run)
+    random = np.random.default_rng(0)
+    rows = version.samples()
+    flipped = rows["sha256"][3]
+    sides = [
+        (1.0 if label == "melanoma" else -1.0) * (-1 if sha == flipped else 1)
+        for label, sha in rows.select("label", "sha256").rows()
+    ]
+    table = pl.DataFrame(
+        {"sha256": rows["sha256"], "embedding": [(side + random.normal(0, 0.2, 4)).tolist() for side in sides]}
+    )
+    table.write_parquet(run / "embeddings.parquet")
+    doubtful = next(each for each in audit(version, run=run).findings if each.id == "labels-doubtful")
+    assert doubtful.severity == "warning"
+    assert doubtful.which[0] == rows["id"][3]
+
+
+@pytest.mark.parametrize(
+    ("licence", "whole", "finding", "severity"),
+    [
+        ("CC-BY-NC-4.0", "MIT", "licence-mixed", "error"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-4.0", "licence-non-commercial", "note"),
+        ("CC-BY-ND-4.0", "CC0-1.0", "licence-no-derivatives", "error"),
+        ("CC-BY-SA-4.0", "CC0-1.0", "licence-share-alike", "error"),
+        (None, "CC0-1.0", "licence-missing", "warning"),
+    ],
+)
+def test_a_licence_that_does_not_fit_is_named(tmp_path, licence, whole, finding, severity):
+    """What one picture demands, the whole may not forget."""
+    samples = [{**MIXED[0], "licence": licence}, *MIXED[1:]]
+    recipe = RECIPE.replace("CC0-1.0", whole)
+    assert ids_of(tmp_path, samples, recipe=recipe)[finding] == severity
+
+
+def test_a_known_citation_is_not_asked_for(tmp_path):
+    """A DOI from the pull is enough."""
+    archives = [{"source": "src", "name": "a.zip", "sha256": "0" * 64, "doi": "10.1/2"}]
+    assert "licence-citation" not in ids_of(tmp_path / "a", MIXED, archives=archives)
+    assert "licence-citation" in ids_of(tmp_path / "b", MIXED)
+
+
+def test_a_small_test_is_told_with_its_interval(tmp_path):
+    """Six pictures show next to nothing."""
+    found = next(each for each in audit(make_version(tmp_path, MIXED)).findings if each.id == "balance-test-size")
+    assert found.figures["pictures"] == 6
+    assert found.figures["high"] - found.figures["low"] > 0.4
+
+
+def test_uneven_classes_are_told(tmp_path):
+    """Nine against three in train."""
+    samples = [
+        each
+        for each in MIXED
+        if each["label"] == "melanoma" or str(each["path"]) in {f"healthy/h{n}.jpg" for n in range(6)}
+    ]
+    assert ids_of(tmp_path, samples)["balance-classes"] == "warning"
+
+
+def skin() -> Image.Image:
+    """Return plain skin."""
+    return Image.new("RGB", (128, 128), (210, 170, 150))
+
+
+def test_hairs_a_ruler_and_a_black_border_are_measured():
+    """Each shows in its own value, and plain skin in none."""
+    plain = measure_artefacts(skin())
+    assert plain["hair"] == plain["ruler"] == plain["black_border"] == 0
+    hairy = skin()
+    draw = ImageDraw.Draw(hairy)
+    for start in range(10, 120, 20):
+        draw.line((start, 5, start + 30, 120), fill=(60, 40, 30), width=2)
+    assert measure_artefacts(hairy)["hair"] > 0.03
+    ruled = skin()
+    draw = ImageDraw.Draw(ruled)
+    for start in range(4, 128, 8):
+        draw.line((start, 0, start, 9), fill=(20, 20, 20), width=2)
+    assert measure_artefacts(ruled)["ruler"] > 0.75
+    framed = skin()
+    ImageDraw.Draw(framed).rectangle((0, 0, 127, 15), fill=(5, 5, 5))
+    assert measure_artefacts(framed)["black_border"] == pytest.approx(0.125, abs=0.02)
+
+
+def test_a_dark_lesion_in_the_middle_is_no_border_and_no_hair():
+    """Black that does not touch the rim is what the picture is about."""
+    image = skin()
+    ImageDraw.Draw(image).ellipse((40, 40, 90, 90), fill=(10, 8, 8))
+    measured = measure_artefacts(image)
+    assert measured["black_border"] == 0
+    assert measured["hair"] < 0.01

@@ -1,0 +1,165 @@
+"""A planted shortcut is found, its remedy takes it away, and what is no shortcut is not called one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from curation.audit import audit
+from curation.audit.remedies import advise, try_remedies
+from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
+from curation.findings import Finding, Probe
+from curation.pipeline import Options, build
+from curation.versions import Home, load
+from tests.audit.builders import jpeg, make_version, measure, sample
+from tests.builders import as_bytes, texture, write_recipe, write_source
+
+PLANTED = """
+[duplicates]
+radius = 0
+"""
+
+
+def auc_of(probes: tuple[Probe, ...], name: str) -> float:
+    """Return the area that one probe gives."""
+    value = next(each.auc for each in probes if each.name == name)
+    assert value is not None
+    return value
+
+
+def samples_of(change, *, count: int = 30) -> list[dict[str, object]]:
+    """Return two classes of the same kind of picture; what ``change`` returns is the file of the second class."""
+    one = [sample(f"a{n}.jpg", jpeg(texture(n)), label="healthy", source="a" if n % 2 else "b") for n in range(count)]
+    other = [
+        sample(f"b{n}.jpg", change(texture(500 + n)), label="melanoma", source="a" if n % 2 else "b")
+        for n in range(count)
+    ]
+    return one + other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("encode", "found"), [("keep", True), ("uniform", False)])
+def test_another_jpeg_quality_is_found_where_files_are_kept_and_gone_where_they_are_uniform(tmp_path, encode, found):
+    """One class saved at quality 70, the other at 92: an AUC over 0.95 on the tables, and 0.5 after the remedy."""
+    files = {f"melanoma/m{n}.jpg": as_bytes(texture(n), quality=70) for n in range(34)}
+    files |= {f"healthy/h{n}.jpg": as_bytes(texture(900 + n), quality=92) for n in range(34)}
+    write_source(tmp_path / "images", files)
+    folder = write_recipe(tmp_path / "datasets", images=tmp_path / "images", train=30, test=4, more=PLANTED)
+    text = (folder / "recipe.toml").read_text().replace("short_side = 48", f'short_side = 96\nencode = "{encode}"')
+    (folder / "recipe.toml").write_text(text)
+    home = Home(tmp_path / "datasets")
+    build("tiny", Options(home=home))
+    audited = audit(load(home, "tiny"))
+    value = auc_of(audited.probes, "encoding")
+    assert (value > 0.95) if found else (value == 0.5)
+    assert ("shortcut-encoding" in {finding.id for finding in audited.findings}) is found
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("encoding", lambda pixels: jpeg(pixels, quality=70)),
+        ("frame", lambda pixels: jpeg(pixels[:80])),
+        ("sharpness", lambda pixels: jpeg(np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1.5))))),
+        ("border", lambda pixels: jpeg(np.pad(pixels[6:-6, 6:-6], ((6, 6), (6, 6), (0, 0))))),
+        ("colour", lambda pixels: jpeg((pixels * np.array([1.0, 0.8, 0.6])).astype(np.uint8))),
+        ("surroundings", lambda pixels: jpeg(np.vstack([pixels[:24] // 3, pixels[24:]]))),
+    ],
+)
+def test_each_probe_sees_the_shortcut_it_is_for(tmp_path, name, change):
+    """A planted shortcut is an error of that name, by an interval that stays over 0.9."""
+    measured = measure(tmp_path, samples_of(change))
+    outcome = find_shortcuts(measured, probe_shortcuts(measured))
+    severities = {finding.id: finding.severity for finding in outcome.findings}
+    assert severities[f"shortcut-{name}"] == "error"
+
+
+def test_two_classes_of_the_same_kind_are_told_by_nothing(tmp_path):
+    """Without a shortcut no probe gives an error or a warning."""
+    measured = measure(tmp_path, samples_of(jpeg, count=60))
+    outcome = find_shortcuts(measured, probe_shortcuts(measured))
+    assert [finding.id for finding in outcome.findings if finding.severity != "note"] == []
+
+
+def test_a_class_with_a_source_of_its_own_is_named(tmp_path):
+    """Camera and class are then one and the same."""
+    samples = [
+        sample(f"{label}{n}.jpg", jpeg(texture(n)), label=label, source=source)
+        for label, source in (("healthy", "skin"), ("melanoma", "isic"))
+        for n in range(3)
+    ]
+    outcome = find_shortcuts(measure(tmp_path, samples), ())
+    assert [finding.id for finding in outcome.findings] == ["shortcut-source"]
+
+
+def test_too_few_groups_are_said_in_words(tmp_path):
+    """Three pictures a class are no basis for a probe; that is a warning of its own."""
+    measured = measure(tmp_path, samples_of(jpeg, count=3))
+    probes = probe_shortcuts(measured)
+    assert {each.auc for each in probes} == {None}
+    assert "shortcut-unknown" in {finding.id for finding in find_shortcuts(measured, probes).findings}
+
+
+@pytest.mark.slow
+def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
+    """The remedies are tried on the published pictures, and each shows its own effect."""
+    version = make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels, quality=70), count=20))
+    tried = try_remedies(version)
+    assert auc_of(tried["as published"], "encoding") == 1.0
+    assert auc_of(tried['encode = "uniform", short_side = 96'], "encoding") == 0.5
+
+
+@pytest.mark.slow
+def test_grey_world_is_shown_to_take_a_tint_away(tmp_path):
+    """A tinted light is told by the mean colour, and much less after the remedy."""
+    plain = [sample(f"a{n}.jpg", jpeg((texture(n) * 0.75).astype(np.uint8)), label="healthy") for n in range(30)]
+    tint = np.array([0.98, 0.75, 0.52])  # as bright as the others
+    tinted = [sample(f"b{n}.jpg", jpeg((texture(500 + n) * tint).astype(np.uint8))) for n in range(30)]
+    version = make_version(tmp_path, [*plain, *tinted])
+    tried = try_remedies(version)
+    assert auc_of(tried["as published"], "colour") > 0.9
+    assert auc_of(tried['colour_constancy = "grey-world"'], "colour") < auc_of(tried["as published"], "colour") - 0.1
+
+
+def tried_probe(name, auc):
+    """Return a probe that gave ``auc``."""
+    return Probe(name=name, looks_at="something", auc=auc, low=auc, high=auc, label="cat")
+
+
+@pytest.mark.parametrize(
+    ("gives", "advice"),
+    [
+        (
+            {"a": 0.6, "all of them": 0.7, "b": 0.99},
+            "of the remedies `a` does most here: 0.950 becomes 0.600; `b` would",
+        ),
+        ({"a": 0.9, "all of them": 0.5}, "all remedies together do most here: 0.950 becomes 0.500; in general: set"),
+        (
+            {"a": 0.94, "b": 0.999},
+            "no remedy of the recipe helps here (at best 0.940); `b` would make it worse; in general",
+        ),
+    ],
+)
+def test_the_advice_goes_by_what_was_measured(gives, advice):
+    """What a remedy did on these pictures stands before what helps in general; one that harms is named."""
+    tried = {name: (tried_probe("colour", auc),) for name, auc in {"as published": 0.95, **gives}.items()}
+    says = "the mean colour tells much"
+    found = Finding(id="shortcut-colour", severity="error", says=says, count=9, advice="set it; augment the colours")
+    (told,) = advise([found], tried)
+    assert told.says == says
+    assert told.advice.startswith(advice)
+    assert told.advice.endswith("augment the colours")
+
+
+@pytest.mark.slow
+def test_trying_remedies_writes_nothing(tmp_path):
+    """The version's files are as they were."""
+    version = make_version(tmp_path, samples_of(jpeg, count=5))
+
+    def state() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+
+    before = state()
+    try_remedies(version)
+    assert state() == before

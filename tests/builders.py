@@ -1,0 +1,134 @@
+"""Small things that tests are made of: rows, manifests, recipes, pictures, source folders."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from curation.hashing import Fingerprints, symmetries
+from curation.images import grey32
+from curation.manifest import SCHEMA, Manifest
+from curation.recipe import Recipe, parse_recipe
+
+
+def sha_of(name: object) -> str:
+    """Return a sha256 for a name, as if it were a file's."""
+    return hashlib.sha256(str(name).encode()).hexdigest()
+
+
+def make_row(name: str, **cells: object) -> dict[str, Any]:
+    """Return one row of a manifest as it stands after probe, with the cells that matter to a test."""
+    row: dict[str, Any] = {
+        "id": f"src/{name}",
+        "source": "src",
+        "path": name,
+        "page": 1,
+        "sha256": sha_of(name),
+        "size_bytes": 1000,
+        "source_label": "melanoma",
+        "format": "jpeg",
+        "width": 100,
+        "height": 100,
+        "phash": int(sha_of(name)[:15], 16),
+        "flat": False,
+        "sharpness": 50.0,
+        "brightness": 120.0,
+        "contrast": 30.0,
+    }
+    return {**row, **cells}
+
+
+def make_manifest(rows: Sequence[Mapping[str, Any]]) -> Manifest:
+    """Return a manifest of rows."""
+    return Manifest(
+        pl.DataFrame(list(rows), schema={name: SCHEMA[name] for name in dict.fromkeys(k for r in rows for k in r)})
+    )
+
+
+def make_recipe(**tables: Any) -> Recipe:
+    """Return a recipe of two classes and one folder source, with tables replaced."""
+    raw: dict[str, Any] = {
+        "sources": [{"name": "src", "kind": "folder", "path": "images", "pattern": "(?P<label>[^/]+)/[^/]+$"}],
+        "labels": {"classes": {"healthy": ["healthy"], "melanoma": ["melanoma"]}, "context": "*"},
+        "selection": {"counts": {"train": 4, "test": 2}},
+    }
+    return parse_recipe({**raw, **tables}, name="tiny", base=Path("/nowhere"))
+
+
+def texture(seed: int, *, width: int = 96, height: int = 96) -> NDArray[np.uint8]:
+    """Return a coloured picture that resembles no other seed's: (height, width, 3) uint8."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    noise = random.integers(-12, 13, (height, width, 3))
+    return np.clip(np.asarray(picture).astype(np.int64) + noise, 0, 255).astype(np.uint8)
+
+
+def as_bytes(pixels: NDArray[np.uint8], kind: str = "JPEG", **options: Any) -> bytes:
+    """Return pixels encoded as an image file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def fingerprints_of(pictures: Sequence[NDArray[np.uint8]]) -> Fingerprints:
+    """Return the fingerprints of (h, w, 3) pictures."""
+    thumbnails = np.stack([grey32(Image.fromarray(picture)) for picture in pictures])
+    return Fingerprints(symmetries(thumbnails), thumbnails)
+
+
+def write_source(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files below a folder, in the order given, and return the folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+RECIPE = """
+title = "Tiny"
+
+[[sources]]
+name = "src"
+kind = "folder"
+path = {path!r}
+pattern = '(?P<split>train|test)?/?(?P<label>[^/]+)/[^/]+$'
+group = 'g\\d+'
+
+[labels]
+context = "*"
+
+[labels.classes]
+melanoma = ["melanoma"]
+healthy = ["healthy"]
+
+[render]
+short_side = 48
+
+[selection.counts]
+train = {train}
+test = {test}
+"""
+
+
+def write_recipe(
+    datasets: Path, *, images: Path, train: int = 6, test: int = 2, name: str = "tiny", more: str = ""
+) -> Path:
+    """Write ``datasets/<name>/recipe.toml`` for a folder of pictures and return the dataset's folder."""
+    folder = datasets / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.toml").write_text(RECIPE.format(path=str(images), train=train, test=test) + more)
+    return folder
+
+
+def tiny_pictures(*, each: int = 10) -> dict[str, bytes]:
+    """Return path -> JPEG bytes of ``each`` pictures of two classes and a few of a context class."""
+    files = {f"melanoma/m{number}.jpg": as_bytes(texture(number)) for number in range(each)}
+    files |= {f"healthy/h{number}.jpg": as_bytes(texture(1000 + number)) for number in range(each)}
+    return files | {f"nevus/n{number}.jpg": as_bytes(texture(2000 + number)) for number in range(3)}

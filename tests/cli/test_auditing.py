@@ -1,0 +1,110 @@
+"""The verbs audit and report: what they print, write and return."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from curation.cli import main
+from tests.builders import tiny_pictures, write_recipe, write_source
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a tiny dataset that is built."""
+    write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", tiny_pictures()))
+    monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", "tiny", "-q"]) == 0
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run one command and return its exit code and what it printed."""
+    capsys.readouterr()
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_an_audit_prints_the_shortcuts_first_and_fails_only_where_it_is_asked_to(home, capsys):
+    """A table of probes, then the findings; --fail-on makes it a gate."""
+    code, out, _ = run(capsys, "audit", "tiny")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["probe", "AUC", "sees", "only"]
+    assert "balance-test-size" in out
+    assert run(capsys, "audit", "tiny", "--fail-on", "error")[0] == 0
+    code, _, err = run(capsys, "audit", "tiny", "--fail-on", "warning")
+    assert code == 1
+    assert "findings of level warning or worse are not waived" in err
+    assert run(capsys, "audit", "tiny", "--fail-on", "horror")[0] == 2
+
+
+def test_a_waiver_lets_the_gate_open(home, capsys):
+    """Whatever is waived with a reason fails nothing."""
+    _, out, _ = run(capsys, "audit", "tiny", "--json")
+    wrong = [each["id"] for each in json.loads(out)["findings"] if each["severity"] != "note"]
+    recipe = home / "datasets/builds/tiny/v1/recipe.toml"
+    waived = "\n".join(f'{name} = "known and accepted"' for name in wrong)
+    recipe.write_text(recipe.read_text() + f"\n[audit.waive]\n{waived}\n")
+    code, out, _ = run(capsys, "audit", "tiny", "--fail-on", "warning")
+    assert code == 0
+    assert out.count("known: known and accepted") == len(wrong)
+
+
+def test_json_is_one_document(home, capsys):
+    """Findings, probes, checks."""
+    code, out, _ = run(capsys, "audit", "tiny", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["version"] == "tiny@v1"
+    assert {"id", "severity", "count", "which", "advice", "says", "figures", "waived"} <= set(told["findings"][0])
+    assert {probe["name"] for probe in told["probes"]} >= {"encoding", "sharpness", "surroundings"}
+
+
+def test_a_run_without_embeddings_is_an_error_with_a_hint(home, capsys):
+    """No traceback for a wrong folder."""
+    code, _, err = run(capsys, "audit", "tiny", "--run", "nowhere")
+    assert code == 1
+    assert "there are no embeddings" in err
+
+
+def test_the_page_of_a_build_is_named_and_copied(home, capsys):
+    """`report` says where it lies; --output writes the very same page."""
+    code, out, _ = run(capsys, "report", "tiny")
+    page = Path(out.strip())
+    assert code == 0
+    assert page == home / "datasets/builds/tiny/v1/report.html"
+    assert run(capsys, "report", "tiny", "--output", "copy.html")[0] == 0
+    assert (home / "copy.html").read_bytes() == page.read_bytes()
+
+
+def test_an_absent_page_is_made_again(home, capsys):
+    """A version of an older program gets its page, beside the caller's feet and not in the version."""
+    page = home / "datasets/builds/tiny/v1/report.html"
+    page.unlink()
+    code, *_ = run(capsys, "report", "tiny")
+    assert code == 0
+    assert (home / "tiny-v1-report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert not page.exists()
+
+
+def test_open_hands_the_page_to_the_browser(home, capsys, monkeypatch):
+    """The browser gets a file URL, and no other."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert run(capsys, "report", "tiny", "--open")[0] == 0
+    assert opened == [(home / "datasets/builds/tiny/v1/report.html").as_uri()]
+
+
+def test_a_sheet_is_written(home, capsys):
+    """One SVG file."""
+    assert run(capsys, "report", "tiny", "--sheet", "sheet.svg")[0] == 0
+    assert (home / "sheet.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_what_cannot_be_written_is_an_error_with_the_path(home, capsys):
+    """No traceback for a folder that is not there."""
+    code, _, err = run(capsys, "report", "tiny", "--output", "no/such/folder/page.html")
+    assert code == 1
+    assert "no/such/folder/page.html: cannot be written" in err

@@ -1,0 +1,162 @@
+"""The command line: what it prints, its exit codes, its JSON."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from curation.cli import main
+from tests.builders import tiny_pictures, write_recipe, write_source
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a tiny dataset, to which datasets and cache point."""
+    images = write_source(tmp_path / "images", tiny_pictures())
+    write_recipe(tmp_path / "datasets", images=images)
+    monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run one command and return its exit code and what it printed."""
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_a_build_prints_a_line_a_stage_the_splits_and_where_to_look(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows, kept, excluded and seconds for each step, then the table, then the version."""
+    code, out, _ = run(capsys, "build", "tiny", "--workers", "1")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].split() == ["step", "rows", "kept", "excluded", "seconds"]
+    assert [line.split()[0] for line in lines[1:12]] == [
+        *("fetch", "ingest", "probe", "label", "decide", "quality", "dedup", "select", "render", "describe", "commit"),
+    ]
+    assert "train        6         6" in out
+    assert "published tiny@v1, digest " in out
+    assert "python -m curation show tiny" in out
+
+
+def test_quiet_prints_the_result_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """-q is one line."""
+    code, out, _ = run(capsys, "build", "tiny", "-q")
+    assert code == 0
+    assert out.count("\n") == 1
+
+
+def test_json_is_one_document_with_everything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output holds nothing but the document."""
+    code, out, _ = run(capsys, "build", "tiny", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["outcome"] == "published"
+    assert told["summary"]["rows"] == 23
+    assert {"step", "rows", "kept", "excluded", "seconds"} == set(told["stages"][0])
+
+
+@pytest.mark.parametrize("verb", ["list", "show tiny", "explain tiny m0.jpg", "diff tiny@v1 tiny@v1", "verify tiny"])
+def test_every_verb_that_looks_has_text_and_json(home: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    """A person reads the one, a program the other; both end with 0."""
+    run(capsys, "build", "tiny", "-q")
+    code, out, _ = run(capsys, *verb.split())
+    assert code == 0
+    assert out.strip()
+    code, out, _ = run(capsys, *verb.split(), "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_verify_fails_on_a_changed_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One byte more in one picture: exit code 1, and the file is named."""
+    run(capsys, "build", "tiny", "-q")
+    picture = next((home / "datasets/builds/tiny/v1/images").rglob("*.jpg"))
+    picture.write_bytes(picture.read_bytes() + b"x")
+    code, out, _ = run(capsys, "verify", "tiny")
+    assert code == 1
+    assert picture.name in out
+
+
+def test_gc_says_first_and_asks(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer nothing goes; with --yes the build goes and can be made again."""
+    run(capsys, "build", "tiny", "-q")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, out, _ = run(capsys, "gc", "--keep", "0")
+    assert code == 1
+    assert "tiny/v1" in out
+    assert (home / "datasets/builds/tiny/v1").is_dir()
+    code, out, _ = run(capsys, "gc", "--keep", "0", "--cache-older-than", "0", "--yes")
+    assert code == 0
+    assert not (home / "datasets/builds/tiny/v1").exists()
+    assert not list((home / "cache").rglob("*.parquet"))
+    code, out, _ = run(capsys, "build", "tiny")
+    assert "built again, as published before, tiny@v1" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("build", "tinny"), 1, "did you mean 'tiny'?"),
+        (("build", "tiny", "--until", "selct"), 2, "'selct' is no step"),
+        (("build", "tiny", "--mirror", "/nowhere"), 1, "--mirror /nowhere: there is no such folder"),
+        (("build",), 2, "Missing argument"),
+        (("biuld", "tiny"), 2, "No such command"),
+        (("show", "tiny"), 1, "no published version yet"),
+        (("show", "tiny@x!"), 1, "names no version"),
+        (("init", "tiny"), 1, "is there already"),
+    ],
+)
+def test_mistakes_are_plain_sentences(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    """No traceback: what happened, and what to do next; 1 for the input, 2 for the usage."""
+    found, _, errors = run(capsys, *arguments)
+    assert found == code
+    assert text in errors
+    assert "Traceback" not in errors
+
+
+def test_init_then_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A newcomer's folder of pictures becomes a dataset in two commands."""
+    pictures = home / "images"
+    shutil.rmtree(pictures / "nevus")
+    assert run(capsys, "init", "mine", "--images", str(pictures))[0] == 0
+    code, out, _ = run(capsys, "build", "mine")
+    assert code == 0
+    assert "published mine@v1" in out
+
+
+def test_an_unknown_image_suggests_near_names(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing mistake in a file's name is answered with the names that are like it."""
+    run(capsys, "build", "tiny", "-q")
+    code, _, errors = run(capsys, "explain", "tiny", "m00.jpg")
+    assert code == 1
+    assert "m0.jpg" in errors
+
+
+def test_hostile_names_are_shown_and_not_obeyed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file name with control characters cannot rewrite the terminal."""
+    write_source(home / "images", {"melanoma/\x1b[2Jx.jpg": b"nothing"})
+    _, out, errors = run(capsys, "build", "tiny", "-v")
+    assert "\x1b" not in out + errors
+    assert "\\x1b[2Jx.jpg" in out
+
+
+def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody who asks for help sees a command to copy."""
+    import typer.main
+
+    from curation.cli import app
+
+    for verb in typer.main.get_command(app).commands:  # type: ignore[attr-defined]  # a group has commands
+        code, out, _ = run(capsys, verb, "--help")
+        assert code == 0
+        assert "python -m curation" in out.partition("Examples")[2], verb

@@ -1,0 +1,56 @@
+"""What every test may rely on: a cache of its own, no credentials, nothing sent home, the real mirror where it is."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED = PROJECT.parent / "shared"
+
+# A deadline would test how busy the machine is. On a server the examples are the same in every run, so that a red run
+# speaks of the change that was submitted; at a developer's desk they vary and go on looking.
+settings.register_profile("desk", deadline=None)
+settings.register_profile(
+    "server", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("server" if os.environ.get("CI") else "desk")
+
+# Packages read these when they are imported, so they are set before any test module is: nothing reports home, ...
+os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["HF_HUB_OFFLINE"] = "1"
+# ... and figures are drawn without a screen.
+os.environ["MPLBACKEND"] = "agg"
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and the programs that a test starts inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test an empty cache and no credentials: nothing of the developer's own leaks in or is changed."""
+    monkeypatch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "FIGSHARE_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path_factory.mktemp("kaggle")))
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """Return the folder that mirrors the real sources; skip where it is missing, as on most machines it is."""
+    folder = SHARED / "mirror"
+    if not folder.is_dir():
+        pytest.skip(f"the mirror of the real image sets is not at {os.path.relpath(folder, PROJECT)}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fullres() -> Path:
+    """Return the folder of full-size images; skip where it is missing."""
+    folder = SHARED / "fullres"
+    if not folder.is_dir():
+        pytest.skip(f"the full-size images are not at {os.path.relpath(folder, PROJECT)}")
+    return folder

@@ -1,0 +1,277 @@
+/* The simulated sensor, and scenes that drive the real driver against it; what happened is printed for the test to
+ * judge.
+ *
+ * Timing as the OV7670's data sheet has it for VGA: a byte a clock, 784 pixels a line, 510 lines a frame, VSYNC high
+ * for three lines, 17 lines until the first of 480; the pixel clock rests between lines, data changes as it falls. */
+#include <Arduino.h>
+#include <nrf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ov7675.h"
+#include "pins.h"
+
+namespace {
+
+constexpr uint64_t kByte_ns = 1000, kLine_ns = 1568 * kByte_ns, kFrame_ns = 510 * kLine_ns;
+constexpr uint64_t kFirstLine = 20, kLines = 480, kPulseLines = 3, kLineBytes = 1280;
+
+uint64_t now_ns, off_since_ns, longest_off_ns, busy_ns;
+bool interrupts_off;
+uint64_t forgotten_ns;
+const char *broken = "";
+uint8_t registers[256];
+uint32_t port_0_out;
+
+bool is_broken(const char *part) { return strcmp(broken, part) == 0; }
+
+uint8_t byte_at(uint64_t line, uint64_t place) {
+  return static_cast<uint8_t>(line * 31 + place * 7 + line * place / 5);
+}
+
+/* Rising edges of HREF up to a time. */
+uint64_t rises(uint64_t at_ns) {
+  if (is_broken("href")) {
+    return 0;
+  }
+  const uint64_t line = at_ns % kFrame_ns / kLine_ns;
+  const uint64_t in_frame = line < kFirstLine ? 0 : line - kFirstLine + 1;
+  return at_ns / kFrame_ns * kLines + (in_frame > kLines ? kLines : in_frame);
+}
+
+/* When VSYNC last fell; 0 where it never did. */
+uint64_t last_fall_ns(uint64_t at_ns) {
+  const uint64_t fall = kPulseLines * kLine_ns;
+  if (is_broken("vsync") || at_ns < fall) {
+    return 0;
+  }
+  return (at_ns - fall) / kFrame_ns * kFrame_ns + fall;
+}
+
+struct Pins {
+  bool vsync, href, pclk;
+  uint8_t data;
+};
+
+Pins sensor() {
+  const uint64_t line = now_ns % kFrame_ns / kLine_ns, in_line = now_ns % kLine_ns;
+  Pins pins = {line < kPulseLines, false, false, 0};
+  if (line >= kFirstLine && line < kFirstLine + kLines && in_line < kLineBytes * kByte_ns) {
+    pins.href = true;
+    pins.pclk = in_line % kByte_ns >= kByte_ns / 2;
+    pins.data = byte_at(line - kFirstLine, in_line / kByte_ns);
+  }
+  return pins;
+}
+
+/* The sensor's side of the control bus. */
+struct Bus {
+  bool scl = true, master = true, slave = true, active = false, answering = false;
+  int bits = 0, bytes = 0;
+  uint8_t shift = 0, address = 0;
+
+  bool sda() const { return master && slave; }
+
+  void take(uint8_t value) {
+    bytes++;
+    if (bytes == 1) {
+      active = value >> 1 == 0x21 && !is_broken("control");
+      answering = active && (value & 1);
+      shift = registers[address];
+    } else if (bytes == 2) {
+      address = value;
+    } else {
+      registers[address] = value;
+    }
+  }
+
+  void set_sda(bool level) {
+    if (scl && master != level) {
+      active = !level;
+      answering = false;
+      slave = true;
+      bits = bytes = 0;
+    }
+    master = level;
+  }
+
+  void set_scl(bool level) {
+    if (level == scl) {
+      return;
+    }
+    scl = level;
+    if (!active) {
+      return;
+    }
+    if (level) {
+      if (!answering && bits < 8) {
+        shift = static_cast<uint8_t>(shift << 1 | sda());
+      }
+      bits++;
+      return;
+    }
+    if (answering) {
+      slave = bits >= 8 || (shift >> (7 - bits) & 1);
+    } else if (bits == 8) {
+      take(shift);
+      slave = !active;
+    } else if (bits == 9) {
+      slave = answering ? (shift >> 7 & 1) : true;
+      bits = 0;
+    }
+    if (answering && bits == 9) {
+      slave = (shift >> 7 & 1);
+      bits = 0;
+    }
+  }
+} bus;
+
+void expect(bool right, const char *what) {
+  if (!right) {
+    printf("wrong: %s\n", what);
+    exit(1);
+  }
+}
+
+}  // namespace
+
+namespace sim {
+
+Gpio<0> p0;
+Gpio<1> p1;
+Timer timer;
+Gpiote gpiote;
+Ppi ppi;
+I2s i2s;
+uint32_t captured;
+
+void pass(uint64_t ns) { now_ns += ns; }
+
+uint32_t read_port(int port) {
+  const Pins pins = sensor();
+  if (port == 1) {
+    const uint32_t noise = 0x0123'0055u & ~pins::kDataBits;
+    return noise | (pins.data & 0xFCu) << 8 | (pins.data & 3u) << 2;
+  }
+  uint32_t bits = bus.sda() ? 1u << pins::kSda : 0;
+  bits |= pins.vsync && !is_broken("vsync") ? 1u << pins::kVsync : 0;
+  bits |= pins.href && !is_broken("href") ? 1u << pins::kHref : 0;
+  bits |= pins.pclk && !is_broken("pclk") ? 1u << pins::kPclk : 0;
+  return bits;
+}
+
+void set_port(int port, uint32_t bits, bool high) {
+  expect(port == 0, "only port 0 is driven");
+  port_0_out = high ? port_0_out | bits : port_0_out & ~bits;
+  if (bits >> pins::kSda & 1) {
+    bus.set_sda(high);
+  }
+  if (bits >> pins::kScl & 1) {
+    bus.set_scl(high);
+  }
+}
+
+/* The counter only counts what the driver wired to it. */
+bool is_wired(uint32_t channel, uint32_t edge, uint32_t pin, const void *task) {
+  const auto low = [](const void *where) { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(where)); };
+  return (ppi.CHENSET.value >> channel & 1 || channel == 15 || channel == 14) &&
+         ppi.CH[channel].EEP == low(&gpiote.EVENTS_IN[edge]) && ppi.CH[channel].TEP == low(task) &&
+         (gpiote.CONFIG[edge] >> 8 & 31u) == pin && (gpiote.CONFIG[edge] & 3u) == 1;
+}
+
+uint32_t count_lines() {
+  expect(is_wired(15, 7, pins::kHref, &timer.TASKS_COUNT) && timer.MODE == 1, "HREF counts");
+  return static_cast<uint32_t>(rises(now_ns));
+}
+
+uint32_t lines_at_frame() {
+  expect(is_wired(14, 6, pins::kVsync, &timer.TASKS_CAPTURE[1]), "VSYNC notes the count");
+  return static_cast<uint32_t>(rises(last_fall_ns(now_ns)));
+}
+
+bool frame_event() { return last_fall_ns(now_ns) > forgotten_ns; }
+void forget_frame_event() { forgotten_ns = now_ns; }
+
+}  // namespace sim
+
+uint32_t millis() {
+  sim::pass(400);
+  return static_cast<uint32_t>(now_ns / 1000000);
+}
+uint32_t micros() {
+  sim::pass(400);
+  return static_cast<uint32_t>(now_ns / 1000);
+}
+void delay(uint32_t ms) { sim::pass(ms * 1000000ull); }
+void delayMicroseconds(uint32_t us) { sim::pass(us * 1000ull); }
+void noInterrupts() {
+  interrupts_off = true;
+  off_since_ns = now_ns;
+}
+void interrupts() {
+  if (interrupts_off && now_ns - off_since_ns > longest_off_ns) {
+    longest_off_ns = now_ns - off_since_ns;
+  }
+  interrupts_off = false;
+  sim::pass(busy_ns); /* interrupts that were held back, and the sums of the line */
+}
+
+namespace {
+
+uint64_t longest_call_ns;
+
+template <typename Call>
+ov7675::Status timed(Call call) {
+  const uint64_t begun_ns = now_ns;
+  const ov7675::Status status = call();
+  if (now_ns - begun_ns > longest_call_ns) {
+    longest_call_ns = now_ns - begun_ns;
+  }
+  expect(!interrupts_off, "interrupts are on again");
+  return status;
+}
+
+/* Calls until it is no longer asked to wait; between calls other work takes its time. */
+template <typename Call>
+ov7675::Status until_done(Call call, uint64_t work_ns) {
+  const uint64_t limit_ns = now_ns + 10000000000ull;
+  for (;;) {
+    const ov7675::Status status = timed(call);
+    if (status != ov7675::Status::kWait) {
+      return status;
+    }
+    expect(now_ns < limit_ns, "it asks to wait for ever");
+    sim::pass(work_ns);
+  }
+}
+
+}  // namespace
+
+/* Arguments: what is broken, microseconds of other work between two calls, microseconds after each row, bars or not. */
+int main(int count, char **arguments) {
+  expect(count == 5, "four arguments");
+  broken = arguments[1];
+  const uint64_t work_ns = strtoull(arguments[2], nullptr, 10) * 1000,
+                 row_ns = strtoull(arguments[3], nullptr, 10) * 1000;
+  const bool bars = arguments[4][0] == 'b';
+  busy_ns = 250000;
+  registers[0x0A] = is_broken("chip") ? 0x26 : 0x76;
+  registers[0x1C] = 0x7F;
+  ov7675::Status status = until_done([] { return ov7675::open(); }, work_ns);
+  if (status == ov7675::Status::kOk) {
+    status = until_done([bars] { return ov7675::start(bars); }, work_ns);
+  }
+  static uint8_t rows[144][352];
+  for (int32_t y = 0; y < 144 && status == ov7675::Status::kOk; y++) {
+    status = until_done([y] { return ov7675::read_row(y, rows[y]); }, work_ns);
+    sim::pass(row_ns);
+  }
+  printf("status %s\nlongest_off_us %d\nlongest_call_us %d\nms %d\nregister_71 %d\nregister_12 %d\n",
+         ov7675::describe(status), static_cast<int>(longest_off_ns / 1000), static_cast<int>(longest_call_ns / 1000),
+         static_cast<int>(now_ns / 1000000), registers[0x71], registers[0x12]);
+  printf("clock %u %u\nrows\n", static_cast<uint32_t>(sim::i2s.CONFIG.MCKFREQ),
+         static_cast<uint32_t>(sim::i2s.PSEL.MCK));
+  fwrite(rows, 1, sizeof rows, stdout);
+  return 0;
+}

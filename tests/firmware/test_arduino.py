@@ -1,0 +1,194 @@
+"""The Arduino sketch: its files compile against declarations of the makers' headers, and what can run here, runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.firmware.builds import FIRMWARE, require
+from tests.training.compile.networks import ds_cnn
+from training.compile import export
+
+ARDUINO = FIRMWARE / "arduino"
+SKETCH = ARDUINO / "melanoma_detector"
+STANDINS = ARDUINO / "standins"
+WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
+CORE_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=softfp", "-Os", "-funsigned-char")
+CXX_FLAGS = ("-std=gnu++14", "-fno-rtti", "-fno-exceptions", *CORE_FLAGS, *WARNINGS, f"-I{STANDINS}")
+SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+
+PROBE = """\
+#include <stdio.h>
+#include "averaging.h"
+#include "pins.h"
+static Averaging averaging;
+int main() {
+  unsigned char lines, line[2 * kLinePixels], row[2 * kRowPixels];
+  while (fread(&lines, 1, 1, stdin) == 1) {
+    averaging.clear();
+    for (int number = 0; number < lines; number++) {
+      if (fread(line, 1, sizeof line, stdin) != sizeof line) return 1;
+      averaging.add(line);
+    }
+    averaging.write(row);
+    fwrite(row, 1, sizeof row, stdout);
+  }
+  for (uint32_t port = 0; port < 65536; port++) putchar(pins::byte_of(port | 0xABCD0000u));
+  return 0;
+}
+"""
+
+
+def run(*command: object, cwd: Path, given: bytes = b"") -> bytes:
+    """Run a command and return what it printed; fail with what it complained of."""
+    done = subprocess.run([*map(str, command)], cwd=cwd, input=given, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-4000:]
+    return done.stdout
+
+
+def unpack(pairs: np.ndarray) -> np.ndarray:
+    """Return (..., 3) red, green and blue in their own bits of (..., 2) bytes."""
+    pixels = pairs[..., 0].astype(int) << 8 | pairs[..., 1]
+    return np.stack([pixels >> 11, pixels >> 5 & 63, pixels & 31], axis=-1)
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
+    """A row is the rounded mean of three pixels of each line that came; a read of the port is the byte on its wires."""
+    require(compiler)
+    (tmp_path / "probe.cpp").write_text(PROBE)
+    flags = ("-std=c++14", *WARNINGS, *SANITISERS, f"-I{SKETCH}")
+    run(compiler, *flags, "probe.cpp", "-o", "probe", cwd=tmp_path)
+    rng = np.random.default_rng(1)
+    stacks = [rng.integers(0, 256, (count, 528, 2), np.uint8) for count in (1, 2, 3)]
+    stacks += [np.full((3, 528, 2), value, np.uint8) for value in (0, 255)]
+    said = run(tmp_path / "probe", cwd=tmp_path, given=b"".join(bytes([len(s)]) + s.tobytes() for s in stacks))
+    rows = np.frombuffer(said[: len(stacks) * 352], np.uint8).reshape(-1, 176, 2)
+    for stack, row in zip(stacks, rows, strict=True):
+        parts = unpack(stack).reshape(len(stack), 176, 3, 3)
+        means = np.floor(parts.mean(axis=(0, 2)) + 0.5).astype(int)
+        np.testing.assert_array_equal(unpack(row), means)
+    ports = np.arange(65536)
+    wires = (15, 14, 13, 12, 11, 10, 3, 2)  # D7 to D0 on port 1
+    expected = sum((ports >> wire & 1) << (7 - place) for place, wire in enumerate(wires))
+    np.testing.assert_array_equal(np.frombuffer(said[len(stacks) * 352 :], np.uint8), expected)
+
+
+def test_standins_hold_declarations_only(tmp_path):
+    """What only stands in for the makers' headers runs nothing: it leaves no code and no variable in an object."""
+    require("arm-none-eabi-g++", "arm-none-eabi-nm")
+    includes = "".join(f'#include "{path.name}"\n' for path in sorted(STANDINS.glob("*.h")))
+    (tmp_path / "all.cpp").write_text(includes)
+    run("arm-none-eabi-g++", *CXX_FLAGS, "-c", "all.cpp", cwd=tmp_path)
+    assert run("arm-none-eabi-nm", "all.o", cwd=tmp_path).split() == []
+
+
+def assemble(target: Path, *, firmware: Path = FIRMWARE) -> subprocess.CompletedProcess[str]:
+    """Run the script that fills the sketch's folder, into another folder."""
+    return subprocess.run(
+        [firmware / "arduino" / "assemble", target], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def copy_firmware(folder: Path) -> Path:
+    """Copy what the script reads, without a trained model."""
+    copy = folder / "firmware"
+    for part in ("application", "engine", "arduino"):
+        if (FIRMWARE / part).is_dir():
+            shutil.copytree(FIRMWARE / part, copy / part, ignore=shutil.ignore_patterns("src"))
+    return copy
+
+
+def test_without_a_model_the_script_says_what_to_do(tmp_path):
+    """Nothing is copied, and the command that makes a model is named."""
+    copy = copy_firmware(tmp_path)
+    done = assemble(tmp_path / "src", firmware=copy)
+    assert done.returncode == 1
+    assert "python -m training export RUN --to firmware" in done.stderr
+    assert not (tmp_path / "src").exists()
+
+
+def test_the_guide_names_the_pins_of_the_program():
+    """The wiring table and the program agree, wire by wire."""
+    guide = (FIRMWARE / "README.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"\| (D\d|VSYNC|HREF|PCLK|XCLK|SIOC|SIOD|RST|PWDN)[^|]*\| (\w+) ", guide))
+    said = dict(re.findall(r"k(\w+) = \d+;\s+/\* (\w+)", (SKETCH / "pins.h").read_text(encoding="utf-8")))
+    wires = {"SIOD": "Sda", "SIOC": "Scl", "VSYNC": "Vsync", "HREF": "Href", "PCLK": "Pclk", "XCLK": "Xclk"}
+    wires |= {"RST": "Reset", "PWDN": "Power"}
+    assert {wire: table[wire] for wire in wires} == {wire: said[name] for wire, name in wires.items()}
+    # The board's edge, as its makers map it: bit of port 1 -> name.
+    edge = {15: "D4", 14: "D6", 13: "D5", 12: "D3", 11: "D2", 10: "RX0", 3: "TX1", 2: "D10"}
+    assert [table[f"D{7 - place}"] for place in range(8)] == [edge[bit] for bit in (15, 14, 13, 12, 11, 10, 3, 2)]
+
+
+def test_the_script_is_executable():
+    """Git keeps the bit that lets it run by its name."""
+    assert os.access(ARDUINO / "assemble", os.X_OK)
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory):
+    """Fill a copy of the sketch's folder with the application, the engine and a model, as its maker does."""
+    copy = copy_firmware(tmp_path_factory.mktemp("sketch"))
+    export(ds_cnn(), copy / "generated", labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
+    folder = copy / "arduino" / "melanoma_detector"
+    done = assemble(folder / "src", firmware=copy)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def objects(sketch, tmp_path_factory) -> list[Path]:
+    """Compile every file of the sketch as Arduino's tools do, without a warning."""
+    require("arm-none-eabi-g++", "arm-none-eabi-nm", "arm-none-eabi-size")
+    build, objects = tmp_path_factory.mktemp("objects"), []
+    for source in sorted(sketch.rglob("*")):
+        if source.suffix not in {".c", ".cpp", ".ino"}:
+            continue
+        target = build / f"{source.name}.o"
+        if source.suffix == ".c":
+            command = ["arm-none-eabi-gcc", "-std=gnu11", *CORE_FLAGS, "-Wall", "-Wextra", "-Werror"]
+        else:
+            command = ["arm-none-eabi-g++", *CXX_FLAGS]
+            command += ["-x", "c++", "-include", "Arduino.h"] if source.suffix == ".ino" else []
+        run(*command, "-ffunction-sections", "-fdata-sections", "-c", source, "-o", target, cwd=build)
+        objects.append(target)
+    return objects
+
+
+def test_rows_are_taken_as_they_come(sketch):
+    """An IDE passes no options, so the copied header itself says that no whole picture is held."""
+    assert "#define MODEL_ROWS 1" in (sketch / "src" / "model.h").read_text()
+    assert "#define MODEL_ROWS 0" not in (sketch / "src" / "model.h").read_text()
+
+
+def test_filling_twice_leaves_what_filling_once_does(sketch, tmp_path):
+    """A file that is gone from the firmware is gone from the sketch too."""
+    first = {path.name: path.read_bytes() for path in (sketch / "src").iterdir()}
+    (sketch / "src" / "old.c").write_text("int old;\n")
+    assert assemble(sketch / "src", firmware=sketch.parents[1]).returncode == 0
+    assert {path.name: path.read_bytes() for path in (sketch / "src").iterdir()} == first
+
+
+def test_the_whole_sketch_compiles_and_lacks_nothing(objects, tmp_path):
+    """Without a warning; what is left to link is declared by the stand-ins, or stands in the C library."""
+    run("arm-none-eabi-ld", "-r", *objects, "-o", "sketch.o", cwd=tmp_path)
+    lacking = run("arm-none-eabi-nm", "--undefined-only", "--demangle", "sketch.o", cwd=tmp_path).decode().splitlines()
+    names = {line.split(maxsplit=1)[1].partition("(")[0].rpartition("::")[2] for line in lacking}
+    declared = set(re.findall(r"\b(\w+)(?=\(|;)", "".join(path.read_text() for path in STANDINS.glob("*.h"))))
+    library = {name for name in names if re.match(r"(__aeabi_|mem|str|s?n?printf)", name)}
+    assert names - declared - library == set()
+
+
+def test_the_sketch_leaves_the_board_its_memory(objects, tmp_path):
+    """All of the sketch's own static memory, with rows from the camera: 24 KB; the core takes some 54 KB beside it."""
+    said = run("arm-none-eabi-size", "--totals", *objects, cwd=tmp_path).decode()
+    _, data, bss = map(int, said.splitlines()[-1].split()[:3])
+    print(f"static memory of the sketch: {data + bss:,} B")
+    assert data + bss <= 24 * 1024

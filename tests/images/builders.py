@@ -1,0 +1,109 @@
+"""Pictures drawn for the tests, and files of every kind to put them in."""
+
+import io
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from curation.images import DecodeFailure, decode
+
+
+def draw(width: int = 72, height: int = 60, seed: int = 0) -> np.ndarray:
+    """Draw a smooth colourful picture, (h, w, 3) uint8, in which no two corners are alike."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (max(2, height // 6), max(2, width // 6), 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def file_of(pixels: np.ndarray | Image.Image, kind: str = "PNG", **settings) -> bytes:
+    """Write a picture with Pillow."""
+    image = pixels.copy() if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    out = io.BytesIO()
+    image.save(out, kind, **settings)
+    return out.getvalue()
+
+
+def tiff_of(samples: np.ndarray, **settings) -> bytes:
+    """Write a TIFF with tifffile."""
+    out = io.BytesIO()
+    tifffile.imwrite(out, samples, **settings)
+    return out.getvalue()
+
+
+def strip_tiff(width: int, height: int, strip: bytes, *, compression: int = 1, extra: tuple = ()) -> bytes:
+    """Write an 8-bit grey TIFF of one strip by hand, true or not."""
+    at = 8 + 2 + 12 * (8 + len(extra)) + 4
+    tags = [
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)),
+        *((273, 4, 1, at), (278, 4, 1, height), (279, 4, 1, len(strip)), *extra),
+    ]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    return b"II*\x00" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
+
+
+def png_of_size(width: int, height: int, rows: bytes = b"") -> bytes:
+    """Write an RGB PNG whose header states a size and whose pixels are whatever is given."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def gif_of_size(width: int, height: int) -> bytes:
+    """Write a GIF whose screen and only frame state a size."""
+    size = struct.pack("<HH", width, height)
+    return b"GIF89a" + size + bytes(3) + b"," + bytes(4) + size + b"\x00\x08\x01\x00\x00;"
+
+
+def with_exif_orientation(orientation: int) -> Image.Exif:
+    """Return an EXIF block that states an orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def srgb_profile() -> bytes:
+    """Return sRGB's own ICC profile."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """Return an RGB profile whose red and blue primaries are swapped, so that a transform cannot be overlooked."""
+    profile = bytearray(srgb_profile())
+    count = struct.unpack_from(">I", profile, 128)[0]
+    places = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
+    red, blue = (slice(places[name] + 4, places[name] + 12) for name in (b"rXYZ", b"bXYZ"))
+    profile[red], profile[blue] = profile[blue], profile[red]
+    return bytes(profile)
+
+
+def reason_of(content: bytes, **settings) -> str:
+    """Return why a file cannot be decoded; fail where it can."""
+    with pytest.raises(DecodeFailure) as failure:
+        decode(content, **settings)
+    return failure.value.reason
+
+
+def shape_or_reason(content: bytes, **settings) -> tuple[int, ...] | str:
+    """Return the shape of a file's pixels, or why it has none; any other error comes through."""
+    try:
+        return decode(content, **settings).pixels.shape
+    except DecodeFailure as failure:
+        return failure.reason
+
+
+def run_tool(name: str, *arguments: str | Path) -> None:
+    """Run one of libtiff's tools; skip where it is not installed."""
+    if shutil.which(name) is None:
+        pytest.skip(f"libtiff's {name} is not installed")
+    subprocess.run([name, *map(str, arguments)], check=True, capture_output=True)

@@ -1,0 +1,331 @@
+"""Bytes to an upright sRGB picture, or a reason."""
+
+import io
+import warnings
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from curation.images import DecodeFailure, Window, decode, read_header, sniff
+from curation.images.jpeg import dct_factor
+from tests.images.builders import (
+    draw,
+    file_of,
+    gif_of_size,
+    png_of_size,
+    reason_of,
+    shape_or_reason,
+    srgb_profile,
+    strip_tiff,
+    swapped_profile,
+    tiff_of,
+    with_exif_orientation,
+)
+
+PICTURE = draw()
+SIXTEEN = PICTURE.astype(np.uint16) * 257
+
+FILES = {
+    "jpeg": file_of(PICTURE, "JPEG"),
+    "jpeg progressive": file_of(PICTURE, "JPEG", progressive=True),
+    "jpeg with restarts": file_of(PICTURE, "JPEG", restart_marker_blocks=2),
+    "jpeg grey": file_of(PICTURE[..., 0], "JPEG"),
+    "jpeg cmyk": file_of(Image.fromarray(PICTURE).convert("CMYK"), "JPEG"),
+    "png": file_of(PICTURE),
+    "png palette": file_of(Image.fromarray(PICTURE).quantize(64)),
+    "png 16-bit": imagecodecs.png_encode(SIXTEEN),
+    "png of two frames": file_of(PICTURE, save_all=True, append_images=[Image.fromarray(PICTURE[::-1])]),
+    "gif": file_of(PICTURE, "GIF"),
+    "gif of two frames": file_of(PICTURE, "GIF", save_all=True, append_images=[Image.fromarray(PICTURE[::-1])]),
+    "bmp": file_of(PICTURE, "BMP"),
+    "webp": file_of(PICTURE, "WEBP"),
+    "webp lossless": file_of(PICTURE, "WEBP", lossless=True),
+    "jpeg2000": file_of(PICTURE, "JPEG2000"),
+    "jpeg2000 codestream": imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k"),
+    "jpeg2000 16-bit": imagecodecs.jpeg2k_encode(SIXTEEN, level=0),
+    "tiff": tiff_of(PICTURE, photometric="rgb", rowsperstrip=16),
+    "tiff by Pillow": file_of(PICTURE, "TIFF"),
+    "tiff lzw tiles": tiff_of(PICTURE, photometric="rgb", compression="lzw", tile=(16, 16)),
+    "tiff jpeg strips": tiff_of(PICTURE, photometric="rgb", compression="jpeg", rowsperstrip=16),
+    "tiff big": tiff_of(PICTURE, photometric="rgb", compression="deflate", bigtiff=True),
+    "tiff of two pages": tiff_of(np.stack([PICTURE, PICTURE[::-1]]), photometric="rgb", compression="deflate"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_cut_is_noticed(name):
+    """A file cut at any length gives a reason, whichever way it is decoded: never a picture that was not in it."""
+    content = FILES[name]
+    near_the_ends = {*range(64), *range(len(content) - 64, len(content))}
+    for length in sorted(near_the_ends | set(range(0, len(content), max(1, len(content) // 200)))):
+        for settings in ({}, {"scale": "scaled", "grey": True}):
+            reason = reason_of(content[:length], **settings)
+            if sniff(content[:length]) == sniff(content):
+                assert reason == "truncated", (length, settings)
+
+
+@given(st.data())
+def test_no_damage_escapes_as_another_error(data):
+    """Bytes changed at random give a picture or a `DecodeFailure`, nothing else and no warning."""
+    content = bytearray(FILES[data.draw(st.sampled_from(sorted(FILES)))])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(4, min(400, len(content) - 1)))] = data.draw(st.integers(0, 255))
+    assert shape_or_reason(bytes(content), grey=data.draw(st.booleans()), scale="scaled")
+
+
+@given(st.binary(max_size=600))
+def test_noise_is_no_image(content):
+    """Arbitrary bytes are refused with a reason."""
+    assert reason_of(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"<!doctype html><title>404</title>", "not an image: html"),
+        (b"image,label\na,b\n", "not an image: text"),
+        (b"PK\x03\x04" + bytes(60), "not an image: zip"),
+        (bytes(100), "not an image"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "not read: heif"),
+        (bytes(128) + b"DICM" + bytes(60), "not read: dicom"),
+        (png_of_size(20000, 20000), "decompression bomb: 400 megapixels"),
+        (strip_tiff(20000, 20000, bytes(64)), "decompression bomb: 400 megapixels"),
+        (gif_of_size(20000, 20000), "decompression bomb: 400 megapixels"),
+        (png_of_size(9000, 9000), "truncated"),
+        (file_of(np.zeros((5, 1, 3), np.uint8)), "1 pixel wide"),
+        (file_of(np.zeros((1, 5, 3), np.uint8), "JPEG"), "1 pixel high"),
+        (file_of(np.zeros((1, 1, 3), np.uint8), "TIFF"), "1 pixel wide"),
+        (imagecodecs.jpeg8_encode(SIXTEEN >> 4, bitspersample=12), "not read: 12-bit jpeg"),
+    ],
+)
+def test_each_fault_has_its_reason(content, reason):
+    """The reason is short, and the same every time."""
+    assert reason_of(content) == reason
+
+
+def test_a_jpeg_bomb_is_refused_by_its_header():
+    """A frame of 4 gigapixels costs nothing."""
+    frame = b"\xff\xc0\x00\x11\x08" + (65000).to_bytes(2, "big") * 2 + b"\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"
+    assert reason_of(b"\xff\xd8" + frame + b"\xff\xd9") == "decompression bomb: 4225 megapixels"
+
+
+def test_the_limit_is_pillows_own(monkeypatch):
+    """Who raises Pillow's limit raises ours."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert reason_of(FILES["png"]).startswith("decompression bomb")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert decode(FILES["png"]).pixels.shape == PICTURE.shape
+
+
+def test_a_failure_keeps_its_cause():
+    """What the library said is there for whoever asks."""
+    with pytest.raises(DecodeFailure) as failure:
+        decode(FILES["jpeg"][:-500])
+    assert isinstance(failure.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_lossless_formats_give_back_what_went_in(kind):
+    """What was stored without loss comes out as it was."""
+    settings = {"WEBP": {"lossless": True}}.get(kind, {})
+    source = np.asarray(Image.fromarray(PICTURE).quantize(64).convert("RGB")) if kind == "GIF" else PICTURE
+    picture = decode(file_of(source, kind, **settings))
+    assert np.array_equal(picture.pixels, source)
+    assert picture.header.lossless
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_is_applied(kind, orientation):
+    """All eight EXIF orientations come out upright, in every format that has them, as Pillow turns them."""
+    content = file_of(PICTURE, kind, exif=with_exif_orientation(orientation))
+    picture = decode(content)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
+    assert np.array_equal(picture.pixels, upright)
+    assert picture.header.orientation == orientation
+    assert (picture.header.height, picture.header.width) == upright.shape[:2]
+    assert read_header(content) == picture.header
+    assert np.array_equal(decode(content, grey=True).pixels, np.asarray(Image.fromarray(upright).convert("L")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_scaled_picture_is_upright_too(orientation):
+    """The DCT-scaled decode is turned like the full one."""
+    plain = file_of(draw(300, 200), "JPEG")
+    turned = file_of(draw(300, 200), "JPEG", exif=with_exif_orientation(orientation))
+    scaled = decode(plain, scale="scaled").pixels
+    stored = Image.fromarray(scaled)
+    stored.getexif()[0x0112] = orientation
+    assert np.array_equal(decode(turned, scale="scaled").pixels, np.asarray(ImageOps.exif_transpose(stored)))
+
+
+@pytest.mark.parametrize("block", [b"", b"II*\x00\xff\xff\xff\xff", b"\xff" * 40])
+def test_broken_exif_costs_nothing_but_itself(block):
+    """A picture with a broken EXIF block is read as upright, without a warning."""
+    picture = decode(file_of(PICTURE, "JPEG", exif=b"Exif\x00\x00" + block))
+    assert picture.header.orientation == 1
+    assert np.array_equal(picture.pixels, decode(FILES["jpeg"]).pixels)
+
+
+def test_an_orientation_that_does_not_exist_is_none():
+    """Only 1 to 8 are orientations."""
+    assert decode(file_of(PICTURE, "JPEG", exif=with_exif_orientation(9))).header.orientation == 1
+
+
+def test_alpha_lies_over_white():
+    """(colour * alpha + 255 * (255 - alpha)) / 255, rounded, for RGBA, LA, palettes and a transparent colour."""
+    alpha = draw(seed=1)[..., 0]
+    rgba = np.dstack([PICTURE, alpha])
+    expected = np.rint((PICTURE * (alpha[..., None] / 255)) + (255 - alpha[..., None].astype(float))).astype(np.uint8)
+    assert np.array_equal(decode(file_of(rgba)).pixels, expected)
+    grey = decode(file_of(Image.merge("LA", [Image.fromarray(PICTURE[..., 0]), Image.fromarray(alpha)]))).pixels
+    assert np.array_equal(grey, np.repeat(expected[..., :1], 3, axis=2))
+    palette = Image.fromarray(PICTURE).quantize(16)
+    palette.info["transparency"] = 3
+    shown = decode(file_of(palette, transparency=3)).pixels
+    hidden = np.asarray(palette) == 3
+    assert (shown[hidden] == 255).all()
+    assert np.array_equal(shown[~hidden], np.asarray(palette.convert("RGB"))[~hidden])
+    keyed = decode(file_of(PICTURE, transparency=tuple(int(v) for v in PICTURE[0, 0]))).pixels
+    assert tuple(keyed[0, 0]) == (255, 255, 255)
+
+
+def test_cmyk_is_neither_inverted_nor_lost():
+    """A CMYK JPEG of Adobe's inverted kind shows the picture that went in, within JPEG's loss."""
+    picture = decode(file_of(Image.fromarray(PICTURE).convert("CMYK"), "JPEG", quality=95))
+    assert picture.header.mode == "CMYK"
+    assert np.abs(picture.pixels.astype(int) - PICTURE).mean() < 4
+
+
+def test_ycck_is_read():
+    """Adobe's YCCK, as imagecodecs writes it, is CMYK in the end."""
+    ink = 255 - np.asarray(Image.fromarray(PICTURE).convert("CMYK"))
+    content = imagecodecs.jpeg8_encode(np.ascontiguousarray(ink), level=98, colorspace="CMYK", outcolorspace="YCCK")
+    assert np.abs(decode(content).pixels.astype(int) - PICTURE).mean() < 4
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bits_equal_their_own_eight_bit_copy(channels):
+    """A 16-bit PNG is v / 257, in every combination of colour and alpha, bit for bit."""
+    chosen = {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]
+    eight = np.ascontiguousarray(np.dstack([PICTURE, draw(seed=1)[..., 0]])[..., chosen].squeeze())
+    content = imagecodecs.png_encode(eight.astype(np.uint16) * 257)
+    copy = imagecodecs.png_encode(eight)
+    assert read_header(content).bits == 16
+    assert np.array_equal(decode(content).pixels, decode(copy).pixels)
+    assert np.array_equal(decode(content, grey=True).pixels, decode(copy, grey=True).pixels)
+
+
+def test_a_window_is_applied_to_sixteen_bits_and_not_to_eight():
+    """The recipe's window maps low to 0 and high to 255, and leaves 8-bit files alone."""
+    deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 100
+    window = Window(low=1000, high=5000)
+    shown = decode(imagecodecs.png_encode(deep), tone=window, grey=True).pixels
+    assert np.array_equal(shown, np.floor((deep.clip(1000, 5000) - 1000.0) * 255 / 4000 + 0.5))
+    assert np.array_equal(decode(FILES["png"], tone=window).pixels, PICTURE)
+
+
+def test_a_window_needs_width():
+    """An empty window is refused as it is made."""
+    with pytest.raises(ValueError, match="low < high"):
+        Window(low=5, high=5)
+
+
+def test_profiles_are_applied_and_srgb_is_left_alone():
+    """A foreign profile changes the pixels; sRGB's own, and a broken one, change none."""
+    assert np.array_equal(decode(file_of(PICTURE, icc_profile=srgb_profile())).pixels, PICTURE)
+    assert np.array_equal(decode(file_of(PICTURE, icc_profile=b"not a profile at all" * 20)).pixels, PICTURE)
+    swapped = decode(file_of(PICTURE, icc_profile=swapped_profile())).pixels
+    assert np.abs(swapped.astype(int) - PICTURE[..., ::-1]).mean() < 3
+    jpeg = decode(file_of(PICTURE, "JPEG", quality=95, icc_profile=swapped_profile()))
+    tiff = decode(tiff_of(PICTURE, photometric="rgb", iccprofile=swapped_profile()))
+    assert np.abs(jpeg.pixels.astype(int) - PICTURE[..., ::-1]).mean() < 6
+    assert np.array_equal(tiff.pixels, swapped)
+
+
+def test_a_grey_jpeg_with_a_profile_goes_through_it_when_scaled():
+    """The luma short cut is not taken where colours have to be transformed."""
+    content = file_of(draw(300, 200), "JPEG", icc_profile=swapped_profile())
+    scaled = decode(content, scale="scaled")
+    grey = decode(content, scale="scaled", grey=True)
+    assert np.array_equal(grey.pixels, np.asarray(Image.fromarray(scaled.pixels).convert("L")))
+
+
+def test_pages_are_counted_and_chosen():
+    """Frames and TIFF pages are pages; each can be decoded, and one that is not there is a reason."""
+    for name in ("png of two frames", "tiff of two pages"):
+        assert read_header(FILES[name]).pages == 2
+        assert np.array_equal(decode(FILES[name], page=1).pixels, PICTURE)
+        assert np.array_equal(decode(FILES[name], page=2).pixels, PICTURE[::-1])
+        assert reason_of(FILES[name], page=3) == "no page 3 of 2"
+    assert read_header(FILES["gif of two frames"]).pages == 2
+    assert reason_of(FILES["jpeg"], page=2) == "no page 2 of 1"
+    assert reason_of(FILES["jpeg"], page=0) == "no page 0 of 1"
+
+
+def test_a_preview_behind_a_jpeg_is_no_page():
+    """Phones hang previews and depth maps behind the picture (MPF)."""
+    content = file_of(PICTURE, "MPO", save_all=True, append_images=[Image.fromarray(PICTURE[::-1])])
+    picture = decode(content)
+    assert (picture.header.format, picture.header.pages) == ("jpeg", 1)
+    assert np.array_equal(picture.pixels, decode(FILES["jpeg"]).pixels)
+
+
+@given(st.integers(2, 5000), st.integers(2, 5000))
+def test_the_dct_scale_is_the_smallest_that_serves(width, height):
+    """The next smaller scale would leave fewer than 64 px, or does not exist."""
+    factor = dct_factor(width, height)
+    assert factor == 1 or -(-min(width, height) // factor) >= 64
+    assert factor == 8 or -(-min(width, height) // (2 * factor)) < 64
+
+
+@pytest.mark.parametrize("size", [(600, 450), (505, 1007), (127, 300), (128, 300), (64, 64), (72, 60), (513, 512)])
+def test_a_scaled_decode_has_the_size_it_promises(size):
+    """Pillow takes the scale it is asked for, also where the size is no multiple of it."""
+    content = file_of(draw(*size), "JPEG")
+    factor = dct_factor(*size)
+    picture = decode(content, scale="scaled")
+    assert picture.pixels.shape == (-(-size[1] // factor), -(-size[0] // factor), 3)
+    assert (picture.header.width, picture.header.height) == size
+    assert decode(content, scale="scaled", grey=True).pixels.shape == picture.pixels.shape[:2]
+
+
+def test_full_grey_is_what_imagehash_sees():
+    """In full, grey is Pillow's "L" of the file, bit for bit."""
+    for content in (FILES["jpeg"], FILES["jpeg grey"], FILES["png"]):
+        assert np.array_equal(
+            decode(content, grey=True).pixels, np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        )
+
+
+def test_a_lossless_jpeg_is_read_at_any_scale():
+    """Where there is no DCT to scale by, the picture is decoded in full."""
+    content = imagecodecs.jpeg8_encode(draw(300, 200), lossless=True)
+    assert np.array_equal(decode(content).pixels, draw(300, 200))
+    assert np.array_equal(decode(content, scale="scaled").pixels, draw(300, 200))
+
+
+def test_nothing_is_printed(capfd, caplog):
+    """Neither warnings nor the libraries' own logs reach the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for content in FILES.values():
+            decode(content)
+            reason_of(content[: len(content) // 2])
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_the_room_is_light_to_import():
+    """tifffile and imagecodecs are imported when a file needs them, not before."""
+    import subprocess
+    import sys
+
+    code = "import sys, curation.images; print(sorted({'tifffile', 'imagecodecs', 'imagehash'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,58 @@
+"""The real image sets, where they are."""
+
+import io
+import zipfile
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from curation.images import RenderSettings, decode, grey32, read_header, render
+from curation.images.jpeg_segments import walk_segments
+
+
+def members(archive, step):
+    """Give every so many-th image of an archive, by name."""
+    with zipfile.ZipFile(archive) as opened:
+        for name in sorted(n for n in opened.namelist() if n.lower().endswith((".jpg", ".tif", ".tiff")))[::step]:
+            yield name, opened.read(name)
+
+
+def test_every_patch_is_read(mirror):
+    """The TIFF patches in all their encodings are 128 x 128 pictures of skin, the 16-bit ones too."""
+    modes = set()
+    for archive in sorted(mirror.rglob("figshare/**/*.zip")):
+        for name, content in members(archive, 1):
+            picture = decode(content)
+            assert picture.pixels.shape == (128, 128, 3), name
+            assert 60 < picture.pixels.mean() < 250, name
+            modes.add((picture.header.mode, picture.header.bits))
+    assert {("RGB", 8), ("RGB", 16), ("CMYK", 8), ("P", 8), ("RGBA", 8)} <= modes
+
+
+def test_jpegs_of_the_mirror_render_alike(mirror):
+    """Every fiftieth picture of the set, and every fiftieth patch, come out with the same tables."""
+    settings = RenderSettings(encode="uniform", short_side=128)
+    tables = set()
+    for archive in sorted(mirror.rglob("*.zip")):
+        for _, content in members(archive, 50):
+            rendered = render(content, settings)
+            header = read_header(rendered)
+            assert min(header.width, header.height) == 128
+            tables.add(tuple(segment for marker, segment, _ in walk_segments(rendered) if marker != 0xC0))
+    assert len(tables) == 1
+
+
+def test_scaled_hashes_stay_near_the_full_ones(fullres):
+    """Full decoding gives imagehash's own hash; a DCT-scaled one lies within 6 bits of it, in the middle within 2."""
+    distances = []
+    for path in sorted(fullres.glob("*/*/*.jpg"))[::4]:
+        content = path.read_bytes()
+        full, scaled = (
+            imagehash.phash(Image.fromarray(grey32(decode(content, scale=scale, grey=True).pixels)))
+            for scale in ("full", "scaled")
+        )
+        assert full == imagehash.phash(Image.open(io.BytesIO(content)))
+        distances.append(full - scaled)
+    assert max(distances) <= 6
+    assert np.median(distances) <= 2

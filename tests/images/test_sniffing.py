@@ -1,0 +1,50 @@
+"""Types by magic bytes."""
+
+import imagecodecs
+import pytest
+
+from curation.images import sniff
+from tests.images.builders import draw, file_of, tiff_of
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "webp", "tiff", "jpeg2000", "avif"])
+def test_a_file_is_what_its_first_bytes_say(kind):
+    """Every format that Pillow writes here is named by its first bytes."""
+    assert sniff(file_of(draw(), kind)[:512]) == kind
+
+
+@pytest.mark.parametrize("settings", [{}, {"byteorder": ">"}, {"bigtiff": True}, {"bigtiff": True, "byteorder": ">"}])
+def test_every_tiff_header_is_a_tiff(settings):
+    """Both byte orders and BigTIFF are TIFF."""
+    assert sniff(tiff_of(draw(), photometric="rgb", **settings)[:16]) == "tiff"
+
+
+def test_a_bare_codestream_is_jpeg2000():
+    """JPEG 2000 without its box file is known too."""
+    assert sniff(imagecodecs.jpeg2k_encode(draw(), codecformat="j2k")) == "jpeg2000"
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>", "html"),
+        (b"\xef\xbb\xbf  \n<HTML><head>", "html"),
+        (b"<?xml version='1.0'?><svg xmlns='x'>", "svg"),
+        (b"<?xml version='1.0'?><rss>", "xml"),
+        (b"BMI,age,sex\n21,60,f\n", "text"),
+        ("isic_id,Größe\n".encode(), "text"),
+        ("id,label\n".encode("utf-16"), "text"),
+        (b"PK\x03\x04rest", "zip"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"%PDF-1.7", "pdf"),
+        (bytes(128) + b"DICM", "dicom"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "heif"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00isommp42", "unknown"),
+        (b"\x00\x01\x02\x03", "unknown"),
+        (bytes(512), "unknown"),
+    ],
+)
+def test_what_is_no_image_is_named_for_what_it_is(head, kind):
+    """Texts, archives and pictures of formats that are not read have names of their own."""
+    assert sniff(head) == kind

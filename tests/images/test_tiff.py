@@ -1,0 +1,359 @@
+"""TIFF in every layout, pixel by pixel against tifffile's own reading."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from curation.images import Window, decode, read_header
+from tests.images.builders import draw, file_of, reason_of, run_tool, shape_or_reason, strip_tiff, tiff_of
+
+PICTURE = draw()
+GREY = PICTURE[..., 0]
+ALPHA = draw(seed=1)[..., 0]
+SIXTEEN = PICTURE.astype(np.uint16) * 257
+LOSSLESS = ["none", "lzw", "deflate", "packbits", "zstd", "lzma"]
+LAYOUTS = {"strips": {"rowsperstrip": 16}, "one strip": {}, "tiles": {"tile": (16, 32)}}
+
+
+def read_by_tifffile(content):
+    """Return the first page as tifffile gives it: samples as stored, but JPEG's YCbCr made RGB."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        return file.pages[0].asarray()
+
+
+def three(grey):
+    """Return a grey picture as three equal channels."""
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("compression", LOSSLESS)
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("samples", ["rgb", "grey", "planar", "rgb 16", "grey 16"])
+def test_every_lossless_layout_is_tifffiles_reading(layout, compression, predictor, samples):
+    """Strips or tiles, contiguous or planar, predicted or not, 8 or 16 bits: the pixels are those that went in."""
+    source = {"grey": GREY, "grey 16": SIXTEEN[..., 0], "rgb 16": SIXTEEN}.get(samples, PICTURE)
+    settings = {"photometric": "minisblack" if "grey" in samples else "rgb", **LAYOUTS[layout]}
+    if compression != "none":
+        settings |= {"compression": compression, "predictor": predictor}
+    if samples == "planar":
+        settings |= {"planarconfig": "separate"}
+        source = np.ascontiguousarray(np.moveaxis(source, -1, 0))
+    content = tiff_of(source, **settings)
+    stored = read_by_tifffile(content)
+    expected = np.rint(stored / 257).astype(np.uint8) if stored.dtype == np.uint16 else stored
+    if samples == "planar":
+        expected = np.moveaxis(expected, 0, -1)
+    picture = decode(content)
+    assert np.array_equal(picture.pixels, three(expected) if expected.ndim == 2 else expected)
+    assert np.array_equal(picture.pixels, three(GREY) if "grey" in samples else PICTURE)
+    assert picture.header.lossless
+    assert picture.header.bits == 8 * stored.dtype.itemsize
+
+
+@pytest.mark.parametrize("layout", ["strips", "tiles"])
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp", "png", "jpegxl", "jpegxr", "lerc"])
+def test_every_image_codec_is_tifffiles_reading(layout, compression):
+    """JPEG (as YCbCr), JPEG 2000, WebP, PNG, JPEG XL, JPEG XR and LERC inside of a TIFF."""
+    content = tiff_of(PICTURE, photometric="rgb", compression=compression, **LAYOUTS[layout])
+    assert np.array_equal(decode(content).pixels, read_by_tifffile(content))
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_byte_order_and_size_of_offsets_do_not_matter(byteorder, bigtiff):
+    """Little and big endian, classic and BigTIFF, hold the same picture."""
+    content = tiff_of(SIXTEEN, photometric="rgb", byteorder=byteorder, bigtiff=bigtiff, rowsperstrip=7)
+    assert np.array_equal(decode(content).pixels, PICTURE)
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "zstd"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_what_pillow_writes_is_read(compression, mode):
+    """Pillow's own TIFFs, through libtiff."""
+    content = file_of(Image.fromarray(PICTURE).convert(mode), "TIFF", compression=compression)
+    stored = read_by_tifffile(content)
+    shown = Image.fromarray(stored, mode) if mode == "CMYK" else Image.fromarray(stored)
+    assert np.array_equal(decode(content).pixels, np.asarray(shown.convert("RGB")))
+
+
+@pytest.mark.parametrize("compression", ["raw", "group3", "group4", "tiff_ccitt", "packbits"])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_bilevel_is_black_and_white(compression, photometric):
+    """One bit a pixel, in CCITT's codings too, whichever of the two is white."""
+    source = Image.fromarray(GREY > 120)
+    content = file_of(source, "TIFF", compression=compression, tiffinfo={262: photometric})
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        white_is_zero = file.pages[0].photometric == 0
+        stored = file.pages[0].asarray()
+    picture = decode(content)
+    assert np.array_equal(picture.pixels, three(np.where(stored != white_is_zero, 255, 0).astype(np.uint8)))
+    assert np.array_equal(picture.pixels[..., 0] > 0, GREY > 120)
+    assert (picture.header.mode, picture.header.bits) == ("1", 1)
+
+
+@pytest.mark.parametrize(("bits", "top"), [(2, 3), (4, 15), (10, 1023), (12, 4095), (14, 16383)])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_packed_depths_use_their_whole_range(bits, top, photometric):
+    """v * 255 / (2**bits - 1), rounded; MinIsWhite is turned round."""
+    rng = np.random.default_rng(bits)
+    samples = rng.integers(0, top + 1, (20, 24)).astype(np.uint8 if bits <= 8 else np.uint16)
+    packed = imagecodecs.packints_encode(samples, bits, runlen=24)
+    at = 8 + 2 + 12 * 8 + 4
+    header = strip_tiff(24, 20, packed)
+    content = bytearray(header)
+    for place in range(10, at - 4, 12):
+        tag = int.from_bytes(content[place : place + 2], "little")
+        if tag in (258, 262):
+            value = bits if tag == 258 else {"miniswhite": 0, "minisblack": 1}[photometric]
+            content[place + 8 : place + 12] = value.to_bytes(4, "little")
+    stored = read_by_tifffile(bytes(content))
+    assert np.array_equal(stored, samples)
+    expected = np.floor(stored * 255.0 / top + 0.5).astype(np.uint8)
+    picture = decode(bytes(content))
+    assert np.array_equal(picture.pixels[..., 0], 255 - expected if photometric == "miniswhite" else expected)
+    assert picture.header.bits == bits
+
+
+def test_min_is_white_is_turned_round():
+    """Photometric 0 says that 0 is white."""
+    assert np.array_equal(decode(tiff_of(GREY, photometric="miniswhite")).pixels, three(255 - GREY))
+
+
+def test_palettes_are_looked_up():
+    """16-bit entries by v / 257; a palette whose entries never exceed 255 holds 8-bit ones, as libtiff takes it."""
+    index = np.asarray(Image.fromarray(PICTURE).quantize(64))
+    colours = draw(16, 16, seed=3).reshape(256, 3)
+    for entries in (colours.T.astype(np.uint16) * 257, colours.T.astype(np.uint16)):
+        content = tiff_of(index, photometric="palette", colormap=entries)
+        assert np.array_equal(decode(content).pixels, colours[index])
+        assert read_header(content).mode == "P"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_alpha_lies_over_white(bits, kind, planar):
+    """Unassociated and associated alpha over white; a channel of unstated meaning is not alpha."""
+    colour = (PICTURE.astype(np.uint32) * ALPHA[..., None] // 255).astype(np.uint8) if kind == "assocalpha" else PICTURE
+    samples = np.dstack([colour, ALPHA])
+    stored = samples.astype(np.uint16) * 257 if bits == 16 else samples
+    if planar == "separate":
+        stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    content = tiff_of(stored, photometric="rgb", extrasamples=[kind], planarconfig=planar)
+    rest = 255 - ALPHA[..., None].astype(float)
+    expected = {
+        "unassalpha": np.rint(PICTURE * (ALPHA[..., None] / 255.0) + rest),
+        "assocalpha": colour + rest,
+        "unspecified": PICTURE,
+    }[kind]
+    assert np.array_equal(decode(content).pixels, expected)
+    assert read_header(content).mode == ("RGB" if kind == "unspecified" else "RGBA")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_cmyk_is_ink(bits, alpha):
+    """(255 - ink) * (255 - black) / 255; alpha over white is less ink."""
+    ink = np.asarray(Image.fromarray(PICTURE).convert("CMYK")).copy()
+    ink[..., 3] = ALPHA // 2
+    samples = np.dstack([ink, ALPHA]) if alpha else ink
+    content = tiff_of(
+        samples.astype(np.uint16) * 257 if bits == 16 else samples,
+        photometric="separated",
+        extrasamples=["unassalpha"] if alpha else [],
+    )
+    shown = np.rint(ink * (ALPHA[..., None] / 255.0)) if alpha else ink.astype(float)
+    expected = (255 - shown[..., :3]) * (255 - shown[..., 3:]) / 255
+    assert np.abs(decode(content).pixels - expected).max() <= 1
+    assert read_header(content).mode == ("CMYKA" if alpha else "CMYK")
+
+
+def test_plain_ycbcr_is_converted():
+    """YCbCr without JPEG and without subsampling is the JFIF conversion; with subsampling it is refused."""
+    ycbcr = np.asarray(Image.fromarray(PICTURE).convert("YCbCr"))
+    content = tiff_of(ycbcr, photometric="ycbcr", subsampling=(1, 1))
+    assert np.abs(decode(content).pixels.astype(int) - PICTURE).max() <= 3
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        place = file.pages[0].tags[530].valueoffset
+    halved = content[:place] + bytes((2, 0, 2, 0)) + content[place + 4 :]
+    assert reason_of(halved) == "not read: tiff of subsampled YCbCr without JPEG"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int16", "int32"])
+def test_signed_and_float_samples_need_a_window(dtype):
+    """No rule maps them but a window: that is a reason, not a guess."""
+    samples = (np.arange(20 * 24).reshape(20, 24) % 120 - 20).astype(dtype)
+    content = tiff_of(samples, photometric="minisblack")
+    assert "window" in reason_of(content)
+    shown = decode(content, tone=Window(low=-10, high=90)).pixels[..., 0]
+    assert np.array_equal(shown, np.floor((samples.astype(float).clip(-10, 90) + 10) * 255 / 100 + 0.5))
+
+
+def test_float_predictor_is_undone():
+    """Predictor 3 (floating point), as scientific software writes it."""
+    samples = np.linspace(0, 1, 480, dtype=np.float32).reshape(20, 24)
+    content = tiff_of(samples, photometric="minisblack", compression="deflate", predictor=3)
+    assert np.array_equal(decode(content, tone=Window(0, 1)).pixels[..., 0], np.floor(samples * 255.0 + 0.5))
+
+
+def test_not_a_number_is_a_reason():
+    """A window says nothing of NaN."""
+    samples = np.full((20, 24), np.nan, np.float32)
+    assert "not-a-number" in reason_of(tiff_of(samples, photometric="minisblack"), tone=Window(0, 1))
+
+
+def test_thirty_two_unsigned_bits_scale():
+    """ "scale" is the whole range of the declared bits, up to 32 of them."""
+    samples = (np.arange(480, dtype=np.uint64) * (2**32 - 1) // 479).astype(np.uint32).reshape(20, 24)
+    expected = [(int(v) * 510 + 2**32 - 1) // (2 * (2**32 - 1)) for v in samples.ravel()]
+    assert decode(tiff_of(samples, photometric="minisblack")).pixels[..., 0].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_tag_is_applied(orientation):
+    """Tag 274 turns the picture, in tiles and in 16 bits alike."""
+    extratags = [(274, "H", 1, orientation, True)]
+    picture = decode(tiff_of(SIXTEEN, photometric="rgb", tile=(16, 16), extratags=extratags))
+    plain = Image.fromarray(PICTURE)
+    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
+    expected = plain if turn is None else plain.transpose(Image.Transpose(turn))
+    assert np.array_equal(picture.pixels, np.asarray(expected))
+
+
+def test_thumbnails_masks_and_subdirectories_are_no_pages():
+    """Reduced pictures and masks of the main chain, and whatever hangs in SubIFDs, are not counted nor shown."""
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(PICTURE, photometric="rgb", subifds=1)
+        writer.write(PICTURE[::2, ::2], photometric="rgb", subfiletype=1)
+        writer.write(GREY > 120, photometric="mask", subfiletype=4)
+        writer.write(PICTURE[::-1], photometric="rgb", subfiletype=2)
+    content = out.getvalue()
+    assert read_header(content).pages == 2
+    assert np.array_equal(decode(content).pixels, PICTURE)
+    assert np.array_equal(decode(content, page=2).pixels, PICTURE[::-1])
+
+
+def test_each_page_has_its_own_header():
+    """Pages may differ in size, mode and bits."""
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(PICTURE, photometric="rgb")
+        writer.write(SIXTEEN[::2, ::2, 0], photometric="minisblack")
+    header = decode(out.getvalue(), page=2).header
+    assert (header.width, header.height, header.mode, header.bits, header.pages) == (36, 30, "L", 16, 2)
+
+
+def test_a_missing_strip_is_not_filled():
+    """tifffile would give a value for a strip that is not there."""
+    content = tiff_of(PICTURE, photometric="rgb", rowsperstrip=16)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        counts = file.pages[0].tags[279]
+        place = counts.valueoffset
+    broken = content[:place] + bytes(2) + content[place + 2 :]
+    assert reason_of(broken) in ("missing strips or tiles", "truncated")
+
+
+@pytest.mark.parametrize("compression", [8, 50000, 34925])
+def test_a_bomb_in_a_strip_does_not_explode(compression):
+    """A strip that unpacks to a thousand times its picture costs no more memory than the picture."""
+    import lzma
+    import zlib
+
+    pack = {8: zlib.compress, 50000: imagecodecs.zstd_encode, 34925: lzma.compress}[compression]
+    content = strip_tiff(64, 64, pack(bytes(50_000_000)), compression=compression)
+    assert shape_or_reason(content) in ((64, 64, 3), "damaged tiff")
+
+
+def test_a_bomb_in_an_embedded_stream_is_refused():
+    """A PNG of 100 megapixels inside of a TIFF of 64 x 64 is refused by its own header."""
+    inner = file_of(Image.new("1", (10000, 10000)))
+    assert reason_of(strip_tiff(64, 64, inner, compression=34933)) == "decompression bomb: 100 megapixels"
+
+
+def test_directories_that_go_round_are_damage():
+    """A chain that leads back to itself ends with a reason."""
+    content = bytearray(strip_tiff(64, 64, bytes(4096)))
+    content[8 + 2 + 12 * 8 : 8 + 2 + 12 * 8 + 4] = (8).to_bytes(4, "little")
+    assert reason_of(bytes(content)) == "damaged tiff"
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"photometric": "cielab"}, "not read: tiff of photometric interpretation 8"),
+        ({"photometric": "rgb", "extratags": [(332, "H", 1, 2, True)]}, None),
+    ],
+)
+def test_what_no_rule_covers_is_refused(settings, reason):
+    """CIELAB has no rule here; an ink set on an RGB picture means nothing."""
+    content = tiff_of(PICTURE, **settings)
+    if reason is None:
+        assert np.array_equal(decode(content).pixels, PICTURE)
+    else:
+        assert reason_of(content) == reason
+
+
+def test_inks_that_are_not_cmyk_are_refused():
+    """Four spot colours cannot be shown by guessing which they are."""
+    samples = np.dstack([PICTURE, ALPHA])
+    content = tiff_of(samples, photometric="separated", extratags=[(332, "H", 1, 2, True)])
+    assert reason_of(content) == "not read: tiff of inks that are not CMYK"
+
+
+TIFFCP = [
+    ["-c", "none"],
+    ["-c", "lzw:2"],
+    ["-c", "zip:2", "-t", "-w", "16", "-l", "16"],
+    ["-c", "packbits"],
+    ["-c", "lzma"],
+    ["-c", "zstd"],
+    ["-B", "-c", "lzw"],
+    ["-8", "-c", "zip", "-r", "5"],
+    ["-f", "lsb2msb", "-c", "none"],
+]
+
+
+# tiffcp separates the planes of 8-bit pictures alone
+@pytest.mark.parametrize(("options", "bits"), [*((o, b) for o in TIFFCP for b in (8, 16)), (["-p", "separate"], 8)])
+def test_what_libtiff_writes_is_read(tmp_path, options, bits):
+    """libtiff's own tool rewrites the picture in its layouts, byte orders and fill orders: the pixels stay."""
+    (tmp_path / "in.tif").write_bytes(tiff_of(SIXTEEN if bits == 16 else PICTURE, photometric="rgb"))
+    run_tool("tiffcp", *options, tmp_path / "in.tif", tmp_path / "out.tif")
+    content = (tmp_path / "out.tif").read_bytes()
+    assert np.array_equal(decode(content).pixels, PICTURE)
+
+
+@pytest.mark.parametrize("options", [["-c", "jpeg:90", "-r", "16"], ["-c", "jpeg:r:90", "-r", "16"]], ids=" ".join)
+def test_libtiffs_jpeg_is_tifffiles_reading(tmp_path, options):
+    """JPEG in TIFF by libtiff, with tables of its own, as YCbCr and as RGB."""
+    (tmp_path / "in.tif").write_bytes(tiff_of(draw(96, 80), photometric="rgb"))
+    run_tool("tiffcp", *options, tmp_path / "in.tif", tmp_path / "out.tif")
+    content = (tmp_path / "out.tif").read_bytes()
+    assert np.array_equal(decode(content).pixels, read_by_tifffile(content))
+    assert not decode(content).header.lossless
+
+
+@pytest.mark.parametrize("options", ["-c g3", "-c g3:2d", "-c g4", "-c g4 -f lsb2msb"])
+def test_libtiffs_fax_is_tifffiles_reading(tmp_path, options):
+    """CCITT group 3 in one and two dimensions, group 4, and bits in either order."""
+    (tmp_path / "in.tif").write_bytes(file_of(Image.fromarray(GREY > 120), "TIFF"))
+    run_tool("tiffcp", *options.split(), tmp_path / "in.tif", tmp_path / "out.tif")
+    picture = decode((tmp_path / "out.tif").read_bytes())
+    assert np.array_equal(picture.pixels[..., 0] > 0, GREY > 120)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_libtiffs_tags_are_obeyed(tmp_path, orientation):
+    """An orientation that `tiffset` writes into a finished file is applied."""
+    path = tmp_path / "picture.tif"
+    path.write_bytes(tiff_of(PICTURE, photometric="rgb"))
+    run_tool("tiffset", "-s", "274", str(orientation), path)
+    expected = {3: PICTURE[::-1, ::-1], 6: np.rot90(PICTURE, -1)}[orientation]
+    assert np.array_equal(decode(path.read_bytes()).pixels, expected)

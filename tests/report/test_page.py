@@ -1,0 +1,228 @@
+"""The page in a browser: harmless whatever the data says, without a request, readable at any width, light and dark."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from curation.audit import audit
+from curation.pipeline import Options, build
+from curation.report.changes import Changes, compare
+from curation.report.page import read_recipe, tell_risk, write_page
+from curation.versions import Home, load
+from tests.audit.builders import jpeg, lesion, make_version, sample
+from tests.builders import texture, tiny_pictures, write_recipe, write_source
+from tests.report.builders import hostile_version, open_page, page_of
+
+SIZES = [(1280, 900), (390, 844)]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of a version in which every string is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    html, _ = page_of(hostile_version(folder))
+    path = folder / "report.html"
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page that a build wrote."""
+    folder = tmp_path_factory.mktemp("built")
+    images = write_source(folder / "images", tiny_pictures())
+    write_recipe(folder / "datasets", images=images)
+    home = Home(folder / "datasets")
+    build("tiny", Options(home=home))
+    return load(home, "tiny").folder / "report.html"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_hostile_strings_do_nothing(hostile, scheme, width, height):
+    """No script runs, nothing is asked of the network, nothing is said on the console, nothing leaves the page."""
+    with open_page(hostile, viewport={"width": width, "height": height}, color_scheme=scheme) as (page, said):
+        assert page.title() != "stolen"
+        assert page.evaluate("document.scripts.length") == 0
+        assert (
+            page.evaluate("document.querySelectorAll('img, iframe, object, embed, link[rel=stylesheet]').length") == 0
+        )
+        assert page.evaluate(
+            "[...document.querySelectorAll('*')].every(e => ![...e.attributes].some(a => a.name.startsWith('on')))"
+        )
+        assert page.locator("main").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for summary in page.locator("summary").all():
+            summary.evaluate("each => each.parentElement.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert said == []
+
+
+@pytest.mark.slow
+def test_hostile_strings_are_shown_as_what_they_are(hostile):
+    """A reader sees the tag as text."""
+    with open_page(hostile) as (page, _):
+        assert "<script>document.title" in page.locator("h1").inner_text()
+        assert page.get_by_text("🩺 mole 😎").count() > 0
+
+
+def test_no_hostile_string_stands_in_the_source_as_it_is(hostile):
+    """Neither in the text nor in an attribute."""
+    html = hostile.read_text(encoding="utf-8")
+    assert "<script" not in html.lower()
+    assert "onload=alert" not in re.sub(r"&[^;]+;", "", html) or "<svg onload" not in html
+    assert "49" not in re.findall(r"<h1>(.*?)</h1>", html)[0]
+    assert html.count("</style>") == 1
+    assert "\x00" not in html
+    assert "\x1b" not in html
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_contrast_and_every_section_a_name(built, scheme):
+    """Text stands out from its ground by 4.5 to 1; sections, pictures and tables have names for a screen reader."""
+    with open_page(built, color_scheme=scheme) as (page, said):
+        low = page.evaluate(CONTRAST)
+        assert low == []
+        assert page.evaluate(
+            "[...document.querySelectorAll('section')]"
+            ".every(s => document.getElementById(s.getAttribute('aria-labelledby')))"
+        )
+        pictures = "[...document.querySelectorAll('[role=img]')]"
+        unnamed = pictures + ".filter(e => !(e.title || e.getAttribute('aria-label'))).length"
+        assert page.evaluate(unnamed) == 0
+        assert page.evaluate("document.documentElement.lang") == "en"
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+        assert len(ids) == len(set(ids))
+        assert all(
+            page.evaluate(
+                "[...document.querySelectorAll('nav a')].map(a => !!document.querySelector(a.getAttribute('href')))"
+            )
+        )
+        assert said == []
+
+
+CONTRAST = """() => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const channel = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+  const light = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+  const ground = each => { for (; each; each = each.parentElement) {
+    const c = parse(getComputedStyle(each).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const found = [];
+  const texts = 'p, th, td, h1, h2, h3, li, summary, small, a, code, figcaption, span.badge';
+  for (const each of document.querySelectorAll(texts)) {
+    if (!each.textContent.trim() || each.className === 'skip') continue;
+    const a = light(parse(getComputedStyle(each).color)), b = light(ground(each));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) found.push([each.tagName, ratio.toFixed(2), each.textContent.trim().slice(0, 30)].join(' '));
+  }
+  return found;
+}"""
+
+
+def test_the_risk_is_the_first_thing_a_page_says(built):
+    """Before the story, before the pictures, before any praise."""
+    html = built.read_text(encoding="utf-8")
+    heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
+    assert heads[0].startswith(("A model can score high", "Part of the label", "No strong shortcut", "Nobody knows"))
+    assert html.index('id="risk"') < html.index('id="story"')
+
+
+def test_the_story_is_told_in_full(built):
+    """Every part that was promised has its section."""
+    html = built.read_text(encoding="utf-8")
+    for name in (
+        "risk",
+        "story",
+        "splits",
+        "findings",
+        "pictures",
+        "duplicates",
+        "conflicts",
+        "threshold",
+        "quality",
+        "changes",
+        "origin",
+    ):
+        assert f'<section id="{name}"' in html
+    assert "python -m curation build tiny@v1" in html
+    assert "From 23 files to 16 pictures" in html
+
+
+def test_a_page_is_the_same_when_it_is_made_again(tmp_path):
+    """No clock, no machine, no chance."""
+    version = make_version(
+        tmp_path, [sample(f"{n}.jpg", jpeg(lesion(n)), split="test" if n < 2 else "train") for n in range(6)]
+    )
+    assert page_of(version)[0] == page_of(version)[0]
+
+
+@pytest.mark.slow
+def test_three_thousand_pictures_stay_under_five_megabytes_and_paint(tmp_path):
+    """On textured pictures, which compress badly; how soon it paints is printed, for that hangs on the machine."""
+    contents = [jpeg(texture(number)) for number in range(60)]
+    samples = [
+        sample(
+            f"{n}.jpg",
+            contents[n % 60],
+            label="melanoma" if n % 2 else "healthy",
+            split="test" if n % 5 == 0 else "train",
+        )
+        for n in range(3000)
+    ]
+    version = make_version(tmp_path, samples)
+    audited = audit(make_version(tmp_path / "few", samples[:40]))
+    html = write_page(version, read_recipe(version), audited)
+    path = tmp_path / "report.html"
+    path.write_text(html, encoding="utf-8")
+    assert html.count('class="t s') >= 3000
+    assert path.stat().st_size < 5_000_000
+    with open_page(path) as (page, said):
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"{path.stat().st_size / 1e6:.2f} MB, first contentful paint after {paint:.0f} ms")
+        assert paint > 0
+        assert said == []
+
+
+def test_a_version_without_probes_says_so_first(tmp_path):
+    """Nobody knows is an answer, too."""
+    version = make_version(tmp_path, [sample("a.jpg", jpeg(lesion(1)))])
+    risk = tell_risk(audit(version))
+    assert risk.severity == "warning"
+    assert risk.headline == "Nobody knows yet whether the label can be told by accident"
+
+
+def test_changes_are_counted_against_the_version_before():
+    """Added, removed, moved and relabelled, each picture once."""
+    before = pl.DataFrame(
+        {
+            "sha256": ["a", "b", "c", "d"],
+            "page": [1, 1, 1, 1],
+            "split": ["train", "train", "train", "test"],
+            "label": ["x"] * 4,
+        }
+    )
+    rows = pl.DataFrame(
+        {
+            "id": ["1", "2", "3", "4", "5"],
+            "sha256": ["a", "b", "c", "d", "e"],
+            "page": [1, 1, 1, 1, 1],
+            "split": ["train", "test", "train", None, "train"],
+            "label": ["x", "x", "y", "x", "x"],
+            "excluded": [None, None, None, "select: surplus", None],
+        }
+    )
+    found = compare(before, rows, name="v1")
+    assert found.unchanged == 1
+    assert found.lines == (
+        ("added", "5", "", "train/x"),
+        ("moved", "2", "train/x", "test/x"),
+        ("relabelled", "3", "train/x", "train/y"),
+        ("removed", "4", "test/x", ""),
+    )
+    assert isinstance(found, Changes)

@@ -1,0 +1,301 @@
+"""The cache holds whole files only, under their sha256, whoever writes at once and whoever is killed."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from curation.errors import CurationError
+from curation.sources import Cache
+from curation.sources.atomic import replace_file
+from tests.sources.builders import make_folder
+
+CONTENT = b"an archive" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def adopt(cache: Cache, content: bytes = CONTENT) -> Path:
+    """Put an archive into the cache the way a download does."""
+    with cache.partial("test") as folder:
+        (folder / "body").write_bytes(content)
+        return cache.adopt(folder / "body", hashlib.sha256(content).hexdigest())
+
+
+def age(path: Path, seconds: float = 3600) -> None:
+    """Make a file look as if it had not been touched lately."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_root_is_the_argument_else_the_environment_else_the_users(tmp_path, monkeypatch):
+    """The cache is where it is told to be, else at $CURATION_CACHE, else in the user's cache folder."""
+    monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "environment"))
+    assert Cache(tmp_path / "given").root == tmp_path / "given"
+    assert Cache().root == tmp_path / "environment"
+    monkeypatch.delenv("CURATION_CACHE")
+    assert Cache().root == Path(platformdirs.user_cache_dir("curation"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
+    """What was adopted is found again by its sha256, by another Cache too, and nothing unfinished stays."""
+    path = adopt(Cache(tmp_path))
+    assert path == tmp_path / "archives" / SHA256[:2] / SHA256
+    assert Cache(tmp_path).find(SHA256) == path
+    assert Cache(tmp_path).find("0" * 64) is None
+    assert not any((tmp_path / "partial").iterdir())
+
+
+@pytest.mark.parametrize("damage", [CONTENT[:-1], CONTENT.replace(b"a", b"b")])
+def test_a_damaged_archive_is_not_found_and_is_replaced(tmp_path, damage):
+    """An archive whose bytes changed in the cache does not count; adopting it again mends it."""
+    cache = Cache(tmp_path)
+    path = adopt(cache)
+    path.write_bytes(damage)
+    age(path)
+    assert cache.find(SHA256) is None
+    assert "is damaged" in cache.warnings[0]
+    adopt(cache)
+    assert cache.find(SHA256) == path
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path):
+    """A file whose size, time and inode are unchanged keeps the sha256 that is known of it."""
+    cache = Cache(tmp_path / "cache")
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    age(path)
+    assert cache.file_sha256s(path, [path]) == (SHA256,)
+    status = path.stat()
+    with path.open("r+b") as stream:  # a change nobody can see from outside shows that it is not read
+        stream.write(b"X")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert cache.file_sha256s(path, [path]) == (SHA256,)
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    """A file that was written to, or exchanged for another, is hashed again."""
+    cache = Cache(tmp_path / "cache")
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    age(path)
+    cache.file_sha256s(path, [path])
+    path.write_bytes(CONTENT.replace(b"a", b"b"))
+    assert cache.file_sha256s(path, [path]) != (SHA256,)
+    age(path)
+    cache.file_sha256s(path, [path])
+    make_folder(tmp_path, {"new": CONTENT.replace(b"a", b"c")})
+    os.utime(tmp_path / "new", ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns))
+    (tmp_path / "new").replace(path)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert cache.file_sha256s(path, [path]) == (expected,)
+
+
+def test_a_file_written_just_now_is_not_trusted(tmp_path):
+    """A file young enough to change again within the clock's grain is hashed again the next time."""
+    cache = Cache(tmp_path / "cache")
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    cache.file_sha256s(path, [path])
+    status = path.stat()
+    path.write_bytes(CONTENT.replace(b"a", b"b"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert cache.file_sha256s(path, [path]) != (SHA256,)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b'{"files": 3}', b'{"files": [[1, 2]]}', b'{"files": [["a", "b", 1, 1, "c"]]}', b"\xff"],
+)
+def test_a_corrupt_index_counts_as_empty(tmp_path, damage):
+    """Whatever stands in an index file, what is not understood is hashed again and written anew."""
+    cache = Cache(tmp_path / "cache")
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    age(path)
+    cache.file_sha256s(path, [path])
+    (index,) = (tmp_path / "cache" / "index").iterdir()
+    good = index.read_bytes()
+    index.write_bytes(damage)
+    assert cache.file_sha256s(path, [path]) == (SHA256,)
+    assert index.read_bytes() == good
+
+
+def test_progress_counts_every_byte_once(tmp_path):
+    """Bytes are reported whether a file is read or known already."""
+    cache = Cache(tmp_path / "cache")
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    age(path)
+    for _ in range(2):
+        counted: list[int] = []
+        cache.file_sha256s(path, [path], advance=counted.append)
+        assert sum(counted) == len(CONTENT)
+
+
+def test_a_missing_file_has_no_sha256(tmp_path):
+    """A file that cannot be read gives None, and the others their hash."""
+    make_folder(tmp_path, {"a": CONTENT})
+    digests = Cache(tmp_path / "cache").file_sha256s(tmp_path, [tmp_path / "a", tmp_path / "b"])
+    assert digests == (SHA256, None)
+
+
+def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
+    """With a cache that cannot be written, what is in it is found, and hashing goes on with a warning."""
+    writable = Cache(tmp_path / "cache")
+    adopt(writable)
+    cache = Cache(make_read_only(tmp_path / "cache"))
+    assert cache.find(SHA256) == cache.archive_path(SHA256)
+    path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
+    age(path)
+    for _ in range(2):
+        assert cache.file_sha256s(path, [path]) == (SHA256,)
+    assert len(cache.warnings) == 1
+    assert "Read-only file system" in cache.warnings[0]
+    with pytest.raises(CurationError, match="cannot be written: Read-only file system") as caught:
+        adopt(cache)
+    assert "CURATION_CACHE" in str(caught.value.hint)
+
+
+def test_a_file_in_place_of_the_cache_is_an_error_when_writing(tmp_path):
+    """Where a file stands in the cache's place, reading finds nothing and writing says what to do."""
+    (tmp_path / "cache").write_bytes(b"")
+    cache = Cache(tmp_path / "cache")
+    assert cache.find(SHA256) is None
+    assert cache.usage() == ()
+    cache.sweep()
+    assert not cache.keep(cache.folder("probe") / "x", b"x")
+    with pytest.raises(CurationError, match="cannot be written"):
+        adopt(cache)
+    with pytest.raises(CurationError, match="cannot be written"):
+        cache.check_room(1)
+
+
+def test_a_full_disk_keeps_nothing_half_written(small_disk):
+    """On a full disk what is only remembered is given up with a warning, and what was there stays whole."""
+    cache = Cache(small_disk)
+    path = cache.folder("probe") / "x"
+    assert cache.keep(path, b"1" * 1000)
+    assert not cache.keep(path, b"2" * (2 << 20))
+    assert path.read_bytes() == b"1" * 1000
+    assert "No space left on device" in cache.warnings[0]
+    assert not any((small_disk / "partial").iterdir())
+    with pytest.raises(CurationError, match=r"has 1 MB left; 4 MB are needed"):
+        cache.check_room(4_000_000)
+
+
+def test_usage_lists_every_file_with_its_kind(tmp_path):
+    """For gc every file is listed, sorted, with its kind, size and last use."""
+    cache = Cache(tmp_path)
+    path = adopt(cache)
+    cache.keep(cache.folder("probe") / "ab" / "x", b"123")
+    usage = cache.usage()
+    assert [(cached.kind, cached.size_bytes) for cached in usage if cached.kind != "index"] == [
+        ("archives", len(CONTENT)),
+        ("probe", 3),
+    ]
+    assert [cached.path for cached in usage] == sorted(cached.path for cached in usage)
+    age(path, 1000)
+    (aged,) = [cached for cached in cache.usage() if cached.kind == "archives"]
+    assert aged.last_used == pytest.approx(time.time() - 1000, abs=100)
+
+
+def _adopt_often(root: Path) -> list[str]:
+    cache = Cache(root)
+    found = []
+    for _ in range(8):
+        adopt(cache)
+        path = cache.find(SHA256)
+        found.append(hashlib.sha256(path.read_bytes()).hexdigest() if path else "missing")
+    return found
+
+
+def test_processes_that_adopt_the_same_archive_do_not_disturb_each_other(tmp_path):
+    """Several processes that adopt one archive over and over each find it whole every time."""
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results = [job.result() for job in [pool.submit(_adopt_often, tmp_path) for _ in range(3)]]
+    assert {digest for found in results for digest in found} == {SHA256}
+    assert not any((tmp_path / "partial").iterdir())
+
+
+def _hold(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    with Cache(root).partial("one") as folder:
+        (folder / "body").write_bytes(b"half")
+        ready.set()
+        time.sleep(60)
+
+
+def test_a_killed_process_leaves_its_part_and_no_lock(tmp_path):
+    """After kill -9 the next process gets the unfinished download at once, with what was in it."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(30)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with Cache(tmp_path).partial("one") as folder:
+        assert (folder / "body").read_bytes() == b"half"
+        (folder / "body").unlink()
+    assert not any((tmp_path / "partial").iterdir())
+
+
+def _write_forever(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    cache = Cache(root)
+    while True:
+        cache.keep(cache.folder("probe") / "x", json.dumps(["x" * 200_000]).encode())
+        ready.set()
+
+
+def test_a_killed_writer_leaves_a_whole_file_and_what_it_left_is_swept(tmp_path):
+    """Killed at any moment, a writer leaves the old or the new file; its temporary one goes with the next run."""
+    context = multiprocessing.get_context("spawn")
+    for _ in range(3):
+        ready = context.Event()
+        process = context.Process(target=_write_forever, args=(tmp_path, ready))
+        process.start()
+        assert ready.wait(30)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert len(json.loads((tmp_path / "probe" / "x").read_bytes())[0]) == 200_000
+    (tmp_path / "partial" / "x.0123.tmp").write_bytes(b"left by another")
+    Cache(tmp_path).sweep()
+    assert not any((tmp_path / "partial").iterdir())
+
+
+def test_sweeping_spares_what_a_living_process_writes(tmp_path):
+    """A temporary file that is held stays; the same file left behind goes."""
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Event(), context.Event()
+    process = context.Process(target=_hold_temporary, args=(tmp_path, ready, go))
+    process.start()
+    assert ready.wait(30)
+    Cache(tmp_path).sweep()
+    go.set()
+    process.join()
+    assert process.exitcode == 0
+    assert (tmp_path / "probe").read_bytes() == b"new"
+
+
+def _hold_temporary(
+    root: Path, ready: "multiprocessing.synchronize.Event", go: "multiprocessing.synchronize.Event"
+) -> None:
+    real = os.fsync
+
+    def wait(descriptor: int) -> None:  # the disk takes its time until the other has swept
+        ready.set()
+        go.wait(30)
+        real(descriptor)
+
+    os.fsync = wait
+    replace_file(root / "probe", b"new", temporary=root / "partial")
+
+
+def test_a_failed_replacement_leaves_the_old_file(tmp_path):
+    """Where the new content cannot be put in place the old one stays and nothing is left beside it."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="director"):
+        replace_file(tmp_path / "folder", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

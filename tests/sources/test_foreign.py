@@ -1,0 +1,150 @@
+"""What the files that other tools write beside their pictures tell."""
+
+import json
+
+import polars as pl
+import pytest
+
+from curation.engines import Local
+from curation.errors import CurationError
+from curation.recipe import parse_recipe
+from curation.sources import Cache, edge_impulse, fetch_all, fiftyone, huggingface
+from curation.sources.protocol import Silence, Told
+from curation.sources.shelf import Shelf
+from curation.stages.ingest import ingest
+from tests.builders import as_bytes, texture, write_source
+
+
+def recipe_of(kind: str, folder, **more):
+    """Return a recipe of one foreign source."""
+    source = {"name": "src", "kind": kind, "path": str(folder), **more}
+    raw = {
+        "sources": [source],
+        "labels": {"classes": {"cat": ["cat"]}, "context": "*"},
+        "selection": {"ratios": {"train": 1.0}},
+    }
+    return parse_recipe(raw, name="tiny", base=folder)
+
+
+def rows_of(tmp_path, recipe):
+    """Return (path, source label, source split) of every file of a recipe's source, and the shelf they stand on."""
+    cache = Cache(tmp_path / "cache")
+    fetched = fetch_all(recipe.sources, cache=cache)
+    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    return manifest.rows.select("path", "source_label", "source_split").rows(), Shelf(fetched)
+
+
+def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
+    """Targets are places in the list of classes; the folder above names the split; other files are told nothing of."""
+    labels = {"classes": ["dog", "cat"], "labels": {"a": 1, "deep/b": 0, "c": None, "gone": 1}}
+    files = {"val/labels.json": json.dumps(labels).encode(), "val/data/x.jpg": b"", "val/a.jpg": b""}
+    files |= {f"val/data/{name}": b"" for name in ("a.jpg", "deep/b.png", "c.jpg")}
+    assert fiftyone.tell(write_source(tmp_path, files)) == {
+        "val/data/a.jpg": Told("cat", "val"),
+        "val/data/c.jpg": Told("", "val"),
+        "val/data/deep/b.png": Told("dog", "val"),
+    }
+
+
+def test_a_fiftyone_folder_without_splits_names_none(tmp_path):
+    """A single export has its labels at the root, and words may stand for classes."""
+    files = {"labels.json": b'{"classes": null, "labels": {"a": "cat"}}', "data/a.jpg": b""}
+    assert fiftyone.tell(write_source(tmp_path, files)) == {"data/a.jpg": Told("cat", None)}
+
+
+def test_the_nearer_info_labels_wins(tmp_path):
+    """Where the root and a folder both speak of a picture, the folder's word counts."""
+    near = {
+        "version": 1,
+        "files": [{"path": "a.jpg", "category": "testing", "label": {"type": "label", "label": "cat"}}],
+    }
+    far = {"version": 1, "files": [{"path": "testing/a.jpg", "category": "training", "label": "dog"}]}
+    files = {
+        "testing/info.labels": json.dumps(near).encode(),
+        "info.labels": json.dumps(far).encode(),
+        "testing/a.jpg": b"",
+    }
+    assert edge_impulse.tell(write_source(tmp_path, files)) == {"testing/a.jpg": Told("cat", "testing")}
+
+
+def test_a_category_that_is_no_split_is_none(tmp_path):
+    """``split`` asks Edge Impulse to choose, and so leaves the choice to the recipe; its metadata may say more."""
+    listed = [
+        {"path": "a.jpg", "category": "split", "label": "cat"},
+        {"path": "b.jpg", "category": "training", "label": "cat", "metadata": {"split": "val"}},
+        {"path": "c.jpg", "category": "training", "label": "cat", "metadata": {"split": "seven"}},
+    ]
+    files = {"info.labels": json.dumps({"files": listed}).encode(), "a.jpg": b"", "b.jpg": b"", "c.jpg": b""}
+    told = edge_impulse.tell(write_source(tmp_path, files))
+    assert [said.split for _, said in sorted(told.items())] == [None, "val", "training"]
+
+
+def test_what_files_tell_reaches_the_table(tmp_path):
+    """Every file of the folder is a row, the label file too; the told label and split stand in their columns."""
+    labels = {"classes": ["dog", "cat"], "labels": {"a": 1}}
+    files = {"test/labels.json": json.dumps(labels).encode(), "test/data/a.jpg": b"x", "test/data/b.jpg": b"y"}
+    rows, _ = rows_of(tmp_path, recipe_of("fiftyone", write_source(tmp_path / "set", files)))
+    assert rows == [
+        ("test/data/a.jpg", "cat", "test"),
+        ("test/data/b.jpg", None, None),
+        ("test/labels.json", None, None),
+    ]
+
+
+def test_every_row_of_every_parquet_file_is_a_file(tmp_path):
+    """Pictures come out byte for byte, also those of several files; none is lost, not even the missing ones."""
+    pictures = [as_bytes(texture(number)) for number in range(1030)][:2] + [b"%d" % number for number in range(1100)]
+    (tmp_path / "set").mkdir()
+    for name, part in (("train-0.parquet", pictures), ("test-0.parquet", [b"z", None])):
+        pl.DataFrame({"image": part, "label": ["cat"] * len(part)}).write_parquet(tmp_path / "set" / name)
+    rows, shelf = rows_of(tmp_path, recipe_of("huggingface", tmp_path / "set"))
+    assert len(rows) == len(pictures) + 2
+    assert {(label, split) for _, label, split in rows} == {("cat", "train"), ("cat", "test")}
+    assert [shelf.read(f"src/train-0.parquet/{number:07d}") for number in range(len(pictures))] == pictures
+    assert shelf.read("src/test-0.parquet/0000001") == b""
+
+
+def test_parquet_is_laid_out_once(tmp_path):
+    """A second fetch takes the tar from the cache; a changed file makes another."""
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "train.parquet"
+    recipe = recipe_of("huggingface", tmp_path / "set")
+    seen = []
+    for content in (b"a", b"a", b"b"):
+        pl.DataFrame({"image": [content], "label": ["cat"]}).write_parquet(path)
+        (archive,) = fetch_all(recipe.sources, cache=Cache(tmp_path / "cache"))[0].archives
+        seen.append((archive.path, archive.path.stat().st_mtime_ns))
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [([[1], [2]], "no class"), ([1.5, 2.5], "no class")],
+)
+def test_a_label_that_is_no_class_is_an_error(tmp_path, column, says):
+    """A list, or a fraction, is not made a class by guessing."""
+    (tmp_path / "set").mkdir()
+    pl.DataFrame({"image": [b"a", b"b"], "label": column}).write_parquet(tmp_path / "set" / "a.parquet")
+    with pytest.raises(CurationError, match=says):
+        huggingface.tell(tmp_path / "set")
+
+
+def test_a_foreign_source_needs_no_label_in_the_recipe(tmp_path):
+    """Its files tell the labels; any other source without one is still a mistake."""
+    assert recipe_of("fiftyone", tmp_path).sources[0].label is None
+    with pytest.raises(CurationError, match="no label"):
+        recipe_of("folder", tmp_path)
+
+
+def test_a_relative_path_starts_at_the_recipe(tmp_path):
+    """As with every folder."""
+    recipe = parse_recipe(
+        {
+            "sources": [{"name": "src", "kind": "edge-impulse", "path": "set"}],
+            "labels": {"classes": {"cat": ["cat"]}},
+            "selection": {"ratios": {"train": 1.0}},
+        },
+        name="tiny",
+        base=tmp_path,
+    )
+    assert recipe.sources[0].path == tmp_path / "set"

@@ -1,0 +1,183 @@
+"""Every file of every source becomes a row."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from curation.engines import Local
+from curation.errors import CurationError
+from curation.manifest import Manifest
+from curation.recipe import Recipe, parse_recipe
+from curation.sources import Cache, Silence, fetch_all
+from curation.stages.ingest import ingest
+from tests.builders import as_bytes, texture, write_source
+
+
+def recipe_of(path: Path, **source: object) -> Recipe:
+    """Return a recipe of one folder source."""
+    table = {"name": "src", "kind": "folder", "path": str(path), "pattern": "(?P<label>[^/]+)/[^/]+$", **source}
+    raw = {
+        "sources": [table],
+        "labels": {"classes": {"melanoma": ["melanoma"]}, "context": "*"},
+        "selection": {"counts": {"train": 1}},
+    }
+    return parse_recipe(raw, name="tiny", base=Path("/nowhere"))
+
+
+def ingested(recipe: Recipe) -> Manifest:
+    """Return the manifest after ingest, with a cache of the test's own."""
+    cache = Cache()
+    fetched = fetch_all(recipe.sources, cache=cache)
+    return ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a zip with files in the order given."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+FILES = {
+    "Train/melanoma/a.jpg": b"a",
+    "Test/nevus/b.jpg": b"b",
+    "readme.txt": b"hello",
+    "Train/melanoma/evil/../c.jpg": b"c",
+}
+PATTERN = "(?P<split>Train|Test)/(?P<label>[^/]+)/"
+
+
+def test_a_zip_a_folder_and_a_shuffled_zip_give_the_same_rows(tmp_path: Path) -> None:
+    """Where the bytes stand makes no difference to the table."""
+    plain = {name: content for name, content in FILES.items() if ".." not in name}
+    tables = [
+        ingested(recipe_of(write_source(tmp_path / "folder", plain), pattern=PATTERN)),
+        ingested(recipe_of(make_zip(tmp_path / "1.zip", plain), pattern=PATTERN)),
+        ingested(recipe_of(make_zip(tmp_path / "2.zip", dict(reversed(plain.items()))), pattern=PATTERN)),
+    ]
+    assert tables[0].digest() == tables[1].digest() == tables[2].digest()
+
+
+def test_labels_and_splits_come_from_the_path(tmp_path: Path) -> None:
+    """Named groups of the pattern tell both; a file outside of it has neither and is there all the same."""
+    rows = ingested(recipe_of(make_zip(tmp_path / "a.zip", FILES), pattern=PATTERN)).rows
+    told = {
+        path: (label, split) for path, label, split in rows.select("path", "source_label", "source_split").iter_rows()
+    }
+    assert told == {
+        "Train/melanoma/a.jpg": ("melanoma", "train"),
+        "Test/nevus/b.jpg": ("nevus", "test"),
+        "Train/melanoma/evil/../c.jpg": ("melanoma", "train"),
+        "readme.txt": (None, None),
+    }
+
+
+def test_group_keys_match_or_are_missing(tmp_path: Path) -> None:
+    """Groups of the expression are joined; a path it does not match has no key."""
+    files = {"melanoma/p1_x.jpg": b"1", "melanoma/p1_y.jpg": b"2", "melanoma/other.jpg": b"3"}
+    rows = ingested(recipe_of(write_source(tmp_path / "f", files), group=r"/(p\d+)_")).rows
+    assert rows.sort("path")["group_key"].to_list() == [None, "src:p1", "src:p1"]
+
+
+def test_metadata_is_joined_and_its_file_is_a_row(tmp_path: Path) -> None:
+    """What a table says stands beside its picture; the table itself is excluded as such, and may group."""
+    table = b"image,lesion_id,years,dx\na,L1,50,melanoma\nb,L1,,nevus\n"
+    files = {"x/a.jpg": b"1", "x/b.jpg": b"2", "x/c.jpg": b"3", "meta.csv": table}
+    metadata = {"file": "*.csv", "key": "image", "columns": {"lesion": "lesion_id", "age": "years"}, "label": "dx"}
+    recipe = recipe_of(write_source(tmp_path / "f", files), metadata=metadata, group={"column": "lesion"})
+    rows = ingested(recipe).rows.select("path", "lesion", "age", "source_label", "group_key", "excluded").rows()
+    assert rows == [
+        ("meta.csv", None, None, None, None, "ingest: metadata file"),
+        ("x/a.jpg", "L1", 50.0, "melanoma", "src:L1", None),
+        ("x/b.jpg", "L1", None, "nevus", "src:L1", None),
+        ("x/c.jpg", None, None, "x", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"file": "*.json", "key": "image"}, r"metadata.file '\*.json' matches 0 files"),
+        ({"file": "*.csv", "key": "picture"}, "has no column 'picture'"),
+    ],
+)
+def test_a_wrong_metadata_rule_is_a_clear_error(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
+    """The file or the column that is missing is named."""
+    folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "meta.csv": b"image,b\na,1\n"})
+    with pytest.raises(CurationError, match=message):
+        ingested(recipe_of(folder, metadata=metadata))
+
+
+def test_what_cannot_be_read_is_a_row_with_a_reason(tmp_path: Path) -> None:
+    """An entry whose bytes are damaged and a link that leads nowhere are told, and the others are read."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("melanoma/a.jpg", b"picture-a" * 50)
+        archive.writestr("melanoma/b.jpg", b"picture-b" * 50)
+    path = tmp_path / "damaged.zip"
+    path.write_bytes(buffer.getvalue().replace(b"picture-b" * 50, b"picture-b" * 49 + b"pictureXb"))
+    rows = ingested(recipe_of(path)).rows
+    assert rows["sha256"].null_count() == 1
+    assert rows["excluded"].to_list()[0] is None
+    assert rows["excluded"].to_list()[1].startswith("ingest: ")
+    folder = write_source(tmp_path / "f", {"melanoma/a.jpg": b"1"})
+    (folder / "melanoma/b.jpg").symlink_to(tmp_path / "nowhere")
+    linked = ingested(recipe_of(folder)).rows
+    assert linked["excluded"].is_null().to_list() == [True, False]
+
+
+def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
+    """A dataset of nothing is a mistake, most often in a path."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CurationError, match="hold no files"):
+        ingested(recipe_of(tmp_path / "empty"))
+
+
+def test_a_second_look_reads_no_archive(tmp_path: Path) -> None:
+    """What stands in an archive is known by its sha256: only its own bytes are hashed."""
+    path = make_zip(tmp_path / "a.zip", {"melanoma/a.jpg": as_bytes(texture(1))})
+    recipe, cache = recipe_of(path), Cache()
+    fetched = fetch_all(recipe.sources, cache=cache)
+    first = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    path.write_bytes(b"gone")
+    again = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    assert first.digest() == again.digest()
+
+
+def test_a_split_of_unknown_name_is_refused(tmp_path: Path) -> None:
+    """A holdout that nobody told us of must not be pooled into train; the recipe may say what it means."""
+    folder = write_source(tmp_path / "f", {"Holdout/melanoma/a.jpg": b"1", "Train/melanoma/b.jpg": b"2"})
+    pattern = "(?P<split>[^/]+)/(?P<label>[^/]+)/"
+    with pytest.raises(CurationError, match=r"'Holdout' \(1 files\)"):
+        ingested(recipe_of(folder, pattern=pattern))
+    rows = ingested(recipe_of(folder, pattern=pattern, splits={"Holdout": "test"})).rows
+    assert rows["source_split"].to_list() == ["test", "train"]
+
+
+def test_metadata_may_lie_beside_the_recipe_and_must_agree_with_itself(tmp_path: Path) -> None:
+    """./ starts at the recipe's folder; two rows that say different things of one picture are an error."""
+    folder = write_source(tmp_path / "f", {"melanoma/a.jpg": b"1"})
+    metadata = {"file": "./meta.csv", "key": "image", "columns": {"sex": "sex"}}
+    recipe = recipe_of(folder, metadata=metadata)
+    recipe = recipe.model_copy(update={"sources": (recipe.sources[0].model_copy(update={"base": tmp_path}),)})
+    (tmp_path / "meta.csv").write_text("image,sex\na,female\na,female\n")
+    assert ingested(recipe).rows["sex"].to_list() == ["female"]
+    (tmp_path / "meta.csv").write_text("image,sex\na,female\na,male\n")
+    with pytest.raises(CurationError, match="says different things of 'a'"):
+        ingested(recipe)
+
+
+def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
+    """A source of several archives puts their name before the path, but not before a file that is no archive."""
+    from dataclasses import replace
+
+    write_source(tmp_path, {"1.tif": b"1", "2.tif": b"2"})
+    make_zip(tmp_path / "more.zip", {"melanoma/3.jpg": b"3"})
+    cache, recipe = Cache(), recipe_of(tmp_path / "1.tif")
+    parts = [fetch_all(recipe_of(tmp_path / name).sources, cache=cache)[0] for name in ("1.tif", "2.tif", "more.zip")]
+    given = replace(parts[0], archives=tuple(part.archives[0] for part in parts))
+    rows = ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence()).rows
+    assert rows["path"].to_list() == ["1.tif", "2.tif", "more.zip/melanoma/3.jpg"]

@@ -1,0 +1,223 @@
+"""Each file is looked at once: values, hashes, or the reason why it is no picture."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from curation.engines import Local
+from curation.hashing import Fingerprints
+from curation.manifest import Manifest, check_conservation
+from curation.recipe import Recipe, parse_recipe
+from curation.sources import Cache, Silence, fetch_all
+from curation.sources.shelf import Shelf
+from curation.stages import probe as stage
+from curation.stages.ingest import ingest
+from curation.stages.probe import probe
+from tests.builders import as_bytes, texture, write_source
+
+
+def recipe_of(path: Path, **tables: object) -> Recipe:
+    """Return a recipe of one folder source."""
+    raw = {
+        "sources": [{"name": "src", "kind": "folder", "path": str(path), "label": "melanoma"}],
+        "labels": {"classes": {"melanoma": ["melanoma"]}},
+        "selection": {"counts": {"train": 1}},
+        **tables,
+    }
+    return parse_recipe(raw, name="tiny", base=Path("/nowhere"))
+
+
+def probed(recipe: Recipe, *, cache: Cache | None = None, workers: int = 1) -> tuple[Manifest, Fingerprints]:
+    """Return what probe gives for a folder."""
+    cache = cache or Cache()
+    fetched = fetch_all(recipe.sources, cache=cache)
+    engine = Local(workers)
+    before = ingest(recipe, fetched, cache=cache, engine=engine, progress=Silence())
+    after, prints = probe(before, recipe, Shelf(fetched), cache=cache, engine=engine, progress=Silence())
+    check_conservation(before, after, stage="probe", grows=True)
+    return after, prints
+
+
+def cells(manifest: Manifest, path: str) -> dict[str, object]:
+    """Return the row of a path."""
+    return manifest.rows.filter(pl.col("path") == path).row(0, named=True)
+
+
+BAD = {
+    "cut.jpg": (as_bytes(texture(1))[:-400], "probe: truncated"),
+    "empty.jpg": (b"", "probe: empty file"),
+    "page.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "probe: not an image: html"),
+    "dot.png": (as_bytes(np.zeros((1, 1, 3), np.uint8), "PNG"), "probe: 1 pixel wide"),
+    "notes.txt": (b"only words here\n", "probe: not an image: text"),
+}
+
+
+def test_what_is_no_picture_gets_a_reason_and_harms_nobody(tmp_path: Path) -> None:
+    """Truncated, empty, in disguise, one pixel: a reason each, and the good one beside them is read."""
+    files = {name: content for name, (content, _) in BAD.items()} | {"good.jpg": as_bytes(texture(2))}
+    manifest, prints = probed(recipe_of(write_source(tmp_path / "f", files)))
+    for name, (_, reason) in BAD.items():
+        assert cells(manifest, name)["excluded"] == reason
+    assert cells(manifest, "good.jpg")["excluded"] is None
+    assert len(prints) == len(files)
+
+
+def test_the_phash_is_imagehashs_on_the_same_pixels(tmp_path: Path) -> None:
+    """With decode.scale = "full" the hash is what imagehash says of the file."""
+    content = as_bytes(texture(3, width=200, height=150))
+    recipe = recipe_of(write_source(tmp_path / "f", {"a.jpg": content}), decode={"scale": "full"})
+    manifest, prints = probed(recipe)
+    expected = int(str(imagehash.phash(Image.open(io.BytesIO(content)).convert("RGB"))), 16)
+    assert cells(manifest, "a.jpg")["phash"] == expected == int(prints.symmetries[0, 0])
+
+
+@pytest.mark.parametrize("name", ["dhash", "ahash", "whash"])
+def test_other_hashes_are_imagehashs_too(tmp_path: Path, name: str) -> None:
+    """The recipe may name another hash."""
+    function = {"dhash": imagehash.dhash, "ahash": imagehash.average_hash, "whash": imagehash.whash}[name]
+    content = as_bytes(texture(3), "PNG")
+    manifest, _ = probed(recipe_of(write_source(tmp_path / "f", {"a.png": content}), duplicates={"hash": name}))
+    assert cells(manifest, "a.png")["phash"] == int(str(function(Image.open(io.BytesIO(content)))), 16)
+
+
+def test_lossless_copies_share_a_pixel_hash_across_formats(tmp_path: Path) -> None:
+    """A PNG and a TIFF of the same pixels have one pixel name; a JPEG that is not flat has none."""
+    picture = texture(4)
+    files = {"a.png": as_bytes(picture, "PNG"), "b.tif": as_bytes(picture, "TIFF"), "c.jpg": as_bytes(picture)}
+    files["flat.jpg"] = as_bytes(np.full((80, 80, 3), 120, np.uint8))
+    manifest, _ = probed(recipe_of(write_source(tmp_path / "f", files)))
+    assert cells(manifest, "a.png")["pixel_sha256"] == cells(manifest, "b.tif")["pixel_sha256"] is not None
+    assert cells(manifest, "c.jpg")["pixel_sha256"] is None
+    assert cells(manifest, "flat.jpg")["flat"] is True
+    assert cells(manifest, "flat.jpg")["pixel_sha256"] is not None
+
+
+def test_pages_are_noted_or_become_rows(tmp_path: Path) -> None:
+    """Of several pages the first counts, unless the recipe wants each: then every further page is a row of its own."""
+    pages = [Image.fromarray(texture(n)) for n in (5, 6, 7)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    folder = write_source(tmp_path / "f", {"a.tif": buffer.getvalue(), "b.jpg": as_bytes(texture(8))})
+    first, _ = probed(recipe_of(folder))
+    assert first.rows["id"].to_list() == ["src/a.tif", "src/b.jpg"]
+    assert cells(first, "a.tif")["pages"] == 3
+    each, prints = probed(recipe_of(folder, decode={"pages": "each"}))
+    assert each.rows.select("id", "page").rows() == [
+        ("src/a.tif", 1),
+        ("src/a.tif#2", 2),
+        ("src/a.tif#3", 3),
+        ("src/b.jpg", 1),
+    ]
+    assert len({int(row[0]) for row in prints.symmetries}) == 4
+
+
+def test_one_more_file_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cache knows is not decoded again, whatever folder or name it stands under."""
+    looked: list[int] = []
+    original = stage.probe_bytes
+
+    def count(content: bytes, settings: stage.Settings, *, page: int = 1) -> object:
+        looked.append(len(content))
+        return original(content, settings, page=page)
+
+    monkeypatch.setattr(stage, "probe_bytes", count)
+    cache = Cache()
+    files = {f"{n}.jpg": as_bytes(texture(n)) for n in range(5)}
+    probed(recipe_of(write_source(tmp_path / "f", files)), cache=cache)
+    moved = {f"other/{name}": content for name, content in files.items()} | {"new.jpg": as_bytes(texture(9))}
+    probed(recipe_of(write_source(tmp_path / "g", moved)), cache=cache)
+    assert len(looked) == 6
+    probed(recipe_of(tmp_path / "g", decode={"scale": "full"}), cache=cache)
+    assert len(looked) == 12
+
+
+def test_a_damaged_cache_is_looked_past(tmp_path: Path) -> None:
+    """A shard that is not whole costs its files, nothing else."""
+    cache = Cache(tmp_path / "cache")
+    recipe = recipe_of(write_source(tmp_path / "f", {f"{n}.jpg": as_bytes(texture(n)) for n in range(3)}))
+    first, _ = probed(recipe, cache=cache)
+    for shard in cache.folder("probe").rglob("*.parquet"):
+        shard.write_bytes(shard.read_bytes()[:100])
+    again, _ = probed(recipe, cache=cache)
+    assert first.digest() == again.digest()
+
+
+def test_many_small_shards_are_gathered_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A folder that grows by one file a day does not leave a shard a day for ever."""
+    cache = Cache(tmp_path / "cache")
+    folder = tmp_path / "f"
+    for number in range(stage.MAX_SHARDS + 3):
+        write_source(folder, {f"{number:02}.jpg": as_bytes(texture(number))})
+        manifest, _ = probed(recipe_of(folder), cache=cache)
+    assert len(list(cache.folder("probe").rglob("*.parquet"))) < stage.MAX_SHARDS
+    assert manifest.rows["phash"].null_count() == 0
+
+
+@pytest.mark.slow
+def test_workers_make_no_difference(tmp_path: Path) -> None:
+    """One process and three give the same table and the same fingerprints."""
+    files = {f"{n:03}.jpg": as_bytes(texture(n, width=40, height=40)) for n in range(stage.SHARD_FILES * 2 + 5)}
+    files |= {name: content for name, (content, _) in BAD.items()}
+    recipe = recipe_of(write_source(tmp_path / "f", files))
+    one, few = probed(recipe, cache=Cache(tmp_path / "1")), probed(recipe, cache=Cache(tmp_path / "3"), workers=3)
+    assert one[0].digest() == few[0].digest()
+    assert np.array_equal(one[1].symmetries, few[1].symmetries)
+    assert np.array_equal(one[1].thumbnails, few[1].thumbnails)
+
+
+def test_a_new_probe_version_looks_again_and_forgets_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the older one found is not used; archives are not listed or hashed again, and going back is free."""
+    files = {f"{number}.jpg": as_bytes(texture(number)) for number in range(4)}
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    looked: list[str] = []
+    real = stage.probe_shard
+
+    def count(shard: stage.Shard) -> dict[str, list[object]]:
+        looked.extend(shard.shas)
+        return real(shard)
+
+    monkeypatch.setattr(stage, "probe_shard", count)
+    recipe, cache = recipe_of(archive), Cache()
+    probed(recipe, cache=cache)
+    assert len(looked) == 4
+    monkeypatch.setattr("curation.stages.ingest.hash_shard", None)
+    monkeypatch.setattr(stage, "PROBE_VERSION", stage.PROBE_VERSION + 1)
+    probed(recipe, cache=cache)
+    assert len(looked) == 8
+    monkeypatch.setattr(stage, "PROBE_VERSION", stage.PROBE_VERSION - 1)
+    probed(recipe, cache=cache)
+    assert len(looked) == 8
+
+
+def test_a_shard_that_was_finished_is_kept_though_another_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends half-way leaves what it found to the next one."""
+    write_source(tmp_path / "images", {f"{number}.jpg": as_bytes(texture(number)) for number in range(4)})
+    monkeypatch.setattr(stage, "SHARD_FILES", 1)
+    real, looked = stage.probe_shard, list[str]()
+
+    def fail_on_the_third(shard: stage.Shard) -> dict[str, list[object]]:
+        looked.extend(shard.shas)
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return real(shard)
+
+    monkeypatch.setattr(stage, "probe_shard", fail_on_the_third)
+    recipe, cache = recipe_of(tmp_path / "images"), Cache()
+    with pytest.raises(KeyboardInterrupt):
+        probed(recipe, cache=cache)
+    after, _ = probed(recipe, cache=cache)
+    assert after.rows["phash"].null_count() == 0
+    assert len(looked) == 3 + 2

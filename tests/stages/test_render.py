@@ -1,0 +1,114 @@
+"""The chosen pictures are written alike, and taken over where they were written before."""
+
+import io
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from curation.engines import Local
+from curation.errors import CurationError
+from curation.manifest import Manifest
+from curation.recipe import Recipe
+from curation.sources import Cache, Silence, fetch_all
+from curation.sources.shelf import Shelf
+from curation.stages.ingest import ingest
+from curation.stages.render import estimate_bytes, render
+from curation.versions.sharing import Picture
+from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
+
+
+def opened(folder: Path, **render_table: object) -> tuple[Recipe, Shelf, Manifest]:
+    """Return a recipe, the shelf and the manifest of a folder in which every file is kept in train."""
+    recipe = make_recipe(
+        sources=[{"name": "src", "kind": "folder", "path": str(folder), "label": "melanoma"}], render=render_table
+    )
+    cache = Cache()
+    fetched = fetch_all(recipe.sources, cache=cache)
+    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    return recipe, Shelf(fetched), manifest.with_columns(label=pl.lit("melanoma"), split=pl.lit("train"))
+
+
+def rendered(
+    folder: Path,
+    target: Path,
+    *,
+    reuse: dict[tuple[str, int], Picture] | None = None,
+    workers: int = 1,
+    **table: object,
+) -> Manifest:
+    """Return the manifest after its pictures were written below the target."""
+    recipe, shelf, manifest = opened(folder, **table)
+    names = manifest.kept.select(pl.format("images/{}.jpg", pl.col("sha256").str.head(12))).to_series()
+    return render(
+        manifest, recipe, shelf, target, names=names, reuse=reuse or {}, engine=Local(workers), progress=Silence()
+    )
+
+
+def test_every_picture_comes_out_of_one_size_and_one_encoder_setting(tmp_path: Path) -> None:
+    """Whatever the source's format and quality, nothing in the file tells them apart."""
+    files = {"a.jpg": as_bytes(texture(1, width=300, height=200), quality=40), "b.tif": as_bytes(texture(2), "TIFF")}
+    folder = write_source(tmp_path / "f", {**files, "c.png": as_bytes(texture(3, width=200, height=200), "PNG")})
+    after = rendered(folder, tmp_path / "out", encode="uniform", short_side=64)
+    pictures = [Image.open(io.BytesIO((tmp_path / "out" / file).read_bytes())) for file in after.rows["file"]]
+    assert [min(picture.size) for picture in pictures] == [64, 64, 64]
+    assert len({str(picture.quantization) for picture in pictures}) == 1  # type: ignore[attr-defined]  # a JPEG's own
+    assert {tuple(picture.info) for picture in pictures} == {("jfif", "jfif_version", "jfif_unit", "jfif_density")}
+
+
+def test_kept_files_are_copied_and_hashed(tmp_path: Path) -> None:
+    """With encode = "keep" a plain JPEG comes out byte for byte, and the manifest names its bytes."""
+    content = as_bytes(texture(1))
+    after = rendered(write_source(tmp_path / "f", {"a.jpg": content}), tmp_path / "out", encode="keep", short_side=None)
+    assert (tmp_path / "out" / after.rows["file"][0]).read_bytes() == content
+    assert after.rows["file_sha256"].to_list() == after.rows["sha256"].to_list()
+
+
+def test_workers_and_reuse_give_the_same_bytes(tmp_path: Path) -> None:
+    """One process, two, and a link to an earlier version: the same files; a changed old file is not taken over."""
+    folder = write_source(tmp_path / "f", {f"{n}.png": as_bytes(texture(n), "PNG") for n in range(130)})
+    one = rendered(folder, tmp_path / "1", short_side=32)
+    two = rendered(folder, tmp_path / "2", short_side=32, workers=2)
+    assert one.digest() == two.digest()
+    rows = one.rows.select("sha256", "file", "file_sha256").rows()
+    (tmp_path / "1" / rows[0][1]).write_bytes(b"tampered")
+    old = {(sha, 1): Picture(tmp_path / "1" / file, digest) for sha, file, digest in rows}
+    three = rendered(folder, tmp_path / "3", reuse=old, short_side=32)
+    assert three.digest() == one.digest()
+    links = [(tmp_path / "3" / file).stat().st_nlink for _, file, _ in rows]
+    assert links == [1] + [2] * 129
+
+
+def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
+    """Between looking and writing a source may change: the picture is named, nothing is made up."""
+    folder = write_source(tmp_path / "f", {"a.jpg": as_bytes(texture(1))})
+    recipe, shelf, manifest = opened(folder)
+    assert estimate_bytes(manifest, recipe, shelf) > 0
+    (folder / "a.jpg").write_bytes(as_bytes(texture(1))[:300])
+    with pytest.raises(CurationError, match=r"a\.jpg: could be looked at but not rendered"):
+        render(
+            manifest,
+            recipe,
+            shelf,
+            tmp_path / "out",
+            names=pl.Series([f"images/{sha_of('a')}.jpg"]),
+            reuse={},
+            engine=Local(1),
+            progress=Silence(),
+        )
+
+
+def test_no_metadata_leaves_a_build(tmp_path: Path) -> None:
+    """EXIF with a place, a comment and a maker's note stay behind, in both ways of encoding."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0110] = "a patient's name", "camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    content = as_bytes(texture(1), exif=exif, comment=b"secret")
+    assert b"patient" in content
+    for encode in ("uniform", "keep"):
+        after = rendered(write_source(tmp_path / "f", {"a.jpg": content}), tmp_path / encode, encode=encode)
+        written = (tmp_path / encode / after.rows["file"][0]).read_bytes()
+        assert b"patient" not in written
+        assert b"secret" not in written
+        assert not Image.open(io.BytesIO(written)).getexif()

@@ -1,0 +1,80 @@
+"""The import contracts of pyproject.toml bite: what they forbid is reported, what they allow is not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+LINTER = Path(sys.executable).parent / "lint-imports"
+ROOMS = (
+    "audit", "board", "board.port", "cli", "decisions", "engines", "engines.local", "engines.ray", "errors",
+    "exports", "hashing", "images", "images.camera", "manifest", "pipeline", "progress", "recipe", "report", "review",
+    "review.session", "sources", "sources.drawn", "sources.kaggle", "sources.zips", "stages", "stages.dedup",
+    "stages.select", "versions", "versions.store",
+)  # fmt: skip
+
+
+def lint(folder: Path, module: str, statement: str) -> tuple[int, str]:
+    """Lay out the rooms, empty but for one import in one module, and return the linter's exit code and output."""
+    (folder / "pyproject.toml").write_bytes((PROJECT / "pyproject.toml").read_bytes())
+    for name in ["curation", *(f"curation.{room}" for room in ROOMS), "training", "training.fit", "training.cli"]:
+        package = folder.joinpath(*name.split("."))
+        package.mkdir()
+        (package / "__init__.py").write_text(f"{statement}\n" if name == module else "", encoding="utf-8")
+    run = subprocess.run([LINTER, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False)
+    return run.returncode, " ".join(run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "contract"),
+    [
+        ("curation.manifest", "import curation.versions", "Imports run downwards only"),
+        ("curation.images", "import curation.hashing", "Imports run downwards only"),
+        ("curation.report", "import curation.audit", "Imports run downwards only"),
+        ("curation.stages.dedup", "import curation.stages.select", "Stages never import one another"),
+        ("curation.versions", "import training.fit", "Nothing imports training"),
+        ("training.fit", "from curation.recipe import Recipe", "Training sees versions"),
+        ("training.fit", "from curation import build", "Training sees versions"),
+        ("curation.exports", "import fiftyone.core", "Only the review room imports FiftyOne"),
+        ("curation.sources.zips", "import kaggle", "Only the Kaggle source imports Kaggle's client"),
+        ("curation.engines.local", "import ray.data", "Only the Ray engine imports Ray"),
+        ("curation.report", "import tensorflow", "Only training imports the frameworks"),
+        ("curation.sources.zips", "import tifffile", "Only the images and the drawn source read or write TIFF"),
+        ("curation.stages.dedup", "import imagehash", "Only the hashes import imagehash"),
+        ("curation.board", "import serial", "Only the board's port imports pyserial"),
+        ("curation.sources", "import curation.board", "Imports run downwards only"),
+        ("curation.manifest", "from rich.progress import track", "Only the command lines and the progress bar"),
+    ],
+)
+def test_a_forbidden_import_is_reported(tmp_path, module, statement, contract):
+    """An import that leaves its floor, or a heavy one outside its room, breaks the contract that names it."""
+    code, output = lint(tmp_path, module, statement)
+    assert code == 1, output
+    assert "1 broken." in output, output
+    assert contract in output.partition("Broken contracts")[2], output
+
+
+@pytest.mark.parametrize(
+    ("module", "statement"),
+    [
+        ("curation.pipeline", "import curation.stages.dedup"),
+        ("curation.review.session", "import fiftyone"),
+        ("curation.sources.kaggle", "import kaggle"),
+        ("curation.engines.ray", "import ray"),
+        ("curation.board.port", "import serial"),
+        ("curation.cli", "import curation.board"),
+        ("curation.images.camera", "import tifffile"),
+        ("curation.sources.drawn", "import imagecodecs"),
+        ("curation.progress", "import rich.progress"),
+        ("training.fit", "from curation.versions.store import load"),
+        ("training.fit", "from curation.images.camera import view"),
+        ("training.fit", "import tensorflow"),
+        ("training.cli", "import typer"),
+    ],
+)
+def test_an_allowed_import_is_not_reported(tmp_path, module, statement):
+    """A downward import, or a heavy one inside its room, breaks nothing."""
+    code, output = lint(tmp_path, module, statement)
+    assert code == 0, output

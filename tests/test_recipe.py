@@ -1,0 +1,180 @@
+"""Recipes: what is shipped is valid, and every mistake is named in one run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.errors import CurationError
+from curation.recipe import Recipe, load_recipe, parse_recipe
+from curation.template import start_dataset
+from curation.versions import Home
+from tests.builders import as_bytes, make_recipe, texture, write_source
+
+DATASETS = Path(__file__).resolve().parent.parent / "datasets"
+SHIPPED = sorted(path.parent.name for path in DATASETS.glob("*/recipe.toml"))
+
+
+def parse(**tables: Any) -> Recipe:
+    """Return the recipe of two classes with tables replaced; None takes one out."""
+    raw: dict[str, Any] = {
+        "sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "cat"}],
+        "labels": {"classes": {"cat": ["cat"], "dog": ["dog"]}},
+        "selection": {"counts": {"train": 2}},
+    }
+    merged = {key: value for key, value in {**raw, **tables}.items() if value is not None}
+    return parse_recipe(merged, name="pets", base=Path("/base"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_is_valid(name: str) -> None:
+    """What the project ships can be built."""
+    assert load_recipe(DATASETS / name).classes
+
+
+def test_the_shipped_recipes_are_those_that_are_promised() -> None:
+    """The melanoma set, its variant in ratios, and the sample."""
+    assert {"melanoma", "melanoma-ratio", "sample"} <= set(SHIPPED)
+    melanoma = load_recipe(DATASETS / "melanoma")
+    assert {label: melanoma.selection.wanted(label) for label in melanoma.classes} == {
+        "healthy": {"train": 430, "test": 16},
+        "melanoma": {"train": 430, "test": 16},
+    }
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown table": ({"rendr": {}}, ["rendr: unknown key; did you mean 'render'?"]),
+    "unknown key": ({"render": {"qualty": 3}}, ["render.qualty: unknown key; did you mean 'quality'?"]),
+    "wrong word": (
+        {"conflicts": {"policy": "reserved"}},
+        ["conflicts.policy: 'reserved' is not one of reserve, exclude, error; did you mean 'reserve'?"],
+    ),
+    "unknown source": (
+        {"sources": [{"name": "a", "kind": "kagle", "label": "cat"}]},
+        ["sources.0.kind: 'kagle' is no source; did you mean 'kaggle'?"],
+    ),
+    "no kind": ({"sources": [{"name": "a", "label": "x"}]}, ["sources.0.kind: missing"]),
+    "no label": ({"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y"}]}, ["sources.0: no label"]),
+    "source twice": (
+        {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "cat"}] * 2},
+        ["sources.1.name: 'a' is used twice"],
+    ),
+    "bad pattern": (
+        {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "pattern": "(?P<label>"}]},
+        ["sources.0.pattern: not a regular expression"],
+    ),
+    "group column": (
+        {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "c", "group": {"column": "lesion"}}]},
+        ["sources.0.group.column: 'lesion' is not among the source's metadata.columns"],
+    ),
+    "label twice": (
+        {"labels": {"classes": {"cat": ["a"], "dog": ["a"]}}},
+        ["labels.classes.dog: 'a' already means 'cat'"],
+    ),
+    "class and context": (
+        {"labels": {"classes": {"cat": ["a"]}, "context": ["a"]}},
+        ["labels.context: 'a' is also a source label of class 'cat'"],
+    ),
+    "class that escapes": ({"labels": {"classes": {"../x": ["a"]}}}, ["labels.classes.../x: it names a folder"]),
+    "neither": ({"selection": {}}, ["selection: give either counts or ratios"]),
+    "both": (
+        {"selection": {"counts": {"train": 1}, "ratios": {"train": 1.0}}},
+        ["selection: give either counts or ratios, not both"],
+    ),
+    "sum": ({"selection": {"ratios": {"train": 0.5}}}, ["selection.ratios: they add up to 0.5, not to 1"]),
+    "split": ({"selection": {"counts": {"tran": 3}}}, ["selection.counts.tran: no split; did you mean 'train'?"]),
+    "class": (
+        {"selection": {"counts": {"catt": {"train": 3}, "train": 2}}},
+        ["selection.counts.catt: no class; did you mean 'cat'?"],
+    ),
+    "negative": ({"selection": {"counts": {"train": -1}}}, ["selection.counts.train: -1 is less than 0"]),
+    "radius": ({"duplicates": {"radius": 99}}, ["duplicates.radius: input should be less than or equal to 16"]),
+    "adjudicator": ({"review": {"agreement": "adjudicator"}}, ["review.adjudicator: missing"]),
+    "name": ({"name": "x"}, ["name: not allowed"]),
+    "no sources": ({"sources": []}, ["sources: tuple should have at least 1 item"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_named_by_its_key(mistake: str) -> None:
+    """Each mistake gives one line that starts with the key's path."""
+    tables, expected = MISTAKES[mistake]
+    with pytest.raises(CurationError) as caught:
+        parse(**tables)
+    lines = [line.strip() for line in caught.value.message.split("\n")[1:]]
+    for text in expected:
+        assert any(line.startswith(text) for line in lines), lines
+
+
+def test_all_mistakes_come_in_one_run() -> None:
+    """Five mistakes in five places are five lines."""
+    with pytest.raises(CurationError, match="5 mistakes") as caught:
+        parse(
+            sources=[{"name": "a", "kind": "kaggle", "datset": "x/y", "dataset": "x/y", "label": "cat"}],
+            render={"quality": 101},
+            decode={"scale": "half"},
+            selection={"counts": {"tset": 1, "train": 2}},
+            quality={"min_sid": 3},
+        )
+    assert len(caught.value.message.split("\n")) == 6
+
+
+def test_a_recipe_that_is_no_toml_or_is_missing_is_a_clear_error(tmp_path: Path) -> None:
+    """The file is named, and for a missing dataset the one that was meant."""
+    write_source(tmp_path, {"melanoma/recipe.toml": b"= 1", "latin/recipe.toml": b"title = '\xff'"})
+    with pytest.raises(CurationError, match="not valid TOML"):
+        load_recipe(tmp_path / "melanoma")
+    with pytest.raises(CurationError, match="not UTF-8"):
+        load_recipe(tmp_path / "latin")
+    with pytest.raises(CurationError, match="no dataset 'melanomma'") as caught:
+        load_recipe(tmp_path / "melanomma")
+    assert caught.value.hint == "did you mean 'melanoma'?"
+    with pytest.raises(CurationError, match="cannot name a dataset"):
+        load_recipe(tmp_path / "..x")
+    with pytest.raises(CurationError, match="'builds' cannot name a dataset"):
+        load_recipe(tmp_path / "builds")
+
+
+def test_comments_and_spelled_out_defaults_do_not_change_the_recipes_digest() -> None:
+    """The digest is of what the recipe means."""
+    assert parse().digest() == parse(render={"quality": 95}).digest()
+    assert parse().digest() != parse(render={"quality": 94}).digest()
+    here, there = (
+        [{"name": "a", "kind": "folder", "path": path, "label": "cat"}] for path in ("/home/anna/x", "/home/ben/x")
+    )
+    assert parse(sources=here).digest() == parse(sources=there).digest()
+
+
+def test_a_relative_folder_starts_at_the_recipe(tmp_path: Path) -> None:
+    """Wherever the command is run, the source is the same."""
+    source = make_recipe().sources[0]
+    assert source.kind == "folder"
+    assert source.path == Path("/nowhere/images")
+
+
+def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: Path) -> None:
+    """`init` writes what `build` accepts, and what stands behind a # is valid too."""
+    images = write_source(tmp_path / "pictures", {f"{kind}/1.jpg": as_bytes(texture(1)) for kind in ("cat", "dog")})
+    path = start_dataset(Home(tmp_path / "datasets"), "pets", images=images)
+    recipe = load_recipe(path.parent)
+    assert recipe.classes == ("cat", "dog")
+    text = path.read_text()
+    for key in ("radius = 8", "correlation = 0.98", 'hash = "phash"', 'policy = "reserve"', "quality = 95", "seed = 1"):
+        assert f"# {key}" in text
+        text = text.replace(f"# {key}", key)
+    for table in ("duplicates", "conflicts"):
+        text = text.replace(f"# [{table}]", f"[{table}]")
+    path.write_text(text)
+    assert load_recipe(path.parent) == recipe
+
+
+def test_init_overwrites_nothing_and_says_what_it_cannot_use(tmp_path: Path) -> None:
+    """A second init, a bad name and a folder without classes are refused."""
+    home = Home(tmp_path)
+    start_dataset(home, "pets")
+    with pytest.raises(CurationError, match="is there already"):
+        start_dataset(home, "pets")
+    with pytest.raises(CurationError, match="cannot name a dataset"):
+        start_dataset(home, "Pets!")
+    with pytest.raises(CurationError, match="no pictures in subfolders"):
+        start_dataset(home, "more", images=write_source(tmp_path / "flat", {"1.jpg": b"x"}))

@@ -1,0 +1,75 @@
+"""A drawn version and a run trained on it, made once for all tests of this room that need them."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+TRAIN_EXTRA = ("tensorflow", "keras", "ai_edge_litert")
+
+
+def _load_builders() -> ModuleType:
+    # pytest imports by file here, so a module beside the tests is loaded by file, too.
+    spec = importlib.util.spec_from_file_location("training_builders", Path(__file__).with_name("builders.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["training_builders"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def builders() -> ModuleType:
+    """Return the room's builders."""
+    return _load_builders()
+
+
+@pytest.fixture(scope="session")
+def needs_train() -> None:
+    """Skip where the extra ``train`` is not installed, and say so."""
+    missing = [name for name in TRAIN_EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"the extra `train` is not installed: {', '.join(missing)} missing")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory, builders: ModuleType) -> SimpleNamespace:
+    """Return a published version of drawn pictures: its root, home and what the build came to."""
+    root = tmp_path_factory.mktemp("drawn")
+    built = builders.publish(root)
+    return SimpleNamespace(root=root, home=builders.home_of(root), built=built, reference="spots@v1")
+
+
+@pytest.fixture(scope="session")
+def material(drawn: SimpleNamespace) -> object:
+    """Return the drawn version opened for training, at the small input."""
+    from training.data import open_material
+
+    return open_material(drawn.home, "spots", side=48)
+
+
+@pytest.fixture(scope="session")
+def small_settings() -> object:
+    """Return settings of a training that takes seconds."""
+    from training.augment import Augmentation
+    from training.fit import Settings
+
+    return Settings(side=48, epochs=16, patience=16, batch=8, seed=3, augmentation=Augmentation(share=0.4))
+
+
+@pytest.fixture(scope="session")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, needs_train: None, drawn: SimpleNamespace, small_settings: object
+) -> Iterator[object]:
+    """Return a finished run on the drawn version, with two folds and the context pictures."""
+    from training.produce import Options, produce
+
+    runs = tmp_path_factory.mktemp("runs")
+    source = drawn.root / "spots-source"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("empty-cache")))
+        yield produce("spots", small_settings, Options(home=drawn.home, runs=runs, folds=2, originals=(source,)))

@@ -1,0 +1,264 @@
+"""The command line: exit codes, errors without a traceback, what it prints, and what it does without the extra."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from training.cli import main
+
+PROJECT = Path(__file__).resolve().parents[2]
+VERBS = ("fit", "search", "evaluate", "predict", "export", "budget", "list")
+
+
+@pytest.fixture
+def here(drawn, monkeypatch, tmp_path):
+    """Point the command line at the drawn version and at an empty folder of runs."""
+    monkeypatch.setenv("CURATION_DATASETS", str(drawn.home.datasets))
+    monkeypatch.setenv("TRAINING_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+@pytest.fixture
+def with_run(here, run, monkeypatch):
+    """Point it at the drawn version's run too."""
+    monkeypatch.setenv("TRAINING_RUNS", str(run.folder.parent))
+    return run
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(capsys, verb):
+    """``--help`` of each verb ends with 0 and shows a command that can be typed."""
+    assert main([verb, "--help"]) == 0
+    assert f"python -m training {verb}" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    """``python -m training --help`` loads no table, image or learning library."""
+    command = [sys.executable, "-X", "importtime", "-m", "training", "--help"]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines() if "|" in line}
+    assert names & {"numpy", "polars", "PIL", "tensorflow", "keras", "sklearn", "matplotlib", "pydantic"} == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["fit", "nosuch"], 1, "there is no dataset 'nosuch'"),
+        (["fit", "spots@v9"], 1, "is no published version"),
+        (["fit", "spots", "--model", "vgg"], 1, "there is no model 'vgg'"),
+        (["fit", "spots", "--board", "nano34"], 1, "there is no board 'nano34'"),
+        (["fit", "spots", "--alarm", "moon"], 1, "there is no class 'moon'"),
+        (["fit", "spots", "--folds", "99"], 1, "99 folds cannot be cut"),
+        (["fit"], 2, "Missing argument"),
+        (["fit", "spots", "--epochs", "0"], 2, "epochs"),
+        (["predict", "nosuch", "a.jpg"], 1, "there is no run 'nosuch'"),
+        (["evaluate", "nosuch", "--on", "spots"], 1, "there is no run 'nosuch'"),
+        (["budget", "missing.tflite"], 1, "missing.tflite: cannot be read"),
+        (["export", "missing.tflite"], 1, "missing.tflite: cannot be read"),
+        (["nosuch"], 2, "No such command"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(here, needs_train, capsys, monkeypatch, arguments, code, told):
+    """Mistakes end with 1 (input) or 2 (usage), the reason on standard error, and no traceback."""
+    monkeypatch.chdir(here)
+    assert main(arguments) == code
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert "Traceback" not in shown.err
+    assert not list((here / "runs").glob("[!.]*"))
+
+
+def test_mistakes_are_json_where_json_was_asked_for(here, needs_train, capsys):
+    """With ``--json`` the error is a document on standard output, too."""
+    assert main(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["predict", "nosuch", "a.jpg", "--json"]) == 1
+    assert "nosuch" in json.loads(capsys.readouterr().out)["error"]
+
+
+def run_without_extra(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run code in a Python that has none of the packages of the extra ``train``."""
+    missing = ("tensorflow", "keras", "ai_edge_litert", "tensorboard", "flatbuffers")
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({missing!r})); {code}"
+    command = [sys.executable, "-c", blocked, *arguments]
+    environ = os.environ | environment
+    return subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "spots"),
+        ("search", "spots"),
+        ("evaluate", "spots-v1"),
+        ("predict", "spots-v1", "spot.jpg"),
+        ("export", "spots-v1"),
+        ("budget", "spots-v1"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_without_the_extra_every_verb_says_how_to_install_it(drawn, tmp_path, arguments):
+    """In a Python without the extra a verb that needs it ends with 1, what is missing, and the line to type."""
+    code = "from training.cli import main; sys.exit(main(sys.argv[1:]))"
+    folders = {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(tmp_path)}
+    ended = run_without_extra(code, *arguments, **folders)
+    assert ended.returncode == 1
+    fault, hint = ended.stderr.strip().splitlines()
+    assert fault.startswith("error: training needs the extra `train` (")
+    assert hint == "hint: pip install 'curation[train]'"
+
+
+def test_without_the_extra_runs_are_listed_all_the_same(tmp_path):
+    """``list`` reads text alone."""
+    code = "from training.cli import main; sys.exit(main(sys.argv[1:]))"
+    ended = run_without_extra(code, "list", TRAINING_RUNS=str(tmp_path))
+    assert ended.returncode == 0
+    assert "no run yet" in ended.stdout
+
+
+@pytest.mark.slow
+def test_without_the_extra_the_tests_of_this_room_say_why_they_are_skipped():
+    """Nothing fails where the extra is missing, and every skipped test names it."""
+    tests = [str(path) for path in sorted(Path(__file__).parent.rglob("test_*.py")) if path != Path(__file__)]
+    code = "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    ended = run_without_extra(code, *tests, "-q", "-rs", "-p", "no:cacheprovider")
+    assert ended.returncode == 0, ended.stdout
+    reasons = [line for line in ended.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert len(reasons) > 30
+    assert all("the extra `train` is not installed" in reason for reason in reasons), reasons
+
+
+@pytest.mark.slow
+def test_fit_shows_progress_figures_and_where_the_page_lies(with_run, drawn, capsys, monkeypatch, tmp_path):
+    """A short training prints an epoch a line where there is no terminal, then the figures; again, it is there."""
+    monkeypatch.setenv("TRAINING_RUNS", str(tmp_path / "runs"))
+    command = ["fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16", "--originals", str(drawn.root)]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert re.search(r"epoch +2 of 2: loss [\d.]+, accuracy [\d.]+; validation", shown.err)
+    assert "test accuracy, int8, through the camera" in shown.out
+    assert "arena, rows from the camera" in shown.out
+    page = Path(re.search(r"page: (.+)", shown.out)[1])
+    assert page.is_file()
+    assert main([*command, "--json"]) == 0
+    again = capsys.readouterr()
+    assert "is there already" in again.err
+    assert json.loads(again.out)["run"] == page.parent.name
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_and_gives_the_same_model(drawn, needs_train, tmp_path):
+    """kill -9 after an epoch, the same command again: the model of a training that nobody killed."""
+    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--epochs", "4", "--batch", "16"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+
+    def start(runs: Path) -> subprocess.Popen:
+        environment = os.environ | {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(runs)}
+        return subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    victim = start(killed)
+    deadline = time.monotonic() + 120
+    while not list(killed.glob(".*.part/checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    assert victim.returncode == -signal.SIGKILL
+    assert not list(killed.glob("[!.]*"))
+    told = start(killed).communicate()[0].decode()
+    assert "going on after epoch" in told
+    start(whole).communicate()
+    models = [next(runs.glob("*/model_int8.tflite")).read_bytes() for runs in (whole, killed)]
+    assert models[0] == models[1]
+    assert not list(killed.glob(".*"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_no_traceback(drawn, needs_train, tmp_path):
+    """Interrupted, it says that the same command goes on."""
+    environment = os.environ | {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(tmp_path)}
+    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--batch", "4"]
+    started = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".*.part/checkpoint.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate()
+    assert started.returncode == 130, told.decode()
+    assert b"the same command goes on" in told
+    assert b"Traceback" not in told
+
+
+@pytest.mark.slow
+def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, capsys):
+    """The verbs that only read a run print its figures."""
+    name = with_run.name
+    assert main(["list"]) == 0
+    assert name in capsys.readouterr().out
+    assert main(["budget", name, "--layers"]) == 0
+    assert "DEPTHWISE_CONV_2D" in capsys.readouterr().out
+    assert main(["evaluate", name, "--on", "spots", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["evaluation"]["camera"]["accuracy"] == with_run.metrics["test"]["camera"]["accuracy"]
+    assert said["left_out"] == 0
+    assert main(["evaluate", name]) == 0
+    told = capsys.readouterr().out
+    assert f"{name} on spots@v1, test" in told
+    assert "test accuracy without the camera" in told
+    assert "specificity over 80 %" in told
+    picture = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
+    assert main(["predict", name, str(picture), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
+    assert main(["predict", name, str(picture)]) == 0
+    told = capsys.readouterr().err
+    assert "Not a medical device" in told
+    assert re.search(r"Never taught the difference, it calls these spot: mole [\d.]+ %", told)
+
+
+@pytest.mark.slow
+def test_predict_refuses_what_is_no_picture(with_run, tmp_path, capsys):
+    """A missing file and a text file are named; nothing is guessed."""
+    text = tmp_path / "page.jpg"
+    text.write_text("<html>404</html>")
+    assert main(["predict", with_run.name, str(text)]) == 1
+    assert "page.jpg: gives no picture" in capsys.readouterr().err
+    assert main(["predict", with_run.name, str(tmp_path / "none.jpg")]) == 1
+    assert "none.jpg: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_export_writes_what_the_firmware_is_built_from(with_run, drawn, capsys, monkeypatch, tmp_path):
+    """model.c, model.h and golden.h, with the version's digest, from a run and from its bare .tflite."""
+    monkeypatch.setenv("CURATION_DATASETS", str(drawn.home.datasets))
+    assert main(["export", with_run.name, "--to", "firmware", "--output", str(tmp_path / "run")]) == 0
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["golden.h", "model.c", "model.h"]
+    header = (tmp_path / "run" / "model.h").read_text()
+    assert "spots@v1" in header
+    assert drawn.built.line.digest[:12] in header
+    bare = tmp_path / "bare.tflite"
+    shutil.copyfile(with_run.folder / "model_int8.tflite", bare)
+    assert main(["export", str(bare), "--output", str(tmp_path / "file")]) == 0
+    assert "spots@v1" in (tmp_path / "file" / "model.h").read_text()
+    assert "arena" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, capsys, tmp_path):
+    """A run against a board with little flash: figures, and a hint what would fit."""
+    board = tmp_path / "small.toml"
+    text = (PROJECT / "training" / "boards" / "nano33ble.toml").read_text()
+    board.write_text(re.sub(r"(?m)^flash_bytes = .*", "flash_bytes = 70_000", text))
+    assert main(["budget", with_run.name, "--board", str(board)]) == 1
+    told = capsys.readouterr().err
+    assert re.search(r"flash: [\d,]+ B needed, 4,464 B free on nano33ble", told)
+    assert "no model fits this board" in told
+    assert main(["export", with_run.name, "--board", str(board), "--output", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,83 @@
+"""Judging: strata, context classes, pooled folds, and where a picture matters."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from training.evaluate import band_ages, judge_context, judge_strata, pool_folds
+from training.oracle import Oracle
+from training.saliency import PATCHES, cover
+
+
+def test_strata_are_the_values_that_tell_pictures_apart():
+    """A column with two values is reported by value; one with a single value, and unknown values, are not."""
+    table = pl.DataFrame(
+        {
+            "source": ["a", "a", "b"], "disputed": [False, False, False], "sex": ["f", None, "m"],
+            "site": [None] * 3, "skin_type": [None] * 3, "age": [29.0, 30.0, None],
+        },
+        schema_overrides={"site": pl.String, "skin_type": pl.String},
+    )  # fmt: skip
+    found = {
+        (one.column, one.value): (one.accuracy.hits, one.accuracy.of)
+        for one in judge_strata(table, np.array([True, False, True]))
+    }
+    assert found == {
+        ("source", "a"): (1, 2), ("source", "b"): (1, 1), ("sex", "f"): (1, 1), ("sex", "m"): (1, 1),
+        ("age", "0 to 29"): (1, 1), ("age", "30 to 44"): (0, 1),
+    }  # fmt: skip
+
+
+def test_ages_fall_into_bands_closed_below():
+    """29.9 is below 30, 75 is in the last band, what is not known stays so."""
+    found = band_ages(pl.Series([0.0, 29.9, 30.0, 74.0, 75.0, None]))
+    assert found.to_list() == ["0 to 29", "0 to 29", "30 to 44", "60 to 74", "75 and over", None]
+
+
+def test_context_classes_are_counted_apart():
+    """Each label gets its rate of alarms and of blinking, the most alarming first."""
+    said = np.array([[0.1, 0.9], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]], np.float32)
+    nevus, wart = judge_context(["nevus", "nevus", "wart", "wart"], said, alarm=1)
+    assert (nevus.source_label, nevus.alarms.hits, nevus.blinking.hits) == ("nevus", 2, 1)
+    assert (wart.source_label, wart.alarms.hits, wart.alarms.of) == ("wart", 1, 2)
+
+
+def test_repeats_do_not_shrink_the_interval():
+    """Judged twice, 90 of 100 pictures are still 100 pictures."""
+    once = pool_folds(np.array([90.0, 91.0]), [], folds=5, repeats=1, pictures=100, spent=np.ones(2))
+    twice = pool_folds(np.array([180.0, 182.0]) / 2, [], folds=5, repeats=2, pictures=100, spent=np.ones(2))
+    assert once.int8 == twice.int8
+    assert once.int8.of == 100
+
+
+class Corner:
+    """An interpreter whose answer is the brightness of the top left corner: real arithmetic, one pixel wide."""
+
+    def get_input_details(self):
+        """Name the input."""
+        return [{"index": 0}]
+
+    def get_output_details(self):
+        """Name the output."""
+        return [{"index": 1}]
+
+    def set_tensor(self, index, value):
+        """Take a picture."""
+        self._seen = int(value[0, 0, 0, 0])
+
+    def invoke(self):
+        """Do nothing more."""
+
+    def get_tensor(self, index):
+        """Answer."""
+        return np.array([[-self._seen - 1, self._seen]], np.int8)
+
+
+def test_saliency_points_at_what_decides():
+    """Where one corner decides, covering that corner alone changes the answer."""
+    picture = np.full((48, 48, 3), 10, np.uint8)
+    picture[:8, :8] = 250
+    lost = cover(picture, Oracle(48, 2, 1 / 256, -128, Corner()), answer=1)
+    assert lost.shape == (2 * PATCHES - 1, 2 * PATCHES - 1)
+    assert lost[0, 0] > 0.5
+    assert np.abs(lost).sum() == pytest.approx(lost[0, 0])

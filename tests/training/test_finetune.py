@@ -1,0 +1,128 @@
+"""Fine-tuning for int8: norms fold exactly, and what it rounds is close to what the converter rounds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_train")
+
+
+@pytest.fixture(scope="module", params=["ds_cnn_xs", "mobilenet_v2_0.1"])
+def net(request):
+    """Return a net whose batch norms have seen some pictures, and those pictures."""
+    from training.framework import make_repeatable
+    from training.models import ARCHITECTURES, build_model
+
+    make_repeatable(3)
+    pictures = np.random.default_rng(2).integers(0, 256, (24, 48, 48, 3), dtype=np.uint8)
+    model = build_model(ARCHITECTURES[request.param], classes=2, side=48)
+    for _ in range(30):
+        model(pictures.astype(np.float32) / 255, training=True)
+    return model, pictures
+
+
+def test_folded_norms_change_no_answer(net):
+    """The net without batch norms answers as the one with them."""
+    import keras
+
+    from training.finetune import fold_norms
+    from training.fit import predict
+
+    model, pictures = net
+    folded = fold_norms(model)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+    np.testing.assert_allclose(predict(folded, pictures), predict(model, pictures), atol=2e-4)
+
+
+def test_rounding_is_nearer_to_int8_than_the_float_net(net):
+    """On the values before the softmax, the rounded net lies nearer to what the int8 model says than the float net."""
+    import keras
+
+    from training.finetune import fold_norms, measure_ranges, round_layers
+    from training.fit import predict
+    from training.oracle import open_oracle
+    from training.quantise import convert_int8
+
+    model, pictures = net
+    folded = fold_norms(model)
+    rounded = round_layers(folded, measure_ranges(folded, pictures))
+    assert [layer.name for layer in rounded.layers if layer.name.endswith("_rounded")]
+    said = open_oracle(convert_int8(model, pictures)).probabilities(pictures)
+    assert isinstance(rounded, keras.Model)
+    near, far = (np.abs(predict(one, pictures) - said).mean() for one in (rounded, model))
+    assert near < far
+
+
+def test_rounding_leaves_the_weights_themselves_unrounded(net):
+    """What is rounded is only what is computed with: the weights that learn keep all their bits."""
+    from training.finetune import fold_norms, measure_ranges, round_layers
+
+    model, pictures = net
+    folded = fold_norms(model)
+    rounded = round_layers(folded, measure_ranges(folded, pictures))
+    for mine, theirs in zip(rounded.get_weights(), folded.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.slow
+def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(material, small_settings):
+    """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
+    from training.finetune import finetune
+    from training.fit import Silent, fit
+    from training.oracle import open_oracle
+    from training.produce import split_training
+    from training.quantise import choose_calibration, convert_int8
+
+    learn, stop = split_training(material, seed=1)
+    fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
+    calibration = choose_calibration(learn, seed=1).view(48)
+    tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=Silent())
+
+    def loss(model) -> float:
+        said = open_oracle(convert_int8(model, calibration)).probabilities(learn.view(48))
+        return float(-np.log(np.maximum(said[np.arange(len(said)), learn.labels], 1 / 512)).mean())
+
+    assert loss(tuned.model) < loss(fitted.model)
+
+
+def unbalance(model, share: float) -> None:
+    """Make a net that int8 cannot hold: all channels but one of a layer shrunk, and widened again in the next layer."""
+    for number in (2, 3):
+        norm, spread = model.get_layer(f"block{number}_pointwise_norm"), model.get_layer(f"block{number + 1}_depthwise")
+        gamma, beta = np.asarray(norm.gamma), np.asarray(norm.beta)
+        shrink = np.full(gamma.shape, share, np.float32)
+        shrink[np.argmax(np.abs(gamma) + beta)] = 1
+        norm.gamma.assign(gamma * shrink)
+        norm.beta.assign(beta * shrink)
+        spread.kernel.assign(np.asarray(spread.kernel) / shrink[None, None, :, None])
+
+
+@pytest.mark.slow
+def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(material, small_settings):
+    """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
+    from training.fit import Fitted, fit
+    from training.produce import split_training
+    from training.quantise import measure_loss, quantise
+
+    class Notes:
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def epoch(self, epoch) -> None:
+            pass
+
+        def note(self, sentence: str) -> None:
+            self.said.append(sentence)
+
+    learn, stop = split_training(material, seed=1)
+    fitted = fit(learn, stop, replace(small_settings, epochs=12), classes=2)
+    model = fitted.model
+    unbalance(model, 1 / 128)
+    notes = Notes()
+    made = quantise(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)
+    assert made.lost > 0.5
+    assert made.finetuned
+    assert measure_loss(model, made.int8, (learn, stop), small_settings) < made.lost
+    assert "fine-tuning with rounded weights" in notes.said[0]
+    assert "after fine-tuning it costs" in notes.said[1]

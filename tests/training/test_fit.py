@@ -1,0 +1,113 @@
+"""Training: repeatable byte for byte, and the same after an interruption as without one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curation.errors import CurationError
+from training.fit import Feed, Settings, Silent, class_weights, fit
+
+pytestmark = pytest.mark.usefixtures("needs_train")
+
+
+class Interrupt(Silent):
+    """A user who presses Ctrl-C after an epoch."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.heard = after, []
+
+    def epoch(self, epoch):
+        """Count, and interrupt."""
+        self.heard.append(epoch.number)
+        if epoch.number == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def sides(material):
+    """Return the pictures to learn from and to validate on."""
+    from training.produce import split_training
+
+    return split_training(material, seed=1)
+
+
+def to_bytes(fitted, samples) -> bytes:
+    """Return the int8 model."""
+    from training.quantise import choose_calibration, convert_int8
+
+    return convert_int8(fitted.model, choose_calibration(samples, seed=1).view(48))
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_model_and_another_does_not(sides):
+    """Two trainings of one seed are the same int8 file; another seed is another file."""
+    learn, stop = sides
+    settings = Settings(side=48, epochs=2, batch=16, seed=7)
+    one, same, other = (
+        to_bytes(fit(learn, stop, replace(settings, seed=seed), classes=2), learn) for seed in (7, 7, 8)
+    )
+    assert one == same
+    assert one != other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, after):
+    """Stopped after an epoch and started again, it goes on there and gives the very same model."""
+    learn, stop = sides
+    settings = Settings(side=48, epochs=3, batch=16, seed=5)
+    whole = fit(learn, stop, settings, classes=2)
+    checkpoint = tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=Interrupt(after))
+    rest = Interrupt(99)
+    resumed = fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=rest)
+    assert rest.heard == list(range(after + 1, 4))
+    assert resumed.epochs == whole.epochs
+    assert resumed.best == whole.best
+    assert to_bytes(resumed, learn) == to_bytes(whole, learn)
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path, sides):
+    """Half a state is not taken for a state; the file to delete is named."""
+    learn, stop = sides
+    checkpoint = tmp_path / "checkpoint.npz"
+    checkpoint.write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(CurationError, match="not the state of this training") as caught:
+        fit(learn, stop, Settings(side=48, epochs=1), classes=2, checkpoint=checkpoint)
+    assert "delete" in caught.value.hint
+
+
+def test_a_batch_is_a_function_of_seed_epoch_and_step(material):
+    """Batches come out alike in any order of asking, differ between epochs, and an epoch shows every picture once."""
+    train = material.samples.of_split("train")
+    settings = Settings(side=48, batch=7, seed=2)
+    one, other = Feed(train, settings), Feed(train, settings)
+    last = other.batch(3, 2)
+    for mine, theirs in zip(one.batch(3, 2), last, strict=True):
+        assert np.array_equal(mine, theirs)
+    assert not np.array_equal(one.batch(4, 2)[0], last[0])
+    shown = np.concatenate([one.batch(0, step)[1] for step in range(one.steps)])
+    assert np.bincount(shown).tolist() == np.bincount(train.labels).tolist()
+
+
+def test_classes_weigh_the_same_together():
+    """Nine pictures of one class and three of another: each class has half of the weight."""
+    labels = np.array([0] * 9 + [1] * 3)
+    weights = class_weights(labels)
+    assert weights[0] * 9 == pytest.approx(weights[1] * 3)
+    assert np.mean([weights[label] for label in labels.tolist()]) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_training_ends_when_nothing_gets_better_and_keeps_its_best(sides):
+    """It ends so many epochs after the best one, or at the last; the best has the smallest validation loss."""
+    learn, stop = sides
+    fitted = fit(learn, stop, Settings(side=48, epochs=30, patience=2, batch=8, seed=1), classes=2)
+    losses = [epoch.val_loss for epoch in fitted.epochs]
+    assert fitted.best == losses.index(min(losses)) + 1
+    assert len(losses) == min(30, fitted.best + 2)
+    seen = stop.view(48).astype(np.float32) / np.float32(255)
+    said = np.asarray(fitted.model(seen, training=False))
+    assert -np.log(said[np.arange(len(stop)), stop.labels]).mean() == pytest.approx(min(losses), rel=1e-3)

@@ -1,0 +1,67 @@
+"""The oracle: fed with the camera's golden vectors, it gets exactly their bytes."""
+
+import numpy as np
+import pytest
+
+from curation.errors import CurationError
+from curation.images import camera_view, to_tensor
+from training.oracle import open_oracle
+
+pytestmark = pytest.mark.usefixtures("needs_train")
+
+
+def test_a_picture_reaches_the_tensor_as_the_golden_bytes():
+    """A net that passes its input on answers with the tensor it was set: the camera's view, the high bit flipped."""
+    import keras
+
+    from training.quantise import convert_int8
+
+    image = keras.Input((48, 48, 3))
+    model = keras.Model(image, keras.layers.Flatten()(image))
+    frame = np.random.default_rng(7).integers(0, 256, (144, 144, 3), dtype=np.uint8)
+    seen = camera_view(frame, side=48)
+    content = convert_int8(model, np.stack([seen, 255 - seen]))
+    oracle = open_oracle(content)
+    wanted = to_tensor(seen).ravel()
+    assert np.array_equal(oracle.ask(seen[None])[0], wanted)
+    assert np.array_equal(wanted, (seen.astype(np.int16).ravel() - 128).astype(np.int8))
+    np.testing.assert_allclose(oracle.probabilities(seen[None])[0], seen.ravel() / 255, atol=1e-6)
+
+
+def test_another_input_scale_is_refused():
+    """A model quantised elsewhere would be fed wrong numbers: it is refused with both scales."""
+    import keras
+    import tensorflow as tf
+
+    from training.framework import quiet
+
+    image = keras.Input((48, 48, 3), batch_size=1)
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(image)))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    picture = np.random.default_rng(0).random((1, 48, 48, 3), dtype=np.float32)
+    converter.representative_dataset = lambda: iter([[2 * picture - 1]])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet():
+        content = converter.convert()
+    with pytest.raises(CurationError, match="where 1/255 and -128 are the camera's"):
+        open_oracle(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"\x1c\x00\x00\x00TFL3" + bytes(64), b"<html>not a model</html>"])
+def test_what_is_no_model_is_an_error(content):
+    """Cut files and other files end in one sentence that names the file."""
+    with pytest.raises(CurationError, match=r"broken\.tflite: LiteRT cannot run it"):
+        open_oracle(content, name="broken.tflite")
+
+
+def test_a_float_model_is_refused():
+    """The float model of a run is not what the board runs."""
+    from training.framework import make_repeatable
+    from training.models import ARCHITECTURES, build_model
+    from training.quantise import convert_float
+
+    make_repeatable(0)
+    with pytest.raises(CurationError, match="one int8 input"):
+        open_oracle(convert_float(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)))

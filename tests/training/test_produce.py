@@ -1,0 +1,183 @@
+"""A run from beginning to end: what lies in its folder, that it is repeatable, and what it says of itself."""
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curation.errors import CurationError
+from curation.images import camera_view
+from training.oracle import open_oracle
+from training.quantise import read_metadata
+from training.runs import open_run
+
+pytestmark = [pytest.mark.usefixtures("needs_train"), pytest.mark.slow]
+
+FILES = {
+    "MODEL_CARD.md", "config.toml", "embeddings.parquet", "labels.txt", "metrics.json", "model.cc", "model.keras",
+    "model.tflite", "model_int8.tflite", "predictions.parquet", "report.html",
+}  # fmt: skip
+
+
+def test_a_run_holds_what_it_promises(run):
+    """The files of a run, and beside them only TensorBoard's logs."""
+    assert {path.name for path in run.folder.iterdir() if path.is_file()} == FILES
+    assert [path.name for path in run.folder.iterdir() if path.is_dir()] == ["logs"]
+    assert list((run.folder / "logs").rglob("events.out.tfevents.*"))
+    assert not [path for path in run.folder.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_version_and_digest_stand_everywhere(run, drawn):
+    """The model's metadata, the settings, the figures, the card, the page and the C array name the very version."""
+    digest = drawn.built.line.digest
+    said = read_metadata(run.read("model_int8.tflite"))
+    assert (said["data"], said["digest"], said["classes"], said["alarm"]) == (
+        "spots@v1",
+        digest,
+        ["skin", "spot"],
+        "spot",
+    )
+    assert tomllib.loads((run.folder / "config.toml").read_text())["data"]["digest"] == digest
+    assert run.metrics["data"]["digest"] == digest
+    for name in ("MODEL_CARD.md", "report.html", "model.cc"):
+        assert digest[:12] in (run.folder / name).read_text()
+
+
+def test_every_file_is_checked_when_a_run_is_opened(run):
+    """metrics.json holds the sha256 of every other file."""
+    assert set(run.metrics["files"]) == FILES - {"metrics.json"}
+    for name, digest in run.metrics["files"].items():
+        assert hashlib.sha256(run.read(name)).hexdigest() == digest
+    assert open_run(run.folder.parent, run.name[:12]).folder == run.folder
+
+
+def test_it_learnt_something(run):
+    """On drawn spots against drawn skin even seconds of training tell most pictures right, in folds too."""
+    assert run.metrics["test"]["camera"]["accuracy"]["share"] >= 0.75
+    assert run.metrics["cross_validation"]["int8"]["of"] == 92
+    assert run.metrics["cross_validation"]["int8"]["share"] >= 0.7
+
+
+def test_int8_is_close_to_float(run):
+    """Accuracy before and after rounding stands in the figures, and the loss decided about fine-tuning."""
+    found = run.metrics["quantisation"]
+    assert found["finetuned"] in (True, False)
+    assert found["finetuned"] is False or found["lost_points_before"] > 0.5
+
+
+def test_predictions_are_the_oracles_for_every_kept_picture_and_the_context(run, material, drawn):
+    """Keyed by sha256: each kept picture with what the int8 model says, and the context pictures without a label."""
+    table = pl.read_parquet(run.folder / "predictions.parquet")
+    kept = table.filter(pl.col("label").is_not_null())
+    assert sorted(kept["sha256"]) == sorted(drawn.built.manifest.kept["sha256"])
+    context = table.filter(pl.col("label").is_null())
+    assert set(context["source_label"]) == {"mole"}
+    assert context.height == sum(alarms["alarms"]["of"] for alarms in run.metrics["context"]["alarms"]) > 0
+    oracle = open_oracle(run.read("model_int8.tflite"))
+    row = kept.row(7, named=True)
+    number = material.samples.table["id"].to_list().index(row["id"])
+    said = oracle.probabilities(camera_view(material.samples.frames[number], side=48)[None])[0]
+    assert row["probabilities"] == pytest.approx(said.tolist())
+    assert row["alarm"] == pytest.approx(said[1])
+    assert kept["unseen"].null_count() == 0
+
+
+def test_embeddings_and_map_are_keyed_by_sha256(run, drawn):
+    """A row a kept picture, vectors of one length, a place on the map."""
+    table = pl.read_parquet(run.folder / "embeddings.parquet")
+    assert sorted(table["sha256"]) == sorted(drawn.built.manifest.kept["sha256"])
+    assert set(table["embedding"].list.len()) == {64}
+    assert table.select("x", "y").null_count().sum_horizontal().item() == 0
+    assert np.isfinite(table.select("x", "y").to_numpy()).all()
+
+
+def test_the_array_in_c_is_the_model(run):
+    """model.cc holds the int8 model byte for byte, its length and its labels."""
+    text = (run.folder / "model.cc").read_text()
+    content = run.read("model_int8.tflite")
+    body = text[text.index("g_model[] = {") : text.index("};")]
+    assert bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", body)) == content
+    assert f"g_model_len = {len(content)};" in text
+    assert '{"skin", "spot"}' in text
+    assert "alignas(16)" in text
+
+
+def test_the_card_says_what_it_is_not(run):
+    """The card: not a medical device, the first line, the classes it was never taught."""
+    text = (run.folder / "MODEL_CARD.md").read_text()
+    assert "Not a medical device" in text
+    assert run.metrics["first_line"] in text
+    assert "| mole |" in text
+
+
+def test_an_existing_run_is_returned_as_it_is(run, drawn, small_settings):
+    """The same version and settings again train nothing; other settings have another name."""
+    from training.produce import Options, name_run, open_material, produce
+
+    before = json.dumps(run.metrics)
+    options = Options(home=drawn.home, runs=run.folder.parent, folds=2)
+    again = produce("spots", small_settings, options)
+    assert again.folder == run.folder
+    assert json.dumps(again.metrics) == before
+    material = open_material(drawn.home, "spots", side=48)
+    names = {
+        name_run(material, settings, {"folds": 0}) for settings in (small_settings, replace(small_settings, seed=9))
+    }
+    assert len(names) == 2
+
+
+def test_the_same_command_gives_the_same_model(run, drawn, small_settings, tmp_path, monkeypatch):
+    """A whole run made again elsewhere holds the same int8 model, byte for byte."""
+    from training.produce import Options, produce
+
+    monkeypatch.setattr("training.produce.judge", _no_judgement)
+    with pytest.raises(_Trained) as caught:
+        produce("spots", small_settings, Options(home=drawn.home, runs=tmp_path, folds=2))
+    assert caught.value.int8 == run.read("model_int8.tflite")
+
+
+class _Trained(Exception):
+    def __init__(self, int8: bytes) -> None:
+        self.int8 = int8
+
+
+def _no_judgement(material, quantised, *rest):
+    raise _Trained(quantised.int8)
+
+
+@pytest.mark.parametrize("fault", ["model", "missing", "metrics", "config"])
+def test_a_corrupt_run_is_an_error(run, tmp_path, fault):
+    """A changed model, a missing file, broken figures or settings: one sentence that names the file."""
+    import shutil
+
+    folder = tmp_path / "runs" / run.name
+    shutil.copytree(run.folder, folder)
+    if fault == "model":
+        content = bytearray((folder / "model_int8.tflite").read_bytes())
+        content[-1] ^= 1
+        (folder / "model_int8.tflite").write_bytes(content)
+    elif fault == "missing":
+        (folder / "labels.txt").unlink()
+    elif fault == "metrics":
+        (folder / "metrics.json").write_text("{")
+    else:
+        (folder / "config.toml").write_text("[data]\nname = 3")
+    with pytest.raises(CurationError) as caught:
+        open_run(tmp_path / "runs", run.name)
+    named = {"model": "model_int8.tflite", "missing": "labels.txt", "metrics": "metrics.json", "config": "config.toml"}
+    assert named[fault] in caught.value.message
+
+
+def test_the_first_line_says_when_a_shortcut_does_as_well(run):
+    """The page's first sentence compares the model with the best classifier that never sees the middle."""
+    best = max(shortcut["accuracy"]["share"] for shortcut in run.metrics["shortcuts"])
+    own = run.metrics["cross_validation"]["int8"]
+    line = run.metrics["first_line"]
+    assert f"{100 * best:.1f} %" in line
+    assert f"{100 * own['share']:.1f} % in a 2-fold cross-validation" in line
+    assert ("does about as well" in line) == (best >= own["low"])

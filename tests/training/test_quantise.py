@@ -1,0 +1,101 @@
+"""Quantisation: the input is the camera's bytes, calibration sees training pictures alone, a net gives one file."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.quantise import choose_rows
+
+pytestmark = pytest.mark.usefixtures("needs_train")
+
+
+def settle(model, pictures):
+    """Let the batch norms see some pictures: through the norms of a fresh net all activations fade to nothing."""
+    for _ in range(40):
+        model(pictures.astype(np.float32) / 255, training=True)
+    return model
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=1, max_size=80),
+    st.integers(1, 30),
+    st.integers(0, 5),
+)
+def test_calibration_takes_the_classes_in_turn(found, count, seed):
+    """No class has two pictures more than another that still has some, and no picture is taken twice."""
+    labels = np.array([label for label, _ in found], dtype=np.int64)
+    groups = [f"{label}-{group}" for label, group in found]
+    rows = choose_rows(labels, groups, count=count, seed=seed)
+    assert len(set(rows.tolist())) == len(rows) == min(count, len(found))
+    taken, there = (np.bincount(part, minlength=3) for part in (labels[rows], labels))
+    for one in range(3):
+        assert taken[one] >= min(there[one], taken.max() - 1)
+
+
+def test_a_second_picture_of_a_group_comes_last():
+    """Ten pictures of one group and five single ones: five calibration pictures are of five groups at least."""
+    labels = np.zeros(15, dtype=np.int64)
+    groups = ["same"] * 10 + [f"other{number}" for number in range(5)]
+    rows = choose_rows(labels, groups, count=6, seed=1)
+    assert len({groups[row] for row in rows}) == 6
+
+
+def test_the_run_was_calibrated_on_training_pictures_alone(run, material):
+    """Every picture that set a scale is one of the training split, as many of each class."""
+    table = material.samples.table
+    used = run.metrics["quantisation"]["calibration_sha256"]
+    train = table.filter(table["split"] == "train")
+    assert set(used) <= set(train["sha256"])
+    labels = train.filter(train["sha256"].is_in(used))["label"].value_counts()["count"]
+    assert labels.max() - labels.min() <= 1
+
+
+@pytest.mark.parametrize("name", ["ds_cnn_xs", "mobilenet_v2_0.1"])
+@pytest.mark.parametrize("side", [48, 96])
+def test_the_input_is_exactly_the_cameras(name, side):
+    """Scale 1/255 and zero point -128, even where no calibration picture holds black or white."""
+    from training.framework import make_repeatable
+    from training.models import ARCHITECTURES, build_model
+    from training.oracle import open_oracle
+    from training.quantise import convert_int8
+
+    make_repeatable(0)
+    grey = np.random.default_rng(5).integers(60, 200, (3, side, side, 3), dtype=np.uint8)
+    model = settle(build_model(ARCHITECTURES[name], classes=2, side=side), grey)
+    content = convert_int8(model, grey)
+    oracle = open_oracle(content)  # raises where the input is any other
+    assert (oracle.side, oracle.classes) == (side, 2)
+    assert oracle.scale == 1 / 256
+    assert oracle.zero_point == -128
+
+
+def test_converting_twice_gives_the_same_bytes():
+    """A conversion is a function of the net: layer counters, tracing and clocks leave nothing in the file."""
+    from training.framework import make_repeatable
+    from training.models import ARCHITECTURES, build_model
+    from training.quantise import convert_float, convert_int8
+
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+    make_repeatable(0)
+    model = build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)
+    first = convert_int8(model, pictures), convert_float(model)
+    for _ in range(3):
+        model(pictures[:1].astype(np.float32))
+    assert (convert_int8(model, pictures), convert_float(model)) == first
+
+
+def test_metadata_survives_and_changes_no_answer():
+    """What a model says of itself comes back, and the oracle answers as before."""
+    from training.framework import make_repeatable
+    from training.models import ARCHITECTURES, build_model
+    from training.oracle import open_oracle
+    from training.quantise import add_metadata, convert_int8, read_metadata
+
+    pictures = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    make_repeatable(0)
+    plain = convert_int8(settle(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48), pictures), pictures)
+    marked = add_metadata(plain, {"data": "spots@v1", "digest": "ab" * 32})
+    assert read_metadata(plain) == {}
+    assert read_metadata(marked) == {"data": "spots@v1", "digest": "ab" * 32}
+    assert np.array_equal(open_oracle(plain).ask(pictures), open_oracle(marked).ask(pictures))

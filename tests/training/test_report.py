@@ -1,0 +1,143 @@
+"""The page of a run: one file, readable without a network, in light and dark, by eye and by screen reader."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.report.figures import draw, draw_pareto
+from training.report.page import show_rate
+from training.scores import rate
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+class Outline(HTMLParser):
+    """Collects what an accessible page needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids, self.pictures, self.figures, self.headings, self.addresses = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        """Note ids, alternative texts, labels, headings and addresses."""
+        found = dict(attrs)
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "img":
+            self.pictures.append(found.get("alt"))
+        if tag == "svg":
+            self.figures.append((found.get("role"), found.get("aria-label")))
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href") and value]
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    """Return the page's text and outline."""
+    text = (run.folder / "report.html").read_text(encoding="utf-8")
+    outline = Outline()
+    outline.feed(text)
+    return text, outline
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_else(page):
+    """Every address on it is a data: address or a place on the page itself; no script."""
+    text, outline = page
+    assert {address.split(":")[0] if address.startswith("data:") else address[0] for address in outline.addresses} <= {
+        "data",
+        "#",
+    }
+    assert "<script" not in text
+
+
+@pytest.mark.slow
+def test_the_page_can_be_heard(page):
+    """A language, one first heading and none skipped, a text for every picture and figure, ids that are unique."""
+    text, outline = page
+    assert '<html lang="en">' in text
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
+    assert outline.pictures
+    assert all(outline.pictures)
+    assert outline.figures
+    assert all(role == "img" and label for role, label in outline.figures)
+    assert len(outline.ids) == len(set(outline.ids))
+
+
+@pytest.mark.slow
+def test_the_first_thing_on_the_page_is_the_shortcut(page, run):
+    """Under the title stands the sentence about what can be told without the lesion; then: no medical device."""
+    text, _ = page
+    body = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+    body = re.sub(r"<[^>]+>", " ", body.replace("&#39;", "'"))
+    words = re.sub(r"\s+", " ", body)
+    first, warning = words.index(run.metrics["first_line"]), words.index("Not a medical device")
+    assert first < warning < words.index("The test pictures")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed at /usr/bin/chromium")
+def test_the_page_stands_in_a_browser_in_both_schemes(run):
+    """Rendered at a phone's and a desk's width, light and dark: nothing sticks out, and ink and paper differ enough."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        for scheme in ("light", "dark"):
+            for width in (390, 1280):
+                tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                tab.goto((run.folder / "report.html").as_uri())
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                ink, paper = (
+                    tab.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor")
+                )
+                assert contrast(ink, paper) >= 7
+                assert tab.locator("svg text").first.evaluate("e => getComputedStyle(e).fill") == ink
+                tab.close()
+        browser.close()
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two CSS colours as WCAG 2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(value) for value in re.findall(r"\d+", colour)[:3]]) / 255
+        linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_figure_is_drawn_alike_each_time():
+    """No clock, no random ids: the same figure is the same text; two figures share no id."""
+    one, same, other = (draw(lambda axes: axes.plot([0, 1], [1, 0]), name=name, title="a < b") for name in "aab")
+    assert one == same
+    ids = [set(re.findall(r'id="([^"]+)"', text)) for text in (one, other)]
+    assert ids[0]
+    assert ids[0] & ids[1] == set()
+    assert 'aria-label="a &lt; b"' in one
+    assert "currentColor" in one
+
+
+def test_the_front_is_drawn_with_every_candidate_named():
+    """Accuracy against a cost: all candidates labelled, whether on the front or not."""
+    text = draw_pareto(
+        [("small", 10.0, 0.9), ("large", 90.0, 0.95), ("worse", 95.0, 0.9)],
+        frozenset({"small", "large"}),
+        name="p",
+        xlabel="bytes",
+    )
+    assert all(name in text for name in ("small", "large", "worse"))
+
+
+def test_rates_are_shown_with_interval_and_number():
+    """A share never stands alone."""
+    assert show_rate(rate(16, 16)) == "100.0 % (80.6 to 100.0; 16 of 16)"
+    assert show_rate(rate(0, 0)) == "none to ask"
+    assert show_rate(rate(8.5, 10)).endswith("8.5 of 10)")

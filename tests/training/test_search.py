@@ -1,0 +1,83 @@
+"""The search: costs before training, accuracy on the training split alone, and a front nobody beats."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.errors import CurationError
+from training.budget import Budget, load_board
+from training.evaluate import pool_folds
+from training.search import COSTS, Candidate, pareto
+
+
+def make_candidate(name: str, share: float, ram: int, flash: int, macs: int) -> Candidate:
+    """Return a candidate of these figures."""
+    import numpy as np
+
+    budget = Budget("b", ram, None, ram, ram, 10**6, flash, 10**6, macs, macs, 1.0, (), ())
+    accuracy = pool_folds(np.array([share * 100, 0]), [], folds=2, repeats=1, pictures=100, spent=np.zeros(2))
+    return Candidate(name, budget, accuracy)
+
+
+figures = st.lists(st.tuples(st.sampled_from([0.5, 0.8, 0.9]), *[st.integers(1, 4)] * 3), min_size=1, max_size=8)
+
+
+@given(figures)
+def test_nobody_on_the_front_is_beaten_and_everybody_else_is(found):
+    """A candidate is off the front exactly where another is no worse in all four figures and better in one."""
+    candidates = [make_candidate(str(number), *one) for number, one in enumerate(found)]
+    front = {one.name for one in pareto(candidates)}
+    assert front
+    for number, mine in enumerate(found):
+        worse = any(
+            other[0] >= mine[0] and all(a <= b for a, b in zip(other[1:], mine[1:], strict=True)) and other != mine
+            for other in found
+        )
+        assert (str(number) in front) == (not worse)
+
+
+def test_a_refused_candidate_is_on_no_front():
+    """What was never trained has no accuracy to compare."""
+    tried = make_candidate("tried", 0.5, 4, 4, 4)
+    refused = Candidate("refused", make_candidate("x", 0.9, 1, 1, 1).budget, None)
+    assert [one.name for one in pareto([refused, tried])] == ["tried"]
+
+
+@pytest.mark.slow
+def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings, tmp_path):
+    """Two nets in two folds: figures of both, the page with the front, no leftovers, and no test picture used."""
+    from dataclasses import replace
+
+    from training.fit import Silent
+    from training.search import search
+
+    found = search(
+        "spots", replace(small_settings, epochs=1, patience=1), home=drawn.home, runs=tmp_path, folds=2,
+        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=Silent(),
+    )  # fmt: skip
+    assert [one.name for one in found.candidates] == ["ds_cnn_xs@48", "ds_cnn_xs@96"]
+    assert {one.accuracy.int8.of for one in found.candidates} == {80}
+    said = json.loads((found.folder / "search.json").read_text())
+    assert [one["front"] for one in said["candidates"]].count(True) == len(found.front()) >= 1
+    page = (found.folder / "search.html").read_text()
+    assert page.count("<svg") == len(COSTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [found.folder.name]
+
+
+@pytest.mark.slow
+def test_a_search_in_which_nothing_fits_is_an_error(needs_train, drawn, small_settings, tmp_path):
+    """A board without flash refuses every net, each with its figures, and nothing is trained."""
+    from dataclasses import replace
+
+    from training.fit import Silent
+    from training.search import search
+
+    board = replace(load_board("nano33ble"), flash_bytes=66_000)
+    with pytest.raises(CurationError, match="no candidate fits nano33ble") as caught:
+        search(
+            "spots", small_settings, home=drawn.home, runs=tmp_path, board=board, models=["ds_cnn_xs"], sides=[48],
+            folds=2, listener=Silent(),
+        )  # fmt: skip
+    assert "flash:" in caught.value.message

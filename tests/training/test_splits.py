@@ -1,0 +1,64 @@
+"""Folds and hold-outs: groups whole, classes in proportion, every picture judged once."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.errors import CurationError
+from training.data import Samples
+from training.splits import count_possible_folds, cut_folds, hold_out
+
+
+def make_samples(groups: list[tuple[int, str]]) -> Samples:
+    """Return pictures of these (label, group) without pixels that matter."""
+    frames = np.zeros((len(groups), 1, 1, 3), np.uint8)
+    labels = np.array([label for label, _ in groups], dtype=np.int64)
+    table = pl.DataFrame({"group": [group for _, group in groups], "split": ["train"] * len(groups)})
+    return Samples(table, labels, frames, frames)
+
+
+pictures = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=8, max_size=60)
+
+
+@given(pictures, st.integers(0, 3))
+@settings(max_examples=60)
+def test_groups_never_straddle_a_fold(found, seed):
+    """Whatever the groups, one never lies on both sides, and every picture is judged exactly once."""
+    samples = make_samples([(label, f"{label}-{group}") for label, group in found])
+    if len(set(samples.labels.tolist())) < 2 or count_possible_folds(samples, 3) < 2:
+        with pytest.raises(CurationError, match="folds cannot be cut"):
+            list(cut_folds(samples, folds=99, seed=seed))
+        return
+    folds = count_possible_folds(samples, 3)
+    judged = []
+    for learn, judge in cut_folds(samples, folds=folds, seed=seed):
+        left, right = ({samples.groups[row] for row in rows} for rows in (learn, judge))
+        assert left & right == set()
+        assert sorted([*learn, *judge]) == list(range(len(samples)))
+        judged += judge.tolist()
+    assert sorted(judged) == list(range(len(samples)))
+
+
+def test_a_hold_out_keeps_the_classes_in_proportion():
+    """About a seventh of each class is held out."""
+    samples = make_samples([(label, f"{label}-{number // 2}") for label in (0, 1) for number in range(140)])
+    learn, judge = hold_out(samples, seed=1)
+    assert np.bincount(samples.labels[judge]).tolist() == [20, 20]
+    assert len(learn) == 240
+
+
+def test_the_same_seed_cuts_alike_and_another_otherwise():
+    """A cut is a function of the pictures and the seed."""
+    samples = make_samples([(label, f"{label}-{number}") for label in (0, 1) for number in range(30)])
+    one, same, other = (hold_out(samples, seed=seed)[1].tolist() for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_too_few_groups_say_how_many_folds_there_can_be():
+    """A class with two groups cannot lie in five folds; the hint names two."""
+    samples = make_samples([(0, "a"), (0, "b"), *((1, f"c{number}") for number in range(9))])
+    with pytest.raises(CurationError, match="a class has 2 groups") as caught:
+        list(cut_folds(samples, folds=5, seed=1))
+    assert "2 to 2" in caught.value.hint

@@ -1,0 +1,231 @@
+"""The story of one picture, true in every sentence."""
+
+import json
+
+import pytest
+
+from curation.errors import CurationError
+from curation.hashing import SYMMETRIES
+from curation.versions import Home, explain, load, locked, write_draft
+from tests.versions.builders import make_home, make_manifest, make_row, make_rows, publish, sha
+
+OUT = {"split": None, "reserve": None}
+
+
+def alike(name, kind="near", **cells):
+    """Return one look-alike as the dedup stage notes it."""
+    exact = {"distance": 0, "correlation": 1.0, "symmetry": 0}
+    return {"id": f"drawn/{name}.png", "kind": kind, **exact, **cells}
+
+
+ROWS = [
+    *make_rows(),
+    make_row(
+        "a/mole",
+        id="drawn/a/mole.png",
+        path="a/mole.png",
+        group_key="drawn/lesion-7",
+        licence="CC0-1.0",
+        source_split="train",
+        mode="RGB",
+        bits=8,
+        pages=3,
+        orientation=6,
+        sharpness=12.34,
+        representative="drawn/a/mole.png",
+        group=sha("g"),
+        disputed=True,
+        reserve=True,
+        claims=["context:other", "dark"],
+        lookalikes=[
+            alike("turned", distance=4, correlation=0.9912, symmetry=1),
+            alike("twin", "exact"),
+            alike("witness", "same pixels"),
+        ],
+    ),
+    make_row(
+        "twin",
+        sha256=sha("a/mole"),
+        path="b/mole.png",
+        group=sha("g"),
+        representative="drawn/a/mole.png",
+        lookalikes=[alike("a/mole", "exact")],
+        excluded="dedup: exact duplicate of drawn/a/mole.png",
+        **OUT,
+    ),
+    make_row(
+        "turned",
+        group=sha("g"),
+        representative="drawn/a/mole.png",
+        lookalikes=[alike("a/mole", distance=4, correlation=0.9912, symmetry=3)],
+        excluded="dedup: near duplicate of drawn/a/mole.png (4 bits, correlation 0.991, rotated 90)",
+        distance=4,
+        correlation=0.9912,
+        **OUT,
+    ),
+    make_row(
+        "witness",
+        label=None,
+        source_label="other",
+        group=sha("g"),
+        lookalikes=[alike("a/mole", "same pixels")],
+        excluded="select: context class other",
+        **OUT,
+    ),
+    make_row(
+        "cut",
+        sha256=None,
+        label=None,
+        source_label="dark",
+        format=None,
+        width=None,
+        height=None,
+        group=None,
+        excluded="ingest: encrypted",
+        size_bytes=None,
+        **OUT,
+    ),
+    make_row("kept", decision="keep (anna: fine); prefer"),
+]
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    """Return a home with one version that holds every kind of fate."""
+    home = make_home(tmp_path)
+    publish(home, ROWS)
+    return home
+
+
+def story(home, query):
+    """Return the one story a query tells."""
+    found = explain(home, "squares", query)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_whole_story_of_a_picture_is_told_in_the_order_of_the_stages(home):
+    """Where from, what it is, its label, its look-alikes and their fate, group and dispute, and where it went."""
+    told = story(home, "drawn/a/mole.png")
+    assert told.fate == "in: train/dark"
+    assert list(told.steps) == [
+        ("ingest", f"a/mole.png of drawn: 1,234 bytes, sha256 {sha('a/mole')[:12]}, licence CC0-1.0"),
+        ("probe", "PNG: 64 x 48 px, RGB, 8 bits, page 1 of 3, EXIF orientation 6, sharpness 12.3"),
+        ("label", "the source calls it 'dark': class dark; the source's own split is train"),
+        ("dedup", "resembles 3 pictures directly"),
+        (
+            "dedup",
+            f"near (4 bits, correlation 0.991, {SYMMETRIES[1]}): drawn/turned.png "
+            "(dark, out: dedup: near duplicate of this one (4 bits, correlation 0.991, rotated 90))",
+        ),
+        ("dedup", "same bytes as drawn/twin.png (dark, out: dedup: exact duplicate of this one)"),
+        ("dedup", "same pixels as drawn/witness.png (context:other, out: select: context class other)"),
+        ("dedup", "it stands for its look-alikes"),
+        (
+            "dedup",
+            f"group {sha('g')[:12]} of 4, group key 'drawn/lesion-7': "
+            "with drawn/turned.png (dark), drawn/twin.png (dark), drawn/witness.png (context:other)",
+        ),
+        ("dedup", "disputed: it and its look-alikes stand under context:other, dark"),
+        ("select", "in train as dark, as reserve: it is used although disputed"),
+        ("render", f"images/train/dark/{sha('a/mole')[:12]}.jpg (sha256 {told.row['file_sha256'][:12]})"),
+    ]
+    assert str(told).startswith("drawn/a/mole.png: in: train/dark\n  ingest  a/mole.png of drawn")
+    assert json.loads(json.dumps(told.as_json()))["steps"][0]["step"] == "ingest"
+
+
+def test_an_excluded_picture_ends_with_the_stage_and_the_reason(home):
+    """The last step of a rejected picture is why, and nothing was rendered."""
+    told = story(home, "drawn/turned.png")
+    assert told.fate.startswith("out: dedup: near duplicate of drawn/a/mole.png")
+    assert ("dedup", "drawn/a/mole.png stands for it") in told.steps
+    assert told.steps[-1][0] == "dedup"
+    assert told.steps[-1][1].startswith("out: near duplicate")
+
+
+def test_a_file_that_could_not_be_read_has_a_story_too(home):
+    """Without bytes there is no sha256, no format and no group; the reason is told all the same."""
+    told = story(home, "cut.png")
+    assert list(told.steps) == [
+        ("ingest", "cut.png of drawn: no bytes could be read"),
+        ("label", "the source calls it 'dark': of no class here"),
+        ("ingest", "out: encrypted"),
+    ]
+
+
+def test_a_decision_is_part_of_the_story(home):
+    """What a person decided stands between the label and the look-alikes."""
+    steps = [step for step, _ in story(home, "kept.png").steps]
+    assert steps == ["ingest", "probe", "label", "decide", "select", "render"]
+    assert ("decide", "keep (anna: fine); prefer") in story(home, "kept").steps
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "drawn/a/mole.png",
+        "a/mole.png",
+        "./a/mole.png",
+        "a\\mole.png",
+        f"{sha('a/mole')[:12]}.jpg",
+        f"images/train/dark/{sha('a/mole')[:12]}.jpg",
+    ],
+)
+def test_a_picture_is_found_by_every_name_of_its_own(home, query):
+    """Id, path, a path as Windows writes it, the published file and its bare name all name the one picture."""
+    assert story(home, query).id == "drawn/a/mole.png"
+
+
+def test_the_whole_path_of_a_published_file_names_its_picture(home):
+    """What a file manager copies is understood."""
+    file = (
+        load(home, "squares").samples().filter(load(home, "squares").samples()["id"] == "drawn/a/mole.png")["file"][0]
+    )
+    assert story(home, file).id == "drawn/a/mole.png"
+
+
+@pytest.mark.parametrize("query", ["mole.png", "mole", sha("a/mole"), sha("a/mole")[:6], sha("a/mole")[:10].upper()])
+def test_all_pictures_that_share_a_name_are_told(home, query):
+    """Two files of one name or of one sha256 are two stories, sorted by id."""
+    assert [told.id for told in explain(home, "squares", query)] == ["drawn/a/mole.png", "drawn/twin.png"]
+
+
+def test_an_unknown_name_is_answered_with_near_ones(home):
+    """A misspelt file name gets a hint; something quite different gets what can be asked for."""
+    with pytest.raises(CurationError, match=r"no picture is called 'somewhere/kepd\.png'") as caught:
+        explain(home, "squares", "somewhere/kepd.png")
+    assert caught.value.hint == "did you mean kept.png?"
+    with pytest.raises(CurationError) as caught:
+        explain(home, "squares", "?")
+    assert "a file name, a path, an id or a sha256" in (caught.value.hint or "")
+
+
+def test_a_pattern_is_a_name_and_no_pattern(home):
+    """Characters that mean something in regular expressions or globs are letters here."""
+    for query in ("*.png", ".*", "[a-z]+.png", "(", "%"):
+        with pytest.raises(CurationError, match="no picture is called"):
+            explain(home, "squares", query)
+
+
+def test_a_draft_tells_how_far_its_pictures_came(tmp_path):
+    """A picture that was still in when the build stopped says so."""
+    home = make_home(tmp_path)
+    rows = [{**row, "split": None} for row in make_rows()]
+    with locked(home, "squares") as held:
+        write_draft(held, make_manifest(rows), stage="select", reason="too few")
+    told = explain(home, "squares@draft", "dark-train-0.png")[0]
+    assert told.fate == "in: no split yet/dark"
+    assert told.steps[-1] == ("draft", "still in when the build stopped at select")
+
+
+def test_a_crowd_of_look_alikes_is_told_in_part(tmp_path):
+    """Of a hundred look-alikes ten are named and the others counted."""
+    home = make_home(tmp_path)
+    crowd = [make_row(f"c{n:03}", group=sha("c"), **OUT, excluded="select: surplus of train") for n in range(100)]
+    chosen = make_row("best", group=sha("c"), lookalikes=[alike(f"c{n:03}", "same pixels") for n in range(100)])
+    publish(home, [*make_rows(), *crowd, chosen])
+    told = str(explain(home, "squares", "best.png")[0])
+    assert told.count("same pixels as drawn/c") == 10
+    assert "and 90 more" in told
+    assert "of 101: with drawn/c000.png (dark), " in told
+    assert ", ..." in told

@@ -1,0 +1,163 @@
+"""A full or read-only disk is told in plain words."""
+
+import contextlib
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from curation.errors import CurationError
+from curation.versions import Home, locked, open_draft, open_staging, plan_gc, published, sweep, verify, write_draft
+from curation.versions.faults import explain_disk_faults
+from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of 1 MB, which only root may; skip where that is not allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mount.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def leave(folder, free):
+    """Fill the disk up to ``free`` bytes, to whole blocks."""
+    state = os.statvfs(folder)
+    (folder / "ballast").write_bytes(b"\0" * (state.f_bavail * state.f_bsize - free))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_fault_of_the_disk_says_what_to_do(tmp_path, number):
+    """Full, over quota, read-only and forbidden each become an error with the file and a hint."""
+    with pytest.raises(CurationError, match="v1 could not be written: ") as caught, explain(tmp_path):
+        raise OSError(number, os.strerror(number), str(tmp_path / "a"))
+    assert str(tmp_path / "a") in caught.value.message
+    assert caught.value.hint
+
+
+def explain(folder):
+    """Return the block that explains faults in ``folder``."""
+    return explain_disk_faults("v1 could not be written", within=folder)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        FileNotFoundError(errno.ENOENT, "gone", "a"),
+        PermissionError(errno.EACCES, "not yours", "/elsewhere/a"),
+        ValueError("a bug"),
+        CurationError("as it is", hint="kept"),
+    ],
+)
+def test_any_other_fault_passes_unchanged(tmp_path, fault):
+    """A missing file, a forbidden file of somebody else's and a bug are not called a fault of this disk."""
+    with pytest.raises(type(fault)) as caught, explain(tmp_path):
+        raise fault
+    assert caught.value is fault
+
+
+@pytest.mark.parametrize("free", [0, 4096, 16384, 24576, 32768, 49152, 65536, 81920, 98304])
+def test_a_full_disk_loses_nothing(small_disk, free):
+    """However little is free, the error says so, the old version stays whole, and with space the build finishes."""
+    home = make_home(small_disk)
+    publish(home, make_rows(salt="a"))
+    before = home.lines("squares").read_bytes()
+    leave(small_disk, free)
+    with contextlib.suppress(CurationError):
+        publish(home, make_rows(salt="b"))
+    assert home.lines("squares").read_bytes().startswith(before)
+    (small_disk / "ballast").unlink()
+    assert publish(home, make_rows(salt="b")).outcome in {"published", "unchanged"}
+    for number in (1, 2):
+        assert verify(home, f"squares@v{number}").problems == ()
+    assert sorted(path.name for path in home.builds("squares").iterdir()) == [".lock", "v1", "v2"]
+
+
+@pytest.mark.parametrize("step", ["stage", "tables", "draft"])
+def test_a_full_disk_is_told_as_such_wherever_it_is_met(small_disk, step):
+    """Pictures, Parquet and drafts give the one error with a hint about space, and leave no temp folder."""
+    home = make_home(small_disk)
+    publish(home, make_rows(salt="a"))
+    leave(small_disk, 8192)
+    with locked(home, "squares") as held, pytest.raises(CurationError, match="the disk is full") as caught:
+        write_much(held, step)
+    assert "gc" in (caught.value.hint or "")
+    assert sorted(path.name for path in home.builds("squares").iterdir()) == [".lock", "v1"]
+
+
+def write_much(held, step):
+    """Write more than there is room for: pictures, a table, or a draft."""
+    manifest = make_manifest([*make_rows(), *make_rows([("dark", "train", 500)], salt="many")])
+    if step == "draft":
+        write_draft(held, manifest, stage="select", reason="x")
+        return
+    with open_staging(held) as build:
+        if step == "stage":
+            (build.folder / "a.jpg").write_bytes(b"\0" * 99999)
+        manifest.write(build.folder / "manifest.parquet")
+
+
+def test_a_full_disk_at_the_last_step_is_finished_by_the_next_sweep(small_disk, tmp_path):
+    """Where the folder was moved into place and git's texts found no room, the next run writes them."""
+    home = Home(tmp_path / "datasets")
+    make_home(tmp_path)
+    (home.dataset("squares") / "recipe.toml").unlink()
+    home.dataset("squares").rmdir()
+    (small_disk / "squares").mkdir()
+    home.dataset("squares").symlink_to(small_disk / "squares")
+    (small_disk / "squares" / "recipe.toml").write_text("")
+    leave(small_disk, 0)
+    with pytest.raises(CurationError, match="v1 could not be published: the disk is full"):
+        publish(home, make_rows())
+    assert home.build("squares", 1).is_dir()
+    assert published(home, "squares") == ()
+    (small_disk / "ballast").unlink()
+    with locked(home, "squares") as held:
+        assert len(sweep(held)) == 1
+    assert [line.version for line in published(home, "squares")] == [1]
+    assert verify(home, "squares").problems == ()
+
+
+def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
+    """A build on a read-only disk says so; what is published there can be verified, shown and planned for."""
+    home = make_home(small_disk)
+    publish(home, make_rows())
+    with locked(home, "squares") as held:
+        write_draft(held, make_manifest(make_rows()), stage="select", reason="x")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(CurationError, match="the disk is read-only") as caught:
+        publish(home, make_rows())
+    assert "CURATION_DATASETS" in (caught.value.hint or "")
+    assert verify(home, "squares").problems == ()
+    assert open_draft(home, "squares").reason == "x"
+    assert len(plan_gc(home, keep=0).targets) == 2
+
+
+def test_a_folder_that_may_not_be_written_is_told(tmp_path):
+    """A user without the right to write is told where; root, who may everything, is not."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    home = make_home(tmp_path)
+    home.datasets.chmod(0o555)
+    try:
+        with pytest.raises(CurationError, match="not allowed"):
+            publish(home, make_rows())
+    finally:
+        home.datasets.chmod(0o755)
+
+
+def test_a_version_that_fits_is_written_to_a_small_disk(small_disk):
+    """The small disk of these tests has room for a version: what fails there fails for want of space."""
+    home = make_home(small_disk)
+    with locked(home, "squares") as held, open_staging(held) as build:
+        fill(build.folder, make_rows(), make_recipe(), number=1)
+    assert publish(home, make_rows()).outcome == "published"
+    assert Path(home.build("squares", 1)).is_dir()
