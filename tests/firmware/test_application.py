@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_each_verdict_has_its_light(firmware, shown, tmp_path, picture, led, lig
     after = [each for each in told.lights if each[0] > 1200]
     if led == "red blinking":
         assert [colour for _, colour in after] == (["red", "off"] * 20)[: len(after)]
-        assert {later - sooner for (sooner, _), (later, _) in zip(after, after[1:], strict=False)} == {500}
+        assert {later - sooner for (sooner, _), (later, _) in pairwise(after)} == {500}
         assert len(after) > 7
     else:
         assert [colour for _, colour in after] == [light]
