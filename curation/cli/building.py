@@ -163,7 +163,8 @@ def tell(built: "Built", *, quiet: bool, verbose: bool) -> None:
             typer.echo(f"- {clean(note)}")
     typer.echo(_result(built))
     if not quiet and built.folder is not None:
-        typer.echo(f"look:    python -m curation show {built.name}   and   explain {built.name} <file>")
+        typer.echo(f"look:    python -m curation report {built.name} --open   (its page)")
+        typer.echo(f"         python -m curation show {built.name}   and   explain {built.name} <file>")
 
 
 def _result(built: "Built") -> str:
@@ -226,5 +227,5 @@ def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
     for source, count in summary.unlabelled.items():
         say(f"{count} pictures of {source} have no label: they wait for `python -m curation review`")
     for source, count in summary.no_group.items():
-        say(f"{count} pictures of {source} do not match its group rule: each is a group of its own")
+        say(f"the group rule of {source} matches all but {count} of its pictures: each of those is a group of its own")
     return lines

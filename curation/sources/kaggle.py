@@ -246,6 +246,6 @@ def _what_to_do(settings: KaggleSource) -> str:
 
 def _manual_download(settings: KaggleSource) -> str:
     return (
-        f"Or download it by hand from https://www.kaggle.com/datasets/{settings.dataset} to "
+        f"A download by hand serves as well: from https://www.kaggle.com/datasets/{settings.dataset} to "
         f"MIRROR/kaggle/{settings.dataset}.zip, then build with --mirror MIRROR."
     )
