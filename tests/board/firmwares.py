@@ -37,7 +37,7 @@ class Built:
 
 def draw_network() -> bytes:
     """Draw a net without a mean before its last layer, so that its scores hang on every part of the picture."""
-    net = Network((96, 96, 3), seed=0)
+    net = Network((96, 96, 3), seed=2)  # one that is sure of some pictures, either way, and in doubt of others
     at = net.convolve(net.input, 8, stride=(2, 2))
     for channels, stride in ((12, 2), (16, 2), (16, 2)):
         at = net.convolve(net.depthwise(at, stride=(stride, stride)), channels, window=(1, 1))

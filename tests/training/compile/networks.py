@@ -169,6 +169,9 @@ class Network:
         if stride is not None:
             self._strides(options, stride, same)
         options.fusedActivationFunction = ACTIVATIONS[activation]
+        # Results as wide as a trained layer's: else biases drown the picture, and every input gives the same logits.
+        width = max(float(result.std()), 1e-3)
+        weights, result = weights / width, result / width
         scales = (
             np.abs(weights).max(tuple(i for i in range(weights.ndim) if i != axis)) / 127 if axis is not None else None
         )
