@@ -15,6 +15,7 @@ from curation.audit.leakage import find_leaks
 from curation.audit.licences import find_licence_faults
 from curation.audit.pictures import measure_version
 from curation.audit.privacy import find_private
+from curation.audit.probing import cut_folds
 from curation.audit.quality import find_poor, find_unreadable
 from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
 from curation.findings import Audit, Finding, Probe, waive
@@ -54,8 +55,9 @@ def audit(
         measured = measure_version(version, progress=progress)
         with ThreadPoolExecutor(1) as beside:  # the comparison of pairs leaves the interpreter free for the rest
             leaks = beside.submit(find_leaks, measured)
-            probes = probe_shortcuts(measured)
-            doubtful = find_doubtful(measured, rows, run=run)
+            folds = cut_folds(measured.readable)
+            probes = probe_shortcuts(measured, folds)
+            doubtful = find_doubtful(measured, rows, run=run, folds=folds)
         outcomes = [
             find_shortcuts(measured, probes),
             leaks.result(),

@@ -1,8 +1,9 @@
 """Finds a picture inside another: every whole against cut-outs of every other, then laid over and compared."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -30,8 +31,10 @@ LEAST_SHOWN: Final = 0.2
 """Two pictures that show less than this share of their cells in common are not compared."""
 AS_WHOLE: Final = 0.985
 """A cut-out of a larger side is the whole picture."""
-MOST_MATCHES: Final = 500
+MOST_MATCHES: Final = 2000
 """Pairs that are looked at closely, the nearest first."""
+THREADS: Final = 2
+"""Pairs that are looked at closely at once; the result does not depend on it."""
 _BLOCK: Final = 1024
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -69,7 +72,7 @@ class Match:
 def coarse_matches(
     grey: NDArray[np.uint8], left: NDArray[np.integer], right: NDArray[np.integer], *, tried: Sequence[Place]
 ) -> list[Match]:
-    """Return the pairs of rows, one on either side, that come near as wholes or as whole and cut-out.
+    """Return the pairs of rows, one on either side, near as wholes or as whole and cut-out, the nearest first.
 
     Parameters
     ----------
@@ -83,8 +86,14 @@ def coarse_matches(
     for start in range(0, len(left), _BLOCK):
         for begin in range(0, len(right), _BLOCK):
             found += _block_matches(grey, left[start : start + _BLOCK], right[begin : begin + _BLOCK], tried)
-    ranked = sorted(found, key=lambda match: (-round(match.coarse, 5), match.one, match.other))
-    return ranked[:MOST_MATCHES]
+    return sorted(found, key=lambda match: (-round(match.coarse, 5), match.one, match.other))
+
+
+def refine_all(grey: NDArray[np.uint8], matches: Sequence[Match]) -> list[Match]:
+    """Return those of the nearest matches that hold when they are laid over each other, in the same order."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        every = pool.map(partial(refine, grey), matches[:MOST_MATCHES])
+        return [match for match in every if match is not None]
 
 
 def _block_matches(

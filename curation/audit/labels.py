@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.crops import WHOLE, coarse_matches, refine
+from curation.audit.crops import WHOLE, coarse_matches, refine_all
 from curation.audit.pictures import Measured
 from curation.audit.probing import Folds, cut_folds, held_out_scores
 from curation.errors import CurationError
@@ -23,7 +23,9 @@ MOST_COMPARED: Final = 4000
 """With more pictures a class, only these are compared across labels, in the order of their sha256."""
 
 
-def find_doubtful(measured: Measured, rows: pl.DataFrame, *, run: Path | None = None) -> Outcome:
+def find_doubtful(
+    measured: Measured, rows: pl.DataFrame, *, run: Path | None = None, folds: Folds | str | None = None
+) -> Outcome:
     """Return the doubtful labels.
 
     Parameters
@@ -32,6 +34,8 @@ def find_doubtful(measured: Measured, rows: pl.DataFrame, *, run: Path | None = 
         The version's kept rows, for ``disputed`` and ``reserve``.
     run : Path, optional
         A training run's folder: its ``embeddings.parquet`` (``sha256``, ``embedding``) replaces the simple features.
+    folds : Folds or str, optional
+        What ``cut_folds`` gave for the readable pictures, where it is known already.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def find_doubtful(measured: Measured, rows: pl.DataFrame, *, run: Path | None = 
     """
     findings = [_disputed(rows)]
     twins, told_twins = _twins(measured)
-    ranked, told_ranked = rank_doubtful(measured, run=run)
+    ranked, told_ranked = rank_doubtful(measured, run=run, folds=folds)
     doubtful = ranked.filter(pl.col("confidence") < DOUBTFUL)
     findings.append(twins)
     if doubtful.height:
@@ -60,12 +64,14 @@ def find_doubtful(measured: Measured, rows: pl.DataFrame, *, run: Path | None = 
     return Outcome(tuple(each for each in findings if each is not None), checks)
 
 
-def rank_doubtful(measured: Measured, *, run: Path | None = None) -> tuple[pl.DataFrame, str]:
+def rank_doubtful(
+    measured: Measured, *, run: Path | None = None, folds: Folds | str | None = None
+) -> tuple[pl.DataFrame, str]:
     """Return id, sha256, label and out-of-fold confidence in that label, the most doubtful first, and what was done.
 
     Where nothing can be ranked the table has no rows, and the text says why.
     """
-    readable = measured.table.filter(pl.col("bytes").is_not_null()) if len(measured.grey) else measured.table.clear()
+    readable = measured.readable
     empty = readable.select("id", "sha256", "label").clear().with_columns(confidence=pl.lit(0.0))
     if not readable.height:
         return empty, "not measured: no picture could be read"
@@ -73,7 +79,8 @@ def rank_doubtful(measured: Measured, *, run: Path | None = None) -> tuple[pl.Da
     if run is not None:
         readable, features = _embedded(readable, run)
         what = f"the embeddings of {run.name}"
-    folds = cut_folds(readable)
+    if run is not None or folds is None:
+        folds = cut_folds(readable)
     if isinstance(folds, str):
         return empty, f"not measured: {folds}"
     confidence = _own_confidence(features[folds.rows], folds)
@@ -130,7 +137,7 @@ def _disputed(rows: pl.DataFrame) -> Finding | None:
 
 def _twins(measured: Measured) -> tuple[Finding | None, str]:
     """Compare all pictures of each two classes, as the leakage check compares those of two splits."""
-    readable = measured.table.filter(pl.col("bytes").is_not_null()) if len(measured.grey) else measured.table.clear()
+    readable = measured.readable
     labels, order = readable["label"].to_numpy(), readable["sha256"].arg_sort().to_numpy()
     classes = sorted(set(labels[labels != None]))  # noqa: E711  # element by element
     sides = {label: order[labels[order] == label][:MOST_COMPARED].astype(np.int64) for label in classes}
@@ -139,7 +146,7 @@ def _twins(measured: Measured) -> tuple[Finding | None, str]:
         for other in classes[number + 1 :]:
             pairs += len(sides[one]) * len(sides[other])
             near = coarse_matches(measured.grey, sides[one], sides[other], tried=WHOLE)
-            found += [match for match in (refine(measured.grey, each) for each in near) if match is not None]
+            found += refine_all(measured.grey, near)
     told = f"{pairs:,} pairs of different labels compared: {len(found)} show the same picture"
     if not found:
         return None, told

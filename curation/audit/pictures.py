@@ -7,8 +7,9 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, JpegImagePlugin
 
 from curation.audit.artefacts import measure_artefacts
+from curation.audit.embedded import find_embedded
 from curation.sources.protocol import Progress, Silence, show_progress
 from curation.versions import Version
 
@@ -27,6 +29,9 @@ Values: TypeAlias = dict[str, float]
 GREY_SIDE, COLOUR_SIDE = 64, 16
 LARGE = 768
 """A picture with a longer side is measured at this size; sharpness is measured in the middle of its full pixels."""
+
+THREADS = 2
+"""Pictures that are measured at once; what lies between decoding and arithmetic holds the interpreter."""
 
 ABOUT = ("id", "sha256", "page", "source", "path", "group", "group_key", "lesion", "patient", "split", "label", "file")
 
@@ -56,8 +61,13 @@ class Measured:
     embedded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Return the number of pictures that could be measured."""
+        """Return the number of pictures, the unreadable ones too."""
         return self.table.height
+
+    @property
+    def readable(self) -> pl.DataFrame:
+        """The rows of the table that could be measured, aligned with ``grey`` and ``colour``."""
+        return self.table.filter(pl.col("bytes").is_not_null()) if len(self.grey) else self.table.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +100,18 @@ def measure_version(
     files = [Path(file) for file in samples["file"]]
     size_bytes = sum(file.stat().st_size for file in files if file.is_file())
     rows, greys, colours, unreadable, embedded = [], [], [], [], {}
-    with show_progress(progress or Silence(), what, size_bytes) as advance:
-        for number, (name, file) in enumerate(zip(samples["id"], files, strict=True)):
-            try:
-                content = file.read_bytes()
-                advance(len(content))
-                found = measure_file(content if change is None else change(content))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-                unreadable.append((name, f"{type(fault).__name__}: {fault}".replace(str(file), "the file")))
+    with (
+        warnings.catch_warnings(),
+        show_progress(progress or Silence(), what, size_bytes) as advance,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        warnings.simplefilter("ignore")  # a hostile file may warn; what matters is whether it opens
+        every = pool.map(partial(_measure_or_say, change=change), files)
+        for number, (name, found) in enumerate(zip(samples["id"], every, strict=True)):
+            if isinstance(found, str):
+                unreadable.append((name, found))
                 continue
+            advance(int(found.values["bytes"]) if change is None else files[number].stat().st_size)
             rows.append({"row": number, **found.values})
             greys.append(found.grey)
             colours.append(found.colour)
@@ -116,6 +129,15 @@ def measure_version(
     )
 
 
+def _measure_or_say(file: Path, *, change: Callable[[bytes], bytes] | None) -> Measurement | str:
+    """Measure one published file, or return why it is no picture."""
+    try:
+        content = file.read_bytes()
+        return measure_file(content if change is None else change(content))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
+        return f"{type(fault).__name__}: {fault}".replace(str(file), "the file")
+
+
 def measure_file(content: bytes) -> Measurement:
     """Measure one image file.
 
@@ -124,12 +146,10 @@ def measure_file(content: bytes) -> Measurement:
     OSError, ValueError, SyntaxError
         What Pillow raises where a file is no whole picture.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a hostile file may warn; what matters is whether it opens
-        image = Image.open(io.BytesIO(content))
-        values = _file_values(image, content) | _frame_values(image)
-        embedded = find_embedded(image, content)
-        native = image.convert("RGB")
+    image = Image.open(io.BytesIO(content))
+    values = _file_values(image, content) | _frame_values(image)
+    embedded = find_embedded(image, content)
+    native = image.convert("RGB")
     values |= _sharpness_values(np.asarray(native.convert("L")))
     rgb = _at_most(native, LARGE)
     values |= _border_values(np.asarray(rgb.convert("L"))) | _colour_values(rgb) | measure_artefacts(rgb)
@@ -139,29 +159,6 @@ def measure_file(content: bytes) -> Measurement:
         np.asarray(native.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)),
         embedded,
     )
-
-
-def find_embedded(image: Image.Image, content: bytes) -> tuple[str, ...]:
-    """Return what a file carries besides its picture: EXIF, GPS, XMP, profiles, comments, text, a tail."""
-    found = []
-    exif = image.getexif()
-    if len(exif) or "exif" in image.info:
-        found.append("EXIF")
-    if exif.get_ifd(0x8825):
-        found.append("GPS position")
-    if exif.get_ifd(0x8769).get(0x927C):
-        found.append("maker note")
-    known = {"xmp": "XMP", "icc_profile": "ICC profile", "comment": "comment", "photoshop": "Photoshop block"}
-    found += [word for key, word in known.items() if image.info.get(key)]
-    text = getattr(image, "text", None)
-    if isinstance(text, Mapping) and text:
-        found.append("text chunk")
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
-        expected = ("APP0", "APP14")
-        found += sorted({f"{name} segment" for name, _ in image.applist if name not in (*expected, "APP1", "COM")})
-        if len(content) - content.rfind(b"\xff\xd9") > 2:
-            found.append("bytes behind the end")
-    return tuple(dict.fromkeys(found))
 
 
 def _file_values(image: Image.Image, content: bytes) -> Values:

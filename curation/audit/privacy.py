@@ -12,7 +12,7 @@ def find_private(measured: Measured, rows: pl.DataFrame) -> Outcome:
     """Return what the published files carry besides pictures, and what the manifest says of people."""
     kinds = Counter(kind for kinds in measured.embedded.values() for kind in kinds)
     told = ", ".join(f"{kind} in {count}" for kind, count in sorted(kinds.items())) or "nothing"
-    checks = (("EXIF, GPS, maker notes, text in the files", f"{len(measured):,} files looked at: {told} found"),)
+    checks = (("EXIF, GPS, maker notes, text in the files", f"{len(measured.grey):,} files looked at: {told} found"),)
     findings = [_embedded(measured, told), _patients(rows)]
     return Outcome(tuple(each for each in findings if each is not None), checks)
 

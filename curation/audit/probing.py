@@ -110,10 +110,12 @@ def held_out_scores(features: Floats, truth: NDArray[np.bool_], folds: Folds) ->
     """
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.full(len(features), 0.5)
+    scores, levels = np.full(len(features), 0.5), _levels(features)
     for number in np.unique(folds.fold):
         held_out = folds.fold == number
-        known, new = _by_rank(features[~held_out], features[held_out])
+        ranks = _ranks(levels, known=~held_out)
+        ranks = np.hstack([ranks, 1.5 * ranks**2 - 0.5])
+        known, new = ranks[~held_out], ranks[held_out]
         varies = known.std(axis=0) > 0
         if varies.any() and len(set(truth[~held_out])) == 2:
             strength = 10.0 / max(10, int(varies.sum()))
@@ -122,17 +124,25 @@ def held_out_scores(features: Floats, truth: NDArray[np.bool_], folds: Folds) ->
     return scores
 
 
-def _by_rank(known: Floats, new: Floats) -> tuple[Floats, Floats]:
-    ordered = np.sort(known, axis=0)
-    parts = []
-    for values in (known, new):
-        ranks = np.empty(values.shape)
-        for column in range(values.shape[1]):
-            below = np.searchsorted(ordered[:, column], values[:, column], side="left")
-            upto = np.searchsorted(ordered[:, column], values[:, column], side="right")
-            ranks[:, column] = (below + upto) / len(known) - 1
-        parts.append(np.hstack([ranks, 1.5 * ranks**2 - 0.5]))
-    return parts[0], parts[1]
+def _levels(features: Floats) -> NDArray[np.int64]:
+    """Return for each value how many smaller ones its column holds, each counted once: (n, k) int64."""
+    order = np.argsort(features, axis=0, kind="stable")
+    ordered = np.take_along_axis(features, order, axis=0)
+    steps = np.zeros(features.shape, np.int64)
+    np.cumsum(ordered[1:] != ordered[:-1], axis=0, out=steps[1:])
+    levels = np.empty_like(steps)
+    np.put_along_axis(levels, order, steps, axis=0)
+    return levels
+
+
+def _ranks(levels: NDArray[np.int64], *, known: NDArray[np.bool_]) -> Floats:
+    """Return every value's mean rank among the known ones of its column, as -1 to 1; equal values share theirs."""
+    height, columns = int(levels.max(initial=0)) + 1, np.arange(levels.shape[1])
+    places = (levels[known] * len(columns) + columns).ravel()
+    counts = np.bincount(places, minlength=height * len(columns)).reshape(height, len(columns))
+    upto = counts.cumsum(axis=0)
+    ranks: Floats = (2 * upto - counts)[levels, columns] / int(known.sum()) - 1
+    return ranks
 
 
 def area(scores: Floats, truth: NDArray[np.bool_], fold: NDArray[np.int64]) -> float:

@@ -69,10 +69,16 @@ ADVICE: Final[Mapping[str, str]] = {
 }
 
 
-def probe_shortcuts(measured: Measured) -> tuple[Probe, ...]:
-    """Return what every probe gives; where the pictures cannot be cut into folds, each says why."""
-    readable = measured.table.filter(pl.col("bytes").is_not_null()) if len(measured.grey) else measured.table.clear()
-    folds = cut_folds(readable)
+def probe_shortcuts(measured: Measured, folds: Folds | str | None = None) -> tuple[Probe, ...]:
+    """Return what every probe gives; where the pictures cannot be cut into folds, each says why.
+
+    Parameters
+    ----------
+    folds : Folds or str, optional
+        What ``cut_folds`` gave for the readable pictures, where it is known already.
+    """
+    readable = measured.readable
+    folds = cut_folds(readable) if folds is None else folds
     if isinstance(folds, str):
         return tuple(Probe(name=name, looks_at=text, why_not=folds) for name, text in _every_probe())
     cells = measured.colour.reshape(-1, 8, 2, 8, 2, 3).astype(np.float64).mean(axis=(2, 4)).round()

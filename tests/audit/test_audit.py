@@ -1,5 +1,6 @@
 """An audit as a whole: the same for the same version, waivers, and what cannot be read."""
 
+import io
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from curation.audit import audit, rank_doubtful
 from curation.audit.artefacts import measure_artefacts
+from curation.audit.embedded import find_embedded
 from curation.audit.pictures import measure_version
 from curation.errors import CurationError
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
@@ -93,6 +96,56 @@ def test_metadata_in_a_published_file_is_an_error(tmp_path):
     samples = [*MIXED[1:], sample("gps.jpg", with_exif(lesion(99)))]
     found = next(each for each in audit(make_version(tmp_path, samples)).findings if each.id == "privacy-metadata")
     assert found.which == ("src/melanoma/gps.jpg: EXIF, GPS position",)
+
+
+def planted(kind: str) -> bytes:
+    """Return a picture that carries something besides itself."""
+    image, out = Image.fromarray(lesion(98)), io.BytesIO()
+    if kind == "text chunk":
+        told = PngInfo()
+        told.add_text("Comment", "Mrs Smith, born 1950")
+        image.save(out, "PNG", pnginfo=told)
+        return out.getvalue()
+    if kind == "maker note":
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x927C] = b"serial 4711"
+        image.save(out, "JPEG", exif=exif)
+        return out.getvalue()
+    plain = jpeg(lesion(98))
+    if kind == "bytes behind the end":  # a second picture, with an end of its own
+        return plain + jpeg(lesion(97))
+    marker, payload = {
+        "comment": (0xFE, b"Mrs Smith"),
+        "XMP": (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"<x/>"),
+        "APP1 segment": (0xE1, b"FLIR\0" + b"1" * 40),
+        "APP7 segment": (0xE7, b"anything"),
+        "small picture": (0xE0, b"JFXX\0\x10" + jpeg(lesion(97, side=32))),
+    }[kind]
+    return plain[:2] + bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload + plain[2:]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("text chunk", "maker note", "comment", "XMP", "APP1 segment", "APP7 segment", "small picture"),
+        "bytes behind the end",
+    ],
+)
+def test_whatever_a_file_carries_besides_its_picture_is_named(kind):
+    """A plain picture carries nothing; each thing that may tell of a person is called by its name."""
+    content = planted(kind)
+    assert kind in find_embedded(Image.open(io.BytesIO(content)), content)
+    plain = jpeg(lesion(98))
+    assert find_embedded(Image.open(io.BytesIO(plain)), plain) == ()
+
+
+@pytest.mark.parametrize("settings", [{"progressive": True}, {"restart_marker_rows": 1}, {"quality": 100}])
+def test_no_picture_is_taken_for_a_tail(settings):
+    """Scans hold stuffed bytes, restarts and further tables; the end is where the picture ends."""
+    out = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, "JPEG", **settings)
+    assert find_embedded(Image.open(io.BytesIO(out.getvalue())), out.getvalue()) == ()
 
 
 def test_disputed_pictures_in_use_are_named(tmp_path):
