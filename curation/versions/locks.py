@@ -80,7 +80,7 @@ def locked(home: Home, name: str, *, on_wait: Callable[[str], None] | None = Non
         Where the lock file cannot be written (a read-only or full disk).
     """
     path = home.builds(name) / ".lock"
-    with explain_disk_faults(f"{path}: cannot lock {name}", within=path.parent):
+    with explain_disk_faults(f"{path}: cannot lock {name}", within=home.datasets):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         handle = path.open("rb+", buffering=0)

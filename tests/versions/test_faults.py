@@ -4,6 +4,9 @@ import contextlib
 import errno
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from curation.errors import CurationError
 from curation.versions import Home, locked, open_draft, open_staging, plan_gc, published, sweep, verify, write_draft
 from curation.versions.faults import explain_disk_faults
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -141,17 +146,29 @@ def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
     assert len(plan_gc(home, keep=0).targets) == 2
 
 
-def test_a_folder_that_may_not_be_written_is_told(tmp_path):
-    """A user without the right to write is told where; root, who may everything, is not."""
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    home = make_home(tmp_path)
-    home.datasets.chmod(0o555)
+@contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """Be a user who may read a folder and not write it; root, who may everything, becomes nobody for that time."""
+    root = os.geteuid() == 0
+    folder.chmod(0o555)
+    if root:
+        os.seteuid(NOBODY)
     try:
-        with pytest.raises(CurationError, match="not allowed"):
-            publish(home, make_rows())
+        yield
     finally:
-        home.datasets.chmod(0o755)
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_written_is_told(tmp_path):
+    """A user without the right to write is told where."""
+    publish(make_home(tmp_path), make_rows())  # what is imported late is imported while everything may be read
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        Path(name).chmod(0o755)
+        home = make_home(Path(name))
+        with without_rights(home.datasets), pytest.raises(CurationError, match="not allowed"):
+            publish(home, make_rows())
 
 
 def test_a_version_that_fits_is_written_to_a_small_disk(small_disk):
