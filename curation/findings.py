@@ -91,6 +91,31 @@ class Probe:
         return f"{self.auc:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Numbers by class and split: how many pictures of what, or which share of them.
+
+    Parameters
+    ----------
+    name : str
+        ``quality``, ``source``, ``sex`` and so on.
+    says : str
+        What is counted, in words.
+    columns : tuple of str
+        ``<split>: <class>``, in the order train, val, test.
+    rows : tuple of (str, tuple of float)
+        What a row is about, and its number in each column.
+    unit : str
+        ``pictures``, or ``share`` of the pictures of that class and split.
+    """
+
+    name: str
+    says: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...]], ...]
+    unit: Literal["pictures", "share"]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one part of an audit came to.
@@ -100,10 +125,13 @@ class Outcome:
     findings : tuple of Finding
     checks : tuple of (str, str)
         What was checked, and what came of it in words.
+    tallies : tuple of Tally
+        The same by class and split.
     """
 
     findings: tuple[Finding, ...] = ()
     checks: tuple[tuple[str, str], ...] = ()
+    tallies: tuple[Tally, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +148,8 @@ class Audit:
         What the label can be told by.
     checks : tuple of (str, str)
         Every check that was made, and what came of it in words, also where nothing was found.
+    tallies : tuple of Tally
+        Quality, sources and strata by class and split.
     table : polars.DataFrame
         A row a picture that could be read: ``id``, ``split``, ``label``, and the measured values by name.
     remedies : mapping of str to tuple of Probe
@@ -130,6 +160,7 @@ class Audit:
     findings: tuple[Finding, ...]
     probes: tuple[Probe, ...] = ()
     checks: tuple[tuple[str, str], ...] = ()
+    tallies: tuple[Tally, ...] = ()
     table: pl.DataFrame = field(default_factory=pl.DataFrame, compare=False)
     remedies: Mapping[str, tuple[Probe, ...]] = field(default_factory=dict)
 
@@ -153,6 +184,7 @@ class Audit:
             "findings": [finding.as_json() for finding in self.findings],
             "probes": [asdict(probe) for probe in self.probes],
             "checks": [{"check": check, "result": result} for check, result in self.checks],
+            "tallies": [asdict(tally) for tally in self.tallies],
             "remedies": {name: [asdict(probe) for probe in probes] for name, probes in self.remedies.items()},
         }
 

@@ -1,6 +1,7 @@
 """The chain of stages, readable as the story of a dataset: fetch, look, decide, choose, write, publish."""
 
 import datetime
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -485,6 +486,7 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     from curation.report.page import write_page
 
     audited = audit(version, progress=run.options.listener.progress)
+    (version.folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
     shown = gather_evidence(
         run.manifest, run.recipe, read=lambda name, _: run.shelf.read(name), fingerprints=run._fingerprints
     )

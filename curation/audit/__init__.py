@@ -22,11 +22,16 @@ from curation.findings import Audit, Finding, Probe, waive
 from curation.sources.protocol import Progress
 from curation.versions import Version
 
-__all__ = ["audit", "rank_doubtful"]
+__all__ = ["audit", "rank_doubtful", "read_waivers"]
 
 
 def audit(
-    version: Version, *, run: Path | None = None, remedies: bool = False, progress: Progress | None = None
+    version: Version,
+    *,
+    run: Path | None = None,
+    remedies: bool = False,
+    waivers: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Audit a version, published or being described.
 
@@ -38,6 +43,8 @@ def audit(
         The folder of a training run; its ``embeddings.parquet`` finds doubtful labels better.
     remedies : bool
         Try every remedy on the pictures, and probe again after each: some seconds a remedy.
+    waivers : mapping of str to str, optional
+        Finding -> why it is accepted, besides those of the version's own recipe: what became known since.
     progress : Progress, optional
         Draws how far the reading of the pictures is.
 
@@ -69,7 +76,7 @@ def audit(
             find_private(measured, rows),
         ]
         tried = _try_remedies(version, progress) if remedies else {}
-    reasons = _reasons(recipe)
+    reasons = _reasons(recipe) | dict(waivers or {})
     findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
     if tried:
         findings = _advise(findings, tried)
@@ -79,6 +86,7 @@ def audit(
         findings=waive(findings, reasons),
         probes=probes,
         checks=tuple(check for outcome in outcomes for check in outcome.checks),
+        tallies=tuple(tally for outcome in outcomes for tally in outcome.tallies),
         table=measured.table.drop("file"),
         remedies=tried,
     )
@@ -104,8 +112,16 @@ def _read_recipe(folder: Path) -> Mapping[str, Any]:
         return {}
 
 
+def read_waivers(folder: Path) -> dict[str, str]:
+    """Return what the recipe in a folder waives, each with its reason; nothing where it cannot be read."""
+    return _reasons(_read_recipe(folder))
+
+
 def _reasons(recipe: Mapping[str, Any]) -> dict[str, str]:
-    waived = recipe.get("audit", {}).get("waive", {})
+    table = recipe.get("audit", {})
+    waived = table.get("waive", {}) if isinstance(table, Mapping) else {}
+    if not isinstance(waived, Mapping):
+        return {}
     return {str(name): str(reason) for name, reason in sorted(waived.items())}
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from curation.audit.pictures import Measured
+from curation.audit.tallies import tally_shares
 from curation.findings import Finding, Outcome, count_of
 
 RULES: Final[Mapping[str, tuple[str, pl.Expr, str]]] = {
@@ -45,10 +46,10 @@ def find_poor(measured: Measured) -> Outcome:
     findings, checks = [], []
     for name, (words, rule, advice) in RULES.items():
         hit = table.filter(rule).sort("id")
-        shares = table.group_by("label").agg(rule.mean().alias("share")).sort("label").rows()
-        told = ", ".join(f"{100 * share:.1f} % of {label}" for label, share in shares)
+        by_class = table.group_by("label").agg(rule.mean().alias("share")).sort("label").rows()
+        told = ", ".join(f"{100 * share:.1f} % of {label}" for label, share in by_class)
         checks.append((f"pictures that {words}", f"{hit.height:,} of {table.height:,}: {told}"))
-        spread = max(share for _, share in shares) - min(share for _, share in shares)
+        spread = max(share for _, share in by_class) - min(share for _, share in by_class)
         if not hit.height:
             continue
         lopsided = spread >= LOPSIDED
@@ -61,10 +62,12 @@ def find_poor(measured: Measured) -> Outcome:
                 count=hit.height,
                 which=tuple(hit["id"]),
                 advice=advice,
-                figures={f"share of {label}": round(share, 4) for label, share in shares},
+                figures={f"share of {label}": round(share, 4) for label, share in by_class},
             )
         )
-    return Outcome(tuple(findings), tuple(checks))
+    rules = {f"pictures that {words}": rule for words, rule, _ in RULES.values()}
+    shares = tally_shares(table, rules, name="quality", says="Share of the pictures")
+    return Outcome(tuple(findings), tuple(checks), (shares,))
 
 
 def find_unreadable(measured: Measured) -> Outcome:

@@ -1,5 +1,6 @@
 """The verbs that tell what a version is worth: audit and report."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +38,13 @@ def audit(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Audit a version from its files alone: shortcuts, leakage, labels, balance, quality, licences, privacy."""
+    """Audit a version from its files alone: shortcuts, leakage, labels, balance, quality, licences, privacy.
+
+    What [audit.waive] of the recipe accepts today is accepted, whenever the version was built. With --run the doubtful
+    labels become the review queue of that name.
+    """
     from curation.audit import audit as audit_version
+    from curation.audit import read_waivers
     from curation.findings import SEVERITIES
     from curation.versions import Home, load
 
@@ -46,12 +52,19 @@ def audit(
         raise typer.BadParameter(f"{fail_on!r} is no level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
     screen = Screen(as_json=as_json)
     with screen.progress:
-        version = load(Home.find(), reference)
-        audited = audit_version(version, run=run, remedies=remedies, progress=screen.progress)
+        home = Home.find()
+        version = load(home, reference)
+        waivers = read_waivers(home.dataset(version.name))
+        audited = audit_version(version, run=run, remedies=remedies, waivers=waivers, progress=screen.progress)
+    if run is not None:
+        doubts = version.folder.with_name(f"{version.folder.name}.audit.json")
+        _write(doubts, json.dumps(audited.as_json(), indent=1) + "\n")
     if as_json:
         print_json(audited.as_json())
     else:
         _tell(audited, verbose=verbose)
+        if run is not None:
+            typer.echo(f"look:    python -m curation review {version.name}@v{version.number} --queue doubtful")
     failing = audited.at_least(fail_on) if fail_on is not None else ()
     if failing:
         typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse are not waived", err=True)

@@ -240,21 +240,24 @@ def default_reviewer(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def read_doubts(folder: Path, ids: Mapping[str, str]) -> dict[str, float]:
-    """Return sha256 -> doubt from the audit a version holds: 1 for the most doubtful label, towards 0 for the last.
+    """Return sha256 -> doubt from the audit of a version: 1 for the most doubtful label, towards 0 for the last.
 
     Parameters
     ----------
     folder : Path
-        The version's; its ``audit.json`` lists doubtful labels in order under ``labels-doubtful``.
+        The version's; its ``audit.json`` lists doubtful labels in order under ``labels-doubtful``. One beside the
+        folder, ``<folder>.audit.json``, that ``audit --run`` wrote later, wins.
     ids : mapping of str to str
         Row's id -> sha256.
     """
+    later = folder.with_name(f"{folder.name}.audit.json")
+    path = later if later.is_file() else folder / "audit.json"
     try:
-        findings = json.loads((folder / "audit.json").read_bytes())["findings"]
+        findings = json.loads(path.read_bytes())["findings"]
         which: list[str] = next((finding["which"] for finding in findings if finding["id"] == "labels-doubtful"), [])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise CurationError(f"{folder / 'audit.json'}: no audit can be read: {fault}") from None
+        raise CurationError(f"{path}: no audit can be read: {fault}") from None
     known = [ids[name] for name in which if name in ids]
     return {sha: 1 - place / len(known) for place, sha in reversed(list(enumerate(known)))}

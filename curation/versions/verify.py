@@ -25,7 +25,7 @@ from curation.versions.home import Home
 from curation.versions.lines import VersionLine, make_line, read_split, split_table
 from curation.versions.store import Version, find, open_folder, other_bytes, parse_reference, restore_command
 
-TEXTS = ("CARD.md", "croissant.json", "decisions.jsonl", "lock.json", "recipe.toml", "report.html")
+TEXTS = ("CARD.md", "audit.json", "croissant.json", "decisions.jsonl", "lock.json", "recipe.toml", "report.html")
 NEEDED = ("manifest.parquet", SUMS, "version.json")
 SUM_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>\S.*)")
 LINE_FIELDS = ("version", "digest", "counts", "kept", "rendering")

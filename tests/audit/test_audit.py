@@ -15,9 +15,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from curation.audit import audit, rank_doubtful
 from curation.audit.artefacts import measure_artefacts
+from curation.audit.balance import find_imbalance
 from curation.audit.embedded import find_embedded
 from curation.audit.pictures import measure_version
 from curation.errors import CurationError
+from curation.manifest import Manifest
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
 from tests.builders import texture
 
@@ -232,6 +234,80 @@ def test_uneven_classes_are_told(tmp_path):
         if each["label"] == "melanoma" or str(each["path"]) in {f"healthy/h{n}.jpg" for n in range(6)}
     ]
     assert ids_of(tmp_path, samples)["balance-classes"] == "warning"
+
+
+def people(**columns: object) -> list[dict[str, object]]:
+    """Return forty-eight kept rows, half of each class, with these columns by (number, label)."""
+    rows = []
+    for number in range(48):
+        label = "melanoma" if number % 2 else "healthy"
+        told = {name: value(number, label) for name, value in columns.items()}
+        rows.append(sample(f"{number}.jpg", b"", label=label, split="test" if number < 8 else "train", **told))
+    return rows
+
+
+def table_of(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Return the rows as the manifest holds them."""
+    return Manifest(pl.DataFrame([{k: v for k, v in row.items() if k != "content"} for row in rows])).kept
+
+
+def test_people_and_sources_are_counted_by_class_and_split():
+    """Each value has its row, ages come in bands, the rarest together, and what is not known last."""
+    rows = table_of(
+        people(
+            age=lambda number, _: None if number == 1 else 85.0 if number == 0 else 41.0,
+            site=lambda number, _: f"site {number:02}",
+        )
+    )
+    tallies = {each.name: each for each in find_imbalance(rows).tallies}
+    assert list(tallies) == ["source", "site", "age"]
+    heads = ("train: healthy", "train: melanoma", "test: healthy", "test: melanoma")
+    assert tallies["source"].columns == heads
+    assert tallies["source"].rows == (("src", (20, 20, 4, 4)),)
+    assert dict(tallies["age"].rows) == {
+        "40 to 59": (20, 20, 3, 3),
+        "80 and over": (0, 0, 1, 0),
+        "not known": (0, 0, 0, 1),
+    }
+    assert [name for name, _ in tallies["site"].rows][-1] == "others"
+    assert sum(sum(numbers) for _, numbers in tallies["site"].rows) == 48
+
+
+def test_a_stratum_that_goes_with_the_label_is_a_warning():
+    """Where most men are ill and most women well, a model may learn the sex."""
+    skewed = table_of(
+        people(sex=lambda number, label: "male" if (label == "melanoma") != (number % 8 == 0) else "female")
+    )
+    found = {each.id: each for each in find_imbalance(skewed).findings}
+    assert found["balance-sex"].severity == "warning"
+    assert "Cramer's V" in found["balance-sex"].says
+    assert "melanoma: male 100 %" in found["balance-sex"].says
+    even = table_of(people(sex=lambda number, _: "male" if number % 4 < 2 else "female"))
+    assert "balance-sex" not in {each.id for each in find_imbalance(even).findings}
+
+
+def test_what_is_known_of_one_class_alone_is_told():
+    """Whether it works alike for everybody cannot be checked then."""
+    rows = table_of(people(sex=lambda _, label: "male" if label == "melanoma" else None))
+    told = next(each for each in find_imbalance(rows).findings if each.id == "balance-strata")
+    assert "sex is known of some classes alone" in told.says
+
+
+def test_quality_is_told_by_class_and_split(tmp_path):
+    """A black border on the test pictures of one class shows in that column alone."""
+    framed = lesion(50).copy()
+    framed[:20] = 3
+    rows = [*MIXED[3:], *(sample(f"f{n}.jpg", jpeg(framed), split="test") for n in range(3))]
+    tally = next(each for each in audit(make_version(tmp_path, rows)).tallies if each.name == "quality")
+    shares = dict(zip(tally.columns, dict(tally.rows)["pictures that have a black border"], strict=True))
+    assert shares == {"train: healthy": 0, "train: melanoma": 0, "test: healthy": 0, "test: melanoma": 1}
+
+
+def test_a_waiver_that_came_later_counts_too(tmp_path):
+    """What was accepted after the version was published need not wait for the next one."""
+    version = make_version(tmp_path, MIXED)
+    audited = audit(version, waivers={"balance-test-size": "known by now"})
+    assert next(each for each in audited if each.id == "balance-test-size").waived == "known by now"
 
 
 def skin() -> Image.Image:

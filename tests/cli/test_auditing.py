@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from curation.cli import main
+from curation.review.desk import open_desk
+from curation.versions import Home
 from tests.builders import tiny_pictures, write_recipe, write_source
 
 
@@ -50,6 +53,41 @@ def test_a_waiver_lets_the_gate_open(home, capsys):
     code, out, _ = run(capsys, "audit", "tiny", "--fail-on", "warning")
     assert code == 0
     assert out.count("known: known and accepted") == len(wrong)
+
+
+def test_what_the_recipe_accepts_since_the_build_is_accepted(home, capsys):
+    """The reason is written into the recipe; no new version is needed for it."""
+    recipe = home / "datasets/tiny/recipe.toml"
+    recipe.write_text(recipe.read_text() + '\n[audit.waive]\nbalance-test-size = "a tiny set"\n')
+    _, out, _ = run(capsys, "audit", "tiny", "--json")
+    told = {each["id"]: each["waived"] for each in json.loads(out)["findings"]}
+    assert told["balance-test-size"] == "a tiny set"
+
+
+def test_a_build_leaves_its_audit_in_the_version(home, capsys):
+    """`audit.json` says what the command says, is in SHA256SUMS, and feeds the review queue of doubtful labels."""
+    _, out, _ = run(capsys, "audit", "tiny", "--json")
+    version = home / "datasets/builds/tiny/v1"
+    assert json.loads((version / "audit.json").read_text(encoding="utf-8")) == json.loads(out)
+    assert "  audit.json" in (version / "SHA256SUMS").read_text(encoding="utf-8")
+    assert run(capsys, "verify", "tiny")[0] == 0
+
+
+def test_a_runs_doubts_become_the_review_queue(home, capsys):
+    """`audit --run` leaves them beside the version, where `review --queue doubtful` finds them, and says so."""
+    rows = pl.read_parquet(home / "datasets/builds/tiny/v1/manifest.parquet").filter(pl.col("excluded").is_null())
+    wrong = rows.sort("sha256")["sha256"][0]
+    sides = [(1.0 if label == "melanoma" else -1.0) * (-1 if sha == wrong else 1)
+             for label, sha in rows.select("label", "sha256").rows()]  # fmt: skip
+    (home / "run").mkdir()
+    table = pl.DataFrame({"sha256": rows["sha256"], "embedding": [[side] * 12 for side in sides]})
+    table.write_parquet(home / "run/embeddings.parquet")
+    code, out, _ = run(capsys, "audit", "tiny", "--run", "run")
+    assert code == 0
+    assert "python -m curation review tiny@v1 --queue doubtful" in out
+    doubts = open_desk(Home(home / "datasets"), "tiny@v1").doubts
+    assert doubts == {wrong: 1.0}
+    assert run(capsys, "verify", "tiny")[0] == 0
 
 
 def test_json_is_one_document(home, capsys):

@@ -130,11 +130,15 @@ def test_the_reviewer_is_the_user_unless_said(monkeypatch):
 
 
 def test_doubts_come_from_the_audit_in_its_order(tmp_path):
-    """The most doubtful label is 1, and pictures that are no longer there are left out; no audit, no doubts."""
+    """The most doubtful is 1, pictures that are no longer there are left out; a later audit wins; without one, none."""
     assert read_doubts(tmp_path, {}) == {}
     findings = [{"id": "leakage-bytes", "which": ["x"]}, {"id": "labels-doubtful", "which": ["b", "gone", "a"]}]
     (tmp_path / "audit.json").write_text(json.dumps({"findings": findings}))
     assert read_doubts(tmp_path, {"a": "1" * 64, "b": "2" * 64}) == {"2" * 64: 1.0, "1" * 64: 0.5}
+    later = [{"id": "labels-doubtful", "which": ["a"]}]
+    tmp_path.with_name(f"{tmp_path.name}.audit.json").write_text(json.dumps({"findings": later}))
+    assert read_doubts(tmp_path, {"a": "1" * 64, "b": "2" * 64}) == {"1" * 64: 1.0}
+    tmp_path.with_name(f"{tmp_path.name}.audit.json").unlink()
     (tmp_path / "audit.json").write_text("{}")
     with pytest.raises(CurationError, match="no audit can be read"):
         read_doubts(tmp_path, {})
