@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 HashName = Literal["dhash", "ahash", "whash"]
 
 SIDE: Final = 32
-_CHUNK: Final = 1024  # 8 MB of float64 pixels at a time
+_CHUNK: Final = 1024
+# OpenBLAS starts threads above 2**18 multiplications, which here costs more than it gives: processes use the cores.
+_MULTIPLIED: Final = (1 << 18) // (SIDE * SIDE * 8)
 
 # Coefficients reach 4 * 1024 * 255 = 1.04e6. Rounding of a sum of 64 products of that size stays below
 # 64 * 2**-53 * 1.04e6 < 1e-8, in our matrix product as in scipy's FFT, so that a gap a hundred times that is real.
@@ -120,9 +122,12 @@ def _hash_in_chunks(grey32: NDArray[np.uint8], *, orientations: Literal[1, 8]) -
 
 
 def _low_frequencies(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    along_rows = pictures.reshape(-1, SIDE).astype(np.float64) @ _COSINES.T
-    blocks: NDArray[np.float64] = (_COSINES @ along_rows.reshape(-1, SIDE, 8)).reshape(-1, 64)
-    return blocks
+    blocks = np.empty((len(pictures), 8, 8))
+    for start in range(0, len(pictures), _MULTIPLIED):
+        part = pictures[start : start + _MULTIPLIED]
+        along_rows = part.reshape(-1, SIDE).astype(np.float64) @ _COSINES.T
+        np.matmul(_COSINES, along_rows.reshape(-1, SIDE, 8), out=blocks[start : start + _MULTIPLIED])
+    return blocks.reshape(-1, 64)
 
 
 def _threshold(coefficients: NDArray[np.float64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:

@@ -32,6 +32,7 @@ from curation.images.picture import (
 from curation.images.plain import EMBEDDED, embedded_size
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff_directories import read_directories
+from curation.images.tiff_plain import decode_plain_tiff
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -60,7 +61,7 @@ _JPEG: Final = frozenset({6, 7, 34892, 33007})
 def read_tiff_header(content: bytes) -> Header:
     """Read the header of a TIFF's first page; width, mode and the rest are that page's."""
     pages = read_directories(content)
-    with _open_page(content, pages[0]) as page:
+    with _open_page(content, pages[0].place) as page:
         return _header(page, len(pages))
 
 
@@ -68,7 +69,11 @@ def decode_tiff(content: bytes, *, tone: Tone, page: int) -> Picture:
     """Decode one page of a TIFF. The header is the page's own."""
     pages = read_directories(content)
     check_page(page, len(pages))
-    with _open_page(content, pages[page - 1]) as chosen:
+    with foreign_decoder("tiff", content):
+        plain = decode_plain_tiff(content, pages[page - 1], pages=len(pages), tifffile=_tifffile())
+    if plain is not None:
+        return plain
+    with _open_page(content, pages[page - 1].place) as chosen:
         header = _header(chosen, len(pages))
         _check_strips(chosen, content)
         samples = chosen.asarray(squeeze=False, maxworkers=1)

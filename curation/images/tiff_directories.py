@@ -9,9 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import add
 from typing import Final
-
-import numpy as np
 
 from curation.images.picture import DecodeFailure
 
@@ -33,9 +32,12 @@ _TYPE_SIZES: Final = {
     17: 8,
     18: 8,
 }
-_INTEGERS: Final = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+_INTEGERS: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SUBFILE: Final = 254
+_PROFILE: Final = 34675
 _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
+_BYTES: Final = frozenset({1, 7})
+_IN_BYTES_TOO: Final = frozenset({_SUBFILE, *_STRIPS[0], *_STRIPS[1]})  # tifffile takes other numbers in bytes for none
 _REDUCED_OR_MASK: Final = 1 | 4
 # what the pixels depend on: the layout, the colours, the tables of the codecs, the orientation and the profile
 _NEEDED: Final = frozenset(
@@ -59,8 +61,33 @@ _CLASSIC = ("I", "H", 12, 4)
 _BIG = ("Q", "Q", 20, 8)
 
 
-def read_directories(content: bytes) -> list[int]:
-    """Return which directories of the main chain are pages, by their place in it: not the thumbnails, not the masks.
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A page's directory, checked.
+
+    Attributes
+    ----------
+    place : int
+        Its place in the main chain.
+    kind : int
+        Its subfile type.
+    tags : tuple of int
+        Every tag in it, in the file's order.
+    numbers : dict of int to tuple of int
+        What the tags say that pixels depend on, of those that hold unsigned integers.
+    profile : bytes or None
+        The ICC profile.
+    """
+
+    place: int
+    kind: int
+    tags: tuple[int, ...]
+    numbers: dict[int, tuple[int, ...]]
+    profile: bytes | None
+
+
+def read_directories(content: bytes) -> list[Directory]:
+    """Return the directories of the main chain that are pages: not the thumbnails, not the masks.
 
     Raises
     ------
@@ -68,10 +95,10 @@ def read_directories(content: bytes) -> list[int]:
         "truncated" where a directory, a tag that pixels depend on, a strip or a tile lies beyond the end of the file.
     """
     layout, first = _read_layout(content)
-    kinds = [_check_directory(content, at, layout) for at in _chain(content, first, layout)]
-    if not kinds:
+    found = [_read_directory(content, at, layout, place) for place, at in enumerate(_chain(content, first, layout))]
+    if not found:
         raise DecodeFailure("no pages")
-    return [place for place, kind in enumerate(kinds) if not kind & _REDUCED_OR_MASK] or [0]
+    return [directory for directory in found if not directory.kind & _REDUCED_OR_MASK] or found[:1]
 
 
 def _read_layout(content: bytes) -> tuple[_Layout, int]:
@@ -94,40 +121,45 @@ def _chain(content: bytes, at: int, layout: _Layout) -> Iterator[int]:
         at = _number(content, at + struct.calcsize(layout.count) + entries * layout.entry, layout.offset)
 
 
-def _check_directory(content: bytes, at: int, layout: _Layout) -> int:
-    """Check one directory's tags and strips, and return its subfile type."""
+def _read_directory(content: bytes, at: int, layout: _Layout, place: int) -> Directory:
+    """Read one directory and check that what its tags point to is there."""
     entries = _number(content, at, layout.count)
     first = at + struct.calcsize(layout.count)
     if first + entries * layout.entry > len(content):
         raise DecodeFailure("truncated")
-    values: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.uint64]]] = {}
-    for place in range(first, first + entries * layout.entry, layout.entry):
-        tag, kind = struct.unpack_from(layout.order + "HH", content, place)
+    tags: list[int] = []
+    numbers: dict[int, tuple[int, ...]] = {}
+    profile = None
+    entry = struct.Struct(f"{layout.order}HH{layout.offset[-1]}")
+    for start in range(first, first + entries * layout.entry, layout.entry):
+        tag, kind, count = entry.unpack_from(content, start)
+        tags.append(tag)
         if tag not in _NEEDED:
             continue
-        count = _number(content, place + 4, layout.offset)
         size = count * _TYPE_SIZES.get(kind, 1)
-        inline = place + layout.entry - layout.inline
-        start = inline if size <= layout.inline else _number(content, inline, layout.offset)
-        if start + size > len(content):
+        inline = start + layout.entry - layout.inline
+        begin = inline if size <= layout.inline else _number(content, inline, layout.offset)
+        if begin + size > len(content):
             raise DecodeFailure("truncated")
-        if kind in _INTEGERS and (tag == _SUBFILE or any(tag in pair for pair in _STRIPS)):
-            values[tag] = np.frombuffer(content, layout.order + _INTEGERS[kind], count, start).astype(np.uint64)
-    _check_strips(values, len(content))
-    kinds = values.get(_SUBFILE)
-    return int(kinds[0]) if kinds is not None and kinds.size else 0
+        if tag == _PROFILE:
+            profile = content[begin : begin + size] if kind in _BYTES else None
+        elif kind in _INTEGERS and (kind not in _BYTES or tag in _IN_BYTES_TOO):
+            numbers[tag] = struct.unpack_from(f"{layout.order}{count}{_INTEGERS[kind]}", content, begin)
+    _check_strips(numbers, len(content))
+    kind = next(iter(numbers.get(_SUBFILE, ())), 0)
+    return Directory(place, kind, tuple(tags), numbers, profile)
 
 
-def _check_strips(values: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.uint64]]], size: int) -> None:
+def _check_strips(numbers: dict[int, tuple[int, ...]], size: int) -> None:
     for offsets_tag, counts_tag in _STRIPS:
-        if offsets_tag not in values or counts_tag not in values:
+        if offsets_tag not in numbers or counts_tag not in numbers:
             continue
-        offsets, counts = values[offsets_tag], values[counts_tag]
+        offsets, counts = numbers[offsets_tag], numbers[counts_tag]
         if len(offsets) != len(counts):
             raise DecodeFailure("damaged tiff")
-        if not (offsets.all() and counts.all()):
+        if not (all(offsets) and all(counts)):
             raise DecodeFailure("missing strips or tiles")
-        if (np.minimum(offsets, 2**63) + np.minimum(counts, 2**63 - 1) > size).any():
+        if any(map(size.__lt__, map(add, offsets, counts))):
             raise DecodeFailure("truncated")
 
 

@@ -103,16 +103,31 @@ def read_file(place: FilePlace, size_bytes: int) -> bytes:
     # Not following links and not waiting for a writer: what was listed may have been exchanged for either.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(place.path, flags), "rb") as stream:
-            status = os.fstat(stream.fileno())
+        # a file object would ask the system five more times
+        file = os.open(place.path, flags)
+        try:
+            status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or status.st_size != size_bytes:
                 raise UnreadableMember("file changed since it was listed")
-            content = stream.read(size_bytes)
+            content = _read_all(file, size_bytes)
+        finally:
+            os.close(file)
     except OSError as error:
         raise UnreadableMember(describe_os_error(error)) from error
     if len(content) < size_bytes:
         raise UnreadableMember("file changed while it was read")
     return content
+
+
+def _read_all(file: int, size_bytes: int) -> bytes:
+    """Read so many bytes, or what there is; the system may give fewer at a time, of large files above all."""
+    content = os.read(file, size_bytes)
+    if len(content) == size_bytes:
+        return content
+    parts = [content]
+    while parts[-1] and (left := size_bytes - sum(map(len, parts))):
+        parts.append(os.read(file, left))
+    return b"".join(parts)
 
 
 def describe_os_error(error: OSError) -> str:

@@ -26,7 +26,7 @@ from curation.sources.protocol import show_progress
 from curation.sources.remote import readable
 from curation.sources.shelf import Shelf, page_id
 
-PROBE_VERSION = 1
+PROBE_VERSION = 2
 SHARD_FILES = 256
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536

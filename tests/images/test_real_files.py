@@ -30,6 +30,19 @@ def test_every_patch_is_read(mirror):
     assert {("RGB", 8), ("RGB", 16), ("CMYK", 8), ("P", 8), ("RGBA", 8)} <= modes
 
 
+def test_the_short_way_through_a_patch_is_the_long_one(mirror, monkeypatch):
+    """Header and pixels of every plain patch are those that tifffile gives; many of them are plain."""
+    contents = [content for archive in mirror.rglob("figshare/**/*.zip") for _, content in members(archive, 1)]
+    shortly = [decode(content) for content in contents]
+    asked = []
+    monkeypatch.setattr("curation.images.tiff_plain._is_plain", lambda page: asked.append(page))
+    for content, picture in zip(contents, shortly, strict=True):
+        slowly = decode(content)
+        assert picture.header == slowly.header
+        assert np.array_equal(picture.pixels, slowly.pixels)
+    assert len(asked) == len(contents)
+
+
 def test_jpegs_of_the_mirror_render_alike(mirror):
     """Every fiftieth picture of the set, and every fiftieth patch, come out with the same tables."""
     settings = RenderSettings(encode="uniform", short_side=128)

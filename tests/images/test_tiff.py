@@ -9,7 +9,16 @@ import tifffile
 from PIL import Image
 
 from curation.images import Window, decode, read_header
-from tests.images.builders import draw, file_of, reason_of, run_tool, shape_or_reason, strip_tiff, tiff_of
+from tests.images.builders import (
+    draw,
+    file_of,
+    reason_of,
+    run_tool,
+    shape_or_reason,
+    strip_tiff,
+    swapped_profile,
+    tiff_of,
+)
 
 PICTURE = draw()
 GREY = PICTURE[..., 0]
@@ -357,3 +366,102 @@ def test_libtiffs_tags_are_obeyed(tmp_path, orientation):
     run_tool("tiffset", "-s", "274", str(orientation), path)
     expected = {3: PICTURE[::-1, ::-1], 6: np.rot90(PICTURE, -1)}[orientation]
     assert np.array_equal(decode(path.read_bytes()).pixels, expected)
+
+
+def long_way(content, monkeypatch, **settings):
+    """Decode a TIFF by tifffile, however plain it is."""
+    with monkeypatch.context() as patch:
+        patch.setattr("curation.images.tiff_plain._is_plain", lambda page: False)
+        return decode(content, **settings)
+
+
+@pytest.fixture
+def no_tifffile(monkeypatch):
+    """Return a decode that may not open a file by tifffile."""
+
+    def shortly(content, **settings):
+        with monkeypatch.context() as patch:
+            patch.setattr("curation.images.tiff._open_page", None)
+            return decode(content, **settings)
+
+    return shortly
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits", "lzw 2", "deflate 2"])
+@pytest.mark.parametrize("rows", [60, 16, 7])
+@pytest.mark.parametrize("grey", [False, True])
+def test_plain_strips_need_no_tifffile_and_are_its_reading(
+    byteorder, compression, rows, grey, no_tifffile, monkeypatch
+):
+    """8-bit grey and RGB in strips: the header and the pixels are those of the long way, turned and in colour."""
+    name, _, predictor = compression.partition(" ")
+    settings = {} if name == "none" else {"compression": name, "predictor": bool(predictor)}
+    content = tiff_of(
+        GREY if grey else PICTURE,
+        photometric="minisblack" if grey else "rgb",
+        rowsperstrip=rows,
+        byteorder=byteorder,
+        description="drawn",
+        extratags=[(274, "H", 1, 6, True)] + ([] if grey else [(34675, "B", 0, swapped_profile(), True)]),
+        **settings,
+    )
+    picture, expected = no_tifffile(content), long_way(content, monkeypatch)
+    assert picture.header == expected.header
+    assert np.array_equal(picture.pixels, expected.pixels)
+    assert picture.pixels.shape == (72, 60, 3)
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_pillow_writes_plainly_needs_no_tifffile(compression, mode, no_tifffile, monkeypatch):
+    """Pillow's own strips, by libtiff, are plain too; and Pillow reads the same pixels."""
+    content = file_of(Image.fromarray(PICTURE).convert(mode), "TIFF", compression=compression)
+    picture = no_tifffile(content)
+    assert picture.header == long_way(content, monkeypatch).header
+    assert np.array_equal(picture.pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+
+
+def test_every_page_of_a_plain_file_is_read_plainly(no_tifffile):
+    """Pages are counted and chosen as in any other TIFF."""
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(PICTURE, photometric="rgb")
+        writer.write(GREY, photometric="minisblack", compression="lzw")
+    picture = no_tifffile(out.getvalue(), page=2)
+    assert (picture.header.pages, picture.header.mode) == (2, "L")
+    assert np.array_equal(picture.pixels, three(GREY))
+
+
+NOT_PLAIN = {
+    "white is zero": tiff_of(GREY, photometric="miniswhite"),
+    "tiles": tiff_of(GREY, photometric="minisblack", tile=(16, 16)),
+    "Zstandard": tiff_of(GREY, photometric="minisblack", compression="zstd"),
+    "private tag": tiff_of(GREY, photometric="minisblack", extratags=[(65000, "H", 1, 1, True)]),
+    "bits the other way round": strip_tiff(64, 64, bytes(4096), extra=((266, 3, 1, 2),)),
+    "depth": strip_tiff(64, 64, bytes(4096), extra=((32997, 4, 1, 1),)),
+    "a tag twice": strip_tiff(64, 64, bytes(4096), extra=((262, 3, 1, 0),)),
+    "two numbers for one": strip_tiff(64, 64, bytes(4096), extra=((284, 3, 2, 1 | 1 << 16),)),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_what_is_not_plain_goes_the_long_way(name, no_tifffile):
+    """Whatever a tag may mean that is unknown to the short way, it is not passed over."""
+    with pytest.raises(TypeError):
+        no_tifffile(NOT_PLAIN[name])
+
+
+@pytest.mark.parametrize("compression", [1, 5, 8, 32773])
+@pytest.mark.parametrize("keep", [0, 1, 100, 3000])
+def test_a_damaged_plain_strip_is_what_tifffile_makes_of_it(compression, keep, monkeypatch):
+    """A strip that is too short is a failure with the same reason either way, never a picture that was not there."""
+    pack = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.deflate_encode, 32773: imagecodecs.packbits_encode}
+    strip = pack[compression](np.ascontiguousarray(np.resize(GREY, (64, 64))).tobytes())[:keep]
+    content = strip_tiff(64, 64, strip, compression=compression)
+    with monkeypatch.context() as patch:
+        patch.setattr("curation.images.tiff_plain._is_plain", lambda page: False)
+        expected = shape_or_reason(content)
+    assert shape_or_reason(content) == expected
+    assert isinstance(expected, str)

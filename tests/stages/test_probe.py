@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -120,13 +121,13 @@ def test_pages_are_noted_or_become_rows(tmp_path: Path) -> None:
 def test_one_more_file_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the cache knows is not decoded again, whatever folder or name it stands under."""
     looked: list[int] = []
-    original = stage.probe_bytes
+    original = stage.decode
 
-    def count(content: bytes, settings: stage.Settings, *, page: int = 1) -> object:
+    def count(content: bytes, **settings: Any) -> object:
         looked.append(len(content))
-        return original(content, settings, page=page)
+        return original(content, **settings)
 
-    monkeypatch.setattr(stage, "probe_bytes", count)
+    monkeypatch.setattr(stage, "decode", count)
     cache = Cache()
     files = {f"{n}.jpg": as_bytes(texture(n)) for n in range(5)}
     probed(recipe_of(write_source(tmp_path / "f", files)), cache=cache)

@@ -1,0 +1,52 @@
+"""Many pictures are shrunk at once to the very bytes that Pillow gives for each."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curation.images import grey32, grey32_together, lanczos, measure, measure_together
+
+
+def draw_grey(count: int, height: int, width: int, *, extreme: bool = False) -> np.ndarray:
+    """Return noise, (count, height, width); black and white alone where rounding and clipping matter most."""
+    noise = np.random.default_rng(height * 1000 + width).integers(0, 256, (count, height, width), dtype=np.uint8)
+    return np.where(noise > 127, np.uint8(255), np.uint8(0)) if extreme else noise
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(2, 420), st.integers(2, 420), st.booleans())
+def test_pictures_of_one_size_shrink_as_each_does(height, width, extreme):
+    """Wide and tall, smaller than the square and larger, at every size."""
+    batch = draw_grey(5, height, width, extreme=extreme)
+    assert np.array_equal(grey32_together(batch), np.stack([grey32(picture) for picture in batch]))
+
+
+@pytest.mark.parametrize(("height", "width"), [(600, 150), (430, 200), (33, 20), (97, 64), (96, 64), (3000, 40)])
+def test_tall_pictures_are_filtered_in_pillows_order(height, width):
+    """A bug: tall pictures were filtered along their rows first, as Pillow does with wide ones only."""
+    batch = draw_grey(6, height, width)
+    expected = [np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.LANCZOS)) for grey in batch]
+    assert np.array_equal(grey32_together(batch), np.stack(expected))
+    assert lanczos._first_axis(height, width, 32) is not None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
+def test_how_many_there_are_makes_no_difference(count):
+    """A picture's bytes do not depend on its company."""
+    batch = draw_grey(16, 113, 150)
+    assert np.array_equal(grey32_together(batch[:count]), grey32_together(batch)[:count])
+    assert measure_together(batch[:count]) == [measure(picture) for picture in batch[:count]]
+
+
+def test_where_our_weights_are_not_pillows_pillow_shrinks(monkeypatch):
+    """Another Pillow may filter otherwise: then it does it itself."""
+    lanczos._first_axis.cache_clear()
+    monkeypatch.setattr(lanczos, "_weights", lambda length, out: np.full((out, length), 1 / length))
+    batch = draw_grey(5, 80, 91)
+    try:
+        assert lanczos._first_axis(80, 91, 32) is None
+        assert np.array_equal(grey32_together(batch), np.stack([grey32(picture) for picture in batch]))
+    finally:
+        lanczos._first_axis.cache_clear()
