@@ -103,9 +103,9 @@ def fit(
     alpha: Annotated[str | None, typer.Option(help="Width of mobilenet_v2: 0.1, 0.2 or 0.35")] = None,
     size: Annotated[str | None, typer.Option(help="Size of ds_cnn: xs or s")] = None,
     side: Annotated[Side, typer.Option(help="Side of the input in pixels")] = Side.large,
-    weights: Annotated[StartingWeights, typer.Option(help="Start from scratch, or from ImageNet's weights")] = (
-        StartingWeights.none
-    ),
+    weights: Annotated[
+        StartingWeights, typer.Option(help="Start from scratch, or from ImageNet's weights where they can be had")
+    ] = (StartingWeights.none),
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model, byte for byte")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="At most")] = 40,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement after which it stops")] = 15,

@@ -163,6 +163,34 @@ class CrossValidation:
     cpu_seconds: float
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """What the int8 nets of a cross-validation say, each asked only of pictures whose group it never saw.
+
+    Parameters
+    ----------
+    answers : (n, classes) float32 ndarray
+        The mean over the repeats.
+    first : (n, classes) float32 ndarray
+        Of the first repeat alone: one net's answer to each picture.
+    nets : tuple of bytes
+        The int8 models of the first repeat.
+    net_of : (n,) int64 ndarray
+        Which of them was asked of each picture.
+    scores : Scores
+        Of ``first``, so that each picture counts once and no answer is better than a single net's.
+    strata : tuple of Stratum
+        The same by part of the pictures.
+    """
+
+    answers: Probabilities
+    first: Probabilities
+    nets: tuple[bytes, ...]
+    net_of: npt.NDArray[np.int64]
+    scores: Scores
+    strata: tuple[Stratum, ...]
+
+
 def pool_folds(
     hits: npt.NDArray[np.float64],
     by_fold: Sequence[tuple[float, float]],

@@ -4,6 +4,9 @@ Every net takes pixels / 255 and ends in a softmax over the classes. A stride of
 as TensorFlow's "same" does for even sides, so that neither a converter nor the board needs a padding step.
 """
 
+import contextlib
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -103,7 +106,8 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
     side : int
         Side of the input in pixels.
     weights : {"none", "imagenet"}
-        "imagenet" downloads them; a machine without a way to them gets an error, never a net without them.
+        "imagenet" downloads them; where there are none or no way to them, that is an error here. Whether to train
+        without them is for the caller to say aloud (``training.produce.settle_weights``).
 
     Returns
     -------
@@ -120,7 +124,7 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
     if weights == "imagenet" and not _has_imagenet(architecture):
         raise CurationError(
             f"there are no ImageNet weights for {architecture.name}",
-            hint="known: mobilenet_v2_0.35, efficientnet, resnet50; the others start from scratch (--weights none)",
+            hint="known: mobilenet_v2_0.35, efficientnet, resnet50; the others start from scratch",
         )
     image = keras.Input((side, side, 3), batch_size=None, name="image")
     features = _BODIES[architecture.family](image, architecture.variant, weights)
@@ -195,13 +199,16 @@ def _fetch(build: Callable[..., Any], image: Any, weights: Weights, **settings: 
     """Return a body from ``keras.applications``, its weights downloaded where they are wanted."""
     wanted = None if weights == "none" else weights
     try:
-        return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **settings)
+        # Keras tells of a download where a program's own answer goes, and warns of a side that is not ImageNet's.
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **settings)
     except Exception as fault:  # Keras raises this very class where a download fails
         if wanted is None:
             raise
         raise CurationError(
             f"the ImageNet weights cannot be had: {fault}",
-            hint="they come from the network; without it train from scratch: --weights none",
+            hint="they come from the network; without it the net can only start from scratch",
         ) from fault
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from curation.errors import CurationError
 from curation.images import camera_view
 from curation.images.camera import Side
 from curation.versions import Home
@@ -18,7 +19,7 @@ from training.evaluate import evaluate, judge_context
 from training.fit import Listener, Settings, Silent, fit, predict
 from training.fits import require_fit
 from training.folds import cross_validate
-from training.models import find_architecture
+from training.models import build_model, find_architecture
 from training.oracle import open_oracle
 from training.quantise import add_metadata, quantise
 from training.results import Quantised, Results, Verdict
@@ -82,6 +83,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
         Where the version is not what was published or cannot be learnt from, or the model does not fit the board.
     """
     options = options or Options()
+    settings = settle_weights(settings, listener=options.listener)
     architecture = find_architecture(settings.model)
     board = None if options.board == "none" else load_board(options.board)
     material = open_material(options.home, reference, side=settings.side, alarm=options.alarm)
@@ -112,6 +114,21 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     write_run(place, results, config=describe_run(material, settings, asked))
     settle(place, folder)
     return Run(folder, read_config(folder))
+
+
+def settle_weights(settings: Settings, *, listener: Listener) -> Settings:
+    """Return the settings with the weights that can be had: without ImageNet's the net starts from scratch, said aloud.
+
+    The run is then the one that ``weights="none"`` gives, under its name.
+    """
+    if settings.weights == "none":
+        return settings
+    try:
+        build_model(find_architecture(settings.model), classes=2, side=settings.side, weights=settings.weights)
+    except CurationError as fault:
+        listener.note(f"{fault.message}; so {settings.model} starts from scratch")
+        return replace(settings, weights="none")
+    return settings
 
 
 def train(material: Material, settings: Settings, place: Path, *, listener: Listener) -> Quantised:
@@ -161,6 +178,7 @@ def judge(material: Material, quantised: Quantised, settings: Settings, options:
             material.samples,
             settings,
             classes=len(material.classes),
+            alarm=material.classes.index(material.alarm),
             folds=options.folds,
             repeats=options.repeats,
             folder=place,

@@ -7,7 +7,7 @@ import polars as pl
 
 from training.budget import Budget
 from training.data import Material, Samples
-from training.evaluate import Alarms, CrossValidation, Evaluation
+from training.evaluate import Alarms, CrossValidation, Evaluation, Unseen
 from training.fit import Fitted, Settings
 from training.runs import plain
 from training.scores import Probabilities, Rate
@@ -57,7 +57,7 @@ class Verdict:
     context_note : str
         A sentence on what was asked.
     folds : CrossValidation, optional
-    unseen : (n, classes) float32 ndarray, optional
+    unseen : Unseen, optional
         What nets of the cross-validation that never saw a picture's group say of each kept picture.
     """
 
@@ -68,7 +68,7 @@ class Verdict:
     alarms: tuple[Alarms, ...]
     context_note: str
     folds: CrossValidation | None
-    unseen: Probabilities | None
+    unseen: Unseen | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Results:
             "alarm": self.material.alarm,
             "first_line": self.first_line(),
             "test": plain(verdict.test),
-            "cross_validation": plain(verdict.folds) if verdict.folds else None,
+            "cross_validation": self._folded(),
             "shortcuts": plain(verdict.shortcuts),
             "context": {"note": verdict.context_note, "alarms": plain(verdict.alarms)},
             "quantisation": {
@@ -125,11 +125,17 @@ class Results:
             "budget": plain(self.budget) if self.budget else None,
         }
 
+    def _folded(self) -> dict[str, Any] | None:
+        folds, unseen = self.verdict.folds, self.verdict.unseen
+        if folds is None or unseen is None:
+            return None
+        return {**plain(folds), "scores": plain(unseen.scores), "strata": plain(unseen.strata)}
+
     def first_line(self) -> str:
         """Return the sentence everybody has to read: what a model that never sees the lesion reaches."""
         best = max(self.verdict.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
         own, where = self.own_accuracy()
-        told, share = f"from {best.sees} alone", best.accuracy.share or 0.0
+        told, share = f"from {best.name} alone ({best.sees})", best.accuracy.share or 0.0
         if share >= own.low:
             return (
                 f"A model that never sees the middle of a picture does about as well: {told}, {100 * share:.1f} % of "

@@ -152,6 +152,7 @@ def _try(
         material.samples.of_split("train"),
         settings,
         classes=classes,
+        alarm=material.classes.index(material.alarm),
         folds=folds,
         repeats=1,
         folder=folder,

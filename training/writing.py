@@ -48,7 +48,7 @@ def write_run(place: Path, results: Results, *, config: Mapping[str, Any]) -> No
     quantised.fitted.model.save(place / "model.keras")
     (place / "model.tflite").write_bytes(quantised.unrounded)
     (place / "model_int8.tflite").write_bytes(quantised.int8)
-    write_text(place / "labels.txt", "".join(f"{name}\n" for name in material.classes))
+    write_text(place / "labels.txt", write_labels(results))
     write_text(place / "model.cc", write_model_cc(quantised.int8, classes=material.classes, source=source))
     write_config(place, config)
     predictions, embeddings = tabulate_predictions(results), tabulate_embeddings(results)
@@ -59,6 +59,16 @@ def write_run(place: Path, results: Results, *, config: Mapping[str, Any]) -> No
     for leftover in [place / "checkpoint.npz", *sorted(place.glob("fold-*"))]:
         leftover.unlink(missing_ok=True)
     write_metrics(place, results.as_metrics())
+
+
+def write_labels(results: Results) -> str:
+    """Return the classes, one a line in the order of the outputs, and then, as comments, where they come from.
+
+    A reader that goes by the number of the line finds each label; the comments stand behind the last one.
+    """
+    version = results.material.version
+    source = f"# {results.material.reference}, digest {version.digest}\n# run {results.name}\n"
+    return "".join(f"{name}\n" for name in results.material.classes) + source
 
 
 def tabulate_predictions(results: Results) -> pl.DataFrame:
@@ -73,7 +83,7 @@ def tabulate_predictions(results: Results) -> pl.DataFrame:
     samples = material.samples
     said = open_oracle(results.quantised.int8).probabilities(samples.view(results.settings.side))
     kept = samples.table.select("id", "sha256", "page", "source", "split", "label")
-    unseen = verdict.unseen.tolist() if verdict.unseen is not None else [None] * len(samples)
+    unseen = verdict.unseen.answers.tolist() if verdict.unseen is not None else [None] * len(samples)
     parts = [
         _with_answers(kept.with_columns(source_label=pl.lit(None, pl.String)), said, material).with_columns(
             unseen=pl.Series(unseen, dtype=pl.List(pl.Float32))

@@ -98,15 +98,40 @@ def test_imagenet_weights_that_do_not_exist_are_an_error(name):
 
 
 @pytest.mark.slow
-def test_imagenet_weights_that_cannot_be_fetched_are_an_error(tmp_path):
-    """Where no server answers, one error says what could not be had and what to type instead."""
+def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(tmp_path):
+    """Where no server answers, the net is trained without them: aloud, with the reason, and no word of Keras."""
     code = (
-        "import training.models as m; from curation.errors import CurationError\n"
-        "try: m.build_model(m.ARCHITECTURES['mobilenet_v2_0.35'], classes=2, weights='imagenet')\n"
-        "except CurationError as fault: print(fault.message, '|', fault.hint)"
+        "from training.fit import Settings, Silent\n"
+        "from training.produce import settle_weights\n"
+        "class Aloud(Silent):\n"
+        "    def note(self, sentence): print('SAID', sentence)\n"
+        "asked = Settings(model='mobilenet_v2_0.35', side=48, weights='imagenet')\n"
+        "print('SETTLED', settle_weights(asked, listener=Aloud()).weights)"
     )
     nowhere = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
     ended = subprocess.run(command, cwd=PROJECT, env=os.environ | nowhere, capture_output=True, text=True, check=True)
-    assert "the ImageNet weights cannot be had: URL fetch failure" in ended.stdout
-    assert "train from scratch: --weights none" in ended.stdout
+    said, settled = ended.stdout.splitlines()
+    assert said.startswith("SAID the ImageNet weights cannot be had: URL fetch failure")
+    assert said.endswith("so mobilenet_v2_0.35 starts from scratch")
+    assert settled == "SETTLED none"
+
+
+def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so():
+    """Asked for weights that nobody has published, the training goes on without them, aloud."""
+    from training.fit import Settings, Silent
+    from training.produce import settle_weights
+
+    class Aloud(Silent):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def note(self, sentence):
+            self.said.append(sentence)
+
+    listener = Aloud()
+    asked = Settings(model="ds_cnn_xs", weights="imagenet")
+    assert settle_weights(asked, listener=listener) == Settings(model="ds_cnn_xs", weights="none")
+    assert listener.said == ["there are no ImageNet weights for ds_cnn_xs; so ds_cnn_xs starts from scratch"]
+    assert settle_weights(Settings(), listener=listener) == Settings()
+    assert len(listener.said) == 1

@@ -48,6 +48,28 @@ def test_version_and_digest_stand_everywhere(run, drawn):
         assert digest[:12] in (run.folder / name).read_text()
 
 
+def test_the_labels_file_names_the_classes_in_order_and_then_their_version(run, drawn):
+    """Line n is output n; the version, its whole digest and the run follow as comments."""
+    lines = (run.folder / "labels.txt").read_text().splitlines()
+    assert lines == ["skin", "spot", f"# spots@v1, digest {drawn.built.line.digest}", f"# run {run.name}"]
+
+
+def test_the_cross_validation_says_as_much_as_the_test(run, material):
+    """Sensitivity, threshold, curves and strata over all kept pictures, each by the net that never saw its group."""
+    folds = run.metrics["cross_validation"]
+    scores = folds["scores"]
+    assert scores["accuracy"] == folds["int8"]  # one repeat: the very same answers
+    labels = material.samples.labels
+    assert scores["sensitivity"]["of"] == int((labels == 1).sum())
+    assert scores["specificity"]["of"] == int((labels == 0).sum())
+    assert sum(map(sum, scores["confusion"])) == len(labels)
+    assert scores["led"]["sensitivity"]["hits"] <= scores["sensitivity"]["hits"]
+    assert len(scores["roc"]) > 2
+    table = pl.read_parquet(run.folder / "predictions.parquet").filter(pl.col("unseen").is_not_null())
+    right = table.select((pl.col("unseen").list.arg_max() == (pl.col("label") == "spot").cast(pl.UInt32)).sum()).item()
+    assert right == folds["int8"]["hits"]
+
+
 def test_every_file_is_checked_when_a_run_is_opened(run):
     """metrics.json holds the sha256 of every other file."""
     assert set(run.metrics["files"]) == FILES - {"metrics.json"}

@@ -82,6 +82,23 @@ def test_the_first_thing_on_the_page_is_the_shortcut(page, run):
 
 
 @pytest.mark.slow
+def test_mistakes_of_the_cross_validation_are_shown_by_the_nets_that_made_them(page, run):
+    """As many as are shown, up to eight, are wrong; the worst comes first; each with what mattered to that net."""
+    import polars as pl
+
+    text, _ = page
+    table = pl.read_parquet(run.folder / "predictions.parquet").filter(pl.col("unseen").is_not_null())
+    truth = pl.col("unseen").list.get(pl.when(pl.col("label") == "spot").then(1).otherwise(0))
+    wrong = table.with_columns(truth=truth).filter(pl.col("truth") < 0.5).sort("truth")
+    shown = re.findall(r"<strong>wrong</strong>: is (\w+), called (\w+); the truth got ([\d.]+) %", text)
+    assert wrong.height > 0, "the drawn version is meant to be hard enough for some mistakes"
+    mistakes = shown[: min(8, wrong.height)]
+    assert all(is_ != called for is_, called, _ in mistakes)
+    assert float(mistakes[0][2]) == pytest.approx(100 * wrong["truth"][0], abs=0.06)
+    assert f"The worst of {wrong.height};" in text
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed at /usr/bin/chromium")
 def test_the_page_stands_in_a_browser_in_both_schemes(run):
     """Rendered at a phone's and a desk's width, light and dark: nothing sticks out, and ink and paper differ enough."""

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -62,49 +62,70 @@ def _embed(text: str, *, name: str, title: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{safe}" ', 1)
 
 
-def draw_roc(scores: Scores) -> str:
-    """Draw sensitivity against false alarms."""
+def draw_roc(curves: Mapping[str, Scores]) -> str:
+    """Draw sensitivity against false alarms, a curve for each set of pictures."""
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
-        axes.plot(*np.array(scores.roc).T, color=PALETTE[0], linewidth=1.8)
+        for (name, scores), look in zip(curves.items(), _looks(), strict=False):
+            axes.plot(*np.array(scores.roc).T, **look, linewidth=1.8, label=f"{name}: {scores.roc_auc:.4f}")
         axes.set(xlabel="false alarms", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.legend(title="area under the curve", loc="lower right")
 
-    return draw(paint, name="roc", title=f"ROC curve, area {scores.roc_auc:.3f}")
+    areas = ", ".join(f"{name} {scores.roc_auc:.4f}" for name, scores in curves.items())
+    return draw(paint, name="roc", title=f"ROC curve, area: {areas}")
 
 
-def draw_pr(scores: Scores) -> str:
-    """Draw precision against sensitivity."""
+def draw_pr(curves: Mapping[str, Scores]) -> str:
+    """Draw precision against sensitivity, a curve for each set of pictures."""
 
     def paint(axes: Any) -> None:
-        axes.step(*np.array(scores.pr).T, color=PALETTE[0], linewidth=1.8, where="post")
+        for (name, scores), look in zip(curves.items(), _looks(), strict=False):
+            label = f"{name}: {scores.pr_auc:.4f}"
+            axes.step(*np.array(scores.pr).T, **look, linewidth=1.8, where="post", label=label)
         axes.set(xlabel="sensitivity", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.legend(title="average precision", loc="lower left")
 
-    return draw(paint, name="pr", title=f"Precision-recall curve, average precision {scores.pr_auc:.3f}")
+    areas = ", ".join(f"{name} {scores.pr_auc:.4f}" for name, scores in curves.items())
+    return draw(paint, name="pr", title=f"Precision-recall curve, average precision: {areas}")
 
 
-def draw_calibration(scores: Scores) -> str:
+def draw_calibration(curves: Mapping[str, Scores]) -> str:
     """Draw how often answers are right against how sure they are, with the interval of each bin."""
-    bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
-        for bin in bins:
-            axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=PALETTE[0], linewidth=1)
-        axes.plot([bin.confidence for bin in bins], [bin.right.share for bin in bins], "o", color=PALETTE[0])
-        axes.set(xlabel="confidence", ylabel="right", xlim=(0.0, 1.02), ylim=(-0.02, 1.02))
+        for (name, scores), colour, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
+            bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
+            for bin in bins:
+                axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=colour, linewidth=1)
+            label = f"{name}: {scores.calibration_error:.4f}"
+            shares = [bin.right.share for bin in bins]
+            axes.plot([bin.confidence for bin in bins], shares, marker, color=colour, label=label)
+        axes.set(xlabel="how sure", ylabel="how often right", xlim=(0.45, 1.02), ylim=(-0.02, 1.02))
+        axes.legend(title="expected calibration error", loc="lower left")
 
-    return draw(paint, name="calibration", title=f"Calibration, expected error {scores.calibration_error:.3f}")
+    errors = ", ".join(f"{name} {scores.calibration_error:.4f}" for name, scores in curves.items())
+    return draw(paint, name="calibration", title=f"Calibration, expected error: {errors}")
+
+
+def _looks() -> Iterator[dict[str, str]]:
+    """Yield colours and dashes that tell curves apart, also without colour."""
+    yield from (
+        {"color": colour, "linestyle": dash} for colour, dash in zip(PALETTE, ("-", "--", "-.", ":"), strict=False)
+    )
 
 
 def draw_epochs(epochs: Sequence[Epoch], best: int) -> str:
     """Draw the losses of training and validation over the epochs."""
 
     def paint(axes: Any) -> None:
-        numbers = [epoch.number for epoch in epochs]
-        axes.semilogy(numbers, [max(epoch.loss, 1e-6) for epoch in epochs], color=PALETTE[0], label="training")
+        numbers, few = [epoch.number for epoch in epochs], "o" if len(epochs) == 1 else ""  # a line needs two points
         axes.semilogy(
-            numbers, [max(epoch.val_loss, 1e-6) for epoch in epochs], "--", color=PALETTE[1], label="validation"
+            numbers, [max(epoch.loss, 1e-6) for epoch in epochs], f"{few}-", color=PALETTE[0], label="training"
+        )
+        axes.semilogy(
+            numbers, [max(epoch.val_loss, 1e-6) for epoch in epochs], f"{few}--", color=PALETTE[1], label="validation"
         )
         axes.axvline(best, color=INK, linewidth=0.6, linestyle=":")
         axes.set(xlabel="epoch", ylabel="loss")

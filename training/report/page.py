@@ -3,10 +3,10 @@
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
-from training.oracle import open_oracle
 from training.report.figures import draw_calibration, draw_epochs, draw_map, draw_pr, draw_roc
-from training.report.pictures import choose_worst
+from training.report.pictures import choose_worst, choose_worst_unseen
 from training.results import Results
 from training.scores import Rate
 
@@ -20,12 +20,13 @@ def write_report(results: Results, embeddings: pl.DataFrame) -> str:
     embeddings : polars.DataFrame
         From ``training.writing.tabulate_embeddings``.
     """
-    test = results.verdict.test.camera
-    figures = [("Loss", draw_epochs(results.quantised.fitted.epochs, results.quantised.fitted.best))]
-    if test.roc_auc is not None and test.pr_auc is not None:
-        figures.append((f"ROC: area {test.roc_auc:.3f}", draw_roc(test)))
-        figures.append((f"Precision and recall: average precision {test.pr_auc:.3f}", draw_pr(test)))
-    figures.append((f"Calibration: expected error {test.calibration_error:.3f}", draw_calibration(test)))
+    quantised, unseen = results.quantised, results.verdict.unseen
+    curves = {"test": results.verdict.test.camera} | ({"cross-validation": unseen.scores} if unseen else {})
+    figures = [("Loss: training and validation, by epoch", draw_epochs(quantised.fitted.epochs, quantised.fitted.best))]
+    if all(scores.roc_auc is not None for scores in curves.values()):
+        figures.append((f"ROC for {results.material.alarm}", draw_roc(curves)))
+        figures.append((f"Precision and recall for {results.material.alarm}", draw_pr(curves)))
+    figures.append(("Calibration, with the interval of each bin", draw_calibration(curves)))
     points = embeddings.select("x", "y").to_numpy()
     labels = [f"{label}, {split}" for label, split in results.material.samples.table.select("label", "split").rows()]
     return render_page(
@@ -33,7 +34,8 @@ def write_report(results: Results, embeddings: pl.DataFrame) -> str:
         results=results,
         figures=figures,
         map=draw_map(points, labels, title="Map of all pictures in the net's own space"),
-        worst=choose_worst(results, open_oracle(results.quantised.int8)),
+        worst=choose_worst(results),
+        wrong=choose_worst_unseen(results),
         description=results.material.version.description,
     )
 
@@ -49,7 +51,7 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["rate"] = show_rate
+    environment.filters["rate"] = _wrap_rate
     environment.filters["percent"] = lambda share: "none" if share is None else f"{100 * share:.1f} %"
     return environment.get_template(template).render(**values)
 
@@ -60,3 +62,11 @@ def show_rate(rate: Rate) -> str:
         return "none to ask"
     hits = f"{rate.hits:.0f}" if float(rate.hits).is_integer() else f"{rate.hits:.1f}"
     return f"{100 * rate.share:.1f} % ({100 * rate.low:.1f} to {100 * rate.high:.1f}; {hits} of {rate.of})"
+
+
+def _wrap_rate(rate: Rate) -> Markup:
+    """Return a rate that a narrow page breaks between share and interval alone."""
+    share, bracket, interval = show_rate(rate).partition(" (")
+    return Markup("").join(
+        Markup('<span class="unit">{}</span> ').format(part) for part in (share, bracket[1:] + interval)
+    )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.data import Frames
-from training.oracle import Oracle
+from training.data import Frames, Samples
+from training.oracle import Oracle, open_oracle
 from training.results import Results
 from training.saliency import cover
+from training.scores import Labels, Probabilities
 
 SHOWN: Final = 8
 ENLARGED: Final = 192
@@ -28,6 +30,8 @@ class Shown:
     sha256, truth, answer : str
     probability : float
         What the model gave the true class.
+    disputed : bool
+        Whether the picture stands under another label, too.
     picture, saliency : str
         ``data:`` addresses of PNGs.
     """
@@ -36,6 +40,7 @@ class Shown:
     truth: str
     answer: str
     probability: float
+    disputed: bool
     picture: str
     saliency: str
 
@@ -45,24 +50,48 @@ class Shown:
         return self.truth == self.answer
 
 
-def choose_worst(results: Results, oracle: Oracle) -> tuple[Shown, ...]:
+def choose_worst(results: Results) -> tuple[Shown, ...]:
     """Return the test pictures whose true class the model found least likely, the worst first."""
-    test = results.material.samples.of_split("test")
-    seen = test.view(results.settings.side)
-    said = oracle.probabilities(seen)
-    true = said[np.arange(len(said)), test.labels]
-    order = np.argsort(true, kind="stable")[:SHOWN]
+    test, oracle = results.material.samples.of_split("test"), open_oracle(results.quantised.int8)
+    said = oracle.probabilities(test.view(results.settings.side))
+    return _show(test, said, lambda row: oracle, results, rows=_order(said, test.labels)[:SHOWN])
+
+
+def choose_worst_unseen(results: Results) -> tuple[Shown, ...]:
+    """Return the pictures the nets of the cross-validation were wrong about, the worst first; none without one.
+
+    What mattered is asked of the very net that was wrong, which never saw the picture's group.
+    """
+    samples, unseen = results.material.samples, results.verdict.unseen
+    if unseen is None:
+        return ()
+    oracles = [open_oracle(net) for net in unseen.nets]
+    wrong = [row for row in _order(unseen.first, samples.labels) if unseen.first[row].argmax() != samples.labels[row]]
+    return _show(samples, unseen.first, lambda row: oracles[unseen.net_of[row]], results, rows=wrong[:SHOWN])
+
+
+def _order(said: Probabilities, labels: Labels) -> list[int]:
+    """Return row numbers, those first whose true class got least."""
+    rows: list[int] = np.argsort(said[np.arange(len(said)), labels], kind="stable").tolist()
+    return rows
+
+
+def _show(
+    samples: Samples, said: Probabilities, oracle_of: Callable[[int], Oracle], results: Results, *, rows: Sequence[int]
+) -> tuple[Shown, ...]:
+    classes, seen = results.material.classes, samples.take(np.array(rows, np.int64)).view(results.settings.side)
     found = []
-    for row in order.tolist():
-        answer = int(said[row].argmax())
+    for picture, row in zip(seen, rows, strict=True):
+        answer, truth = int(said[row].argmax()), int(samples.labels[row])
         found.append(
             Shown(
-                sha256=str(test.table["sha256"][row]),
-                truth=results.material.classes[test.labels[row]],
-                answer=results.material.classes[answer],
-                probability=float(true[row]),
-                picture=to_address(seen[row]),
-                saliency=to_address(heat(seen[row], cover(seen[row], oracle, answer=answer))),
+                sha256=str(samples.table["sha256"][row]),
+                truth=classes[truth],
+                answer=classes[answer],
+                probability=float(said[row, truth]),
+                disputed=bool(samples.table["disputed"][row]),
+                picture=to_address(picture),
+                saliency=to_address(heat(picture, cover(picture, oracle_of(row), answer=answer))),
             )
         )
     return tuple(found)
