@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-app check bench bench-all lint setup setup-all constraints clean
+.PHONY: help demo test test-app check bench bench-all firmware lint setup setup-all constraints clean
 
 export PYTHON
 BIN := .venv/bin
@@ -30,6 +30,26 @@ bench: setup-all ## measure what the README quotes, and every mark at the end: J
 
 bench-all: setup-all ## the same, and what review, training and firmware are measured by (an hour or two)
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py --all $(BENCH_ARGS)
+
+# RUN=melanoma-v1 takes that run of training; without one the default net is trained on the sample, a few minutes once.
+# GENERATED and BUILD are where the model's C files and the programs go.
+RUN ?=
+GENERATED ?= firmware/generated
+BUILD ?= firmware/build
+
+firmware: setup-all ## a trained RUN for the PC and the board: sizes against the limits, every logit on the emulated board
+	@run='$(RUN)'; if [ -z "$$run" ]; then \
+		$(BIN)/python -m curation build sample -q; \
+		$(BIN)/python -m training fit sample; \
+		run=$$($(BIN)/python -m training fit sample --json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["folder"])'); \
+	fi; \
+	$(BIN)/python -m training export "$$run" --to firmware --output $(GENERATED); \
+	$(MAKE) --no-print-directory -C firmware GENERATED=$(abspath $(GENERATED)) BUILD=$(abspath $(BUILD)); \
+	$(BIN)/python -m firmware.prove "$$run" $(BUILD)/measure-*.elf; \
+	printf '\nA conversation with the emulated board:\n'; \
+	$(BIN)/python -m firmware.session "$$run" "$$(ls $(BUILD)/board-*.elf | tail -n 1)"
+
+include firmware/arduino/arduino.mk
 
 lint: setup-all ## format, lint, types and the floors of the house, all of them before it fails
 	@status=0; \

@@ -15,7 +15,7 @@ from curation.versions import Home, load
 from training.compile import read_model
 from training.compile.oracle import Reference, run_reference
 from training.compile.steps import final_tensor, softmax_input
-from training.data import check_whole, read_samples
+from training.data import Samples, check_whole, read_samples
 from training.runs import Run, find_runs, open_run
 from training.trial import side_of
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         run = open_run(find_runs(), given.run)
-        version, inputs = read_test(run, Home.find())
+        inputs = to_tensor(read_test(run, Home.find()).view(side_of(run)))
     except CurationError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 1
@@ -39,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     model = read_model(content)
     logits = (softmax_input(model) or final_tensor(model)).index
     expected = run_reference(content, inputs, logits=logits)
-    return max([tell(program, version, inputs, expected) for program in given.programs])
+    return max([tell(program, run.reference, inputs, expected) for program in given.programs])
 
 
-def read_test(run: Run, home: Home) -> tuple[str, npt.NDArray[np.int8]]:
-    """Return a run's version and its test pictures as the net sees them: (n, side, side, 3) int8.
+def read_test(run: Run, home: Home) -> Samples:
+    """Return the test pictures of a run's version.
 
     Raises
     ------
@@ -54,8 +54,7 @@ def read_test(run: Run, home: Home) -> tuple[str, npt.NDArray[np.int8]]:
     check_whole(home, version)
     if version.digest != run.config["data"]["digest"]:
         raise CurationError(f"{run.reference} is another version than the one {run.name} was trained on")
-    test = read_samples(version, run.classes, side=side_of(run)).of_split("test")
-    return run.reference, to_tensor(test.view(side_of(run)))
+    return read_samples(version, run.classes, side=side_of(run)).of_split("test")
 
 
 def tell(program: Path, version: str, inputs: npt.NDArray[np.int8], expected: Reference) -> int:

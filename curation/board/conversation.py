@@ -142,7 +142,7 @@ class Conversation:
         """Hear out whatever is still on its way, but for scores, which never end."""
         limit = self._end(_SETTLE_LIMIT_SECONDS)
         end = self._end(_SETTLE_SECONDS)
-        while time.monotonic() < limit and (message := self._next(end)) is not None:
+        while time.monotonic() < min(end, limit) and (message := self._next(end)) is not None:
             if isinstance(message, Scores):
                 self._scores.append(message)
             else:

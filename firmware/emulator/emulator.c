@@ -61,9 +61,10 @@ uint32_t emulator_write_out(const void *from, uint32_t count) {
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 enum { TIMER_CONTROL = 0xE000E010, TIMER_RELOAD = 0xE000E014, TIMER_VALUE = 0xE000E018 };
-enum { FROM_PROCESSOR_CLOCK = 5, LARGEST = 0xFFFFFF, INSTRUCTIONS_A_TICK = 40, WRAPPED = 1 << 16 };
+enum { FROM_PROCESSOR_CLOCK = 5, LARGEST = 0xFFFFFF, INSTRUCTIONS_A_TICK = 40 };
 
-static uint64_t whole_turns;
+static uint32_t last_value;
+static uint64_t ticks;
 
 void emulator_start_counting(void) {
   REGISTER(TIMER_RELOAD) = LARGEST;
@@ -71,12 +72,14 @@ void emulator_start_counting(void) {
   REGISTER(TIMER_CONTROL) = FROM_PROCESSOR_CLOCK;
   while (REGISTER(TIMER_VALUE) == 0) {
   }
-  whole_turns = 0;
+  last_value = REGISTER(TIMER_VALUE);
+  ticks = 0;
 }
 
+/* By differences of the value alone: its flag for a new turn is no part of the same moment, and time would jump. */
 uint64_t emulator_count(void) {
-  if (REGISTER(TIMER_CONTROL) & WRAPPED) {
-    whole_turns++;
-  }
-  return (whole_turns * ((uint64_t)LARGEST + 1) + (LARGEST - REGISTER(TIMER_VALUE))) * INSTRUCTIONS_A_TICK;
+  const uint32_t value = REGISTER(TIMER_VALUE);
+  ticks += (last_value - value) & LARGEST;
+  last_value = value;
+  return ticks * INSTRUCTIONS_A_TICK;
 }

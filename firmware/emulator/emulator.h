@@ -17,7 +17,8 @@ uint32_t emulator_read(int file, void *to, uint32_t count);
 void emulator_rewind(int file);
 uint32_t emulator_write_out(const void *from, uint32_t count);
 
-/* Instructions since the start, in steps of forty; exact with -icount shift=0, and the same on every run. */
+/* Instructions since the start, in steps of forty; exact with -icount shift=0, and the same on every run. It has to be
+ * asked at least once in 600 million of them. */
 void emulator_start_counting(void);
 uint64_t emulator_count(void);
 

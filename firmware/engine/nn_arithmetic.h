@@ -11,6 +11,7 @@
 #include <string.h>
 
 #if defined(__BYTE_ORDER__)
+static_assert((-5 >> 1) == -3, "a shift to the right keeps the sign and rounds down");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs are packed for a little-endian processor");
 #endif
 

@@ -12,6 +12,7 @@ from tests.firmware.builds import (
     ask_oracle,
     assert_same,
     draw_inputs,
+    emulate,
     require,
     run_on_board,
     run_on_host,
@@ -201,3 +202,34 @@ def test_an_access_beyond_the_boards_memory_ends_the_emulator(tmp_path):
             [*run, "-kernel", str(program)], timeout=60, check=False, stdin=subprocess.DEVNULL, capture_output=True
         )
         assert done.returncode == status, hex(address)
+
+
+CLOCK = """\
+#include "emulator.h"
+int main(void) {
+  uint64_t before = 0, longest = 0;
+  emulator_start_counting();
+  while (emulator_count() < 665000000) {
+    for (volatile int wait = 0; wait < 1000000; wait++) {
+    }
+  }
+  before = emulator_count();
+  while (before < 675000000) {
+    const uint64_t now = emulator_count();
+    longest = now - before > longest ? now - before : longest; /* a step back is a huge one */
+    before = now;
+  }
+  return longest > 4000;
+}
+"""
+
+
+@pytest.mark.slow
+def test_the_emulated_boards_time_never_jumps(tmp_path):
+    """Its timer begins anew every 671 million instructions; time jumped there, and the watchdog bit for no reason."""
+    require("arm-none-eabi-gcc", "qemu-system-arm")
+    (tmp_path / "clock.c").write_text(CLOCK)
+    sources = [str(EMULATOR / "start.c"), str(EMULATOR / "emulator.c"), "clock.c"]
+    command = ["arm-none-eabi-gcc", *BOARD_FLAGS, f"-I{EMULATOR}", *sources, "-o", "clock.elf"]
+    subprocess.run(command, check=True, timeout=60, cwd=tmp_path)
+    emulate(tmp_path / "clock.elf", tmp_path)

@@ -1,0 +1,60 @@
+"""The firmware's C and C++ as a reader and an analyser see it: one format, no finding."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.firmware.builds import FIRMWARE, require
+from tests.training.compile.networks import ds_cnn
+from training.compile import export
+
+SENSOR = Path(__file__).with_name("sensor")
+SKETCH = FIRMWARE / "arduino" / "melanoma_detector"
+MADE = ("generated", "build", "src")
+CPPCHECK = ("cppcheck", "-q", "--enable=warning,performance,portability", "--error-exitcode=1")
+ACCEPTED = (
+    "comparePointers:*emulator/start.c",  # the linker's symbols are places of one memory, not objects
+    "shiftTooManyBitsSigned:*engine/nn_arithmetic.h",  # gcc and clang define it, as the header asserts
+)
+
+
+def list_sources() -> list[Path]:
+    """Return every C and C++ file that is written by hand."""
+    found = [path for folder in (FIRMWARE, SENSOR) for path in sorted(folder.rglob("*"))]
+    return [path for path in found if path.suffix in {".c", ".h", ".cpp", ".ino"} and not set(MADE) & set(path.parts)]
+
+
+def test_every_file_has_the_one_format():
+    """What `clang-format` would write is what stands there: `clang-format -i` mends it."""
+    require("clang-format")
+    sources = list_sources()
+    assert len(sources) > 50
+    command = ["clang-format", f"--style=file:{FIRMWARE / '.clang-format'}", "--dry-run", "-Werror"]
+    done = subprocess.run([*command, *sources], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_the_analyser_finds_nothing(mode, tmp_path):
+    """No warning about wrong, slow or unportable code, with a whole frame and with rows as they come."""
+    require("cppcheck")
+    export(ds_cnn(), tmp_path, labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
+    (tmp_path / "golden.h").unlink()  # a minute of reading numbers
+    parts = [FIRMWARE / part for part in ("engine", "application", "emulator")]
+    includes = [f"-I{part}" for part in (*parts, tmp_path)]
+    accepted = [f"--suppress={each}" for each in ACCEPTED]
+    command = [*CPPCHECK, "--std=c11", f"-DMODEL_ROWS={mode}", *accepted, *includes, *parts, FIRMWARE / "boards"]
+    done = subprocess.run([*command, tmp_path / "model.c"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_the_analyser_finds_nothing_in_the_sketch():
+    """The files that speak to the real board, too."""
+    require("cppcheck")
+    includes = [f"-I{FIRMWARE / 'arduino' / 'standins'}", f"-I{FIRMWARE / 'application'}"]
+    command = [*CPPCHECK, "--language=c++", "--std=c++14", *includes, *sorted(SKETCH.glob("*.cpp"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
