@@ -1,4 +1,4 @@
-"""Prints every mark of fingerprinting, search and scale beside what the last run of its benchmark measured.
+"""Prints every mark of fingerprinting, search, scale and training beside what the last run of its benchmark measured.
 
 It measures nothing itself: it reads ``results/*.json``. A figure that is missing says which script gives it.
 """
@@ -111,6 +111,13 @@ def judge_cluster(figures: Figures) -> Iterator[Mark]:
         yield Mark(f"{what}, version and manifest", "same" if same else "other", "same", same)
 
 
+def judge_training(figures: Figures) -> Iterator[Mark]:
+    """Judge nets on the real set: accuracy in folds, rounding, time, memory, and the same bytes twice."""
+    for what, measured, mark, met in figures["rows"]:
+        if met is not None:
+            yield Mark(what, measured, mark, met)
+
+
 JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("throughput", "throughput.py", judge_throughput),
     ("peers", "peers.py", judge_planted),
@@ -119,6 +126,7 @@ JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("growth", "growth.py", judge_growth),
     ("builds", "builds.py", judge_builds),
     ("cluster", "cluster.py --count 50000", judge_cluster),
+    ("training", "training.py", judge_training),
 )
 
 

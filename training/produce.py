@@ -100,9 +100,9 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     elif not architecture.for_board:
         options.listener.note(f"{architecture.name} is trained to compare with: no board will run it")
     place = workshop(options.runs, name)
-    start = time.monotonic()
+    start = time.monotonic(), time.process_time()
     quantised = train(material, settings, place, listener=options.listener)
-    trained = time.monotonic() - start
+    trained = time.monotonic() - start[0], time.process_time() - start[1]
     origin = {"run": name, "data": material.reference, "digest": material.version.digest, "tool": tool_version()}
     quantised = replace(
         quantised,
@@ -110,7 +110,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     )
     verdict = judge(material, quantised, settings, options, place)
     budget = measure_budget(quantised.int8, board) if board is not None else None
-    results = Results(name, material, settings, quantised, verdict, budget, trained)
+    results = Results(name, material, settings, quantised, verdict, budget, *trained)
     write_run(place, results, config=describe_run(material, settings, asked))
     settle(place, folder)
     return Run(folder, read_config(folder))

@@ -85,8 +85,8 @@ class Results:
     verdict : Verdict
     budget : Budget, optional
         None for a model that no board was asked for.
-    seconds : float
-        The training and the quantisation took.
+    seconds, cpu_seconds : float
+        The training and the quantisation took by the clock, and of all cores together.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Results:
     verdict: Verdict
     budget: Budget | None
     seconds: float
+    cpu_seconds: float
 
     def as_metrics(self) -> dict[str, Any]:
         """Return all figures as JSON-able values: what ``metrics.json`` holds."""
@@ -122,6 +123,7 @@ class Results:
             "epochs": plain(quantised.fitted.epochs),
             "best_epoch": quantised.fitted.best,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "budget": plain(self.budget) if self.budget else None,
         }
 
