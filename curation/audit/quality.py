@@ -34,6 +34,7 @@ ONE: Final[Mapping[str, str]] = {
     "show hairs": "shows hairs",
     "have a black border": "has a black border",
 }
+RARE: Final = 0.01
 LOPSIDED: Final = 0.15
 """The difference of shares between two classes, from which on an artefact speaks for a label."""
 
@@ -52,13 +53,14 @@ def find_poor(measured: Measured) -> Outcome:
         spread = max(share for _, share in by_class) - min(share for _, share in by_class)
         if not hit.height:
             continue
-        lopsided = spread >= LOPSIDED
+        lopsided, shifted = spread >= LOPSIDED, _tell_shift(table, rule)
         findings.append(
             Finding(
                 id=f"quality-{name}",
-                severity="warning" if lopsided else "note",
+                severity="warning" if lopsided or shifted else "note",
                 says=f"{count_of(hit.height, 'picture')} {words if hit.height > 1 else ONE.get(words, words)} ({told})"
-                + (": they speak for a label" if lopsided else ""),
+                + (": they speak for a label" if lopsided else "")
+                + shifted,
                 count=hit.height,
                 which=tuple(hit["id"]),
                 advice=advice,
@@ -68,6 +70,27 @@ def find_poor(measured: Measured) -> Outcome:
     rules = {f"pictures that {words}": rule for words, rule, _ in RULES.values()}
     shares = tally_shares(table, rules, name="quality", says="Share of the pictures")
     return Outcome(tuple(findings), tuple(checks), (shares,))
+
+
+def _tell_shift(table: pl.DataFrame, rule: pl.Expr) -> str:
+    """Say where a class shows it much more, or much less, in a held-out split than in train; empty where none does.
+
+    More or less by ``LOPSIDED``, and by less than one chance in a hundred (Fisher's exact test): a test of sixteen
+    pictures differs by much without meaning anything.
+    """
+    from scipy.stats import fisher_exact
+
+    counts = table.group_by("label", "split").agg(rule.sum().cast(pl.Int64).alias("hits"), pl.len().alias("all"))
+    known = {(label, split): (int(hits), int(every)) for label, split, hits, every in counts.rows()}
+    told = []
+    for (label, split), (hits, every) in sorted(known.items()):
+        trained, seen = known.get((label, "train"), (0, 0))
+        if split == "train" or not seen or abs(hits / every - trained / seen) < LOPSIDED:
+            continue
+        chance = fisher_exact([[hits, every - hits], [trained, seen - trained]])[1]
+        if chance < RARE:
+            told.append(f"{100 * hits / every:.0f} % of {label} in {split}, {100 * trained / seen:.0f} % in train")
+    return f"; {'; '.join(told)}: what is tested is not what is trained on" if told else ""
 
 
 def find_unreadable(measured: Measured) -> Outcome:

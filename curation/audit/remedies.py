@@ -86,15 +86,16 @@ def _advise_one(finding: Finding, auc: Mapping[str, float]) -> Finding:
     if not trials:
         return finding
     best = min(trials, key=lambda remedy: (trials[remedy], remedy))
-    if before - trials[best] >= NOTABLE:
+    helps = before - trials[best] >= NOTABLE
+    if helps:
         does = "all remedies together do most" if best == ALL else f"of the remedies `{best}` does most"
         told = f"{does} here: {before:.3f} becomes {trials[best]:.3f}"
     else:
-        told = f"no remedy of the recipe helps here (at best {trials[best]:.3f})"
+        told = f"no remedy of the recipe helps here (at best {trials[best]:.3f}): only other pictures would"
     worse = [f"`{remedy}`" for remedy in sorted(trials) if trials[remedy] - before >= NOTABLE and remedy != ALL]
     if worse:
         told += f"; {' and '.join(worse)} would make it worse"
-    return replace(finding, advice=f"{told}; in general: {finding.advice}")
+    return replace(finding, advice=f"{told}; in general: {finding.advice}" if helps else told)
 
 
 def _changed(settings: RenderSettings, steps: tuple[Step, ...]) -> Callable[[bytes], bytes]:

@@ -1,4 +1,4 @@
-"""Can the label be told without looking at the lesion? Each probe sees one thing that has nothing to do with it."""
+"""Can the label be told without looking at what the pictures show? Each probe sees one thing beside that."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,8 +38,8 @@ COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 """Probe -> what it looks at, and the measured values it is given."""
 
 PICTURES: Final[Mapping[str, str]] = {
-    "surroundings": "8x8 blurred cells, the middle half greyed out",
-    "thumbnail": "8x8 blurred cells of the whole picture, the lesion among them",
+    "surroundings": "a blurred 8x8 thumbnail with its middle half greyed out",
+    "thumbnail": "a blurred 8x8 thumbnail of the whole picture",
 }
 
 STEPS: Final[Mapping[str, float]] = {
@@ -65,7 +65,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "artefacts": "set `crop_border` under [render]; add pictures of the other class that show hairs and rulers, too",
     "colour": "set `colour_constancy` under [render], and augment the colours",
     "surroundings": "collect both classes with one camera and one light; until then believe no accuracy on this set",
-    "thumbnail": "some of this may be the lesion itself; compare with `surroundings`, which cannot see it",
+    "thumbnail": "some of this may be what the pictures are about; compare with `surroundings`, which cannot see it",
 }
 
 

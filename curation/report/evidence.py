@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from PIL import Image
 
 from curation.errors import CurationError
-from curation.hashing import Fingerprints, correlation, lookalikes, pairs_within
+from curation.hashing import Fingerprints, correlation, lookalikes, pairs_within, representatives
 from curation.images import DecodeFailure, decode
 from curation.manifest import Manifest
 from curation.recipe import Recipe
@@ -28,6 +29,8 @@ SAMPLED: Final = 3
 BEYOND: Final = 4
 """Bits beyond the recipe's radius up to which pairs are counted, so that one sees what a wider one would bring."""
 MAX_RADIUS: Final = 16
+MOST_CLUMPED: Final = 20_000
+"""With more pairs of equal hashes (blank or templated pictures) each is paired with the first of them alone."""
 MOST_COMPARED: Final = 20_000
 """Of more files only these, in the order of their sha256, are compared for the calibration."""
 
@@ -82,12 +85,10 @@ def gather_evidence(
         Aligned with the rows; without them the calibration knows the confirmed pairs alone.
     """
     if fingerprints is not None:
-        pairs, told = find_pairs(manifest, fingerprints, recipe), "every pair of files of different bytes"
+        pairs, told = find_pairs(manifest, fingerprints, recipe)
     else:
-        pairs, told = (
-            confirmed(manifest),
-            "the confirmed pairs alone (what else the build looked at is not in its files)",
-        )
+        pairs = confirmed(manifest)
+        told = "the confirmed pairs alone (what else the build looked at is not in its files)"
     wanted = [name for cluster in find_clusters(manifest)[:MOST_GROUPS] for name in _members(cluster)]
     wanted += [conflict.ids[0] for conflict in find_conflicts(manifest.rows)[:MOST_CONFLICTS]]
     wanted += disputed(manifest)[:MOST_CONFLICTS]
@@ -113,33 +114,53 @@ def find_clusters(manifest: Manifest) -> tuple[Cluster, ...]:
         "id", "representative", "excluded", "distance", "correlation"
     ).iter_rows():
         how = str(excluded).removeprefix("dedup: ").partition(" of ")[0]
-        words = f"{how}: {distance} bits, correlation {like:.3f}" if like is not None else how
+        measured = like is not None and how.startswith("near")
+        words = f"{how}: {distance} bits, correlation {like:.3f}" if measured else how
         rank = (distance or 0) + (1 if how.startswith("near") else 0)
         found.setdefault(representative, []).append((name, words, rank))
     ranked = sorted(found.items(), key=lambda cluster: (-max(rank for *_, rank in cluster[1]), cluster[0]))
     return tuple(Cluster(name, tuple((each, how) for each, how, _ in others)) for name, others in ranked)
 
 
-def find_pairs(manifest: Manifest, fingerprints: Fingerprints, recipe: Recipe) -> pl.DataFrame:
-    """Return every pair within the recipe's radius and some bits beyond, each with its thumbnail correlation."""
+def find_pairs(manifest: Manifest, fingerprints: Fingerprints, recipe: Recipe) -> tuple[pl.DataFrame, str]:
+    """Return every pair within the recipe's radius and some bits beyond, each with its correlation; and which they are.
+
+    Files of equal hashes are pairs, too; only where they are very many is each paired with the first of them alone.
+    """
     rule = recipe.duplicates
     usable = manifest.rows.with_row_index("row").filter(pl.col("phash").is_not_null() & ~pl.col("flat").fill_null(True))
     usable = usable.unique("sha256", keep="first", maintain_order=True).sort("sha256").head(MOST_COMPARED).sort("row")
     rows = usable["row"].to_numpy().astype(np.int64)
-    hashes, reach = fingerprints.symmetries[rows], min(MAX_RADIUS, rule.radius + BEYOND)
     turned = rule.symmetries and rule.hash == "phash"
-    search = lookalikes(hashes, reach, threads=1) if turned else pairs_within(hashes[:, 0].copy(), reach, threads=1)
-    found = list(search)
-    if not found:
-        return pl.DataFrame(schema=PAIRS)
-    one, other = (rows[np.concatenate([getattr(pairs, end) for pairs in found])] for end in ("i", "j"))
-    distance, symmetry = (
-        np.concatenate([getattr(pairs, each) for pairs in found]) for each in ("distance", "symmetry")
-    )
+    hashes = fingerprints.symmetries[rows] if turned else fingerprints.symmetries[rows, 0].copy()
+    first = representatives(hashes)
+    clumped = np.bincount(first, minlength=1)
+    few = int((clumped * (clumped - 1) // 2).sum()) <= MOST_CLUMPED
+    found = _search(hashes, min(MAX_RADIUS, rule.radius + BEYOND), keys=np.arange(len(rows)) if few else None)
+    one, other, distance, symmetry = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not few:
+        behind = np.flatnonzero(first != np.arange(len(first)))
+        none = np.zeros(len(behind), np.uint8)
+        one, other = np.concatenate([one, first[behind]]), np.concatenate([other, behind])
+        distance, symmetry = np.concatenate([distance, none]), np.concatenate([symmetry, none])
+    one, other = rows[one], rows[other]
     alike = correlation(fingerprints.thumbnails[one], fingerprints.thumbnails[other], symmetry)
     ids = manifest.rows["id"]
     table = {"one": ids.gather(one), "other": ids.gather(other), "distance": distance, "correlation": alike}
-    return pl.DataFrame(table, schema=PAIRS).sort("distance", "one", "other")
+    told = "every pair of files of different bytes" + (
+        "" if few else ", those of one hash with the first of them alone"
+    )
+    return pl.DataFrame(table, schema=PAIRS).sort("distance", "one", "other"), told
+
+
+def _search(
+    hashes: NDArray[np.uint64], radius: int, *, keys: NDArray[np.int64] | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Return batches of (one, other, distance, symmetry), the first of them empty."""
+    search = lookalikes if hashes.ndim > 1 else pairs_within
+    empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint8))
+    batches = search(hashes, radius, keys=keys, threads=1)
+    return [empty, *((pairs.i, pairs.j, pairs.distance, pairs.symmetry) for pairs in batches)]
 
 
 def confirmed(manifest: Manifest) -> pl.DataFrame:

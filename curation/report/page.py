@@ -1,5 +1,6 @@
 """The page of a version: one HTML file without a script, from values alone; every string of the data is escaped."""
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ MOST_TILES: Final = 3000
 """Of more pictures the page shows so many, evenly spread over each split and class."""
 SMALL_FROM: Final = 1200
 """With more pictures the tiles are smaller, so that the page stays under five megabytes."""
+PUBLISHED: Final = "as published"
+"""What an audit calls the pictures before any remedy."""
 NAMED: Final = 60
 """How many names a finding spells out."""
 LONGEST: Final = 90
@@ -88,7 +91,14 @@ def write_page(
     tiles = {**sheets.places, **originals}
     room = files("curation.report")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"short": shorten, "tail": tail, "coded": mark_code, "count": lambda number: f"{number:,}"}
+    environment.filters |= {
+        "short": shorten,
+        "file": file_of,
+        "folder": folder_of,
+        "percent": percent,
+        "coded": mark_code,
+        "count": lambda number: f"{number:,}",
+    }
     template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
     first, second = tell_flows(manifest.rows)
     return template.render(
@@ -108,6 +118,9 @@ def write_page(
         clusters=_show_clusters(manifest, tiles),
         conflicts=_show_conflicts(manifest, summary, tiles),
         disputes=[_shown(tiles, name) for name in disputed(manifest)[:MOST_CONFLICTS]],
+        strata=[tally for tally in audit.tallies if tally.unit == "pictures"],
+        shares=[tally for tally in audit.tallies if tally.unit == "share"],
+        published=PUBLISHED,
         doubtful=_show_finding(audit, "labels-doubtful", tiles),
         unreadable=summary.unreadable[:MOST_UNREADABLE],
         calibration=calibrate(seen, recipe, tiles),
@@ -138,9 +151,19 @@ def shorten(text: object, longest: int = LONGEST) -> str:
     return plain if len(plain) <= longest else f"{plain[: longest // 3]}…{plain[-(longest - longest // 3 - 1) :]}"
 
 
-def tail(name: object, longest: int = 34) -> str:
-    """Return the end of an id: the folder and the file, which tell more than where the archive lies."""
-    return shorten(" / ".join(str(name).rsplit("/", 2)[-2:]), longest)
+def file_of(name: object, longest: int = 34) -> str:
+    """Return the last part of an id: the file."""
+    return shorten(str(name).rpartition("/")[2], longest)
+
+
+def folder_of(name: object, longest: int = 34) -> str:
+    """Return the last folder of an id, which tells more than where the archive lies."""
+    return shorten(str(name).rpartition("/")[0].rpartition("/")[2], longest)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage: nothing at all is told apart from next to nothing."""
+    return f"{100 * share:.1f} %" if share else "0"
 
 
 def mark_code(text: object, longest: int = 600) -> Markup:
@@ -207,12 +230,13 @@ def _risk_sentences(known: Sequence[Probe], told: Sequence[Probe], findings: Map
     strong = sorted((each for each in told if each.name != "thumbnail"), key=lambda each: -(each.auc or 0))[:3]
     shares = [100 * (each.auc or 0) for each in strong]
     if strong:
+        others = [f"{share:.1f} % by {each.looks_at}" for each, share in zip(strong[1:], shares[1:], strict=True)]
         yield (
-            f"A simple model that sees nothing but {strong[0].looks_at} puts a random {strong[0].label} picture before "
-            f"a random other one {shares[0]:.1f} % of the time; guessing would give 50 %."
+            f"A simple model that sees one thing only ({strong[0].looks_at}) puts a random {strong[0].label} picture "
+            f"before a random other one {shares[0]:.1f} % of the time"
+            + (f"; it is {', and '.join(others)}" if others else "")
+            + ". Guessing would give 50 %."
         )
-    for each, share in zip(strong[1:], shares[1:], strict=True):
-        yield f"Nothing but {each.looks_at} gives {share:.1f} %."
     if "shortcut-source" in findings:
         yield (
             "Every class comes from sources of its own, so a model that tells the cameras apart is right every time. "
@@ -282,9 +306,15 @@ def calibrate(evidence: Evidence, recipe: Recipe, tiles: Mapping[str, Tile]) -> 
         pairs = sampled.filter(pl.col("distance") == bits).select("one", "other", "correlation").rows()
         shown = tuple((_shown(tiles, one), _shown(tiles, other), float(like)) for one, other, like in pairs)
         steps.append(Distance(bits, int(same), int(count - same), bits <= rule.radius, shown))
-    most = max((each.same + each.different for each in steps), default=1)
+    most = max((max(each.same, each.different) for each in steps), default=1)
     last = max([rule.radius + 1, *(each.bits for each in steps)])
-    return {"steps": steps, "most": most, "are": evidence.pairs_are, "rule": rule, "last": last}
+    bars = [(each, _log_share(each.same, most), _log_share(each.different, most)) for each in steps]
+    return {"steps": steps, "bars": bars, "are": evidence.pairs_are, "rule": rule, "last": last}
+
+
+def _log_share(count: int, most: int) -> float:
+    """Return how high a bar of so many is, 0 to 1: a few pairs have to be seen beside thousands."""
+    return math.log1p(count) / math.log1p(most)
 
 
 QUALITY: Final = {

@@ -18,6 +18,7 @@ from curation.audit.artefacts import measure_artefacts
 from curation.audit.balance import find_imbalance
 from curation.audit.embedded import find_embedded
 from curation.audit.pictures import measure_version
+from curation.audit.quality import find_poor
 from curation.errors import CurationError
 from curation.manifest import Manifest
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
@@ -301,6 +302,17 @@ def test_quality_is_told_by_class_and_split(tmp_path):
     tally = next(each for each in audit(make_version(tmp_path, rows)).tallies if each.name == "quality")
     shares = dict(zip(tally.columns, dict(tally.rows)["pictures that have a black border"], strict=True))
     assert shares == {"train: healthy": 0, "train: melanoma": 0, "test: healthy": 0, "test: melanoma": 1}
+
+
+def test_a_test_that_differs_from_train_is_a_warning(tmp_path):
+    """Black borders in half of the tested pictures and in none of those trained on: told, with figures."""
+    framed = lesion(50).copy()
+    framed[:20] = 3
+    rows = [sample(f"t{n}.jpg", jpeg(lesion(n))) for n in range(20)]
+    rows += [sample(f"f{n}.jpg", jpeg(framed if n % 2 else lesion(60 + n)), split="test") for n in range(10)]
+    found = {each.id: each for each in find_poor(measure_version(make_version(tmp_path, rows))).findings}
+    assert found["quality-border"].severity == "warning"
+    assert "50 % of melanoma in test, 0 % in train: what is tested is not" in found["quality-border"].says
 
 
 def test_a_waiver_that_came_later_counts_too(tmp_path):

@@ -3,16 +3,28 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from curation.audit import audit
+from curation.hashing import Fingerprints
 from curation.pipeline import Options, build
+from curation.report import evidence
 from curation.report.changes import Changes, compare
 from curation.report.page import read_recipe, tell_risk, write_page
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, lesion, make_version, sample
-from tests.builders import texture, tiny_pictures, write_recipe, write_source
+from tests.builders import (
+    as_bytes,
+    make_manifest,
+    make_recipe,
+    make_row,
+    texture,
+    tiny_pictures,
+    write_recipe,
+    write_source,
+)
 from tests.report.builders import hostile_version, open_page, page_of
 
 SIZES = [(1280, 900), (390, 844)]
@@ -143,6 +155,7 @@ def test_the_story_is_told_in_full(built):
         "pictures",
         "duplicates",
         "conflicts",
+        "unreadable",
         "threshold",
         "quality",
         "changes",
@@ -159,6 +172,30 @@ def test_a_page_is_the_same_when_it_is_made_again(tmp_path):
         tmp_path, [sample(f"{n}.jpg", jpeg(lesion(n)), split="test" if n < 2 else "train") for n in range(6)]
     )
     assert page_of(version)[0] == page_of(version)[0]
+
+
+def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
+    """One picture in two files lies at 0 bits; that bar was empty, as equal hashes were searched as one."""
+    once, again = (as_bytes(texture(903), quality=quality) for quality in (95, 88))
+    images = write_source(tmp_path / "images", {**tiny_pictures(), "melanoma/one.jpg": once, "melanoma/two.jpg": again})
+    write_recipe(tmp_path / "datasets", images=images)
+    built = build("tiny", Options(home=Home(tmp_path / "datasets")))
+    rows = built.manifest.rows.filter(pl.col("path").str.contains("one|two"))
+    assert rows["phash"].n_unique() == 1
+    html = (built.folder / "report.html").read_text(encoding="utf-8")
+    assert "<title>0 bits: 1 the same picture</title>" in html
+
+
+def test_many_files_of_one_hash_are_counted_without_every_pair(monkeypatch):
+    """Each then stands beside the first of them alone, and the page says so."""
+    monkeypatch.setattr(evidence, "MOST_CLUMPED", 2)
+    table = make_manifest([make_row(f"{n}.jpg", phash=5, flat=False) for n in range(4)])
+    thumbnail = np.arange(1024, dtype=np.uint16).reshape(1, 32, 32).astype(np.uint8)
+    prints = Fingerprints(np.full((4, 8), 5, np.uint64), np.tile(thumbnail, (4, 1, 1)))
+    pairs, are = evidence.find_pairs(table, prints, make_recipe())
+    assert pairs.height == 3
+    assert set(pairs["distance"]) == {0}
+    assert "with the first of them alone" in are
 
 
 @pytest.mark.slow
