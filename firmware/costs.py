@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from curation.board import open_board, prepare_frame
 from curation.images import camera_view, to_tensor
+from curation.images.camera import Side
 from firmware.prove import emulate as run_emulated
 from firmware.session import PATIENCE, emulate
 from training.compile import export, read_model
@@ -44,12 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def draw_pictures(count: int, *, seed: int) -> npt.NDArray[np.uint8]:
-    """Draw pictures of blocks of colour and grain, through the camera: (count, 96, 96, 3) uint8."""
+def draw_pictures(count: int, *, seed: int, side: Side = 96) -> npt.NDArray[np.uint8]:
+    """Draw pictures of blocks of colour and grain, through the camera: (count, side, side, 3) uint8."""
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 256, (count, 1, 1, 3)) + random.integers(-60, 60, (count, 12, 12, 3))
     coarse = np.repeat(np.repeat(blocks, 12, axis=1), 12, axis=2) + random.normal(0, 12, (count, 144, 144, 3))
-    return camera_view(np.clip(coarse, 0, 255).astype(np.uint8))
+    return camera_view(np.clip(coarse, 0, 255).astype(np.uint8), side=side)
 
 
 def build_mobilenet_v1() -> Any:
@@ -70,14 +71,18 @@ def build_mobilenet_v1() -> Any:
     return keras.Model(image, layers.Softmax()(scores))
 
 
-def make_network(name: str) -> bytes:
-    """Return a net's int8 ``.tflite``: drawn weights, batch norms that know the drawn pictures."""
+def make_network(name: str, *, side: Side = 96, turns: int = 20) -> bytes:
+    """Return a net's int8 ``.tflite``: drawn weights, batch norms that have seen drawn pictures for some turns."""
     _, keras = load_keras()
     keras.utils.set_random_seed(1)
-    model = build_mobilenet_v1() if name == MOBILENET_V1 else build_model(ARCHITECTURES[name], classes=len(LABELS))
-    for seed in range(20):
-        model(draw_pictures(16, seed=seed).astype(np.float32) / 255, training=True)
-    return convert_int8(model, draw_pictures(60, seed=100))
+    model = (
+        build_mobilenet_v1()
+        if name == MOBILENET_V1
+        else build_model(ARCHITECTURES[name], classes=len(LABELS), side=side)
+    )
+    for seed in range(turns):
+        model(draw_pictures(16, seed=seed, side=side).astype(np.float32) / 255, training=True)
+    return convert_int8(model, draw_pictures(60, seed=100, side=side))
 
 
 def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:

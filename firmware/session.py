@@ -28,7 +28,7 @@ MACHINE = ("qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor"
 COUNTED = ("-icount", "shift=0", "-semihosting-config", "enable=on,target=native")
 LAMP_TEST_MS = 1200
 """Red, green and blue at the start."""
-PATIENCE = 10.0
+PATIENCE = 4.0
 """An emulated board on a busy machine is slow."""
 
 

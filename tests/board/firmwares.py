@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import re
+import shutil
 import subprocess
-import threading
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from curation.board import Frame
 from curation.images import camera_view, to_tensor
-from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITISERS, ask_oracle, require
+from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITISERS, ask_oracle, build_engine, require
 from tests.training.compile.networks import Network
 from training.compile import export, read_model
 
@@ -44,16 +46,21 @@ def draw_network() -> bytes:
     return net.finish(net.softmax(net.dense(at, len(LABELS))))
 
 
-def build_for_host(folder: Path, *, rows: bool) -> Built:
-    """Compile the application for this machine, with sanitisers."""
+@cache
+def build_for_host(*, rows: bool) -> Built:
+    """Compile the application for this machine, with sanitisers, once a session."""
     require("gcc")
-    return _build(folder, rows, "gcc", ["-std=c11", "-O1", *SANITISERS], [FIRMWARE / "boards" / "host" / "main.c"])
+    folder = Path(tempfile.mkdtemp(prefix="firmware-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    flags = ["-std=c11", "-O1", "-funsigned-char", *SANITISERS]
+    return _build(folder, rows, "gcc", flags, [FIRMWARE / "boards" / "host" / "main.c", *build_engine("gcc")])
 
 
 def build_for_board(folder: Path, *, rows: bool) -> Built:
     """Compile the application for the emulated Cortex-M4, with Arduino's flags."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     main = [FIRMWARE / "boards" / "emulated" / "main.c", EMULATOR / "start.c", EMULATOR / "emulator.c"]
+    main += sorted(ENGINE.glob("*.c"))
     return _build(folder, rows, "arm-none-eabi-gcc", [*BOARD_FLAGS, f"-I{EMULATOR}"], main)
 
 
@@ -61,7 +68,7 @@ def _build(folder: Path, rows: bool, compiler: str, flags: list[str], main: list
     network, generated, program = draw_network(), folder / "generated", folder / "firmware"
     export(network, generated, labels=LABELS, alarm="melanoma", data_version="drawn@v1", data_digest="ab" * 32)
     application = FIRMWARE / "application"
-    sources = [path for part in (application, ENGINE, generated) for path in sorted(part.glob("*.c"))]
+    sources = [path for part in (application, generated) for path in sorted(part.glob("*.c"))]
     includes = [f"-I{part}" for part in (application, ENGINE, generated)]
     command = [compiler, *flags, f"-DMODEL_ROWS={int(rows)}", *includes, *map(str, sources + main), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -78,29 +85,6 @@ def run_on_host(program: Path, *options: str) -> Iterator[tuple[str, subprocess.
         word, name = running.stdout.readline().split()
         assert word == "serial"
         yield name, running
-    finally:
-        running.kill()
-        running.wait()
-        running.stdout.close()
-
-
-@contextlib.contextmanager
-def run_emulated(program: Path, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run the firmware on the emulated board, its files in a folder; give its serial port's name and the process."""
-    command = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "pty"]
-    command += ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", str(program)]
-    running = subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert running.stdout is not None
-    lines = iter(running.stdout.readline, "")
-    try:
-        name = next(found[1] for line in lines if (found := re.search(r"redirected to (\S+)", line)))
-        reader = threading.Thread(target=lambda: [None for _ in lines], daemon=True)  # the lights, or the pipe fills
-        reader.start()
-        yield name, running
-        running.kill()
-        reader.join(10)
     finally:
         running.kill()
         running.wait()

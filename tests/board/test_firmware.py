@@ -27,9 +27,9 @@ CLOSE = 0.00006  # scores are said with four places
 @pytest.fixture(
     scope="module", params=[pytest.param(False, id="frame", marks=pytest.mark.slow), pytest.param(True, id="rows")]
 )
-def firmware(request, tmp_path_factory) -> Built:
+def firmware(request) -> Built:
     """Build it twice: with memory for a whole frame, and with rows taken as they come."""
-    return build_for_host(tmp_path_factory.mktemp("firmware"), rows=request.param)
+    return build_for_host(rows=request.param)
 
 
 def draw_pictures(count: int, *, seed: int = 0) -> np.ndarray:
