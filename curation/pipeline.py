@@ -23,7 +23,6 @@ from curation.hashing import Fingerprints, Pairs, plan_search
 from curation.manifest import Manifest, check_conservation, choice_digest, write_atomically
 from curation.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.report.card import write_card
-from curation.report.changes import Changes, compare
 from curation.report.summary import Summary, summarise
 from curation.sources import Cache, Fetched, Progress, Silence, fetch_all
 from curation.sources.shelf import Shelf
@@ -482,6 +481,7 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     """Audit the staged version, write its page, and return the findings."""
     # A build with nothing to describe is done sooner than these are imported.
     from curation.audit import audit
+    from curation.report.changes import tell_changes
     from curation.report.evidence import gather_evidence
     from curation.report.page import write_page
 
@@ -490,7 +490,7 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     shown = gather_evidence(
         run.manifest, run.recipe, read=lambda name, _: run.shelf.read(name), fingerprints=run._fingerprints
     )
-    page = write_page(version, run.recipe, audited, evidence=shown, before=_before(home, version))
+    page = write_page(version, run.recipe, audited, evidence=shown, before=tell_changes(home, version))
     (version.folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
     return audited.findings
 
@@ -510,17 +510,6 @@ def _said_of(given: Fetched) -> dict[str, str]:
         "url": given.url,
     }
     return {key: value for key, value in said.items() if value is not None}
-
-
-def _before(home: Home, version: Version) -> Changes | None:
-    """Return what differs from the version before; None for the first."""
-    name, number = version.name, version.number - 1
-    if number < 1:
-        return None
-    try:
-        return compare(previous_split(home, name, f"v{number}"), version.manifest.rows, name=f"v{number}")
-    except CurationError as fault:
-        return Changes(f"v{number}", why_not=fault.message)
 
 
 def _publication_day(held: Lock, run: _Run, digest: str) -> str:

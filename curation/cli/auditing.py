@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=_examples("audit melanoma", "audit melanoma@v2 --fail-on error", "audit sample --remedies"))(
         audit
     )
-    app.command(epilog=_examples("report melanoma --open", "report sample@v1 --output sample.html"))(report)
+    app.command(epilog=_examples("report melanoma --open", "report sample --remedies --output sample.html"))(report)
 
 
 def audit(
@@ -111,6 +111,9 @@ def report(
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet (SVG) of published pictures, duplicates and a conflict")
     ] = None,
+    remedies: Annotated[
+        bool, typer.Option("--remedies", help="Make the page anew, with what every remedy does to the shortcuts on it")
+    ] = False,
     source: Annotated[
         list[Path] | None,
         typer.Option(help="Where originals lie that the cache does not hold: an archive, a folder, a mirror"),
@@ -120,20 +123,27 @@ def report(
     import webbrowser
 
     from curation.audit import audit as audit_version
+    from curation.audit import read_waivers
     from curation.report.make import make_page, make_sheet
     from curation.versions import Home, load
 
-    version = load(Home.find(), reference)
+    home = Home.find()
+    version = load(home, reference)
     if sheet is not None:
         _write(sheet, make_sheet(version, places=source or ()))
         typer.echo(f"wrote {sheet}")
     page = version.folder / "report.html"
-    if output is not None and page.is_file():
+    published = page.is_file() and not remedies
+    if output is not None and published:
         _write(output, page.read_text(encoding="utf-8"))
         typer.echo(f"wrote {output}")
-    elif output is not None or (sheet is None and not page.is_file()):
+    elif output is not None or (sheet is None and not published):
         page = output or Path(f"{version.name}-v{version.number}-report.html")
-        _write(page, make_page(version, audit_version(version), places=source or ()))
+        screen = Screen()
+        with screen.progress:
+            waivers = read_waivers(home.dataset(version.name))
+            audited = audit_version(version, remedies=remedies, waivers=waivers, progress=screen.progress)
+        _write(page, make_page(home, version, audited, places=source or ()))
         typer.echo(f"wrote {page}")
     if open_it:
         webbrowser.open(page.resolve().as_uri())

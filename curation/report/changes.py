@@ -1,8 +1,11 @@
-"""What differs from the version before, picture by picture, for a version that is not published yet."""
+"""What differs from the version before, picture by picture, whether this one is published yet or not."""
 
 from dataclasses import dataclass
 
 import polars as pl
+
+from curation.errors import CurationError
+from curation.versions import Home, Version, previous_split
 
 KEY = ["sha256", "page"]
 
@@ -30,6 +33,17 @@ class Changes:
     def count(self, kind: str) -> int:
         """Return how many pictures changed in this way."""
         return sum(line[0] == kind for line in self.lines)
+
+
+def tell_changes(home: Home, version: Version) -> Changes | None:
+    """Return what differs from the version before; None for the first."""
+    name, number = version.name, version.number - 1
+    if number < 1:
+        return None
+    try:
+        return compare(previous_split(home, name, f"v{number}"), version.manifest.rows, name=f"v{number}")
+    except CurationError as fault:
+        return Changes(f"v{number}", why_not=fault.message)
 
 
 def compare(before: pl.DataFrame, rows: pl.DataFrame, *, name: str) -> Changes:

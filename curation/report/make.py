@@ -5,25 +5,29 @@ from pathlib import Path
 
 from curation.findings import Audit
 from curation.recipe import Recipe
+from curation.report.changes import tell_changes
 from curation.report.evidence import Evidence, gather_evidence
 from curation.report.page import read_recipe, write_page
 from curation.report.sheet import write_sheet
-from curation.versions import Version
+from curation.versions import Home, Version
 from curation.versions.originals import open_originals
 
 
-def make_page(version: Version, audit: Audit, *, places: Sequence[Path] = ()) -> str:
+def make_page(home: Home, version: Version, audit: Audit, *, places: Sequence[Path] = ()) -> str:
     """Return the page of a published version as HTML.
 
     Excluded pictures are shown as far as their archives are found; the histogram knows the confirmed pairs alone.
 
     Parameters
     ----------
+    home : Home
+        Where the version before is looked up.
     places : sequence of Path
         Archives, or folders that hold them, where the cache does not.
     """
     recipe = read_recipe(version)
-    return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places))
+    before = tell_changes(home, version)
+    return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places), before=before)
 
 
 def make_sheet(version: Version, *, places: Sequence[Path] = ()) -> str:

@@ -144,3 +144,19 @@ def test_what_cannot_be_written_is_an_error_with_the_path(home, capsys):
     code, _, err = run(capsys, "report", "tiny", "--output", "no/such/folder/page.html")
     assert code == 1
     assert "no/such/folder/page.html: cannot be written" in err
+
+
+@pytest.mark.slow
+def test_a_page_made_anew_shows_the_remedies_and_what_changed(home, capsys):
+    """`report --remedies` leaves the version's own page as it is, and knows the version before."""
+    recipe = home / "datasets/tiny/recipe.toml"
+    recipe.write_text(recipe.read_text().replace("short_side = 48", "short_side = 40"))
+    assert run(capsys, "build", "tiny", "-q")[0] == 0
+    page = home / "datasets/builds/tiny/v2/report.html"
+    before = page.read_bytes()
+    assert run(capsys, "report", "tiny", "--remedies", "--output", "tried.html")[0] == 0
+    html = (home / "tried.html").read_text(encoding="utf-8")
+    assert "What each remedy does to it" in html
+    assert "<code>crop_border = 0.1</code>" in html
+    assert "Against v1: 0 added, 0 removed" in html
+    assert page.read_bytes() == before

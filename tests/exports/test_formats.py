@@ -56,6 +56,16 @@ def test_torchvision_finds_the_classes_of_an_imagefolder(exported, version):
     assert content_of(found) == wanted(version)
 
 
+def test_torchvision_itself_reads_an_imagefolder(exported, version):
+    """Where it is installed, which the project does not ask for: every split, class and byte."""
+    tool = pytest.importorskip("torchvision.datasets")
+    found = []
+    for split in ("train", "val", "test"):
+        pictures = tool.ImageFolder(str(exported["imagefolder"] / split))
+        found += [(split, pictures.classes[label], Path(path).read_bytes()) for path, label in pictures.samples]
+    assert content_of(found) == wanted(version)
+
+
 def test_hugging_face_reads_an_imagefolder(exported, version, hub):
     """Its ``imagefolder`` loader finds the splits, the classes and the very bytes."""
     sets = hub.load_dataset("imagefolder", data_dir=str(exported["imagefolder"]))
