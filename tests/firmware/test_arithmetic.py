@@ -1,0 +1,57 @@
+"""The engine's arithmetic, function by function, against the definitions in Python."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.firmware.builds import ENGINE, SANITISERS, WARNINGS, require
+from training.compile.rounding import Factor, scale_by
+
+SHIM = """
+#include "nn_arithmetic.h"
+int32_t scale(int32_t sum, int32_t multiplier, int32_t shift) { return nn_scale(sum, multiplier, shift); }
+int32_t requantise(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
+  return nn_requantise(2 * sum, multiplier, nn_rounding(shift, zero), shift);
+}
+int32_t requantise_positive(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
+  return nn_requantise_positive(2 * sum, multiplier, nn_rounding(shift, zero), shift);
+}
+"""
+
+
+@pytest.fixture(scope="module", params=["gcc", "clang"])
+def arithmetic(request, tmp_path_factory) -> ctypes.CDLL:
+    """Compile the header for this machine."""
+    require(request.param)
+    folder: Path = tmp_path_factory.mktemp("arithmetic")
+    (folder / "shim.c").write_text(SHIM)
+    undefined = [flag.replace("address,", "") for flag in SANITISERS]
+    trap = ["-fsanitize-undefined-trap-on-error"] if request.param == "gcc" else ["-fsanitize-trap=all"]
+    flags = ["-std=c11", "-O1", "-fPIC", "-shared", *WARNINGS, *undefined, *trap, f"-I{ENGINE}"]
+    subprocess.run([request.param, *flags, "shim.c", "-o", "shim.so"], check=True, timeout=60, cwd=folder)
+    return ctypes.CDLL(str(folder / "shim.so"))
+
+
+SUMS = st.integers(-(2**30) + 1, 2**30 - 1)
+MULTIPLIERS = st.integers(2**30, 2**31 - 1)
+
+
+@given(st.integers(-(2**31), 2**31 - 1), MULTIPLIERS, st.integers(0, 30))
+def test_any_sum_is_scaled_as_the_reference_does(arithmetic, value, multiplier, shift):
+    """Both roundings, for every accumulator and shift."""
+    assert arithmetic.scale(value, multiplier, shift) == scale_by(value, Factor(multiplier, shift))
+
+
+@given(SUMS, MULTIPLIERS, st.integers(8, 22), st.integers(-128, 127))
+def test_the_fast_path_gives_the_same_bits(arithmetic, value, multiplier, shift, zero):
+    """Seven instructions of the Cortex-M4's, here in C, against the slow definition, zero point and all."""
+    exact = scale_by(value, Factor(multiplier, shift)) + zero
+    assert arithmetic.requantise(value, multiplier, shift, zero) == exact
+    fast = arithmetic.requantise_positive(value, multiplier, shift, zero)
+    assert max(fast, zero) == max(exact, zero)
