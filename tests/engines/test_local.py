@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from curation.engines import Local, count_cores
+from curation.engines.local import SHARDS_AHEAD
 from curation.errors import CurationError
 
 
@@ -16,6 +18,12 @@ def double(number: int) -> int:
     """Return twice the number, later ones sooner."""
     time.sleep(0.02 * (number % 3))
     return 2 * number
+
+
+def leave_mark(path: Path) -> int:
+    """Leave a file that says that this shard was done."""
+    path.touch()
+    return 1
 
 
 def fail_at_three(number: int) -> int:
@@ -66,6 +74,20 @@ def test_a_worker_that_is_killed_is_told() -> None:
         list(Local(2).map(end_itself, range(4)))
 
 
+def test_workers_run_no_further_ahead_than_memory_allows(tmp_path: Path) -> None:
+    """Whoever takes one result and then waits finds a bounded number of shards done, however many there are."""
+    for engine in (Local(1), Local(2)):
+        for work in (engine.map, engine.as_finished):
+            folder = tmp_path / f"{engine.workers}-{work.__name__}"
+            folder.mkdir()
+            stream = work(leave_mark, [folder / f"{number}" for number in range(60)])
+            next(stream)
+            time.sleep(1)
+            ahead = engine.workers * SHARDS_AHEAD if engine.workers > 1 else 0
+            assert 1 <= len(list(folder.iterdir())) <= 1 + ahead
+            stream.close()
+
+
 def test_there_is_a_core() -> None:
     """The number of cores is what this process may use."""
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
@@ -81,11 +103,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_at_once(tmp_path: object) -> None:
+def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """Shards that take a minute do not keep anybody waiting."""
-    from pathlib import Path
-
-    script = Path(str(tmp_path)) / "run.py"
+    script = tmp_path / "run.py"
     script.write_text(INTERRUPTED)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     run = subprocess.Popen(

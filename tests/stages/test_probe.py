@@ -162,11 +162,15 @@ def test_many_small_shards_are_gathered_and_nothing_is_lost(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_workers_make_no_difference(tmp_path: Path) -> None:
-    """One process and three give the same table and the same fingerprints."""
+    """One process that reads a folder and three that read a zip at once give the same table and fingerprints."""
     files = {f"{n:03}.jpg": as_bytes(texture(n, width=40, height=40)) for n in range(stage.SHARD_FILES * 2 + 5)}
     files |= {name: content for name, (content, _) in BAD.items()}
-    recipe = recipe_of(write_source(tmp_path / "f", files))
-    one, few = probed(recipe, cache=Cache(tmp_path / "1")), probed(recipe, cache=Cache(tmp_path / "3"), workers=3)
+    folder = recipe_of(write_source(tmp_path / "f", files))
+    with zipfile.ZipFile(tmp_path / "f.zip", "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    one = probed(folder, cache=Cache(tmp_path / "1"))
+    few = probed(recipe_of(tmp_path / "f.zip"), cache=Cache(tmp_path / "3"), workers=3)
     assert one[0].digest() == few[0].digest()
     assert np.array_equal(one[1].symmetries, few[1].symmetries)
     assert np.array_equal(one[1].thumbnails, few[1].thumbnails)
