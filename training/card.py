@@ -49,7 +49,7 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _figures(results: Results) -> Iterator[tuple[str, Rate | str]]:
-    test, folds = results.verdict.test, results.verdict.folds
+    test, folds, unseen = results.verdict.test, results.verdict.folds, results.verdict.unseen
     yield "test accuracy", test.camera.accuracy
     yield f"sensitivity for {results.material.alarm}", test.camera.sensitivity
     yield "specificity", test.camera.specificity
@@ -61,6 +61,11 @@ def _figures(results: Results) -> Iterator[tuple[str, Rate | str]]:
     if folds is not None:
         yield f"{folds.repeats} x {folds.folds}-fold by group, int8", folds.int8
         yield f"{folds.repeats} x {folds.folds}-fold by group, float", folds.unrounded
+    if unseen is not None:
+        yield f"in the folds: sensitivity for {results.material.alarm}", unseen.scores.sensitivity
+        yield "in the folds: specificity", unseen.scores.specificity
+        yield "in the folds: sensitivity over 80 %", unseen.scores.led.sensitivity
+        yield "in the folds: specificity over 80 %", unseen.scores.led.specificity
 
 
 def _costs(results: Results) -> Iterator[str]:

@@ -436,6 +436,11 @@ def _show_run(run: "Run", *, as_json: bool) -> None:
     if folds := metrics["cross_validation"]:
         rows.append((f"{folds['repeats']} x {folds['folds']}-fold by group, int8", _rate(folds["int8"])))
         rows.append((f"{folds['repeats']} x {folds['folds']}-fold by group, float", _rate(folds["unrounded"])))
+        scores = folds["scores"]
+        rows.append((f"in the folds: sensitivity for {metrics['alarm']}", _rate(scores["sensitivity"])))
+        rows.append(("in the folds: specificity", _rate(scores["specificity"])))
+        rows.append(("in the folds: sensitivity over 80 %", _rate(scores["led"]["sensitivity"])))
+        rows.append(("in the folds: specificity over 80 %", _rate(scores["led"]["specificity"])))
     rows += [(f"{shortcut['name']} alone", _rate(shortcut["accuracy"])) for shortcut in metrics["shortcuts"]]
     rows += [(f"{alarms['source_label']}: alarms", _rate(alarms["alarms"])) for alarms in metrics["context"]["alarms"]]
     if budget := metrics["budget"]:

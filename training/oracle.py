@@ -1,10 +1,11 @@
 """Runs an int8 ``.tflite`` with LiteRT's reference kernels, whose arithmetic is the one the board's code repeats.
 
-LiteRT's default kernels (XNNPACK) give other bits for the same model; nothing here uses them.
+LiteRT's default kernels (XNNPACK) give other bits for the same model. Only nets that are far too large for a board are
+asked through them: the reference kernels would take seconds for each picture, and no board is there to agree with.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from curation.images import INPUT_SCALE, INPUT_ZERO_POINT, to_tensor
 from training.framework import missing_extra
 
 Int8 = npt.NDArray[np.int8]
+LARGEST_FOR_A_BOARD: Final = 2 * 1024**2
+"""Bytes of a model, twice the flash of the board: whatever is larger is only compared with."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,9 @@ def open_oracle(content: bytes, *, name: str = "the model") -> Oracle:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError as fault:
         raise missing_extra(fault) from fault
+    kernels = OpResolverType.BUILTIN_REF if len(content) <= LARGEST_FOR_A_BOARD else OpResolverType.AUTO
     try:
-        interpreter = Interpreter(
-            model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-        )
+        interpreter = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
         interpreter.allocate_tensors()
         given, wanted = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as fault:

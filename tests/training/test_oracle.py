@@ -65,3 +65,30 @@ def test_a_float_model_is_refused():
     make_repeatable(0)
     with pytest.raises(CurationError, match="one int8 input"):
         open_oracle(convert_float(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)))
+
+
+def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monkeypatch):
+    """The reference kernels answer for what a board may hold; beyond that LiteRT's fast ones do, and nearly alike."""
+    import keras
+    from ai_edge_litert import interpreter as litert
+
+    from training.framework import make_repeatable
+    from training.quantise import convert_int8
+
+    make_repeatable(0)
+    image = keras.Input((48, 48, 3))
+    mixed = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(image))
+    pictures = np.random.default_rng(3).integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
+    content = convert_int8(keras.Model(image, keras.layers.Dense(2, activation="softmax")(mixed)), pictures)
+    asked, real = [], litert.Interpreter
+
+    def interpreter(**settings):
+        asked.append(settings["experimental_op_resolver_type"])
+        return real(**settings)
+
+    monkeypatch.setattr(litert, "Interpreter", interpreter)
+    reference = open_oracle(content).probabilities(pictures)
+    monkeypatch.setattr("training.oracle.LARGEST_FOR_A_BOARD", len(content) - 1)
+    fast = open_oracle(content).probabilities(pictures)
+    assert asked == [litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.AUTO]
+    np.testing.assert_allclose(fast, reference, atol=2 / 256)

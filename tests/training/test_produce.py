@@ -135,6 +135,7 @@ def test_the_card_says_what_it_is_not(run):
     assert "Not a medical device" in text
     assert run.metrics["first_line"] in text
     assert "| mole |" in text
+    assert "| in the folds: sensitivity for spot |" in text
 
 
 def test_an_existing_run_is_returned_as_it_is(run, drawn, small_settings):
