@@ -118,6 +118,25 @@ def judge_training(figures: Figures) -> Iterator[Mark]:
             yield Mark(what, measured, mark, met)
 
 
+def judge_review(figures: Figures) -> Iterator[Mark]:
+    """Judge the App: how soon it is ready, and how soon a hundred decisions are written and shown."""
+    for what, limit in figures["marks"].items():
+        yield at_most(f"review of {figures['files']:,} files: {what}", figures["medians"][what]["seconds"], limit)
+
+
+def judge_firmware(figures: Figures) -> Iterator[Mark]:
+    """Judge what the board's nets take, and that their bits are the reference's."""
+    for each in figures["marks"]:
+        what = f"{each['net']}: {each['what']}"
+        if each["what"] == "instructions":
+            yield at_most(what, each["measured"] / 1e6, each["mark"] / 1e6, "M")
+        else:
+            yield at_most(what, each["measured"], each["mark"], "B", 0)
+    modes = [mode for net in figures["nets"].values() for mode in net.values()]
+    same, shown = sum(mode["same"] for mode in modes), sum(mode["pictures"] for mode in modes)
+    yield Mark(f"{len(figures['nets'])} nets, the reference's bits", f"{same} of {shown}", "all", same == shown)
+
+
 JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("throughput", "throughput.py", judge_throughput),
     ("peers", "peers.py", judge_planted),
@@ -127,6 +146,8 @@ JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("builds", "builds.py", judge_builds),
     ("cluster", "cluster.py --count 50000", judge_cluster),
     ("training", "training.py", judge_training),
+    ("firmware", "firmware.py", judge_firmware),
+    ("review", "review.py", judge_review),
 )
 
 

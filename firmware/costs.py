@@ -53,15 +53,15 @@ def draw_pictures(count: int, *, seed: int, side: Side = 96) -> npt.NDArray[np.u
     return camera_view(np.clip(coarse, 0, 255).astype(np.uint8), side=side)
 
 
-def build_mobilenet_v1() -> Any:
-    """Return MobileNetV1 0.25 at 96x96 as MLPerf Tiny's visual wake words has it."""
+def build_mobilenet_v1(side: Side = 96) -> Any:
+    """Return MobileNetV1 0.25 as MLPerf Tiny's visual wake words has it."""
     _, keras = load_keras()
     layers = keras.layers
 
     def settle(features: Any) -> Any:
         return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(features))
 
-    image = keras.Input((96, 96, 3), name="image")
+    image = keras.Input((side, side, 3), name="image")
     at = settle(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image))
     halving = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)]
     for channels, stride in halving:
@@ -76,7 +76,7 @@ def make_network(name: str, *, side: Side = 96, turns: int = 20) -> bytes:
     _, keras = load_keras()
     keras.utils.set_random_seed(1)
     model = (
-        build_mobilenet_v1()
+        build_mobilenet_v1(side)
         if name == MOBILENET_V1
         else build_model(ARCHITECTURES[name], classes=len(LABELS), side=side)
     )
