@@ -37,7 +37,13 @@ def hostile_version(folder: Path) -> Version:
     """Return a version whose paths, labels, reasons, sources, licences and recipe try to break out."""
     samples = [
         sample(
-            f"m{n}.jpg", jpeg(lesion(n)), split="test" if n < 4 else "train", id=f"src/{text}/{n}", path=f"{text}/{n}"
+            f"m{n}.jpg",
+            jpeg(lesion(n)),
+            split="test" if n < 4 else "train",
+            id=f"src/{text}/{n}",
+            path=f"{text}/{n}",
+            site=text,
+            sex=text,
         )
         for n, text in enumerate(HOSTILE)
     ]

@@ -1,6 +1,7 @@
 """The page in a browser: harmless whatever the data says, without a request, readable at any width, light and dark."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_no_hostile_string_stands_in_the_source_as_it_is(hostile):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_contrast_and_every_section_a_name(built, scheme):
-    """Text stands out from its ground by 4.5 to 1; sections, pictures and tables have names for a screen reader."""
+    """Text stands out from its ground by 4.5 to 1; headings nest, parts have names, keys reach what scrolls."""
     with open_page(built, color_scheme=scheme) as (page, said):
         low = page.evaluate(CONTRAST)
         assert low == []
@@ -107,6 +108,14 @@ def test_every_text_has_contrast_and_every_section_a_name(built, scheme):
         unnamed = pictures + ".filter(e => !(e.title || e.getAttribute('aria-label'))).length"
         assert page.evaluate(unnamed) == 0
         assert page.evaluate("document.documentElement.lang") == "en"
+        levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => +e.tagName[1])")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+        scrolling = "[...document.querySelectorAll('.scroll')]"
+        assert page.evaluate(scrolling + ".every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
         assert len(ids) == len(set(ids))
         assert all(
