@@ -35,7 +35,7 @@ def at_least(what: str, value: float, limit: float, unit: str = "x", digits: int
 
 
 def judge_throughput(figures: Figures) -> Iterator[Mark]:
-    """Judge the speed against the peers, on drawn 600x450 JPEGs."""
+    """Judge the speed against the peers, on drawn 600x450 JPEGs and on TIFFs."""
     medians = figures["folders"][0]["medians"]
     rate = {tool: each["files"] / each["seconds"] for tool, each in medians.items()}
     ours = rate["curation, 2 workers"]
@@ -44,6 +44,11 @@ def judge_throughput(figures: Figures) -> Iterator[Mark]:
     yield at_least("600x450 JPEGs over imagehash's loop", ours / rate["imagehash loop"], 4)
     cpu = {tool: each["cpu"] for tool, each in medians.items()}
     yield at_most("CPU over the bare scaled decode", cpu["curation, 1 worker"] / cpu["bare scaled decode"], 1.5, "x")
+    for folder in figures["folders"]:
+        if "TIFF" in folder["name"]:
+            rate = {tool: each["files"] / each["seconds"] for tool, each in folder["medians"].items()}
+            best = max(theirs for tool, theirs in rate.items() if not tool.startswith("curation"))
+            yield at_least("256x192 LZW TIFFs over the fastest peer", rate["curation, 2 workers"] / best, 1)
 
 
 def judge_planted(figures: Figures) -> Iterator[Mark]:
@@ -80,6 +85,19 @@ def judge_search(figures: Figures) -> Iterator[Mark]:
         yield at_most(what, row["seconds"], limit)
         if row["orientations"] == 1 and row["radius"] == 8:
             yield at_most(f"{what}, memory", row["peak_mb"], 250 * times, "MB", 0)
+
+
+def judge_faiss(figures: Figures) -> Iterator[Mark]:
+    """Judge the pairs that were found, where faiss' exact index searched the same hashes."""
+    ours = {
+        (row["set"], row["n"], row["orientations"], row["radius"]): row.get("pairs")
+        for row in figures["cases"]
+        if row["tool"] == "curation"
+    }
+    theirs = [row for row in figures["cases"] if row["tool"] == "faiss" and "pairs" in row]
+    same = sum(ours.get((row["set"], row["n"], row["orientations"], row["radius"])) == row["pairs"] for row in theirs)
+    if theirs:
+        yield Mark("searches with faiss' number of pairs", f"{same} of {len(theirs)}", "all", same == len(theirs))
 
 
 def judge_growth(figures: Figures) -> Iterator[Mark]:
@@ -142,6 +160,7 @@ JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("peers", "peers.py", judge_planted),
     ("duplicates", "duplicates.py --mirror DIR", judge_real),
     ("search", "search.py", judge_search),
+    ("search", "search.py", judge_faiss),
     ("growth", "growth.py", judge_growth),
     ("builds", "builds.py", judge_builds),
     ("cluster", "cluster.py --count 50000", judge_cluster),
