@@ -165,10 +165,11 @@ def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
 
 
 def _tell_agreement(status: "Status") -> None:
+    possessive = {"Cohen": "Cohen's", "Fleiss": "Fleiss'"}
     for kappa in status.kappas:
         value = "not defined" if kappa.value is None else f"{kappa.value:.3f}"
         typer.echo(
-            f"{kappa.measure}'s kappa of {', '.join(kappa.reviewers)}: {value} "
+            f"{possessive[kappa.measure]} kappa of {', '.join(kappa.reviewers)}: {value} "
             f"({kappa.pictures} pictures in common, {100 * kappa.agreed:.0f} % alike)"
         )
     for each in status.disagreements:

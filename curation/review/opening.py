@@ -165,13 +165,13 @@ def desk_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> Desk:
             "this FiftyOne dataset was not opened by a review", hint="open one with `python -m curation review NAME`"
         )
     folder = Home(Path(subject.datasets))
-    manifest = folder.builds(subject.name) / subject.reference.partition("@")[2] / "manifest.parquet"
-    stamp = manifest.stat().st_mtime_ns if manifest.is_file() else 0
-    recipe = folder.dataset(subject.name) / "recipe.toml"
-    changed = recipe.stat().st_mtime_ns if recipe.is_file() else 0
-    return _open_once(subject.datasets, subject.reference, environ["CURATION_REVIEWER"], stamp, changed)
+    built = folder.builds(subject.name) / subject.reference.partition("@")[2]
+    audits = (built / "audit.json", built.with_name(f"{built.name}.audit.json"))
+    read = (built / "manifest.parquet", *audits, folder.dataset(subject.name) / "recipe.toml")
+    stamps = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in read)
+    return _open_once(subject.datasets, subject.reference, environ["CURATION_REVIEWER"], stamps)
 
 
 @lru_cache(maxsize=8)
-def _open_once(datasets: str, reference: str, reviewer: str, stamp: int, changed: int) -> Desk:
+def _open_once(datasets: str, reference: str, reviewer: str, stamps: tuple[int, ...]) -> Desk:
     return open_desk(Home(Path(datasets)), reference, reviewer=reviewer)

@@ -104,7 +104,9 @@ def synchronise(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Subject) ->
     if new:
         import fiftyone as fo
 
-        dataset.add_samples([_sample(fo, fields) for fields in new], progress=False)
+        # Every field is declared already: to look for new ones and to check each value costs a third of the time.
+        samples = [_sample(fo, fields) for fields in new]
+        dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
     if changed:
         _write(dataset, changed)
     _keep_info(dataset, subject)

@@ -1,13 +1,56 @@
-"""A person at the App: headless Chromium that selects, presses and reads what is on the screen."""
+"""A person at the App: headless Chromium that selects, presses and reads what is on the screen.
+
+It waits for what a person would wait for, never for a time: a busy machine makes it slow, not wrong.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_SECONDS = 180.0
+"""What a machine that does something else meanwhile may take; only a failing test waits so long."""
+
+_TILES = """() => [...document.querySelectorAll('[data-cy=looker]')].map(tile => {
+    const box = tile.getBoundingClientRect();
+    const tick = tile.querySelector('input[type=checkbox]');
+    return [Math.round(box.y), Math.round(box.x), tile.innerText,
+            tick !== null && tick.className.includes('selectionIcon')];
+})"""
+_TICK = """number => {
+    const place = tile => { const box = tile.getBoundingClientRect(); return [Math.round(box.y), Math.round(box.x)]; };
+    const tiles = [...document.querySelectorAll('[data-cy=looker]')].map(tile => [...place(tile), tile]);
+    tiles.sort((one, two) => one[0] - two[0] || one[1] - two[1]);
+    tiles[number][2].querySelector('input[type=checkbox]').click();
+}"""
+
+_LISTEN = """() => {
+    window.noticed = [];
+    const note = () => document.querySelectorAll('#notistack-snackbar').forEach(
+        notice => { if (!window.noticed.includes(notice.textContent)) window.noticed.push(notice.textContent); });
+    new MutationObserver(note).observe(document, {childList: true, subtree: true, characterData: true});
+}"""
+"""Keeps what the App tells and takes away after some seconds."""
+
+
+def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Ask again until it is so."""
+    limit = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < limit, f"after {seconds:.0f} s it was not so that {what}"
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What is written under a picture of the grid, and what is not."""
+
+    has: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 class Browser:
@@ -16,64 +59,91 @@ class Browser:
     def __init__(self, page: Any) -> None:
         self.page = page
         self.strangers: list[str] = []
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        page.add_init_script(f"({_LISTEN})()")
+        self._asked: set[Any] = set()
+        page.on("request", self._begin)
         page.on("requestfinished", self._note)
+        page.on("requestfailed", self._end)
+
+    def _begin(self, request: Any) -> None:
+        """Note what the App waits for; its stream of events never ends."""
+        if not urlsplit(request.url).path.endswith("/events"):
+            self._asked.add(request)
+
+    def _end(self, request: Any) -> None:
+        self._asked.discard(request)
 
     def _note(self, request: Any) -> None:
+        """Note who else answers."""
+        self._end(request)
         parts = urlsplit(request.url)
         if parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname != "127.0.0.1":
             self.strangers.append(request.url)
 
-    def open(self, url: str, *, samples: bool = True) -> None:
+    def open(self, url: str) -> None:
         """Open the App and wait for its grid; an earlier page's grid does not count."""
         self.page.goto("about:blank")
         self.page.goto(url)
-        if samples:
-            self.page.locator("[data-cy=looker]").first.wait_for(timeout=90_000)
-        else:
-            self.page.get_by_text("samples").first.wait_for(timeout=90_000)
+        self.page.locator("[data-cy=looker]").first.wait_for()
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Close what the App tells at its first start."""
         dismiss = self.page.get_by_role("button", name="Dismiss")
         if dismiss.count():
             dismiss.first.click()
 
+    def _look(self) -> list[tuple[str, bool]]:
+        """Return (what is written under it, whether it is selected) of each picture, in the order on the screen."""
+        return [tuple(tile[2:]) for tile in sorted(self.page.evaluate(_TILES))]
+
     def tiles(self) -> list[str]:
         """Return what is written under each picture, in the grid's order on the screen."""
-        tiles = self.page.locator("[data-cy=looker]")
-        boxes = [(tiles.nth(number).bounding_box(), tiles.nth(number).inner_text()) for number in range(tiles.count())]
-        placed = [(round(box["y"]), round(box["x"]), text) for box, text in boxes if box]
-        return [text for _, _, text in sorted(placed)]
+        return [text for text, _ in self._look()]
+
+    def wait_for_tiles(self, expected: Sequence[Tile]) -> None:
+        """Wait until the App has nothing more to load and shows these pictures in this order, none selected."""
+
+        def is_so() -> bool:
+            seen = self._look()
+            return (
+                not self._asked
+                and len(seen) == len(expected)
+                and all(
+                    not ticked
+                    and all(word in text for word in tile.has)
+                    and not any(word in text for word in tile.lacks)
+                    for (text, ticked), tile in zip(seen, expected, strict=True)
+                )
+            )
+
+        try:
+            wait_until(is_so, "the grid shows what was decided")
+        except AssertionError as fault:
+            raise AssertionError(
+                f"{fault}: {self._look()} rather than {expected}; asked: {[asked.url for asked in self._asked]}"
+            ) from None
 
     def select(self, *numbers: int) -> None:
         """Tick these boxes, by the place on the screen, and no others."""
         for number in sorted(set(numbers) ^ self._ticked()):
-            before = len(self._ticked())
-            self._boxes()[number].evaluate("box => box.click()")
-            for _ in range(50):
-                self.page.wait_for_timeout(100)
-                if len(self._ticked()) != before:
-                    break
+            before = self._ticked()
+            self.page.evaluate(_TICK, number)
+            wait_until(lambda before=before, number=number: self._ticked() == before ^ {number}, "the box is ticked")
         assert self._ticked() == set(numbers), f"{sorted(self._ticked())} are selected rather than {sorted(numbers)}"
 
     def _ticked(self) -> set[int]:
         # The box does not keep the browser's own state: its mark is a class.
-        classes = [str(box.get_attribute("class")) for box in self._boxes()]
-        return {number for number, name in enumerate(classes) if "selectionIcon" in name}
-
-    def _boxes(self) -> list[Any]:
-        tiles = self.page.locator("[data-cy=looker]")
-        placed = []
-        for number in range(tiles.count()):
-            box = tiles.nth(number).bounding_box()
-            if box is not None:
-                placed.append((round(box["y"]), round(box["x"]), number))
-        return [tiles.nth(number).locator("input[type=checkbox]") for _, _, number in sorted(placed)]
+        return {number for number, (_, ticked) in enumerate(self._look()) if ticked}
 
     def command(self, name: str) -> None:
         """Call an operator as the keyboard does: the operator browser, its name, Enter."""
-        self.page.keyboard.press("`")
         search = self.page.get_by_placeholder("Search operations by name...")
-        search.wait_for(timeout=10_000)
+        self.page.keyboard.press("`")
+        search.wait_for()
         search.fill(f"Review: {name}")
-        self.page.get_by_text(f"Review: {name}", exact=True).first.wait_for(timeout=10_000)
+        self.page.get_by_text(f"Review: {name}", exact=True).first.wait_for()
         self.page.keyboard.press("Enter")
 
     def press(self, operator: str) -> None:
@@ -95,32 +165,49 @@ class Browser:
         )
         self.page.get_by_role("button", name="Execute").click()
 
-    def wait_for_text(self, text: str, *, seconds: float = 20) -> float:
-        """Wait until a text is on the screen; return the seconds it took."""
-        began = time.perf_counter()
-        self.page.get_by_text(text).first.wait_for(timeout=seconds * 1000)
-        return time.perf_counter() - began
+    def wait_for_text(self, text: str) -> None:
+        """Wait until a text is on the screen."""
+        self.page.get_by_text(text).first.wait_for()
 
-    def wait_for_tile(self, text: str, *, count: int = 1, seconds: float = 20) -> float:
-        """Wait until so many pictures say a text; return the seconds it took."""
-        began = time.perf_counter()
-        self.page.locator("[data-cy=looker]", has_text=text).nth(count - 1).wait_for(timeout=seconds * 1000)
-        return time.perf_counter() - began
+    def wait_for_notice(self, text: str) -> None:
+        """Wait until the App has told something, on this page."""
+        wait_until(lambda: any(text in told for told in self.page.evaluate("window.noticed")), f"the App said {text!r}")
+
+    def wait_for_tile(self, text: str, *, count: int = 1) -> None:
+        """Wait until so many pictures say a text."""
+        self.page.locator("[data-cy=looker]", has_text=text).nth(count - 1).wait_for()
 
     def screenshot(self, path: Path) -> None:
-        """Write what is on the screen."""
+        """Write what is on the screen, as soon as it stands still."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=path)
+        seen = [b"", self.page.screenshot()]
+
+        def stands_still() -> bool:
+            seen.append(self.page.screenshot())
+            return seen[-1] == seen[-2]
+
+        wait_until(stands_still, "the screen stands still")
+        path.write_bytes(seen[-1])
 
 
 @contextmanager
-def open_browser(chromium: Path) -> Iterator[Browser]:
-    """Start Chromium with one page."""
+def open_chromium(chromium: Path) -> Iterator[Any]:
+    """Start Chromium without a page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS, timeout=180_000)
         try:
-            yield Browser(browser.new_page(viewport={"width": 1600, "height": 1000}))
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def open_page(chromium: Any) -> Iterator[Browser]:
+    """Open one page that knows of no other: the App keeps what was selected in the browser."""
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    try:
+        yield Browser(context.new_page())
+    finally:
+        context.close()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +20,9 @@ from PIL import Image
 
 from curation.engines import Local
 from curation.pipeline import Options, build
-from curation.review.database import fetched_folder, packaged_mongod
+from curation.review.database import fetched_folder, free_port, packaged_mongod
 from curation.review.desk import Desk, open_desk
+from curation.review.processes import stop_all
 from curation.sources import Cache
 from curation.versions import Home
 from tests.builders import as_bytes, texture, write_recipe, write_source
@@ -108,15 +109,20 @@ def mongod() -> Path | None:
     return folder
 
 
-@pytest.fixture
-def review_cache(mongod: Path | None, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bare_cache(folder: Path, built: Path, mongod: Path | None) -> Path:
     """Return a cache of its own that holds the database's program, what the build left, and nothing of a review."""
-    folder = tmp_path / "cache"
     shutil.copytree(built / "cache", folder)
     shutil.rmtree(folder / "review", ignore_errors=True)
     if mongod is not None:
         (folder / "review").mkdir()
         (folder / "review" / "mongodb").symlink_to(mongod)
+    return folder
+
+
+@pytest.fixture
+def review_cache(mongod: Path | None, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache that no other test sees."""
+    folder = bare_cache(tmp_path / "cache", built, mongod)
     monkeypatch.setenv("CURATION_CACHE", str(folder))
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     return folder
@@ -130,7 +136,18 @@ class App:
     lines: list[str] = field(default_factory=list)
     reader: threading.Thread | None = None
 
-    def wait_ready(self, seconds: float = 120) -> str:
+    @classmethod
+    def start(cls, command: Sequence[str], *, environ: Mapping[str, str] = os.environ) -> "App":
+        """Start a command and read what it says."""
+        process = subprocess.Popen(
+            list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(environ)
+        )
+        app = cls(process)
+        app.reader = threading.Thread(target=lambda: app.lines.extend(iter(process.stdout.readline, "")), daemon=True)
+        app.reader.start()
+        return app
+
+    def wait_ready(self, seconds: float = 300) -> str:
         """Return the App's URL as soon as it is ready."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
@@ -143,10 +160,23 @@ class App:
             time.sleep(0.05)
         raise AssertionError("the App did not come up:\n" + "".join(self.lines))
 
-    @property
-    def seconds(self) -> float:
-        """How long the command says it took until the App was ready."""
-        return next(float(found[1]) for line in self.lines if (found := re.search(r"ready after ([\d.]+) s", line)))
+    def end(self) -> int:
+        """End it as Ctrl-C does, if it runs; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.reader.join(60)
+        self.process.stdout.close()
+        return self.process.wait(60)
+
+
+def review_command(home: Home, *arguments: str) -> list[str]:
+    """Return the command line of a review that opens no browser, at a port of its own."""
+    command = [sys.executable, "-m", "curation", "--datasets", str(home.datasets), "review", "tiny"]
+    return [*command, "--no-browser", "--port", str(free_port()), *arguments]
 
 
 Start = Callable[..., App]
@@ -154,38 +184,23 @@ Start = Callable[..., App]
 
 @pytest.fixture
 def start(review_cache: Path, home: Home) -> Iterator[Start]:
-    """Return a function that starts ``python -m curation <arguments>``; what still runs at the end is ended."""
+    """Return a function that starts ``review tiny <arguments>``; what still runs at the end is ended."""
     apps: list[App] = []
 
-    def begin(*arguments: str, environ: dict[str, str] | None = None) -> App:
-        command = [sys.executable, "-m", "curation", "--datasets", str(home.datasets), *arguments]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environ or {})}
-        )
-        app = App(process)
-        app.reader = threading.Thread(target=lambda: app.lines.extend(iter(process.stdout.readline, "")), daemon=True)
-        app.reader.start()
-        apps.append(app)
-        return app
+    def begin(*arguments: str) -> App:
+        apps.append(App.start(review_command(home, *arguments)))
+        return apps[-1]
 
     yield begin
     for app in apps:
-        if app.process.poll() is None:
-            app.process.send_signal(signal.SIGINT)
-            try:
-                app.process.wait(30)
-            except subprocess.TimeoutExpired:
-                app.process.kill()
-        app.reader.join(30)
-        app.process.stdout.close()
-        app.process.wait(30)
-    subprocess.run([sys.executable, "-m", "curation", "review", "--stop"], capture_output=True, check=False, timeout=60)
+        app.end()
+    stop_all(review_cache / "review", tell=print)
 
 
 def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     command = [sys.executable, "-m", "curation", "--datasets", str(home.datasets), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def ledger_lines(home: Home, name: str = "tiny") -> list[dict[str, str]]:

@@ -1,4 +1,8 @@
-"""The App for real: MongoDB, the server, Chromium that selects and presses, and what gets killed meanwhile."""
+"""The App for real: MongoDB, the server, Chromium that selects and presses, and what gets killed meanwhile.
+
+One App serves the tests that change nothing about it: each finds the dataset as it was built, with an empty ledger, for
+a second ``review`` brings the App up to date. Only what is killed or ended has an App of its own.
+"""
 
 import json
 import os
@@ -7,36 +11,112 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from curation.review.database import answers, free_port
+from curation.review.database import answers
 from curation.review.desk import open_desk
-from curation.review.processes import Process
+from curation.review.opening import Request
+from curation.review.processes import Process, stop_all
+from curation.review.serving import Serving, review
 from curation.review.table import QUEUES
-from curation.versions import published
-from tests.review.browsing import Browser, open_browser
-from tests.review.conftest import CHROMIUM, SCREENS, ledger_lines, run
+from curation.sources import Cache
+from curation.versions import Home, published
+from tests.review.browsing import Browser, Tile, open_chromium, open_page, wait_until
+from tests.review.conftest import CHROMIUM, SCREENS, App, bare_cache, ledger_lines, review_command, run
 from tests.review.test_desk import sha_at
 from tests.review.test_proposals import write_run
 
 pytestmark = pytest.mark.slow
 
+OVERHEARD = """
+import sys
+log = open(sys.argv.pop(1), "a", buffering=1)
+def hook(event, given):
+    if event in ("socket.connect", "socket.sendto"):
+        log.write(f"{event} {given[1]}\\n")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        log.write(f"{event} {given[0]}\\n")
+sys.addaudithook(hook)
+from curation.cli import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+"""Runs a command and writes down whom its process speaks to, and whose address it asks for."""
 
-@pytest.fixture
-def browser(mongod, request):
-    """Return a page of headless Chromium; skip where there is none."""
+
+@pytest.fixture(scope="module")
+def chromium(mongod):
+    """Return headless Chromium; skip where there is none."""
     pytest.importorskip("playwright", reason="Playwright is not installed: pip install -e '.[dev]'")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no Chromium at {CHROMIUM} (Debian: apt-get install chromium)")
-    with open_browser(CHROMIUM) as page:
+    with open_chromium(CHROMIUM) as program:
+        yield program
+
+
+@pytest.fixture
+def browser(chromium, request):
+    """Return a new page; what it showed last is kept for a person."""
+    with open_page(chromium) as page:
         yield page
-        page.screenshot(SCREENS / f"last-{request.node.name[:40]}.png")
+        page.page.screenshot(path=SCREENS / f"last-{request.node.name[:40]}.png")
         assert page.strangers == [], "the browser was answered by another machine"
+
+
+@dataclass(frozen=True)
+class Running:
+    """The App that the tests share: anna reviews in it."""
+
+    app: App
+    home: Home
+    cache: Cache
+    url: str
+    port: int
+    calls: Path
+
+    def show(self, **runs: str) -> list[str]:
+        """Bring the App up to date with what lies in the folders, as a second ``review`` does; return what it says."""
+        told: list[str] = []
+        request = Request("tiny", str(self.home.datasets), "anna", **runs)
+        review(request, Serving(port=self.port, browser=False), cache=self.cache, tell=told.append)
+        return told
+
+
+@pytest.fixture(scope="module")
+def running(built: Path, mongod: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Start the App once."""
+    folder = tmp_path_factory.mktemp("app")
+    shutil.copytree(built / "datasets", folder / "datasets")
+    cache, home = Cache(bare_cache(folder / "cache", built, mongod)), Home(folder / "datasets")
+    _, _, _, *arguments = review_command(home, "--queue", "conflicts", "--reviewer", "anna")
+    environ = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DATABASE_URI"}
+    (folder / "overheard.py").write_text(OVERHEARD)
+    command = [sys.executable, str(folder / "overheard.py"), str(folder / "calls"), *arguments]
+    app = App.start(command, environ={**environ, "CURATION_CACHE": str(cache.root)})
+    try:
+        url = app.wait_ready()
+        port = int(arguments[arguments.index("--port") + 1])
+        yield Running(app, home, cache, url.partition("?")[0], port, folder / "calls")
+    finally:
+        app.end()
+        stop_all(cache.folder("review"), tell=print)
+
+
+@pytest.fixture
+def app(running: Running, built: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Return the App with the dataset as it was built and nothing decided."""
+    shutil.rmtree(running.home.datasets)
+    shutil.copytree(built / "datasets", running.home.datasets)
+    monkeypatch.setenv("CURATION_CACHE", str(running.cache.root))
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    running.show()
+    return running
 
 
 def in_order(home, queue: str) -> list[dict[str, object]]:
@@ -46,44 +126,54 @@ def in_order(home, queue: str) -> list[dict[str, object]]:
     return rows.with_columns(done=~waiting).sort("done", "group", "sha256", "id").to_dicts()
 
 
-def places(home, queue: str, *paths: str) -> list[int]:
-    """Return where these files stand in the grid of a queue."""
-    order = [row["path"] for row in in_order(home, queue)]
-    return [order.index(path) for path in paths]
+def wait_for_queue(browser: Browser, home, queue: str = "conflicts") -> list[str]:
+    """Wait until the grid shows the queue as the ledger has it; return the files in its order."""
+    rows = in_order(home, queue)
+    browser.wait_for_tiles(
+        [
+            Tile(
+                has=tuple(str(row[name]) for name in ("label", "excluded", "decision") if row[name]),
+                lacks=() if row["decision"] else ("(anna",),
+            )
+            for row in rows
+        ]
+    )
+    return [str(row["path"]) for row in rows]
 
 
-def decide_in_app(
-    browser: Browser, home, action: str, *paths: str, queue: str = "conflicts", reason: str = "", label: str = ""
-):
-    """Select files in the grid and decide by keyboard; return the seconds until it was told."""
-    browser.select(*places(home, queue, *paths))
+def select(browser: Browser, home, *paths: str) -> None:
+    """Select these files in the grid of the conflicts."""
+    order = wait_for_queue(browser, home)
+    browser.select(*(order.index(path) for path in paths))
+
+
+def decide_in_app(browser: Browser, home, action: str, *paths: str, reason: str = "", label: str = "") -> None:
+    """Select files in the grid of the conflicts, decide by keyboard, and wait until ledger and grid have it."""
+    before = len(ledger_lines(home))
+    select(browser, home, *paths)
     browser.command(action)
     if reason or label:
         browser.fill(reason=reason, label=label)
-    return browser.wait_for_text("in the ledger")
+    wait_until(lambda: len(ledger_lines(home)) > before, f"{action} is in the ledger")
+    wait_for_queue(browser, home)
 
 
-def test_conflicts_are_decided_in_the_browser_and_the_next_build_obeys(start, home, browser, review_cache):
+def test_conflicts_are_decided_in_the_browser_and_the_next_build_obeys(app, browser):
     """Exclude by keyboard, relabel by button: the grid shows both, the ledger holds both, v2 and its diff tell why."""
-    app = start(
-        "review", "tiny", "--queue", "conflicts", "--reviewer", "anna", "--no-browser", "--port", str(free_port())
-    )
-    browser.open(app.wait_ready())
-    tiles = browser.tiles()
-    assert len(tiles) == 6
-    first = [row["label"] for row in in_order(home, "conflicts")]
-    assert [tile.startswith(label) for tile, label in zip(tiles, first, strict=True)] == [True] * 6
-
-    decide_in_app(browser, home, "Exclude", "train/melanoma/g0.jpg", "train/melanoma/g1.jpg", reason="ruler")
+    home = app.home
+    browser.open(f"{app.url}?view=conflicts")
+    assert len(wait_for_queue(browser, home)) == 6
+    both = ("train/melanoma/g0.jpg", "train/melanoma/g1.jpg")
+    decide_in_app(browser, home, "Exclude", *both, reason="ruler")
+    browser.wait_for_notice("exclude: 2 decisions in the ledger")
     browser.wait_for_tile("decide: excluded (anna: ruler)", count=4)
     assert [(line["action"], line["reason"]) for line in ledger_lines(home)] == [("exclude", "ruler")] * 2
     browser.screenshot(SCREENS / "decided.png")
 
-    browser.open(app.wait_ready())
-    browser.select(*places(home, "conflicts", "train/nevus/g502.png"))
+    select(browser, home, "train/nevus/g502.png")
     browser.press("relabel")
     browser.fill(label="melanoma")
-    browser.wait_for_text("relabel melanoma: 1 decision in the ledger")
+    browser.wait_for_notice("relabel melanoma: 1 decision in the ledger")
     browser.wait_for_tile("relabel melanoma (anna)")
     assert ledger_lines(home)[2]["label"] == "melanoma"
 
@@ -104,58 +194,56 @@ def counts(home) -> list[str]:
     return [f"{queue}: {n['pictures']} pictures, {n['left']} left" for queue, n in told["queues"].items()]
 
 
-def test_every_action_works_on_the_selection(start, home, browser):
+def test_every_action_works_on_the_selection(app, browser):
     """Keep, not duplicates, prefer and undo; the App names the other row of the same bytes before and after."""
-    app = start("review", "tiny", "--reviewer", "anna", "--no-browser", "--port", str(free_port()))
-    url = app.wait_ready()
-    browser.open(f"{url}?view=conflicts")
-    browser.select(*places(home, "conflicts", "train/melanoma/g0.jpg"))
+    home = app.home
+    browser.open(f"{app.url}?view=conflicts")
+    select(browser, home, "train/melanoma/g0.jpg")
     browser.command("Exclude")
     browser.wait_for_text("This also touches another row of the same bytes: src/train/nevus/g0.jpg")
     browser.page.get_by_role("button", name="Cancel").click()
+    browser.page.get_by_role("dialog").wait_for(state="detached")
     assert ledger_lines(home) == []
+    browser.select()
     decide_in_app(browser, home, "Keep", "train/melanoma/g0.jpg")
-    browser.wait_for_text("This also touches another row of the same bytes: src/train/nevus/g0.jpg")
+    browser.wait_for_notice("This also touches another row of the same bytes: src/train/nevus/g0.jpg")
     browser.wait_for_tile("keep (anna)", count=2)
 
-    browser.open(f"{url}?view=conflicts")
     decide_in_app(browser, home, "Undo", "train/nevus/g0.jpg")
-    browser.page.locator("[data-cy=looker]", has_text="keep (anna)").first.wait_for(state="detached", timeout=20_000)
-
-    browser.open(f"{url}?view=conflicts")
+    assert not any("keep (anna)" in tile for tile in browser.tiles())
     decide_in_app(browser, home, "Not duplicates", "train/melanoma/g2.jpg", "train/nevus/g502.png")
-    browser.open(f"{url}?view=conflicts")
     decide_in_app(browser, home, "Prefer this one", "train/nevus/g502.png")
     assert [line["action"] for line in ledger_lines(home)] == ["keep", "undo", "not-duplicates", "prefer"]
-    browser.open(f"{url}?view=conflicts")
-    browser.select(*places(home, "conflicts", "train/melanoma/g0.jpg", "train/nevus/g0.jpg"))
+    select(browser, home, "train/melanoma/g0.jpg", "train/nevus/g0.jpg")
     browser.command("Not duplicates")
-    browser.wait_for_text("two different files")
+    browser.wait_for_notice("two different files")
     assert len(ledger_lines(home)) == 4
 
 
-def test_the_panel_counts_opens_queues_and_labels(start, home, browser):
+def test_the_panel_counts_opens_queues_and_labels(app, browser):
     """Every queue with what is left in it, as a button; a class is given with one click."""
-    app = start("review", "tiny", "--reviewer", "ben", "--no-browser", "--port", str(free_port()))
-    browser.open(f"{app.wait_ready()}?view=conflicts")
+    home = app.home
+    browser.open(f"{app.url}?view=conflicts")
     page = browser.page
     page.locator("[data-cy=new-panel-btn]").click()
     page.get_by_text("Review", exact=True).last.click()
     browser.wait_for_text("conflicts: 4 of 4 left")
-    browser.wait_for_text("ben decides")
-    browser.select(*places(home, "conflicts", "train/nevus/g1.jpg"))
+    browser.wait_for_text("anna decides")
+    select(browser, home, "train/nevus/g1.jpg")
+    browser.wait_for_text("1 selected")
     page.get_by_role("button", name="It is melanoma").click()
     browser.wait_for_text("conflicts: 3 of 4 left")
-    browser.wait_for_tile("relabel melanoma (ben)", count=2)
+    browser.wait_for_tile("relabel melanoma (anna)", count=2)
     assert ledger_lines(home)[0]["label"] == "melanoma"
     browser.screenshot(SCREENS / "panel.png")
     page.get_by_role("button", name="quality: 3 of 3 left").click()
     browser.wait_for_text("3 samples")
-    assert "probe: not an image: html" in " ".join(browser.tiles())
+    browser.wait_for_tile("probe: not an image: html")
 
 
-def test_each_queue_is_a_saved_view(start, home, browser, tmp_path):
+def test_each_queue_is_a_saved_view(app, browser, tmp_path):
     """Every queue opens under its name with the pictures it promises, and is kept as a screenshot for a person."""
+    home = app.home
     desk = open_desk(home, "tiny", reviewer="ben")
     kept = desk.manifest.kept["id"].to_list()
     findings = [{"id": "labels-doubtful", "which": kept[:3]}]
@@ -164,16 +252,14 @@ def test_each_queue_is_a_saved_view(start, home, browser, tmp_path):
     proposed = write_run(tmp_path / "run", new[:3])
     for reviewer, action in (("ben", "keep"), ("cleo", "exclude")):
         open_desk(home, "tiny", reviewer=reviewer).decide(action, [sha_at(desk, "train/healthy/g108.jpg")], reason="x")
-    options = ("--reviewer", "anna", "--no-browser", "--port", str(free_port()))
-    app = start("review", "tiny", "--propose", str(proposed), *options)
-    url = app.wait_ready()
-    assert "the run proposes nothing for 1 of 4 unlabelled pictures" in "".join(app.lines)
+    told = app.show(proposals=str(proposed))
+    assert "the run proposes nothing for 1 of 4 unlabelled pictures" in "".join(told)
     samples = {"conflicts": 6, "reserve": 1, "quality": 3, "unlabelled": 4, "doubtful": 3, "disagreements": 1}
     for queue in QUEUES:
-        browser.open(f"{url}?view={queue}")
+        browser.open(f"{app.url}?view={queue}")
         if queue in samples:
             browser.wait_for_text(f"{samples[queue]} sample")
-        browser.page.wait_for_timeout(700)
+            wait_until(lambda queue=queue: len(browser.tiles()) == samples[queue], f"{queue} is shown")
         browser.screenshot(SCREENS / f"{queue}.png")
         if queue == "unlabelled":
             assert [tile.count("healthy?") for tile in browser.tiles()] == [1, 1, 1, 0]
@@ -185,60 +271,31 @@ def test_each_queue_is_a_saved_view(start, home, browser, tmp_path):
             assert (last["label"], last["sha256"]) == ("melanoma", new[1])
 
 
-def test_a_runs_embeddings_are_a_map_in_the_app(start, home, browser, tmp_path):
+def test_a_runs_embeddings_are_a_map_in_the_app(app, browser, tmp_path):
     """The embeddings panel offers the map and counts its points; what is drawn is kept as a screenshot for a person."""
-    shas = open_desk(home, "tiny").manifest.kept["sha256"].to_list()
+    manifest = open_desk(app.home, "tiny").manifest
+    shas = manifest.kept["sha256"].to_list()
     found = write_run(tmp_path / "run", shas, likely=tuple(0.5 + number / 100 for number in range(len(shas))))
-    app = start("review", "tiny", "--run", str(found), "--no-browser", "--port", str(free_port()))
-    browser.open(app.wait_ready())
+    app.show(map=str(found))
+    browser.open(app.url)
     page = browser.page
     page.locator("[data-cy=new-panel-btn]").click()
     page.get_by_text("Embeddings", exact=True).first.click()
     page.get_by_text("embeddings", exact=True).last.click()
-    page.get_by_text(re.compile(r"^\d+ points$")).first.wait_for(timeout=30_000)
-    page.wait_for_timeout(700)  # the panel says how many before it has drawn them
+    points = page.get_by_text(re.compile(r"^\d+ points$")).first
+    points.wait_for()
+    placed = manifest.rows.filter(pl.col("sha256").is_in(shas)).height  # a file in two rows is two pictures there
+    assert points.inner_text() == f"{placed} points"
     browser.screenshot(SCREENS / "map.png")
 
 
-def test_killing_the_database_and_the_app_loses_nothing(start, home, browser, review_cache):
-    """kill -9 of mongod, then of the App, each between two decisions: each stays, and the next session shows it."""
-    port = str(free_port())
-    app = start("review", "tiny", "--queue", "conflicts", "--reviewer", "anna", "--no-browser", "--port", port)
-    url = app.wait_ready()
-    browser.open(url)
-    decide_in_app(browser, home, "Exclude", "train/melanoma/g0.jpg", reason="one")
-    database = Process.find(review_cache / "review", "mongod")
-    os.kill(database.pid, signal.SIGKILL)
-    limit = time.monotonic() + 30
-    while not answers("127.0.0.1", database.port) or Process.find(review_cache / "review", "mongod") is None:
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-    browser.open(url)
-    decide_in_app(browser, home, "Exclude", "train/melanoma/g1.jpg", reason="two")
-    os.kill(app.process.pid, signal.SIGKILL)
-    app.process.wait(10)
-    assert [line["reason"] for line in ledger_lines(home)] == ["one", "two"]
-    again = start("review", "tiny", "--queue", "conflicts", "--reviewer", "anna", "--no-browser", "--port", port)
-    browser.open(again.wait_ready())
-    browser.wait_for_tile("decide: excluded (anna: one)", count=2)
-    browser.wait_for_tile("decide: excluded (anna: two)", count=2)
-    decide_in_app(browser, home, "Keep", "train/melanoma/g2.jpg")
-    assert [line["action"] for line in ledger_lines(home)] == ["exclude", "exclude", "keep"]
-
-
-def test_the_same_decisions_by_any_way_are_the_same_bytes(start, home, browser, tmp_path):
+def test_the_same_decisions_by_any_way_are_the_same_bytes(app, browser, tmp_path):
     """App, table and command: the ledgers differ in reviewer and time alone, and the digests not at all."""
-    rows = in_order(home, "conflicts")
-    shas = {row["path"]: row["sha256"] for row in rows}
-    app = start(
-        "review", "tiny", "--queue", "conflicts", "--reviewer", "anna", "--no-browser", "--port", str(free_port())
-    )
-    url = app.wait_ready()
-    browser.open(url)
+    home = app.home
+    shas = {row["path"]: row["sha256"] for row in in_order(home, "conflicts")}
+    browser.open(f"{app.url}?view=conflicts")
     decide_in_app(browser, home, "Exclude", "train/melanoma/g0.jpg", reason="a, b")
-    browser.open(url)
     decide_in_app(browser, home, "Relabel", "train/melanoma/g1.jpg", label="context:nevus")
-    browser.open(url)
     decide_in_app(browser, home, "Keep", "train/melanoma/g2.jpg", "train/nevus/g502.png")
 
     table, command = (copy_of(home, tmp_path / name) for name in ("table", "command"))
@@ -272,99 +329,127 @@ def test_the_same_decisions_by_any_way_are_the_same_bytes(start, home, browser, 
 
 def copy_of(home, folder: Path):
     """Return another home with the same published version and no decision."""
-    from curation.versions import Home
-
     shutil.copytree(home.datasets, folder)
     (folder / "tiny" / "decisions.jsonl").unlink(missing_ok=True)
     return Home(folder)
 
 
-def test_a_second_review_uses_the_app_that_runs(start, home, review_cache):
-    """It is handed over within seconds, rows are not doubled, a decision made meanwhile is shown; --stop ends all."""
-    port = str(free_port())
-    app = start("review", "tiny", "--reviewer", "anna", "--no-browser", "--port", port)
-    url = app.wait_ready()
+def test_a_second_review_uses_the_app_that_runs(app):
+    """Rows are not doubled, a decision made meanwhile is shown, and no other reviewer decides under this one's name."""
+    home = app.home
     sha = in_order(home, "reserve")[0]["sha256"]
     run(home, "decide", "tiny", "--sha", sha, "--exclude", "--reason", "x", "--reviewer", "ben")
     second = run(home, "review", "tiny", "--reviewer", "anna", "--no-browser", "--queue", "reserve")
     assert second.returncode == 0, second.stderr
-    assert float(re.search(r"ready after ([\d.]+) s in the App that runs", second.stdout)[1]) < 5
-    code = (
-        "import fiftyone as fo, json\n"
-        f"d = fo.load_dataset({url.rpartition('/')[2]!r})\n"
-        "rows, decisions, shas, boards = d.values(['row', 'decision', 'sha256', 'board'])\n"
-        "print(json.dumps({'rows': rows, 'decided': sorted(s for s, x in zip(shas, decisions) if x),\n"
-        "    'persistent': d.persistent, 'media': d.app_config.media_fields, 'boards': all(boards),\n"
-        "    'views': [d.get_saved_view_info(n)['description'] for n in d.list_saved_views()]}))\n"
-    )
-    database = Process.find(review_cache / "review", "mongod")
-    environ = {
-        **os.environ,
-        "FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{database.port}",
-        "FIFTYONE_DATABASE_VALIDATION": "false",
-    }
-    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
-    seen = json.loads(read.stdout)
+    assert "s in the App that runs" in second.stdout
+    seen = read_dataset(app)
     assert sorted(seen["rows"]) == sorted(open_desk(home, "tiny").manifest.rows["id"])
     assert set(seen["decided"]) == {sha}
     assert (seen["persistent"], seen["media"], seen["boards"]) == (True, ["filepath", "board"], True)
     assert any(view.startswith("0 of 1 left: disputed pictures that are used") for view in seen["views"])
 
-    other = run(home, "review", "tiny", "--reviewer", "ben", "--no-browser", "--port", port)
+    other = run(home, "review", "tiny", "--reviewer", "ben", "--no-browser", "--port", str(app.port))
     assert other.returncode == 1
     assert "taken by the review of anna" in other.stderr
+
+
+def read_dataset(app: Running) -> dict[str, object]:
+    """Return what FiftyOne itself finds in the App's database."""
+    code = (
+        "import fiftyone as fo, json\n"
+        f"d = fo.load_dataset({app.url.rpartition('/')[2]!r})\n"
+        "rows, decisions, shas, boards = d.values(['row', 'decision', 'sha256', 'board'])\n"
+        "print(json.dumps({'rows': rows, 'decided': sorted(s for s, x in zip(shas, decisions) if x),\n"
+        "    'persistent': d.persistent, 'media': d.app_config.media_fields, 'boards': all(boards),\n"
+        "    'views': [d.get_saved_view_info(n)['description'] for n in d.list_saved_views()]}))\n"
+    )
+    return json.loads(in_fiftyone(app, code))
+
+
+def in_fiftyone(app: Running, code: str) -> str:
+    """Run a plain FiftyOne session on the App's database; return what it prints."""
+    environ = {**os.environ, **where_fiftyone_keeps(app)}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True).stdout
+
+
+def where_fiftyone_keeps(app: Running) -> dict[str, str]:
+    """Return the environment in which FiftyOne uses the App's database."""
+    database = Process.find(app.cache.folder("review"), "mongod")
+    return {
+        "FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{database.port}",
+        "FIFTYONE_DATABASE_VALIDATION": "false",
+        "FIFTYONE_DO_NOT_TRACK": "true",
+    }
+
+
+def test_tags_of_a_plain_session_become_decisions(app, monkeypatch):
+    """A published picture that was tagged in FiftyOne without any of this is excluded by its source's sha256."""
+    row = open_desk(app.home, "tiny").manifest.kept.row(0, named=True)
+    published_file = app.home.build("tiny", 1) / row["file"]
+    code = (
+        "import fiftyone as fo\n"
+        "d = fo.Dataset('plain', persistent=True)\n"
+        f"d.add_sample(fo.Sample(filepath={str(published_file)!r}, tags=['exclude:ruler', 'nice']))\n"
+    )
+    in_fiftyone(app, code)
+    for name, value in where_fiftyone_keeps(app).items():
+        monkeypatch.setenv(name, value)
+    told = run(app.home, "decide", "tiny", "--import-tags", "plain", "--reviewer", "ben")
+    assert told.returncode == 0, told.stderr
+    assert "tagged 'nice', which is no decision" in told.stderr
+    assert [(line["action"], line["sha256"], line["reason"]) for line in ledger_lines(app.home)] == [
+        ("exclude", row["sha256"], "ruler")
+    ]
+
+
+def test_no_call_leaves_the_machine(app):
+    """Every connection and every name that the review's process asked for is this machine's; so is the page's."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{app.port}/", timeout=180) as answer:
+        assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    calls = app.calls.read_text().splitlines()
+    assert any("127.0.0.1" in call for call in calls)
+    assert [call for call in calls if not re.search(r"127\.0\.0\.1|localhost|::1|\.sock|None", call)] == []
+
+
+def test_killing_the_database_and_the_app_loses_nothing(start, home, browser, review_cache):
+    """kill -9 of mongod and of the App, each between two decisions: each stays and is shown anew; --stop ends both."""
+    app = start("--queue", "conflicts", "--reviewer", "anna")
+    url = app.wait_ready()
+    browser.open(url)
+    decide_in_app(browser, home, "Exclude", "train/melanoma/g0.jpg", reason="one")
+    database = Process.find(review_cache / "review", "mongod")
+    os.kill(database.pid, signal.SIGKILL)
+    wait_until(lambda: is_back(review_cache / "review", database), "the database is back")
+    browser.open(url)
+    decide_in_app(browser, home, "Exclude", "train/melanoma/g1.jpg", reason="two")
+    os.kill(app.process.pid, signal.SIGKILL)
+    app.process.wait(60)
+    assert [line["reason"] for line in ledger_lines(home)] == ["one", "two"]
+    again = start("--queue", "conflicts", "--reviewer", "anna")
+    browser.open(again.wait_ready())
+    browser.wait_for_tile("decide: excluded (anna: one)", count=2)
+    browser.wait_for_tile("decide: excluded (anna: two)", count=2)
+    decide_in_app(browser, home, "Keep", "train/melanoma/g2.jpg")
+    assert [line["action"] for line in ledger_lines(home)] == ["exclude", "exclude", "keep"]
     ended = run(home, "review", "--stop")
     assert ended.stdout.count("ended") == 2
-    assert app.process.wait(20) == 0
-    assert not answers("127.0.0.1", int(port))
+    assert again.process.wait(60) == 0
     assert not answers("127.0.0.1", database.port)
     assert "no review runs" in run(home, "review", "--stop").stdout
 
 
-def test_ctrl_c_ends_the_app_and_its_database(start, home, review_cache):
-    """Nothing is left running, and the exit is an orderly one."""
-    app = start("review", "tiny", "--no-browser", "--port", str(free_port()))
-    app.wait_ready()
-    database = Process.find(review_cache / "review", "mongod")
-    app.process.send_signal(signal.SIGINT)
-    assert app.process.wait(30) == 0
-    assert not answers("127.0.0.1", database.port)
-    assert list((review_cache / "review").glob("*.json")) == []
+def is_back(folder: Path, killed: Process) -> bool:
+    """Tell whether another server answers at the port of the one that was killed."""
+    found = Process.find(folder, "mongod")
+    return found is not None and found.pid != killed.pid and answers("127.0.0.1", killed.port)
 
 
-def test_another_address_is_warned_of(start, home):
-    """Whoever can reach the App can decide: said before it listens."""
-    app = start("review", "tiny", "--no-browser", "--port", str(free_port()), "--address", "0.0.0.0")  # noqa: S104  # this is what is warned of
+def test_another_address_is_warned_of_and_ctrl_c_ends_everything(start, home, review_cache):
+    """Whoever can reach the App can decide, said before it listens; Ctrl-C is an orderly end that leaves nothing."""
+    app = start("--address", "0.0.0.0")  # noqa: S104  # this is what is warned of
     app.wait_ready()
     assert "asks nobody for a password" in app.lines[0]
-
-
-def test_no_call_leaves_the_machine(home, review_cache, mongod, tmp_path):
-    """Every connection and every name that the review's process asks for is this machine's."""
-    log = tmp_path / "calls"
-    code = (
-        "import sys, signal, threading\n"
-        f"log = open({str(log)!r}, 'a', buffering=1)\n"
-        "def hook(event, given):\n"
-        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto'):\n"
-        '        log.write(f\'{event} {given[1] if event in ("socket.connect", "socket.sendto") else given[0]}\\n\')\n'
-        "sys.addaudithook(hook)\n"
-        "from curation.cli import main\n"
-        f"arguments = ['--datasets', {str(home.datasets)!r}, 'review', 'tiny', '--no-browser', '--port', sys.argv[1]]\n"
-        "sys.exit(main(arguments))\n"
-    )
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", code, str(port)], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "ready after" in line:
-            break
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
-        policy = answer.headers["content-security-policy"]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=40)
-    calls = [
-        line for line in log.read_text().splitlines() if not re.search(r"127\.0\.0\.1|localhost|::1|\.sock|None", line)
-    ]
-    assert calls == []
-    assert "127.0.0.1" in log.read_text()
-    assert policy.startswith("default-src 'self'")
+    database = Process.find(review_cache / "review", "mongod")
+    assert app.end() == 0
+    assert not answers("127.0.0.1", database.port)
+    assert list((review_cache / "review").glob("*.json")) == []

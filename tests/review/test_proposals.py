@@ -64,5 +64,5 @@ def test_a_folder_without_tables_is_no_run(tmp_path):
 
 def test_the_map_has_a_place_for_each_picture(tmp_path):
     """The same picture in two rows has one place."""
-    run = write_run(tmp_path / "run", [sha_of("a"), sha_of("b")])
-    assert read_map(run).rows() == [(sha_of("a"), 0.0, 1.0), (sha_of("b"), 0.0, 1.0)]
+    run = write_run(tmp_path / "run", [sha_of("a"), sha_of("b"), sha_of("a")])
+    assert read_map(run).rows() == [(sha_of("a"), -2.0, 0.0), (sha_of("b"), -1.0, 0.0)]

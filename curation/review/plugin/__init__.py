@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from fiftyone import operators as foo
 from fiftyone.operators import types
+from fiftyone.server.events import get_state
 
 from curation.decisions import Action
 from curation.errors import CurationError
@@ -164,7 +165,10 @@ class OpenReview(foo.Operator):  # type: ignore[misc]  # as above
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Bring the dataset up to date."""
-        return reload_session(ctx.params)
+        told = reload_session(ctx.params)
+        # The App hands a page that opens the view, the panels and the selection of the last one, of whichever queue.
+        get_state().dataset = None
+        return told
 
 
 class Decide(foo.Panel):  # type: ignore[misc]  # as above
@@ -222,10 +226,12 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
         panel.md(
             f"### {desk.reference}\n{desk.reviewer} decides; {ctx.panel.state.get('chosen') or 0} selected", "head"
         )
-        actions = panel.btn_group("actions")
-        for kind in _ON_GRID:
+        # Two rows: half a screen has no room for six buttons beside one another, and the last would be cut off.
+        rows = [panel.btn_group("actions"), panel.btn_group("more_actions")]
+        for number, kind in enumerate(_ON_GRID):
             name = kind.action.replace("-", "_")
             click, params = (self.ask, {"operator": name}) if kind.asks else (self.at_once, {"action": kind.action})
+            actions = rows[number // 3]
             actions.btn(name, label=kind.title, icon=kind.icon, variant="outlined", on_click=click, params=params)
         labels = panel.btn_group("labels")
         for number, label in enumerate(desk.rules.classes):
@@ -244,6 +250,7 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
             queues.btn(
                 queue.replace("-", "_"),
                 label=f"{queue}: {left} of {total} left",
+                variant="outlined",
                 on_click=self.open_queue,
                 params={"queue": queue},
                 disabled=not total,
