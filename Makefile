@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-app check bench bench-all firmware lint setup setup-all constraints clean
+.PHONY: help demo test check bench bench-all firmware lint setup setup-all constraints clean
 
 export PYTHON
 BIN := .venv/bin
@@ -17,13 +17,10 @@ demo: setup ## build the sample dataset: no network but for the packages, no cre
 	@printf 'Next: %s\n' '.venv/bin/python -m curation show sample' '.venv/bin/python -m curation --help'
 
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run every test
-	@$(BIN)/python -m pytest --ignore=tests/review/test_app.py $(PYTEST_ARGS)
-
-test-app: setup-all ## drive the real App in a real browser: ten minutes, on a machine that does nothing else
-	@$(BIN)/python -m pytest tests/review/test_app.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: setup-all lint ## the same without the slow tests: under two minutes
-	@$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/review/test_app.py -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
 
 bench: setup-all ## measure what the README quotes, and every mark at the end: JSON in benchmarks/results (half an hour)
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(BENCH_ARGS)

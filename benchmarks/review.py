@@ -1,0 +1,215 @@
+"""Measures the review in the FiftyOne App: how soon it is ready, and how soon a decision is written and shown.
+
+``melanoma`` (2,985 files) is built from the mirror of the real sets where it is there, else from as many drawn ones.
+Then, each a command as a reviewer starts it: a first ``review`` with no picture prepared and an empty database; a
+second one, while nothing runs; a second one, while the App still runs. Seconds count from the start of the process to
+the line that says *ready*. At last Chromium selects a hundred pictures of the grid and excludes them: one clock runs
+until their lines are in the ledger, another until the pictures on the screen show it.
+
+It needs Chromium, Playwright, and a database (``bash tests/review/setup``).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from builds import prepare
+from measuring import ROOT, load_average, print_table, timed, write_results
+
+from curation.review.database import fetched_folder, free_port, packaged_mongod
+from curation.sources import Cache
+from tests.review.browsing import Browser, open_chromium, open_page, wait_until
+from tests.review.conftest import CHROMIUM, FETCHED
+
+SELECTED = 100
+TALL, SCREEN = {"width": 1600, "height": 12_000}, {"width": 1600, "height": 1000}
+MARKS = {
+    "first review": 15.0,
+    "second review, nothing runs": 15.0,
+    "second review, the App runs": 5.0,
+    "100 decisions in the ledger": 1.0,
+    "100 decisions on the screen": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one run of the benchmark keeps everything."""
+
+    folder: Path
+    mirror: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return what tells the command line so."""
+        return {"CURATION_CACHE": str(self.folder / "cache"), "CURATION_DATASETS": str(self.folder / "datasets")}
+
+    @property
+    def ledger(self) -> Path:
+        """Where decisions go."""
+        return self.folder / "datasets" / "melanoma" / "decisions.jsonl"
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command line on these folders."""
+        return [sys.executable, "-m", "curation", *arguments]
+
+    def review(self, port: int) -> list[str]:
+        """Return the command that is measured."""
+        options = ("--mirror", str(self.mirror), "--reviewer", "bench", "--no-browser", "--port", str(port))
+        return self.command("review", "melanoma", *options)
+
+
+def set_up(folder: Path) -> Place:
+    """Build the dataset and lay the database's program into the cache."""
+    place = Place(folder, prepare(folder))
+    subprocess.run(
+        place.command("build", "melanoma", "--mirror", str(place.mirror), "-q"),
+        env={**os.environ, **place.environ},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    fetched = fetched_folder(Cache(FETCHED))
+    if packaged_mongod() is None and fetched.is_dir():
+        target = fetched_folder(Cache(folder / "cache"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(fetched)
+    return place
+
+
+@contextmanager
+def running(place: Place, port: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Start the App; yield its address and how long it took, and end it as Ctrl-C does."""
+    began = time.perf_counter()
+    app = subprocess.Popen(
+        place.review(port),
+        env={**os.environ, **place.environ},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said = []
+        for line in app.stdout or ():
+            said.append(line)
+            if "is ready after" in line:
+                break
+        else:
+            raise SystemExit("the App did not come up:\n" + "".join(said))
+        seconds = time.perf_counter() - began
+        used = psutil.Process(app.pid).cpu_times()
+        cpu = used.user + used.system + used.children_user + used.children_system
+        yield said[-1].split()[-1], {"seconds": seconds, "cpu": cpu, "load": load_average()}
+    finally:
+        app.send_signal(signal.SIGINT)
+        app.communicate(timeout=120)
+
+
+def decide(browser: Browser, place: Place, turn: int) -> dict[str, dict[str, float]]:
+    """Exclude a hundred pictures that nobody decided on; return the seconds until they are written and shown."""
+    before, reason = count_lines(place.ledger), f"round {turn}"
+    browser.page.set_viewport_size(TALL)
+    first = turn * SELECTED
+    wait_until(lambda: len(browser.tiles()) >= first + SELECTED, "the grid shows enough pictures")
+    browser.select(*range(first, first + SELECTED))
+    browser.page.set_viewport_size(SCREEN)
+    browser.page.mouse.move(800, 500)
+    wait_until(lambda: 0 < len(browser.tiles()) < SELECTED, "the screen is a screen again")
+    browser.command("Exclude")
+    browser.page.get_by_role("dialog").get_by_role("textbox").last.fill(reason)
+    execute = browser.page.get_by_role("button", name="Execute")
+    wait_until(execute.is_enabled, "the form is filled")
+    began = time.perf_counter()
+    execute.click()
+    wait_until(lambda: count_lines(place.ledger) == before + SELECTED, "the decisions are in the ledger")
+    written = time.perf_counter() - began
+    wait_until(lambda: any(reason in tile for tile in browser.tiles()), "the decisions are on the screen")
+    shown = time.perf_counter() - began
+    load = load_average()
+    return {
+        "100 decisions in the ledger": {"seconds": written, "load": load},
+        "100 decisions on the screen": {"seconds": shown, "load": load},
+    }
+
+
+def count_lines(path: Path) -> int:
+    """Return how many decisions there are."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def measure(place: Place, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Measure everything so many times."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in MARKS}
+    for _ in range(rounds):
+        for made in ("media", "db"):
+            shutil.rmtree(place.folder / "cache" / "review" / made, ignore_errors=True)
+        place.ledger.unlink(missing_ok=True)
+        with running(place, free_port()) as (_, figures):
+            found["first review"].append(figures)
+        port = free_port()
+        with running(place, port) as (url, figures):
+            found["second review, nothing runs"].append(figures)
+            found["second review, the App runs"].append(timed(place.review(port), env=place.environ))
+            with open_chromium(CHROMIUM) as chromium, open_page(chromium) as browser:
+                browser.open(url)
+                for name, each in decide(browser, place, 0).items():
+                    found[name].append(each)
+    return found
+
+
+def median_rows(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Return the median of each figure."""
+    return {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()}
+
+
+def import_seconds() -> dict[str, float]:
+    """Return what FiftyOne's own import takes, which no review can do without."""
+    environ = {"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:1", "FIFTYONE_DATABASE_VALIDATION": "false"}
+    environ |= {"FIFTYONE_DO_NOT_TRACK": "true", "FIFTYONE_SERVER": "1"}
+    return timed([sys.executable, "-W", "ignore", "-c", "import fiftyone.server.app"], env=environ)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write ``results/review.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args(arguments)
+    alone = import_seconds()
+    with tempfile.TemporaryDirectory() as folder:
+        place = set_up(Path(folder))
+        rows = json.loads((place.folder / "datasets/builds/melanoma/v1/version.json").read_bytes())["rows"]
+        medians = median_rows(measure(place, asked.rounds))
+    print(f"\nreview of {rows:,} files, medians of {asked.rounds}; FiftyOne's import alone {alone['seconds']:.1f} s")
+    print_table(
+        ("what", "seconds", "CPU s", "load", "mark s"),
+        [
+            (
+                name,
+                f"{each['seconds']:.2f}",
+                f"{each['cpu']:.2f}" if "cpu" in each else "",
+                f"{each['load']:.1f}",
+                MARKS[name],
+            )
+            for name, each in medians.items()
+        ],
+    )
+    write_results(
+        "review", {"files": rows, "rounds": asked.rounds, "import": alone, "medians": medians, "marks": MARKS}
+    )
+
+
+if __name__ == "__main__":
+    main()
