@@ -71,8 +71,8 @@ def build_mobilenet_v1(side: Side = 96) -> Any:
     return keras.Model(image, layers.Softmax()(scores))
 
 
-def make_network(name: str, *, side: Side = 96, turns: int = 20) -> bytes:
-    """Return a net's int8 ``.tflite``: drawn weights, batch norms that have seen drawn pictures for some turns."""
+def make_network(name: str, *, side: Side = 96) -> bytes:
+    """Return a net's int8 ``.tflite``: drawn weights, batch norms that hold the statistics of drawn pictures."""
     _, keras = load_keras()
     keras.utils.set_random_seed(1)
     model = (
@@ -80,9 +80,12 @@ def make_network(name: str, *, side: Side = 96, turns: int = 20) -> bytes:
         if name == MOBILENET_V1
         else build_model(ARCHITECTURES[name], classes=len(LABELS), side=side)
     )
-    for seed in range(turns):
-        model(draw_pictures(16, seed=seed, side=side).astype(np.float32) / 255, training=True)
-    return convert_int8(model, draw_pictures(60, seed=100, side=side))
+    pictures = draw_pictures(32, seed=100, side=side)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # one look is enough, and no layer sees another's old statistics
+    model(pictures.astype(np.float32) / 255, training=True)
+    return convert_int8(model, pictures)
 
 
 def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:

@@ -127,6 +127,15 @@ def test_the_guide_names_the_pins_of_the_program():
     assert [table[f"D{7 - place}"] for place in range(8)] == [edge[bit] for bit in (15, 14, 13, 12, 11, 10, 3, 2)]
 
 
+def test_nothing_waits_for_a_serial_host():
+    """Without a PC the board has to work: no loop hangs on the port, and the first feeding starts the watchdog."""
+    sources = {path.name: path.read_text() for path in sorted(SKETCH.glob("*.*"))}
+    for name, text in sources.items():
+        assert not re.search(r"while\s*\(\s*!\s*Serial", text), name
+        assert not re.search(r"Serial\.(print|println|write)\(", text), f"{name}: the core's own call waits for a PC"
+    assert "NRF_WDT->TASKS_START = 1" in sources["board_nano33ble.cpp"]
+
+
 def test_the_script_is_executable():
     """Git keeps the bit that lets it run by its name."""
     assert os.access(ARDUINO / "assemble", os.X_OK)
