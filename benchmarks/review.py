@@ -34,7 +34,7 @@ from tests.review.browsing import Browser, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, FETCHED
 
 SELECTED = 100
-TALL, SCREEN = {"width": 1600, "height": 12_000}, {"width": 1600, "height": 1000}
+TALL, SCREEN = {"width": 1600, "height": 4_000}, {"width": 1600, "height": 1000}
 MARKS = {
     "first review": 15.0,
     "second review, nothing runs": 15.0,
