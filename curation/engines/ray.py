@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curation.engines.protocol import Result, Task, search_here
 from curation.errors import CurationError
 from curation.hashing import Pairs, representatives
-from curation.hashing.shuffle import Sent, keep_closest, search_group, send
+from curation.hashing.shuffle import Sent, cut_bands, keep_closest, search_group, send
 
 if TYPE_CHECKING:
     import ray.data
@@ -31,6 +31,9 @@ Batch = dict[str, Any]
 SEARCH_HERE = 2_000_000
 """Up to so many distinct hashes are searched in this process, which takes less time than sending them around."""
 ROWS_SENT = 65_536
+SENT_BYTES = 24
+PART_BYTES = 64 << 20
+"""So many bytes of what is sent are grouped together; Ray's own 200 parts cost a small cluster most of its time."""
 CORES_A_SHARD = 0.5
 """Two shards a core: while one waits to be read, sent or started (0.15 s each), the other keeps the core busy."""
 
@@ -137,7 +140,8 @@ class Ray:
         sent = self._data.from_items(tables, override_num_blocks=len(tables)).map_batches(
             partial(_send, radius), batch_size=1, batch_format="numpy"
         )
-        found = sent.groupby("group").map_groups(partial(_search, radius), batch_format="numpy")
+        parts = max(2 * self.workers, -(-distinct.size * len(cut_bands(radius)) * SENT_BYTES // PART_BYTES))
+        found = sent.groupby("group", num_partitions=parts).map_groups(partial(_search, radius), batch_format="numpy")
         for batch in self._batches(found):
             i, j = batch["i"].astype(np.int64), batch["j"].astype(np.int64)
             yield Pairs(i, j, batch["distance"].astype(np.uint8), batch["symmetry"].astype(np.uint8))
