@@ -98,8 +98,21 @@ def select_by_hand(
     else:
         sizes = {label: len(pool.get(label, ())) for label in recipe.classes}
         least = min(sizes.values())
-        targets = {label: share_out(least if rule.balance else sizes[label], rule.ratios) for label in recipe.classes}
+        held = {label: stayed(pool.get(label, ()), given) for label in recipe.classes}
+        room = {split: max(by[split] for by in held.values()) for split in HELD_OUT} if rule.balance else {}
+        targets = {
+            label: share_out(least if rule.balance else sizes[label], rule.ratios, least=room)
+            for label in recipe.classes
+        }
     plan, chosen = choose(pool, given, targets, exact=rule.ratios is None or rule.balance)
+    if rule.ratios is not None and rule.balance:
+        got = Counter((label, chosen.get(each.id)) for label, found in pool.items() for each in found)
+        cut = {split: min(got[label, split] for label in recipe.classes) for split in rule.ratios}
+        level = {
+            label: {split: max(count, held[label].get(split, 0)) for split, count in cut.items()}
+            for label in recipe.classes
+        }
+        chosen = plan.take(level, exact=True)
     fates: dict[str, tuple[Split | None, bool | None, str | None]] = {
         name: (None, None, reason) for name, reason in rows.select("id", "excluded").iter_rows()
     }
@@ -109,6 +122,15 @@ def select_by_hand(
             why = None if taken else explain(each, plan.side.get(each.group, "train"))
             fates[each.id] = (taken, each.disputed if taken else None, why)
     return fates
+
+
+def stayed(found: Sequence[Candidate], given: Mapping[str, Split]) -> Counter[Split]:
+    """Return how many were held out before, by split, and may be so again."""
+    return Counter(
+        each.before
+        for each in found
+        if each.before in HELD_OUT and given.get(each.group) == each.before and each.may_stand(each.before)
+    )
 
 
 def draw(rows: pl.DataFrame, recipe: Recipe, previous: pl.DataFrame | None) -> tuple[Pool, Mapping[str, Split]]:

@@ -13,7 +13,7 @@ import polars as pl
 from curation.errors import CurationError
 from curation.manifest import Manifest, count_reasons
 from curation.recipe import Recipe, Split
-from curation.stages.select.plan import Plan, Targets, choose, share_out
+from curation.stages.select.plan import Plan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 
 __all__ = ["ShortCountError", "select"]
@@ -55,6 +55,8 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     else:
         targets = _by_ratio(pool, recipe, rule.ratios)
     plan, chosen = choose(pool, targets, exact=rule.ratios is None or rule.balance)
+    if rule.ratios is not None and rule.balance:
+        chosen = plan.take(level(pool, targets, chosen), exact=True)
     manifest = _mark(manifest, plan, chosen)
     _refuse_short(manifest, recipe, pool)
     return manifest
@@ -85,10 +87,13 @@ def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
 
 
 def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targets:
-    """Return samples per class and split, after cutting classes to the smallest where the recipe says so."""
+    """Return samples per class and split; with balance as many of each class, and room for whoever was tested."""
     sizes = {label: pool.count(label) for label in recipe.classes}
-    size = {label: min(sizes.values()) if recipe.selection.balance else sizes[label] for label in recipe.classes}
-    return {label: share_out(size[label], ratios) for label in recipe.classes}
+    if not recipe.selection.balance:
+        return {label: share_out(size, ratios) for label, size in sizes.items()}
+    held = [held_before(pool, label) for label in recipe.classes]
+    least = {split: max(of_class[split] for of_class in held) for split in HELD_OUT if split in ratios}
+    return {label: share_out(min(sizes.values()), ratios, least=least) for label in recipe.classes}
 
 
 def _mark(manifest: Manifest, plan: Plan, chosen: Sides) -> Manifest:

@@ -134,14 +134,48 @@ def count_missing(pool: Pool, targets: Targets, chosen: Sides) -> int:
     )
 
 
-def share_out(size: int, ratios: Mapping[Split, float]) -> dict[Split, int]:
+def level(pool: Pool, targets: Targets, chosen: Sides) -> Targets:
+    """Return the targets cut to what the class got that got least, in each split; nobody who was tested leaves."""
+    got = {
+        label: np.bincount(side[side != NOWHERE], minlength=len(SPLITS))
+        for label in targets
+        for side in (chosen[pool.labels.get(label, slice(0, 0))],)
+    }
+    least = np.minimum.reduce(list(got.values()))
+    return {
+        label: {split: max(int(least[NUMBER[split]]), held_before(pool, label).get(split, 0)) for split in wanted}
+        for label, wanted in targets.items()
+    }
+
+
+def held_before(pool: Pool, label: str) -> dict[Split, int]:
+    """Return how many of a class each held-out split of the previous version had that may still stand there."""
+    part = pool.labels.get(label, slice(0, 0))
+    lies = Plan(pool).lies(part)
+    there = {split: (pool.before[part] == NUMBER[split]) & (lies == NUMBER[split]) for split in HELD_OUT}
+    return {split: int(np.count_nonzero(found & pool.may_stand[NUMBER[split], part])) for split, found in there.items()}
+
+
+def share_out(
+    size: int, ratios: Mapping[Split, float], *, least: Mapping[Split, int] | None = None
+) -> dict[Split, int]:
     """Return whole numbers that add up to ``size`` in the given ratios, by largest remainder.
+
+    A split that has to hold at least so many takes what it lacks from train.
 
     >>> share_out(11, {"train": 0.8, "val": 0.1, "test": 0.1})
     {'train': 9, 'val': 1, 'test': 1}
+    >>> share_out(11, {"train": 0.8, "val": 0.1, "test": 0.1}, least={"test": 3})
+    {'train': 7, 'val': 1, 'test': 3}
     """
     exact = {split: Fraction(str(ratio)) * size for split, ratio in ratios.items()}
     shares = {split: int(share) for split, share in exact.items()}
     left = size - sum(shares.values())
     by_remainder = sorted(exact, key=lambda split: (shares[split] - exact[split], SPLITS.index(split)))
-    return {split: shares[split] + (split in by_remainder[:left]) for split in ratios}
+    whole = {split: shares[split] + (split in by_remainder[:left]) for split in ratios}
+    for split, count in (least or {}).items():
+        lacks = min(max(0, count - whole.get(split, count)), whole.get("train", 0))
+        if lacks:
+            whole[split] += lacks
+            whole["train"] -= lacks
+    return whole
