@@ -35,8 +35,8 @@ from tests.review.test_proposals import write_run
 pytestmark = pytest.mark.slow
 
 OVERHEARD = """
-import sys
-log = open(sys.argv.pop(1), "a", buffering=1)
+import os, sys
+log = open(os.environ["OVERHEARD_CALLS"], "a", buffering=1)
 def hook(event, given):
     if event in ("socket.connect", "socket.sendto"):
         log.write(f"{event} {given[1]}\\n")
@@ -47,7 +47,7 @@ from curation.cli import main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
-"""Runs a command and writes down whom its process speaks to, and whose address it asks for."""
+"""Runs a command and writes down whom its process and its workers speak to, and whose address they ask for."""
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,9 @@ def running(built: Path, mongod: Path | None, tmp_path_factory: pytest.TempPathF
     _, _, _, *arguments = review_command(home, "--queue", "conflicts", "--reviewer", "anna")
     environ = {name: value for name, value in os.environ.items() if name != "FIFTYONE_DATABASE_URI"}
     (folder / "overheard.py").write_text(OVERHEARD)
-    command = [sys.executable, str(folder / "overheard.py"), str(folder / "calls"), *arguments]
-    app = App.start(command, environ={**environ, "CURATION_CACHE": str(cache.root)})
+    command = [sys.executable, str(folder / "overheard.py"), *arguments]
+    environ |= {"CURATION_CACHE": str(cache.root), "OVERHEARD_CALLS": str(folder / "calls")}
+    app = App.start(command, environ=environ)
     try:
         url = app.wait_ready()
         port = int(arguments[arguments.index("--port") + 1])
