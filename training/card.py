@@ -21,6 +21,8 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"# Model card: {results.name}\n"
     yield NOT_A_DEVICE + "\n"
     yield results.first_line() + "\n"
+    if second := results.second_line():
+        yield second + "\n"
     yield "## What it is\n"
     yield f"- Architecture: `{settings.model}`, input {settings.side}x{settings.side} RGB, int8"
     yield f"- Outputs: {', '.join(material.classes)}"

@@ -432,6 +432,8 @@ def _show_run(run: "Run", *, as_json: bool) -> None:
         return
     metrics = run.metrics
     typer.echo(metrics["first_line"])
+    if metrics["second_line"]:
+        typer.echo(metrics["second_line"])
     rows = _test_rows(metrics["test"], alarm=metrics["alarm"])
     if folds := metrics["cross_validation"]:
         rows.append((f"{folds['repeats']} x {folds['folds']}-fold by group, int8", _rate(folds["int8"])))

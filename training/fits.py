@@ -57,13 +57,11 @@ def require_fit(architecture: Architecture, board: Board, *, classes: int, side:
 
 def find_nearest(board: Board, *, classes: int, side: Side) -> str | None:
     """Return the largest architecture, by its multiplications, that fits a board; None where none does."""
-    budgets = {
-        name: measure_budget(convert_untrained(name, classes=classes, side=side), board)
-        for name, architecture in ARCHITECTURES.items()
-        if architecture.for_board
-    }
-    fitting = [name for name, budget in budgets.items() if not budget.problems]
-    return max(fitting, key=lambda name: budgets[name].macs, default=None)
+    # They stand in the order of their multiplications: most questions are answered by converting the largest alone.
+    for name in reversed([name for name, architecture in ARCHITECTURES.items() if architecture.for_board]):
+        if not measure_budget(convert_untrained(name, classes=classes, side=side), board).problems:
+            return name
+    return None
 
 
 def _advise(nearest: str | None) -> str:

@@ -1,8 +1,9 @@
 """What a training has come to: the values from which figures, card and page of a run are written."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from training.budget import Budget
@@ -12,6 +13,9 @@ from training.fit import Fitted, Settings
 from training.runs import plain
 from training.scores import Probabilities, Rate
 from training.shortcuts import Shortcut
+
+MOST_OF_IT: Final = 0.9
+"""A shortcut that reaches this share of the way from guessing to the model's accuracy explains nearly all of it."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class Results:
             "classes": list(self.material.classes),
             "alarm": self.material.alarm,
             "first_line": self.first_line(),
+            "second_line": self.second_line(),
             "test": plain(verdict.test),
             "cross_validation": self._folded(),
             "shortcuts": plain(verdict.shortcuts),
@@ -138,15 +143,27 @@ class Results:
         best = max(self.verdict.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
         own, where = self.own_accuracy()
         told, share = f"from {best.name} alone ({best.sees})", best.accuracy.share or 0.0
+        reached = (
+            f"{100 * share:.1f} % of the pictures are told right; this model reaches {_percent(own.share)} {where}."
+        )
+        doubt = " Its accuracy does not show that it looks at what it should."
         if share >= own.low:
-            return (
-                f"A model that never sees the middle of a picture does about as well: {told}, {100 * share:.1f} % of "
-                f"the pictures are told right; this model reaches {100 * (own.share or 0.0):.1f} % {where}. Its "
-                "accuracy does not show that it looks at what it should."
-            )
+            return f"A model that never sees the middle of a picture does about as well: {told}, {reached}{doubt}"
+        chance = float(np.bincount(self.material.samples.labels).max()) / len(self.material.samples)
+        if share - chance >= MOST_OF_IT * ((own.share or 0.0) - chance):
+            return f"Nearly all of this can be told without the middle of a picture: {told}, {reached}{doubt}"
+        return f"{told[0].upper()}{told[1:]}, {reached}"
+
+    def second_line(self) -> str | None:
+        """Return the sentence on what the model says to classes it was never taught; None where none could be asked."""
+        alarms = self.verdict.alarms
+        if not alarms:
+            return None
+        hits, asked = sum(one.alarms.hits for one in alarms), sum(one.alarms.of for one in alarms)
+        worst = alarms[0]
         return (
-            f"{told.capitalize()}, {100 * share:.1f} % of the pictures are told right; this model reaches "
-            f"{100 * (own.share or 0.0):.1f} % {where}."
+            f"Shown pictures of other classes, it calls {hits:,.0f} of {asked:,} {self.material.alarm} "
+            f"({worst.source_label}: {_percent(worst.alarms.share)}): it was never taught the difference."
         )
 
     def own_accuracy(self) -> tuple[Rate, str]:
@@ -156,3 +173,7 @@ class Results:
             return folds.int8, f"in a {folds.folds}-fold cross-validation"
         accuracy = self.verdict.test.camera.accuracy
         return accuracy, f"on {accuracy.of} test pictures"
+
+
+def _percent(share: float | None) -> str:
+    return f"{100 * (share or 0.0):.1f} %"

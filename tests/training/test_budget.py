@@ -56,11 +56,16 @@ def test_what_does_not_fit_is_refused_with_figures(tiny):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_nearest_model_that_fits_is_the_largest_that_does():
     """Where flash runs out below MobileNetV2 0.35, 0.2 is named; where nothing fits, that is said."""
-    from training.fits import find_nearest
+    from training.fits import convert_untrained, find_nearest
+    from training.models import ARCHITECTURES
 
     board = load_board("nano33ble")
+    names = [name for name, architecture in ARCHITECTURES.items() if architecture.for_board]
+    costs = [measure_budget(convert_untrained(name, classes=2, side=96), board).macs for name in names]
+    assert costs == sorted(costs), "it relies on the order of the table"
     assert find_nearest(replace(board, flash_bytes=65_536 + 300_000), classes=2, side=96) == "mobilenet_v2_0.2"
     assert find_nearest(replace(board, flash_bytes=65_536 + 1_000), classes=2, side=96) is None
 

@@ -204,3 +204,48 @@ def test_the_first_line_says_when_a_shortcut_does_as_well(run):
     assert f"{100 * best:.1f} %" in line
     assert f"{100 * own['share']:.1f} % in a 2-fold cross-validation" in line
     assert ("does about as well" in line) == (best >= own["low"])
+
+
+def results_of(share: float, *, border: float):
+    """Return as much of a run's results as its first lines need: 100 pictures, one shortcut, moles it warns of."""
+    from types import SimpleNamespace
+
+    from training.evaluate import Alarms
+    from training.results import Results
+    from training.scores import rate
+    from training.shortcuts import Shortcut
+
+    samples = type("Many", (), {"labels": np.array([0, 1] * 50), "__len__": lambda self: 100})()
+    verdict = SimpleNamespace(
+        shortcuts=(Shortcut("border", "the outer sixth", rate(border * 10_000, 10_000)),),
+        folds=SimpleNamespace(folds=5, int8=rate(share * 10_000, 10_000)),
+        alarms=(Alarms("mole", rate(9, 9), rate(8, 9)), Alarms("wart", rate(1, 11), rate(0, 11))),
+    )
+    material = SimpleNamespace(samples=samples, alarm="spot")
+    return Results("r", material, None, None, verdict, None, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "border", "said"),
+    [
+        (0.99, 0.99, "does about as well: from border alone (the outer sixth), 99.0 %"),
+        (0.99, 0.95, "Nearly all of this can be told without the middle of a picture: from border alone"),
+        (
+            0.99,
+            0.80,
+            "From border alone (the outer sixth), 80.0 % of the pictures are told right; this model reaches 99.0 %",
+        ),
+    ],
+)
+def test_the_first_line_weighs_the_shortcut_against_guessing(share, border, said):
+    """As well as the model; nine tenths of the way from guessing to it; or plainly less."""
+    line = results_of(share, border=border).first_line()
+    assert said in line
+    assert ("does not show that it looks at what it should" in line) == (border > 0.9)
+
+
+def test_the_second_line_says_what_it_warns_of_although_it_was_never_taught():
+    """All such pictures together, and the class it warns of most."""
+    assert results_of(0.99, border=0.8).second_line() == (
+        "Shown pictures of other classes, it calls 10 of 20 spot (mole: 100.0 %): it was never taught the difference."
+    )
