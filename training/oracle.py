@@ -4,6 +4,7 @@ LiteRT's default kernels (XNNPACK) give other bits for the same model. Only nets
 asked through them: the reference kernels would take seconds for each picture, and no board is there to agree with.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from curation.errors import CurationError
 from curation.images import INPUT_SCALE, INPUT_ZERO_POINT, to_tensor
-from training.framework import missing_extra
+from training.framework import missing_extra, quiet
 
 Int8 = npt.NDArray[np.int8]
 LARGEST_FOR_A_BOARD: Final = 2 * 1024**2
@@ -76,10 +77,12 @@ def open_oracle(content: bytes, *, name: str = "the model") -> Oracle:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError as fault:
         raise missing_extra(fault) from fault
-    kernels = OpResolverType.BUILTIN_REF if len(content) <= LARGEST_FOR_A_BOARD else OpResolverType.AUTO
+    for_board = len(content) <= LARGEST_FOR_A_BOARD
+    kernels = OpResolverType.BUILTIN_REF if for_board else OpResolverType.AUTO
     try:
-        interpreter = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
-        interpreter.allocate_tensors()
+        with nullcontext() if for_board else quiet():  # XNNPACK greets the user
+            interpreter = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
+            interpreter.allocate_tensors()
         given, wanted = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as fault:
         raise CurationError(f"{name}: LiteRT cannot run it: {fault}", hint="it may be cut or no .tflite") from fault

@@ -67,7 +67,7 @@ def test_a_float_model_is_refused():
         open_oracle(convert_float(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)))
 
 
-def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monkeypatch):
+def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monkeypatch, capfd):
     """The reference kernels answer for what a board may hold; beyond that LiteRT's fast ones do, and nearly alike."""
     import keras
     from ai_edge_litert import interpreter as litert
@@ -92,3 +92,4 @@ def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monke
     fast = open_oracle(content).probabilities(pictures)
     assert asked == [litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.AUTO]
     np.testing.assert_allclose(fast, reference, atol=2 / 256)
+    assert "XNNPACK" not in capfd.readouterr().err
