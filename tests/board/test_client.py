@@ -103,7 +103,7 @@ def damaged(frame, fault):
     return [b"\xff" * 5000 + b"\n", *lines]
 
 
-IMPATIENT = 0.2
+IMPATIENT = 0.5
 FAULTS = ("wrong CRC", "row missing", "row torn", "row twice", "row short", "no base64", "bit flipped", "cut off")
 
 
@@ -204,7 +204,7 @@ def test_scores_that_stop_coming():
 
 def test_pulling_the_plug():
     """The error says that the board is gone, at the next word and at every one after it."""
-    with peer(Script()) as (name, unplug), open_board(name, patience=IMPATIENT) as board:
+    with peer(Script()) as (name, unplug), open_board(name) as board:
         unplug()
         for _ in range(2):
             with pytest.raises(CurationError, match="the board is gone") as raised:
@@ -220,7 +220,7 @@ def test_pulling_the_plug_within_a_frame():
         plugs[0]()
         return say_frame(draw_frame())[:20]
 
-    with peer(Script(frame=answer)) as (name, unplug), open_board(name, patience=IMPATIENT) as board:
+    with peer(Script(frame=answer)) as (name, unplug), open_board(name) as board:
         plugs.append(unplug)
         with pytest.raises(CurationError, match=r"the board is gone|does not answer"):
             board.take_frame()
