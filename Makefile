@@ -6,6 +6,7 @@ SHELL := bash
 
 export PYTHON
 BIN := .venv/bin
+ALONE := tests/review/test_app.py tests/engines/test_ray.py
 MADE_FROM := pyproject.toml constraints.txt .ci/setup $(wildcard tests/*/setup)
 
 help: ## say what there is
@@ -16,8 +17,12 @@ demo: setup ## build the sample dataset: no network but for the packages, no cre
 	@printf '\nThe dataset lies in datasets/builds/sample; its newest version explains itself in CARD.md.\n'
 	@printf 'Next: %s\n' '.venv/bin/python -m curation show sample' '.venv/bin/python -m curation --help'
 
+# The App and the cluster are whole programs of their own that want the machine: they run alone, after all others.
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run every test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@status=0; \
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || status=1; \
+	exit $$status
 
 check: setup-all lint ## the same without the slow tests: under two minutes
 	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
