@@ -247,7 +247,17 @@ def _build(name: str, options: Options, *, until: Step | None, dry_run: bool) ->
                 hint = f"{fault.hint}; {look}" if fault.hint else look
                 raise CurationError(fault.message, hint=hint) from fault
             raise
-        return _publish(held, run)
+        return _name_newest(options.home, _publish(held, run))
+
+
+def _name_newest(home: Home, built: Built) -> Built:
+    """Return the result with a note where it is an older version than the one that a bare name means."""
+    newest = published(home, built.name)[-1].version
+    if built.line is None or built.line.version == newest:
+        return built
+    own = f"{built.name}@v{built.line.version}"
+    note = f"this is {own} again; the newest, which a bare name means, is {built.name}@v{newest}: write {own} to use it"
+    return replace(built, notes=(*built.notes, note))
 
 
 def _restore(reference: str, options: Options) -> Built:

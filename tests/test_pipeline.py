@@ -136,6 +136,25 @@ def test_a_decision_changes_the_next_version_and_says_so(tmp_path: Path) -> None
     assert any("a ruler" in change.why for change in diff(options.home, "tiny@v1", "tiny@v2").changes)
 
 
+def test_a_build_that_is_an_older_version_again_says_what_a_bare_name_means(tmp_path: Path) -> None:
+    """An undone decision leads back to v1 while the bare name went on to mean v2, and nothing said so."""
+    options = make_tiny(tmp_path, more='[selection]\nprevious = "none"\n')
+    build("tiny", options)
+    sha = load(options.home, "tiny").manifest.kept.filter(pl.col("label") == "melanoma")["sha256"][0]
+    ledger = options.home.dataset("tiny") / "decisions.jsonl"
+    append_decisions(ledger, [Decision("exclude", sha, "anna", "2026-11-24T10:00:00Z", reason="a ruler")])
+    second = build("tiny", options)
+    append_decisions(ledger, [Decision("undo", sha, "anna", "2026-11-24T10:00:01Z")])
+    note = "this is tiny@v1 again; the newest, which a bare name means, is tiny@v2: write tiny@v1 to use it"
+    for outcome in ("unchanged", "restored"):
+        again = build("tiny", options)
+        assert (again.outcome, again.line and again.line.version) == (outcome, 1)
+        assert note in again.as_json()["notes"]
+        shutil.rmtree(options.home.build("tiny", 1))
+    assert not any("again" in note for note in second.notes)
+    assert not build("tiny@v1", options).notes
+
+
 def test_a_broken_ledger_stops_the_build(tmp_path: Path) -> None:
     """Half of the decisions would be a silent build; the line is named."""
     options = make_tiny(tmp_path)
