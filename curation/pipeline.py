@@ -40,6 +40,7 @@ from curation.versions import (
     Lock,
     Version,
     VersionLine,
+    check_present,
     chosen,
     commit,
     describe_version,
@@ -279,6 +280,7 @@ def _restore(reference: str, options: Options) -> Built:
         run = _Run(recipe, options)
         run.notes += sweep(held)
         if options.home.build(name, line.version).is_dir():
+            check_present(options.home, name, line)
             return run.built("unchanged", line=line, folder=options.home.build(name, line.version))
         run.recipe = load_recipe(options.home.dataset(name))
         run.choose("dedup")
@@ -431,6 +433,7 @@ def _publish(held: Lock, run: _Run) -> Built:
     line = find_digest(home, recipe.name, digest)
     if line is not None and home.build(recipe.name, line.version).is_dir():
         drop_draft(held)
+        check_present(home, recipe.name, line)
         _keep_card(home, recipe.name)
         return run.built("unchanged", line=line, folder=home.build(recipe.name, line.version))
     with open_staging(held) as staging:

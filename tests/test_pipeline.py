@@ -101,6 +101,22 @@ def test_building_again_publishes_nothing(tmp_path: Path) -> None:
     assert {path for path in before if before[path] != after.get(path)} <= {options.home.builds("tiny") / ".lock"}
 
 
+@pytest.mark.parametrize("reference", ["tiny", "tiny@v1"])
+def test_a_damaged_version_is_not_called_unchanged(tmp_path: Path, reference: str) -> None:
+    """A lost picture and an edited table are an error that says how to make the version again, and that way works."""
+    options = make_tiny(tmp_path)
+    built = build("tiny", options)
+    assert built.folder is not None
+    next((built.folder / "images").rglob("*.jpg")).unlink()
+    (built.folder / "metadata.csv").write_text("edited")
+    with pytest.raises(CurationError, match=r"jpg: missing\n.*metadata\.csv: changed") as caught:
+        build(reference, options)
+    assert f"delete the folder {built.folder}, then `python -m curation build tiny@v1`" in (caught.value.hint or "")
+    shutil.rmtree(built.folder)
+    assert build("tiny@v1", options).outcome == "restored"
+    assert not verify(options.home, "tiny").problems
+
+
 def test_growth_is_a_new_version_that_keeps_its_test(tmp_path: Path) -> None:
     """More pictures and larger counts make v2; whoever was in test stays, and equal pictures are one file on disk."""
     options = make_tiny(tmp_path)

@@ -1,6 +1,7 @@
 """The store of published versions: what git keeps of them, their folders, and what can be asked of both."""
 
 from curation.versions.commit import Published, Staging, commit, open_staging
+from curation.versions.damage import check_present
 from curation.versions.describe import describe_version, metadata_tables, name_pictures, write_tables
 from curation.versions.diff import Change, Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
@@ -50,6 +51,7 @@ __all__ = [
     "VersionLine",
     "carry_out",
     "check_folder",
+    "check_present",
     "chosen",
     "commit",
     "count_by_class",

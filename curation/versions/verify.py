@@ -1,6 +1,5 @@
 """Checks a version from its files alone: every byte, every count, every contract; all problems in one run."""
 
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from curation.errors import CurationError
 from curation.manifest import Manifest, canonical_json, choice_digest, content_digest
 from curation.recipe import parse_recipe
 from curation.versions.contracts import check_contracts, check_radius
+from curation.versions.damage import read_sums, repair_hint
 from curation.versions.describe import (
     SUMS,
     count_pictures,
@@ -27,7 +27,6 @@ from curation.versions.store import Version, find, open_folder, other_bytes, par
 
 TEXTS = ("CARD.md", "audit.json", "croissant.json", "decisions.jsonl", "lock.json", "recipe.toml", "report.html")
 NEEDED = ("manifest.parquet", SUMS, "version.json")
-SUM_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>\S.*)")
 LINE_FIELDS = ("version", "digest", "counts", "kept", "rendering")
 
 
@@ -44,12 +43,15 @@ class Verification:
         What is no fault but should be known, or could not be checked.
     checked : mapping
         How many ``files``, ``bytes``, ``pictures``, ``rows`` and ``groups`` were looked at.
+    hint : str, optional
+        How to repair what is wrong; None where nothing is, or the folder is not a dataset's own.
     """
 
     folder: Path
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     checked: Mapping[str, int]
+    hint: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the check as JSON-able values."""
@@ -58,15 +60,21 @@ class Verification:
             "problems": list(self.problems),
             "notes": list(self.notes),
             "checked": dict(self.checked),
+            "hint": self.hint,
         }
 
     def __str__(self) -> str:
         """Return the check as lines for a person."""
-        head = f"{self.folder}: " + (f"{len(self.problems)} problems" if self.problems else "whole")
+        faults = f"{len(self.problems)} {'problem' if len(self.problems) == 1 else 'problems'}"
+        head = f"{self.folder}: {faults if self.problems else 'whole'}"
         tail = "checked: " + ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
-        return "\n".join(
-            [head, *(f"  {problem}" for problem in self.problems), *(f"  note: {note}" for note in self.notes), tail]
-        )
+        lines = [
+            head,
+            *(f"  {problem}" for problem in self.problems),
+            *(f"  note: {note}" for note in self.notes),
+            tail,
+        ]
+        return "\n".join([*lines, f"hint: {self.hint}"] if self.hint else lines)
 
 
 def verify(home: Home, reference: str) -> Verification:
@@ -85,16 +93,20 @@ def verify(home: Home, reference: str) -> Verification:
             hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
         )
     alone = check_folder(folder)
-    problems, notes = list(alone.problems), list(alone.notes)
+    problems, notes, split = list(alone.problems), list(alone.notes), home.split(name, line.version)
+    in_git: list[str] = []
     try:
         version = open_folder(folder)
         problems += _check_line(version, line)
-        problems += _check_split(home.split(name, line.version), version)
+        in_git = list(_check_split(split, version))
         more, told = _check_recipe(version, line)
         problems, notes = problems + more, notes + told
     except CurationError as fault:
         problems += [fault.message] if fault.message not in problems else []
-    return Verification(folder, tuple(problems), tuple(notes), alone.checked)
+    # A manifest that was changed does not fit its split either: git's text is at fault only where the folder is whole.
+    hint = f"take {split} back from git" if in_git else None
+    hint = repair_hint(folder, name, line.version) if problems else hint
+    return Verification(folder, (*problems, *in_git), tuple(notes), alone.checked, hint)
 
 
 def check_folder(folder: Path) -> Verification:
@@ -122,19 +134,6 @@ def check_folder(folder: Path) -> Verification:
     return Verification(folder, tuple(problems), (), checked)
 
 
-def _read_sums(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the checksums by file name, and what is wrong with the list itself."""
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}, []
-    except (OSError, UnicodeDecodeError) as fault:
-        return {}, [f"{SUMS}: cannot be read: {fault}"]
-    found = [SUM_LINE.fullmatch(line) for line in lines]
-    broken = [f"{SUMS}: line {number} is no checksum" for number, match in enumerate(found, start=1) if match is None]
-    return {match["name"]: match["sha256"] for match in found if match}, broken
-
-
 def _check_files(
     folder: Path, *, present: frozenset[str], pictures: Mapping[str, str] | None, tables: frozenset[str]
 ) -> Iterator[str]:
@@ -142,7 +141,7 @@ def _check_files(
 
     Without a readable manifest nobody knows the pictures (None); then the checksums alone speak of them.
     """
-    sums, broken = _read_sums(folder)
+    sums, broken = read_sums(folder)
     yield from broken
     by_manifest = pictures or {}
     needed = {*by_manifest, *tables, *NEEDED}

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from curation.errors import CurationError
 from curation.manifest import Manifest, content_digest
-from curation.versions import Home, check_folder, load, verify
+from curation.versions import Home, check_folder, check_present, load, published, verify
 from curation.versions.describe import write_sums, write_tables
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha
 
@@ -387,6 +388,50 @@ def test_several_faults_are_told_in_one_run(home):
     found = verify(home, "squares")
     assert len(found.problems) == 3
     assert f"{folder}: 3 problems" in str(found)
+
+
+def test_a_damaged_version_says_how_it_is_made_again(home):
+    """The problems were named and nothing said what to do about them."""
+    folder, split = home.build("squares", 1), home.split("squares", 1)
+    assert verify(home, "squares").hint is None
+    said = split.read_bytes()
+    split.write_bytes(said + said.splitlines(keepends=True)[-1])
+    assert verify(home, "squares").hint == f"take {split} back from git"
+    split.write_bytes(said)
+    picture_of(folder).unlink()
+    found = verify(home, "squares")
+    assert str(found).splitlines()[0] == f"{folder}: 1 problem"
+    assert str(found).splitlines()[-1] == f"hint: {found.hint}"
+    assert f"move or delete the folder {folder}, then `python -m curation build squares@v1`" in (found.hint or "")
+    assert found.as_json()["hint"] == found.hint
+
+
+def _touch(path):
+    """Give a file the moment after now, as an edit does."""
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: picture_of(folder).unlink(), ".jpg: missing"),
+        (lambda folder: picture_of(folder).write_bytes(b""), ".jpg: changed since"),
+        (lambda folder: (folder / "metadata.csv").write_text("edited"), "metadata.csv: changed since"),
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: missing"),
+        (lambda folder: (folder / "SHA256SUMS").write_text("x\n"), "line 1 is no checksum"),
+    ],
+)
+def test_damage_is_seen_without_reading_the_pictures(home, damage, says):
+    """What is missing or was written to is named with the way out; a file only touched is whole."""
+    folder, (line,) = home.build("squares", 1), published(home, "squares")
+    _touch(picture_of(folder))
+    check_present(home, "squares", line)
+    damage(folder)
+    for path in (folder / "metadata.csv", *folder.rglob("*.jpg")):
+        _touch(path)
+    with pytest.raises(CurationError, match=re.escape(says)) as caught:
+        check_present(home, "squares", line)
+    assert "python -m curation build squares@v1" in (caught.value.hint or "")
 
 
 def test_absent_files_are_an_error_and_no_clean_bill(home):
