@@ -11,7 +11,7 @@ from typing import Any
 
 from curation.errors import CurationError
 
-INSTALL = "pip install 'curation[train]'"
+INSTALL = "in the project's folder: make setup-all, or pip install -e '.[train]' -c constraints.txt"
 
 
 def load_keras() -> tuple[Any, Any]:

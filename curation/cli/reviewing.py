@@ -1,6 +1,7 @@
 """The verbs of the review: review opens the App, decide does without it."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,8 @@ def review(
     from curation.sources import Cache
 
     cache = Cache()
+    if (words or [])[:1] != ["status"]:
+        _check_extra()
     if setup:
         _set_up(cache)
         if not words:
@@ -74,6 +77,17 @@ def review(
     if not words or len(words) != 1:
         raise typer.BadParameter("name one dataset: review NAME, or review status NAME", param_hint="NAME")
     _open(words[0], queue, port, address, reviewer, mirror, propose, run, browser=browser, cache=cache)
+
+
+def _check_extra() -> None:
+    """Refuse what needs the App where FiftyOne (and psutil, which comes with it) is not installed."""
+    missing = [name for name in ("fiftyone", "psutil") if find_spec(name) is None]
+    if missing:
+        raise CurationError(
+            f"review needs the extra `review` ({missing[0]} is not installed)",
+            hint="in the project's folder: make setup-all, or pip install -e '.[review]' -c constraints.txt; "
+            "`python -m curation decide` does without",
+        )
 
 
 def _open(

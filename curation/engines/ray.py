@@ -63,7 +63,9 @@ class Ray:
             import ray
             import ray.data
         except ImportError as fault:
-            raise CurationError("Ray is not installed", hint="pip install 'curation[scale]'") from fault
+            raise CurationError(
+                "Ray is not installed", hint="in the project's folder: pip install -e '.[scale]' -c constraints.txt"
+            ) from fault
         if not ray.is_initialized():
             try:
                 ray.init(self.address, include_dashboard=None, log_to_driver=False, logging_level=logging.ERROR)

@@ -70,7 +70,6 @@ def review(request: Request, serving: Serving, *, cache: Cache, tell: Tell) -> N
     if running is not None:
         _hand_over(running, request, serving, tell=tell, began=began)
         return
-    _check_fiftyone()
     port = _choose_port(serving)
     keeper = Keeper(cache, find_database(cache))
     with ThreadPoolExecutor(1) as beside:
@@ -107,13 +106,6 @@ def _find_app(folder: Path, request: Request, serving: Serving) -> Process | Non
                 hint="give another --port, or end it with `python -m curation review --stop`",
             )
     return None
-
-
-def _check_fiftyone() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("fiftyone") is None:
-        raise CurationError("FiftyOne is not installed", hint="pip install 'curation[review]'")
 
 
 def _choose_port(serving: Serving) -> int:

@@ -210,7 +210,7 @@ def _open_system(scheme: str) -> Any:  # noqa: ANN401 - fsspec has no types
         ) from fault
 
 
-_SPEAKS = {"s3": "'curation[scale]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+_SPEAKS = {"s3": "-e '.[scale]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 """What brings a scheme along, besides fsspec."""
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,21 @@ def test_hostile_names_are_shown_and_not_obeyed(home: Path, capsys: pytest.Captu
     _, out, errors = run(capsys, "build", "tiny", "-v")
     assert "\x1b" not in out + errors
     assert "\\x1b[2Jx.jpg" in out
+
+
+@pytest.mark.parametrize("arguments", [["tiny"], ["tiny", "--queue", "conflicts"], ["--setup"], ["--stop"]])
+def test_review_without_its_extra_says_how_to_install_it(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """No traceback where FiftyOne is not installed; `review status` needs none of it."""
+    for name in ("fiftyone", "psutil"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["review", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert "error: review needs the extra `review`" in told
+    assert "make setup-all" in told
+    assert main(["review", "status", "tiny"]) == 1
+    assert "tiny has no published version yet" in capsys.readouterr().err
 
 
 def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

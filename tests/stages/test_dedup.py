@@ -130,6 +130,16 @@ def test_a_lookalike_with_other_bytes_disputes_too_also_when_it_is_out() -> None
     assert after.rows["disputed"].to_list() == [True, True]
 
 
+def test_empty_files_under_two_labels_are_no_picture_under_two_labels() -> None:
+    """The same bytes that show nothing dispute nothing."""
+    gone = {"sha256": sha_of("empty"), "width": None, "phash": None, "flat": None, "excluded": "probe: empty file"}
+    rows = [make_row("a", label="m", **gone), make_row("b", label="h", **gone)]
+    nothing = Fingerprints(np.zeros((2, 8), np.uint64), np.zeros((2, 32, 32), np.uint8))
+    after = dedup(make_manifest(rows), nothing, Duplicates())
+    assert after.rows["disputed"].to_list() == [False, False]
+    assert after.rows["claims"].null_count() == 2
+
+
 def test_a_relabel_ends_the_dispute_of_its_rows() -> None:
     """A person's word settles it, whatever a look-alike claims."""
     picture = texture(7)

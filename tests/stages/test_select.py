@@ -261,6 +261,18 @@ def test_several_shortages_are_named_at_once() -> None:
         assert line in caught.value.message
 
 
+def test_a_misspelt_source_label_is_named_with_those_that_are_there() -> None:
+    """A class whose source label no file carries falls short for that reason, and the error says so."""
+    labels = {"classes": {"dogs": ["dog"], "cats": ["cats"]}, "context": "*"}
+    rows = [make_sample(f"c{n}", "cats", source_label="cats") for n in range(4)]
+    rows += [make_sample(f"d{n}", None, source_label="dogs") for n in range(4)]
+    with pytest.raises(ShortCountError) as raised:
+        select(make_manifest(rows), make_recipe(labels=labels, selection={"ratios": {"train": 0.5, "test": 0.5}}))
+    assert "dogs: no file is labelled 'dog'; the labels there are 'cats', 'dogs'; did you mean 'dogs'?" in str(
+        raised.value.message
+    )
+
+
 def test_nothing_is_asked_of_a_split_that_the_recipe_no_longer_wants() -> None:
     """Whoever was in a val that is gone is free at once, so that the same build twice is the same version."""
     rows = make_manifest(make_pool(20))

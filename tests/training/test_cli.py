@@ -113,7 +113,7 @@ def test_without_the_extra_every_verb_says_how_to_install_it(drawn, tmp_path, ar
     assert ended.returncode == 1
     fault, hint = ended.stderr.strip().splitlines()
     assert fault.startswith("error: training needs the extra `train` (")
-    assert hint == "hint: pip install 'curation[train]'"
+    assert hint == "hint: in the project's folder: make setup-all, or pip install -e '.[train]' -c constraints.txt"
 
 
 def test_without_the_extra_runs_are_listed_all_the_same(tmp_path):

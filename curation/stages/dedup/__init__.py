@@ -87,7 +87,8 @@ def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
 def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:
     """Return ``claims`` (sorted classes of the component where they differ, null else) and ``disputed``.
 
-    A context row claims ``context:<source label>``; a relabelled row is settled, whatever its look-alikes claim.
+    A context row claims ``context:<source label>``; a relabelled row is settled, whatever its look-alikes claim. Files
+    that show no picture claim nothing: two empty files are no picture under two labels.
     """
     context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
     frame = rows.select(
@@ -95,7 +96,7 @@ def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:
         settled=pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False),
         part=pl.Series(part),
     )
-    several = frame.filter(pl.Series(np.bincount(part, minlength=len(part))[part] > 1))
+    several = frame.filter(pl.Series(np.bincount(part, minlength=len(part))[part] > 1) & rows["width"].is_not_null())
     claims = several.group_by("part").agg(claims=pl.col("claim").drop_nulls().unique().sort())
     claims = claims.filter(pl.col("claims").list.len() > 1)
     place = np.full(len(part), -1, np.int64)

@@ -6,6 +6,7 @@ shuffle, so that a picture more or less moves few others; with a previous versio
 
 from collections import Counter
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 import numpy as np
 import polars as pl
@@ -156,6 +157,7 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
         lines.append(f"{label}: {rejected.height} excluded ({'; '.join(reasons) or 'none'})")
+    lines += _name_strangers(manifest, recipe, {label for label, _ in short})
     unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
     raise ShortCountError(
@@ -163,6 +165,21 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         hint=_advise(recipe, manifest, pool, {split for _, split in short}),
         manifest=manifest,
     )
+
+
+def _name_strangers(manifest: Manifest, recipe: Recipe, short: set[str]) -> list[str]:
+    """Say which source labels of the classes that fell short no file carries, and what the files are labelled."""
+    seen = sorted(manifest.rows["source_label"].drop_nulls().unique().to_list())
+    lines = []
+    for label in sorted(short):
+        wanted = recipe.labels.classes[label]
+        absent = [name for name in wanted if name not in seen]
+        if absent:
+            near = [f"did you mean {name!r}?" for name in get_close_matches(absent[0], seen, n=1)]
+            names = ", ".join(map(repr, absent))
+            there = ", ".join(map(repr, seen[:12])) + (", ..." if len(seen) > 12 else "")
+            lines.append("; ".join([f"{label}: no file is labelled {names}; the labels there are {there}", *near]))
+    return lines
 
 
 def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -> str:
