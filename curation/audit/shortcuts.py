@@ -1,6 +1,6 @@
 """Can the label be told without looking at what the pictures show? Each probe sees one thing beside that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curation.audit.pictures import Measured
 from curation.audit.probing import Folds, cut_folds, probe
-from curation.findings import Finding, Outcome, Probe, Severity
+from curation.findings import Finding, Outcome, Probe, Severity, count_of
 
 COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "encoding": (
@@ -107,6 +107,8 @@ def find_shortcuts(measured: Measured, probes: tuple[Probe, ...]) -> Outcome:
     findings = [_judge(each, len(measured.grey)) for each in probes]
     findings.append(_own_source(measured.table))
     measured_ones = [each for each in probes if each.auc is not None]
+    if all(each is None or each.severity == "note" for each in findings):
+        findings.append(_too_few(measured_ones, len(measured.grey)))
     checks = [(f"label from {each.name}", str(each)) for each in probes]
     if not measured_ones and probes:
         advice = "add pictures of independent groups; until then nobody knows whether the label can be told by accident"
@@ -128,6 +130,31 @@ def _judge(found: Probe, pictures: int) -> Finding | None:
         advice=ADVICE[found.name],
         figures={"auc": found.auc, "low": found.low, "high": found.high},
     )
+
+
+def _too_few(probes: Sequence[Probe], pictures: int) -> Finding | None:
+    """Return the finding that so few pictures rule no strong shortcut out: silence would read as praise.
+
+    An interval is too wide where it reaches into what gives a label away, or where it would reach into what tells much
+    even if it stood around chance.
+    """
+    wide = [each for each in probes if _is_wide(each)]
+    if not wide:
+        return None
+    best = max(wide, key=lambda each: (each.high or 0, each.auc or 0))
+    return Finding(
+        id="shortcut-unknown",
+        severity="warning",
+        says=f"{count_of(pictures, 'picture')} are too few to tell whether the label can be told by accident: "
+        f"by {best.looks_at} the AUC is {best}, where 0.5 is chance and 1.0 gives every label away",
+        count=pictures,
+        advice="add pictures of independent groups; until then neither a shortcut nor its absence is shown",
+    )
+
+
+def _is_wide(found: Probe) -> bool:
+    low, high = found.low or 0.0, found.high or 0.0
+    return high >= GIVES_AWAY or high - low >= 2 * (TELLS - 0.5)
 
 
 def _own_source(table: pl.DataFrame) -> Finding | None:

@@ -216,14 +216,20 @@ def tell_risk(audit: Audit) -> Risk:
         return Risk("warning", headline, (f"The shortcuts could not be measured: {why}.",))
     findings = {finding.id: finding for finding in audit.findings}
     told = [each for each in known if f"shortcut-{each.name}" in findings]
-    worst = min((SEVERITIES.index(findings[f"shortcut-{each.name}"].severity) for each in told), default=3)
+    shown = [each for each in audit.findings if each.topic == "shortcut" and each.id != "shortcut-unknown"]
+    worst = min((SEVERITIES.index(each.severity) for each in shown), default=3)
+    sentences = tuple(_risk_sentences(known, told, findings))
+    if worst >= 2 and "shortcut-unknown" in findings:
+        return Risk("warning", "Too few pictures to tell whether the label can be told by accident", sentences)
     if worst == 0:
         headline = "A model can score high on this set without looking at what it is about"
     elif worst == 1:
         headline = "Part of the label can be told without looking at what it is about"
+    elif worst == 2:
+        headline = "The label can be told a little without looking at what it is about; no strong shortcut was found"
     else:
         headline = "No strong shortcut to the label was found"
-    return Risk(("error", "warning", "note", "good")[worst], headline, tuple(_risk_sentences(known, told, findings)))
+    return Risk(("error", "warning", "note", "good")[worst], headline, sentences)
 
 
 def _risk_sentences(known: Sequence[Probe], told: Sequence[Probe], findings: Mapping[str, Finding]) -> Iterable[str]:
@@ -242,7 +248,10 @@ def _risk_sentences(known: Sequence[Probe], told: Sequence[Probe], findings: Map
             "Every class comes from sources of its own, so a model that tells the cameras apart is right every time. "
             "An accuracy measured on this set alone, however high, is no evidence that the model sees what it should."
         )
-    if not strong:
+    if "shortcut-unknown" in findings:
+        said = findings["shortcut-unknown"].says
+        yield f"{said[:1].upper()}{said[1:]}."
+    elif not strong:
         best = max(known, key=lambda each: each.auc or 0)
         yield (
             f"Each of {len(known)} simple models that cannot see what matters stays near chance; the best of them, "

@@ -101,6 +101,25 @@ def test_too_few_groups_are_said_in_words(tmp_path):
     assert "shortcut-unknown" in {finding.id for finding in find_shortcuts(measured, probes).findings}
 
 
+@pytest.mark.parametrize(
+    ("auc", "low", "high", "unknown"),
+    [
+        (0.714, 0.385, 0.903, True),
+        (1.0, 0.6, 1.0, True),
+        (0.5, 0.224, 0.776, True),
+        (0.5, 0.376, 0.624, False),
+        (0.8, 0.71, 0.91, False),
+    ],
+)
+def test_an_interval_too_wide_to_tell_is_a_warning(tmp_path, auc, low, high, unknown):
+    """Twelve pictures show neither a shortcut nor its absence; where one is shown, or none can be, it is not said."""
+    probe = Probe(name="border", looks_at="the rim", auc=auc, low=low, high=high, label="cat")
+    outcome = find_shortcuts(measure(tmp_path, samples_of(jpeg, count=6)), (probe,))
+    found = [each for each in outcome.findings if each.id == "shortcut-unknown"]
+    assert [each.severity for each in found] == ["warning"] * unknown
+    assert all(each.says.startswith("12 pictures are too few to tell") for each in found)
+
+
 @pytest.mark.slow
 def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
     """The remedies are tried on the published pictures, and each shows its own effect."""

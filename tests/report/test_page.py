@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from curation.audit import audit
+from curation.findings import Audit, Finding, Probe, Severity
 from curation.hashing import Fingerprints
 from curation.pipeline import Options, build
 from curation.report import evidence
@@ -149,7 +150,7 @@ def test_the_risk_is_the_first_thing_a_page_says(built):
     """Before the story, before the pictures, before any praise."""
     html = built.read_text(encoding="utf-8")
     heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
-    assert heads[0].startswith(("A model can score high", "Part of the label", "No strong shortcut", "Nobody knows"))
+    assert heads[0].startswith(("A model can score high", "Part of the label", "Too few pictures", "Nobody knows"))
     assert html.index('id="risk"') < html.index('id="story"')
 
 
@@ -241,6 +242,31 @@ def test_a_version_without_probes_says_so_first(tmp_path):
     risk = tell_risk(audit(version))
     assert risk.severity == "warning"
     assert risk.headline == "Nobody knows yet whether the label can be told by accident"
+
+
+def made_audit(*findings: tuple[str, Severity], auc: float, low: float, high: float) -> Audit:
+    """Return an audit with one probe and these findings."""
+    found = tuple(Finding(id=name, severity=level, says="it says", count=12, advice="do") for name, level in findings)
+    probe = Probe(name="colour", looks_at="the mean colour", auc=auc, low=low, high=high, label="cat")
+    return Audit(reference="tiny@v1", findings=found, probes=(probe,))
+
+
+@pytest.mark.parametrize(
+    ("findings", "severity", "headline"),
+    [
+        ([], "good", "No strong shortcut"),
+        ([("shortcut-colour", "note")], "note", "The label can be told a little"),
+        ([("shortcut-unknown", "warning")], "warning", "Too few pictures to tell"),
+        ([("shortcut-colour", "note"), ("shortcut-unknown", "warning")], "warning", "Too few pictures to tell"),
+        ([("shortcut-source", "error")], "error", "A model can score high"),
+    ],
+)
+def test_only_what_was_shown_is_praised(findings, severity, headline):
+    """Hints and intervals too wide to tell opened the page in green with "No strong shortcut was found"."""
+    risk = tell_risk(made_audit(*findings, auc=0.6, low=0.56, high=0.68))
+    assert risk.severity == severity
+    assert risk.headline.startswith(headline)
+    assert ("It says." in risk.sentences) == (headline == "Too few pictures to tell")
 
 
 def test_changes_are_counted_against_the_version_before():
