@@ -41,6 +41,8 @@ NAMED: Final = 60
 """How many names a finding spells out."""
 LONGEST: Final = 90
 """Longer names are cut in their middle."""
+SENTENCES: Final = 3000
+"""What the audit says is read to its end: only past this, which no check reaches, is text cut."""
 ABOUT_ARCHIVE: Final[Mapping[str, Any]] = dict.fromkeys(("version", "licence", "doi", "citation"))
 """What a version may say of an archive besides its name and sha256."""
 
@@ -128,6 +130,7 @@ def write_page(
         before=before,
         archives=[{**ABOUT_ARCHIVE, **archive} for archive in version.description.get("archives", [])],
         named=NAMED,
+        sentences=SENTENCES,
         column=column,
     )
 
@@ -166,7 +169,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share else "0"
 
 
-def mark_code(text: object, longest: int = 600) -> Markup:
+def mark_code(text: object, longest: int = SENTENCES) -> Markup:
     """Return escaped text, begun with a capital, what stands between backticks as code."""
     plain = shorten(text, longest)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain[:1].upper() + plain[1:]))))  # noqa: S704  # escaped before the tags are put in

@@ -244,6 +244,20 @@ def test_a_version_without_probes_says_so_first(tmp_path):
     assert risk.headline == "Nobody knows yet whether the label can be told by accident"
 
 
+def test_what_the_audit_says_is_not_cut(tmp_path):
+    """A check of two splits lost its middle, as if it were a path: "of its smallest class alone, …7 %)"."""
+    splits = ["train", "train", "train", "val", "test", "test"]
+    samples = [
+        sample(f"{label}{n}.jpg", jpeg(texture(n)), label=label, split=split)
+        for label in ("healthy", "melanoma")
+        for n, split in enumerate(splits)
+    ]
+    html, audited = page_of(make_version(tmp_path, samples))
+    said = dict(audited.checks)["what a test can show"]
+    assert len(said) > 400
+    assert html.count(said[1:]) == 2  # once as a sentence, once among the checks
+
+
 def made_audit(*findings: tuple[str, Severity], auc: float, low: float, high: float) -> Audit:
     """Return an audit with one probe and these findings."""
     found = tuple(Finding(id=name, severity=level, says="it says", count=12, advice="do") for name, level in findings)
