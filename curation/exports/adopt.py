@@ -25,6 +25,9 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 PATTERN = rf"(?:(?:^|/)(?P<split>(?i:{'|'.join(sorted(SPLIT_NAMES))}))/)?(?P<label>[^/]+)/[^/]+\Z"
 
+COCO = re.compile(r"(?:^|/)annotations/[^/]+\.json\Z")
+KNOWN = f"what can be imported: {', '.join(LAYOUTS)}; for any other, `init` writes a recipe to begin with"
+
 _TELLERS = {"huggingface": huggingface.tell, "fiftyone": fiftyone.tell, "edge-impulse": edge_impulse.tell}
 
 
@@ -92,6 +95,11 @@ def adopt(home: Home, folder: Path, name: str, *, layout: Layout | None = None) 
         raise CurationError(
             f"{folder}: no picture in it has a label", hint="write a recipe with `init` and label by `review`"
         )
+    if layout == "imagefolder" and all(label.lower() in SPLIT_NAMES for label in labels):
+        raise CurationError(
+            f"{folder}: its folders name splits ({', '.join(labels)}) and no classes, so it is no ImageFolder",
+            hint=KNOWN,
+        )
     classes = name_classes(labels)
     counts = Counter((said.split or "none", classes[said.label]) for said in told if said.label)
     splits = {
@@ -122,12 +130,11 @@ def find_layout(folder: Path) -> Layout:
         return "fiftyone"
     if any(name.lower().endswith(".parquet") for name in names):
         return "huggingface"
+    if any(COCO.search(path) for path in paths):
+        raise CurationError(f"{folder}: the layout of COCO, which cannot be imported", hint=KNOWN)
     if any("/" in path and path.lower().endswith(PICTURE_SUFFIXES) for path in paths):
         return "imagefolder"
-    raise CurationError(
-        f"{folder}: no layout that is known",
-        hint=f"known: {', '.join(LAYOUTS)}; for any other, `init` writes a recipe to begin with",
-    )
+    raise CurationError(f"{folder}: no layout that is known", hint=KNOWN)
 
 
 def name_classes(labels: list[str]) -> dict[str, str]:

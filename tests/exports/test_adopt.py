@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curation import build, load, verify
 from curation.errors import CurationError
-from curation.exports import LAYOUTS, adopt, export
+from curation.exports import FORMATS, LAYOUTS, adopt, export
 from curation.exports.adopt import find_layout, name_classes, quote
 from curation.recipe import CLASS_PATTERN, load_recipe
 from tests.builders import as_bytes, texture, write_source
@@ -216,6 +216,8 @@ def test_edge_impulse_labels_may_stand_at_the_root(tmp_path):
         ({"train.parquet": b"PAR1 no"}, "cannot be read as Parquet"),
         ({"loose.jpg": b""}, "no layout that is known"),
         ({}, "no layout that is known"),
+        ({"train/a.jpg": b"", "annotations/instances_train.json": b"{}"}, "the layout of COCO"),
+        ({"train/a.jpg": b"", "images/Val/b.jpg": b""}, r"name splits \(Val, train\) and no classes"),
     ],
 )
 def test_a_folder_that_cannot_be_understood_is_an_error(tmp_path, files, says):
@@ -225,6 +227,17 @@ def test_a_folder_that_cannot_be_understood_is_an_error(tmp_path, files, says):
     home = options_in(tmp_path).home
     with pytest.raises(CurationError, match=says):
         adopt(home, tmp_path / "set", "adopted")
+    assert not home.dataset("adopted").exists()
+
+
+@pytest.mark.parametrize("layout", sorted({*FORMATS} - {*LAYOUTS, "csv"}))  # beside its table csv is an ImageFolder
+def test_an_own_export_that_cannot_be_read_back_is_refused(version, tmp_path, layout):
+    """Our COCO export came in with the classes "test" and "train"; the error names what can be imported."""
+    folder, home = export(version, layout, tmp_path / "out").folder, options_in(tmp_path).home
+    for forced in (None, "imagefolder"):
+        with pytest.raises(CurationError) as caught:
+            adopt(home, folder, "adopted", layout=forced)
+        assert "imagefolder, huggingface" in (caught.value.hint or "") or "no picture in it" in caught.value.message
     assert not home.dataset("adopted").exists()
 
 
