@@ -143,6 +143,22 @@ def test_ratios_come_out_within_one_group(sizes: list[int], shares: tuple[float,
         assert abs(got - share * sum(sizes)) < max(sizes) + 1
 
 
+@pytest.mark.parametrize("policy", ["reserve", "exclude"])
+def test_ratios_that_fall_short_are_answered_for_ratios(policy: str) -> None:
+    """The hint was "lower what selection asks for", which a share has no use for, and spoke of a reserve it has not."""
+    doubt = {**make_sample("doubt", "healthy"), "disputed": True, "claims": ["healthy", "melanoma"]}
+    rows = [*make_pool(4), doubt]
+    shares = {"ratios": {"train": 0.9, "val": 0.05, "test": 0.05}}
+    with pytest.raises(ShortCountError) as caught:
+        select(make_manifest(rows), make_recipe(selection=shares, conflicts={"policy": policy}))
+    hint = caught.value.hint or ""
+    assert "a class needs more pictures for so many splits" in hint
+    assert "larger shares (selection.ratios)" in hint
+    assert "with ratios disputed pictures are never used" in hint
+    assert "lower what" not in hint
+    assert "would use disputed" not in hint
+
+
 def test_balance_cuts_every_class_to_the_smallest() -> None:
     """With ratios and balance no class is larger than another."""
     rows = make_pool(40, labels=("healthy",)) + make_pool(20, labels=("melanoma",))

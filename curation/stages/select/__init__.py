@@ -186,7 +186,8 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
     """Return what would help here, the most likely first."""
     rule, advice = recipe.selection, []
     reasons = manifest.rejected["excluded"]
-    if recipe.conflicts.policy == "exclude" and "train" in short and reasons.str.starts_with("select: disputed").any():
+    counted, disputed = rule.ratios is None, reasons.str.starts_with("select: disputed").any()
+    if counted and recipe.conflicts.policy == "exclude" and "train" in short and disputed:
         advice.append('conflicts.policy = "reserve" would use disputed pictures, in train only')
     if short & set(HELD_OUT) and rule.source_split == "respect" and (pool.given == NUMBER["train"]).any():
         advice.append(
@@ -196,4 +197,12 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
         r"^select: (?:surplus in (?:test|val)|leakage)"
     ).any():
         advice.append('selection.previous = "none" would let go of the previous version\'s test pictures')
-    return "; ".join([*advice, "lower what selection asks for, or add a source"])
+    if counted:
+        return "; ".join([*advice, "lower what selection asks for, or add a source"])
+    advice.append(
+        "a class needs more pictures for so many splits, or the small splits larger shares (selection.ratios): "
+        "add a source, or leave a split out"
+    )
+    if disputed:
+        advice.append("with ratios disputed pictures are never used: `python -m curation review` decides them")
+    return "; ".join(advice)
