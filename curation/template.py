@@ -23,7 +23,8 @@ title = "{title}"
 
 [[sources]]
 name = "pictures"
-kind = "folder"                      # folder, board, kaggle, figshare or drawn
+kind = "folder"                      # folder, kaggle, figshare, drawn or board; or a set that another tool wrote:
+#                                      huggingface, fiftyone or edge-impulse (`import` writes the recipe for these)
 path = {path}
 #                                      kaggle:   dataset = "owner/name", version = 3
 #                                      figshare: article = 6091007, version = 1, files = ["*.zip"]
@@ -84,7 +85,8 @@ short_side = 128                     # pixels; never scaled up
 # near = true                        # false: near duplicates stay in, but never on two sides of the split
 
 # [conflicts]
-# policy = "reserve"                 # a picture under two labels is used last, in train only; or "exclude", "error"
+# policy = "reserve"                 # a picture under two labels is used last, in train only, and with counts only;
+#                                      with ratios it is never used; or "exclude", "error"
 
 # ---- How many, in which split: ratios or counts. -------------------------------------------------------------------
 

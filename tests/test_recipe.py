@@ -1,12 +1,12 @@
 """Recipes: what is shipped is valid, and every mistake is named in one run."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from curation.errors import CurationError
-from curation.recipe import Recipe, load_recipe, parse_recipe
+from curation.recipe import AnySource, Recipe, load_recipe, parse_recipe
 from curation.template import start_dataset
 from curation.versions import Home
 from tests.builders import as_bytes, make_recipe, texture, write_source
@@ -166,6 +166,17 @@ def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: P
         text = text.replace(f"# [{table}]", f"[{table}]")
     path.write_text(text)
     assert load_recipe(path.parent) == recipe
+
+
+def test_the_comment_on_kind_names_every_kind(tmp_path: Path) -> None:
+    """It named five of eight; and it tells that the reserve is for counts alone."""
+    text = start_dataset(Home(tmp_path), "pets").read_text(encoding="utf-8")
+    comment = text.partition("kind = ")[2].partition("path = ")[0]
+    sources = get_args(get_args(AnySource)[0])
+    kinds = {kind for source in sources for kind in get_args(source.model_fields["kind"].annotation)}
+    assert len(kinds) == 8
+    assert not {kind for kind in kinds if kind not in comment}
+    assert "in train only, and with counts only" in text
 
 
 def test_init_overwrites_nothing_and_says_what_it_cannot_use(tmp_path: Path) -> None:
