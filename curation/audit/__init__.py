@@ -17,7 +17,7 @@ from curation.audit.pictures import measure_version
 from curation.audit.privacy import find_private
 from curation.audit.probing import cut_folds
 from curation.audit.quality import find_poor, find_unreadable
-from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
+from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
 from curation.findings import Audit, Finding, Probe, waive
 from curation.sources.protocol import Progress
 from curation.versions import Version
@@ -78,11 +78,10 @@ def audit(
         tried = _try_remedies(version, progress) if remedies else {}
     reasons = _reasons(recipe) | dict(waivers or {})
     findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
-    if tried:
-        findings = _advise(findings, tried)
+    findings = _advise(findings, tried) if tried else point_to_trial(findings, _reference(version))
     findings += _unused(reasons, findings)
     return Audit(
-        reference=f"{version.name}@v{version.number}",
+        reference=_reference(version),
         findings=waive(findings, reasons),
         probes=probes,
         checks=tuple(check for outcome in outcomes for check in outcome.checks),
@@ -90,6 +89,10 @@ def audit(
         table=measured.table.drop("file"),
         remedies=tried,
     )
+
+
+def _reference(version: Version) -> str:
+    return f"{version.name}@v{version.number}"
 
 
 def _try_remedies(version: Version, progress: Progress | None) -> Mapping[str, tuple[Probe, ...]]:

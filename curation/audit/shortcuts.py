@@ -1,6 +1,7 @@
 """Can the label be told without looking at what the pictures show? Each probe sees one thing beside that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -67,6 +68,19 @@ ADVICE: Final[Mapping[str, str]] = {
     "surroundings": "collect both classes with one camera and one light; until then believe no accuracy on this set",
     "thumbnail": "some of this may be what the pictures are about; compare with `surroundings`, which cannot see it",
 }
+
+
+def point_to_trial(findings: Iterable[Finding], reference: str) -> tuple[Finding, ...]:
+    """Return the findings; where the advice is a remedy that nobody has tried here, it says how to try it first.
+
+    Parameters
+    ----------
+    reference : str
+        ``name@v<n>``.
+    """
+    trial = f"; whether that helps here shows `python -m curation audit {reference} --remedies`, so try it first"
+    untried = {f"shortcut-{name}" for name, advice in ADVICE.items() if "[render]" in advice}
+    return tuple(replace(each, advice=each.advice + trial) if each.id in untried else each for each in findings)
 
 
 def probe_shortcuts(measured: Measured, folds: Folds | str | None = None) -> tuple[Probe, ...]:

@@ -171,6 +171,14 @@ def test_the_advice_goes_by_what_was_measured(gives, advice):
     assert told.advice.endswith("augment the colours") == ("helps" not in advice)
 
 
+def test_a_remedy_nobody_tried_is_to_be_tried_first(tmp_path):
+    """The advice was to set what `--remedies` then said makes it worse."""
+    audited = audit(make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels // 2), count=8)))
+    advice = {each.id: each.advice for each in audited.findings if each.topic == "shortcut"}
+    assert "`python -m curation audit tiny@v1 --remedies`, so try it first" in advice["shortcut-colour"]
+    assert not any("--remedies" in told for name, told in advice.items() if name == "shortcut-thumbnail")
+
+
 @pytest.mark.slow
 def test_trying_remedies_writes_nothing(tmp_path):
     """The version's files are as they were."""
