@@ -49,8 +49,14 @@ def list_versions(
     if rows:
         print_table(("version", "digest", "created", "files", "kept", "of"), rows, left=4)
     for each, lines in found.items():
-        if not lines:
+        if not lines and home.draft(each).is_dir():
+            typer.echo(f"{each}: not built yet; a draft shows why: python -m curation show {each}@draft")
+        elif not lines:
             typer.echo(f"{each}: not built yet (python -m curation build {each})")
+    if not found:
+        typer.echo(f"{clean(home.datasets)}: there is no dataset here yet")
+        typer.echo("begin with: python -m curation init NAME --images FOLDER   (one subfolder a class)")
+        typer.echo("or run it where datasets/ is, or set $CURATION_DATASETS")
 
 
 def show(reference: Reference, as_json: AsJson = False) -> None:

@@ -82,7 +82,9 @@ def find(home: Home, reference: str) -> VersionLine:
     if not lines:
         raise CurationError(
             f"{wanted.name} has no published version yet",
-            hint=f"`python -m curation build {wanted.name}` makes the first",
+            hint=f"`python -m curation show {wanted.name}@draft` tells why its last build failed"
+            if home.draft(wanted.name).is_dir()
+            else f"`python -m curation build {wanted.name}` makes the first",
         )
     if wanted.number is None and wanted.prefix is None:
         return lines[-1]

@@ -166,6 +166,30 @@ def test_review_without_its_extra_says_how_to_install_it(
     assert "tiny has no published version yet" in capsys.readouterr().err
 
 
+def test_a_dataset_that_has_only_a_draft_is_pointed_to_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show NAME` and `list` sent people back to the build that had failed."""
+    assert "not built yet (python -m curation build tiny)" in run(capsys, "list")[1]
+    write_recipe(home / "datasets", images=home / "images", train=99)
+    assert run(capsys, "build", "tiny", "-q")[0] == 1
+    assert run(capsys, "list")[:2] == (
+        0,
+        "tiny: not built yet; a draft shows why: python -m curation show tiny@draft\n",
+    )
+    code, _, errors = run(capsys, "show", "tiny")
+    assert code == 1
+    assert "hint: `python -m curation show tiny@draft` tells why" in errors
+
+
+def test_a_list_of_nothing_says_how_to_begin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no datasets folder nothing at all was printed; a program still reads an empty document."""
+    nowhere = ("--datasets", str(home / "nowhere"), "list")
+    code, out, _ = run(capsys, *nowhere)
+    assert code == 0
+    assert out.startswith(f"{home / 'nowhere'}: there is no dataset here yet\n")
+    assert "python -m curation init NAME --images FOLDER" in out
+    assert run(capsys, *nowhere, "--json")[:2] == (0, "{}\n")
+
+
 def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who asks for help sees a command to copy."""
     import typer.main
