@@ -109,10 +109,10 @@ def _with_image(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _origins(table: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return value -> ids for what stands on two sides of the split."""
-    rows = _with_image(table).select("id", "split", column)
+    """Return value, ids and number of sources for what stands on two sides of the split."""
+    rows = _with_image(table).select("id", "split", "source", column)
     rows = rows.explode("image", empty_as_null=True) if column == "image" else rows
-    shared = rows.drop_nulls().group_by(column).agg(pl.col("split").n_unique(), pl.col("id").sort())
+    shared = rows.drop_nulls().group_by(column).agg(pl.col("split", "source").n_unique(), pl.col("id").sort())
     return shared.filter(pl.col("split") > 1).sort(column)
 
 
@@ -121,18 +121,34 @@ def _shared(table: pl.DataFrame) -> list[Finding]:
     for column, (name, words) in ORIGINS.items():
         shared = _origins(table, column)
         if shared.height:
+            apart = int((shared["source"] > 1).sum())
             which = tuple(f"{value}: {' = '.join(ids)}" for value, ids in shared.select(column, "id").rows())
             findings.append(
                 Finding(
                     id=f"leakage-{name}",
                     severity="warning" if column == "image" else "error",
-                    says=f"{count_of(shared.height, 'origin')} on two sides of the split: {words}",
+                    says=f"{count_of(shared.height, 'origin')} on two sides of the split: {words}{_tell_apart(apart)}",
                     count=shared.height,
                     which=which,
-                    advice="name it in the source's `group`, so that its pictures stay on one side, and build again",
+                    advice="; ".join(_advise(within=apart < shared.height, apart=apart > 0)),
                 )
             )
     return findings
+
+
+def _tell_apart(apart: int) -> str:
+    return f" ({apart:,} of them in more than one source, which no build compares but by their looks)" if apart else ""
+
+
+def _advise(*, within: bool, apart: bool) -> Iterator[str]:
+    """Say what a person can do: a `group` rule joins what comes from one source, and nothing besides."""
+    if within:
+        yield "name it in the source's `group`, so that its pictures stay on one side, and build again"
+    if apart:
+        yield (
+            "no `group` rule joins pictures of two sources: look at each pair, exclude the picture of one side where "
+            "they are of one origin (`python -m curation review`), and build again"
+        )
 
 
 def _told(table: pl.DataFrame) -> list[tuple[str, str]]:

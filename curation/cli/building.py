@@ -216,7 +216,8 @@ def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
         touched = sum(leak.touches_classes for leak in summary.leaks)
         say(
             f"{len(summary.leaks)} leaks in the source's own split ({touched} touch a class, "
-            f"{len(summary.leaks) - touched} only context)" + ("; none is in this one" if summary.splits else ""),
+            f"{len(summary.leaks) - touched} only context)"
+            + ("; this version's split parts none of these" if summary.splits else ""),
             [f"{leak.how}: {' = '.join(leak.ids)}" for leak in summary.leaks],
         )
     if summary.unreadable:

@@ -184,7 +184,8 @@ def _limits(recipe: Recipe, summary: Summary) -> str:
         lines.append(f"- {len(summary.conflicts)} pictures stand under more than one label in their source.")
     if summary.leaks:
         lines.append(
-            f"- The sources' own split has {len(summary.leaks)} groups of pictures on two sides; this one has none."
+            f"- The sources' own split has {len(summary.leaks)} groups of pictures on two sides; none of these is on "
+            "two sides here."
         )
     held_out = {split: counts for split, counts in summary.splits.items() if split != "train"}
     for split, counts in held_out.items():

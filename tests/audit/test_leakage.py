@@ -118,6 +118,20 @@ def test_one_picture_number_in_two_sources_is_named(tmp_path):
     assert list(ids_of(tmp_path, samples)) == ["leakage-source-image"]
 
 
+def test_the_advice_for_one_origin_in_two_sources_is_what_can_be_done(tmp_path):
+    """It was to name the origin in `group`, which joins nothing across sources."""
+    samples = others(6)
+    samples[0] |= {"path": "patch_007_ISIC_0024306_2.tif", "source": "patches"}
+    samples[1]["path"] = "melanoma/ISIC_0024306.jpg"
+    (found,) = find_leaks(measure(tmp_path / "two", samples)).findings
+    assert "1 of them in more than one source" in found.says
+    assert found.advice.startswith("no `group` rule joins pictures of two sources")
+    samples[0]["source"] = "src"
+    (found,) = find_leaks(measure(tmp_path / "one", samples)).findings
+    assert "source, which" not in found.says
+    assert found.advice.startswith("name it in the source's `group`")
+
+
 def test_neighbours_in_the_numbering_that_look_alike_are_named(tmp_path):
     """Two shots of one moment: not the same picture, but not independent either."""
     random = np.random.default_rng(5)
