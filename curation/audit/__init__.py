@@ -70,7 +70,7 @@ def audit(
             leaks.result(),
             doubtful,
             find_imbalance(rows),
-            find_unreadable(measured),
+            find_unreadable(measured, _reference(version)),
             find_poor(measured),
             find_licence_faults(rows, licence=recipe.get("licence"), archives=version.description.get("archives", [])),
             find_private(measured, rows),

@@ -106,7 +106,7 @@ def measure_version(
         ThreadPoolExecutor(THREADS) as pool,
     ):
         warnings.simplefilter("ignore")  # a hostile file may warn; what matters is whether it opens
-        every = pool.map(partial(_measure_or_say, change=change), files)
+        every = pool.map(partial(_measure_or_say, change=change, folder=version.folder), files)
         for number, (name, found) in enumerate(zip(samples["id"], every, strict=True)):
             if isinstance(found, str):
                 unreadable.append((name, found))
@@ -129,13 +129,20 @@ def measure_version(
     )
 
 
-def _measure_or_say(file: Path, *, change: Callable[[bytes], bytes] | None) -> Measurement | str:
-    """Measure one published file, or return why it is no picture."""
+def _measure_or_say(file: Path, *, change: Callable[[bytes], bytes] | None, folder: Path) -> Measurement | str:
+    """Measure one published file, or return which it is, by its path in the version's folder, and why it is none."""
     try:
         content = file.read_bytes()
         return measure_file(content if change is None else change(content))
+    except FileNotFoundError:
+        return f"{_inside(file, folder)} is missing"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
-        return f"{type(fault).__name__}: {fault}".replace(str(file), "the file")
+        why = getattr(fault, "strerror", None) or str(fault)
+        return f"{_inside(file, folder)} is no picture that can be read: {why}".replace(str(file), "the file")
+
+
+def _inside(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
 
 
 def measure_file(content: bytes) -> Measurement:

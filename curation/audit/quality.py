@@ -93,8 +93,14 @@ def _tell_shift(table: pl.DataFrame, rule: pl.Expr) -> str:
     return f"; {'; '.join(told)}: what is tested is not what is trained on" if told else ""
 
 
-def find_unreadable(measured: Measured) -> Outcome:
-    """Return the published files that cannot be opened: a version must have none."""
+def find_unreadable(measured: Measured, reference: str) -> Outcome:
+    """Return the published files that cannot be opened: a version must have none.
+
+    Parameters
+    ----------
+    reference : str
+        ``name@v<n>``: what the advice is to be given for.
+    """
     told = f"{measured.table.height:,} files opened, {len(measured.unreadable)} could not be"
     if not measured.unreadable:
         return Outcome(checks=(("every file opens", told),))
@@ -104,6 +110,7 @@ def find_unreadable(measured: Measured) -> Outcome:
         says=f"{count_of(len(measured.unreadable), 'published file')} cannot be opened",
         count=len(measured.unreadable),
         which=tuple(f"{name}: {reason}" for name, reason in measured.unreadable),
-        advice="`python -m curation verify` says which files changed since they were published; build them again",
+        advice=f"`python -m curation verify {reference}` says all that changed since it was published; move the "
+        f"version's folder away, and `python -m curation build {reference}` makes it again",
     )
     return Outcome((finding,), (("every file opens", told),))

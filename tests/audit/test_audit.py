@@ -83,6 +83,17 @@ def test_an_unreadable_file_is_named_and_the_rest_is_audited(tmp_path):
     assert audited.probes[0].auc is not None
 
 
+def test_a_missing_file_is_named_with_how_to_get_it_back(tmp_path):
+    """It said "No such file or directory: 'the file'", and to build again, which does nothing while the folder lies."""
+    version = make_version(tmp_path, MIXED)
+    missing = Path(version.samples()["file"][0])
+    missing.unlink()
+    found = next(each for each in audit(version).findings if each.id == "quality-unreadable")
+    assert found.which == (f"{version.samples()['id'][0]}: {missing.relative_to(tmp_path).as_posix()} is missing",)
+    assert "verify tiny@v1`" in found.advice
+    assert "move the version's folder away, and `python -m curation build tiny@v1`" in found.advice
+
+
 def test_a_version_without_pictures_or_recipe_is_audited_in_words(tmp_path):
     """Absent files and an absent recipe degrade to findings, never to a traceback."""
     version = make_version(tmp_path, MIXED)
