@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from curation.cli.building import AsJson, Verbose, _examples, print_splits
-from curation.cli.screen import clean, print_json, print_table
+from curation.cli.screen import clean, clean_parts, print_json, print_table
 from curation.urls import is_url
 
 Reference = Annotated[str, typer.Argument(help="NAME, NAME@v2, NAME@<digest prefix> or NAME@draft")]
@@ -105,7 +105,7 @@ def explain(
     for number, story in enumerate(stories):
         if number:
             typer.echo()
-        typer.echo(clean_lines(str(story)))
+        typer.echo(clean_lines(str(clean_parts(story))))
 
 
 def diff(before: Reference, after: Reference, as_json: AsJson = False, verbose: Verbose = False) -> None:
@@ -117,7 +117,7 @@ def diff(before: Reference, after: Reference, as_json: AsJson = False, verbose: 
     if as_json:
         print_json(found.as_json())
     else:
-        typer.echo(clean_lines(str(found)))
+        typer.echo(clean_lines(str(clean_parts(found))))
 
 
 def verify(reference: Reference, as_json: AsJson = False) -> None:
@@ -130,7 +130,7 @@ def verify(reference: Reference, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        typer.echo(clean_lines(str(found)))
+        typer.echo(clean_lines(str(clean_parts(found))))
     if found.problems:
         raise typer.Exit(1)
 

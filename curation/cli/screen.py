@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -130,3 +130,14 @@ def clean(cell: object) -> str:
     """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
     text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def clean_parts(told: object) -> object:
+    """Return a frozen value with every text in it cleaned, so that it prints the lines that it means to."""
+    if isinstance(told, str):
+        return clean(told)
+    if isinstance(told, tuple):
+        return tuple(map(clean_parts, told))
+    if is_dataclass(told) and not isinstance(told, type):
+        return replace(told, **{each.name: clean_parts(getattr(told, each.name)) for each in fields(told)})
+    return told

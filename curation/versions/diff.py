@@ -58,7 +58,7 @@ class Diff:
     unchanged : int
         Pictures in the same split under the same label in both.
     notes : tuple of str
-        Another rendering, another recipe, files that are not here.
+        Another dataset, another rendering, another recipe, files that are not here.
     """
 
     before: str
@@ -165,6 +165,9 @@ def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
 
 
 def _notes(one: _Side, other: _Side) -> Iterator[str]:
+    names = [parse_reference(side.reference).name for side in (one, other)]
+    if names[0] != names[1]:
+        yield f"{names[0]} and {names[1]} are two datasets: this is how they differ, and no change of either"
     if not same_rendering(one.line.rendering, other.line.rendering):
         yield "the pictures are rendered differently"
     if one.line.recipe_digest != other.line.recipe_digest:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation.cli import main
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
 
 
 @pytest.fixture
@@ -164,6 +164,20 @@ def test_review_without_its_extra_says_how_to_install_it(
     assert "make setup-all" in told
     assert main(["review", "status", "tiny"]) == 1
     assert "tiny has no published version yet" in capsys.readouterr().err
+
+
+def test_a_line_end_in_a_file_name_breaks_no_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reasons of `diff` and the steps of `explain` went on in a line that the file's name had made up."""
+    run(capsys, "build", "tiny", "-q")
+    more = {f"melanoma/x\nz{n}.jpg": as_bytes(texture(500 + n)) for n in range(6)}
+    more |= {f"healthy/x\nz{n}.jpg": as_bytes(texture(600 + n)) for n in range(6)}
+    write_recipe(home / "datasets", images=write_source(home / "images", more), train=12)
+    run(capsys, "build", "tiny", "-q")
+    for words in (("diff", "tiny@v1", "tiny@v2"), ("explain", "tiny", "melanoma/x\nz0.jpg")):
+        code, out, _ = run(capsys, *words)
+        assert code == 0
+        assert "melanoma/x\\nz" in out
+        assert not [line for line in out.splitlines() if line.startswith("z")]
 
 
 def test_a_dataset_that_has_only_a_draft_is_pointed_to_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,6 +150,16 @@ def test_without_the_files_the_splits_alone_are_compared(tmp_path):
     )
 
 
+def test_two_datasets_are_told_apart_from_two_versions(tmp_path):
+    """A difference of two datasets read like a change of one."""
+    home = make_home(tmp_path)
+    make_home(tmp_path, name="circles")
+    publish(home, make_rows())
+    publish(home, make_rows(salt="x"), name="circles")
+    notes = diff(home, "squares", "circles").notes
+    assert "squares and circles are two datasets: this is how they differ, and no change of either" in notes
+
+
 def test_a_version_does_not_differ_from_itself(tmp_path):
     """Nothing changed, everything is counted as unchanged."""
     home = make_home(tmp_path)
