@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             code = INTERRUPTED
     if code == INTERRUPTED:
-        typer.echo("\ninterrupted: published versions are whole; the next run goes on from what was finished", err=True)
+        typer.echo("\ninterrupted; published versions are whole", err=True)
     return code
 
 

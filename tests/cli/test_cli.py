@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 
 from curation.cli import main
 from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -202,6 +207,24 @@ def test_a_list_of_nothing_says_how_to_begin(home: Path, capsys: pytest.CaptureF
     assert out.startswith(f"{home / 'nowhere'}: there is no dataset here yet\n")
     assert "python -m curation init NAME --images FOLDER" in out
     assert run(capsys, *nowhere, "--json")[:2] == (0, "{}\n")
+
+
+@pytest.mark.parametrize("room", ["curation", "training"])
+def test_ctrl_c_at_the_very_start_is_one_line_too(tmp_path: Path, room: str) -> None:
+    """While typer is imported nobody listened yet, and a traceback of its insides was printed."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    paths = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"}
+    command = [sys.executable, "-m", room, "list"]
+    run = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "\ninterrupted: nothing was done\n")
+
+
+def test_ctrl_c_says_what_is_true_of_every_verb(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`list` was told to go on from what was finished."""
+    monkeypatch.setattr("curation.versions.published", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert run(capsys, "list") == (130, "", "\ninterrupted; published versions are whole\n")
 
 
 def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
