@@ -27,7 +27,7 @@ from curation.report.evidence import (
     sample_pairs,
 )
 from curation.report.story import draw_flows, tell_flows
-from curation.report.summary import Summary, summarise
+from curation.report.summary import Settled, Summary, find_settled, summarise
 from curation.report.tiles import Sheets, Tile, lay_out, read_tile, thin_out
 from curation.versions import Version
 
@@ -119,6 +119,7 @@ def write_page(
         drawing=draw_flows(first, second),
         clusters=_show_clusters(manifest, tiles),
         conflicts=_show_conflicts(manifest, summary, tiles),
+        settled=_show_settled(find_settled(manifest.rows, recipe.labels.class_of()), tiles),
         disputes=[_shown(tiles, name) for name in disputed(manifest)[:MOST_CONFLICTS]],
         strata=[tally for tally in audit.tallies if tally.unit == "pictures"],
         shares=[tally for tally in audit.tallies if tally.unit == "share"],
@@ -131,6 +132,7 @@ def write_page(
         archives=[{**ABOUT_ARCHIVE, **archive} for archive in version.description.get("archives", [])],
         named=NAMED,
         sentences=SENTENCES,
+        most_conflicts=MOST_CONFLICTS,
         column=column,
     )
 
@@ -285,6 +287,10 @@ def _show_conflicts(manifest: Manifest, summary: Summary, tiles: Mapping[str, Ti
         words = " / ".join(claim.removeprefix("context:") for claim in conflict.claims)
         shown.append((_shown(tiles, conflict.ids[0]), words, "used in this version" if used else "not used"))
     return shown
+
+
+def _show_settled(settled: Sequence[Settled], tiles: Mapping[str, Tile]) -> list[tuple[Shown, Settled]]:
+    return [(_shown(tiles, next((name for name in each.ids if name in tiles), each.ids[0])), each) for each in settled]
 
 
 def _show_finding(audit: Audit, name: str, tiles: Mapping[str, Tile], *, most: int = 24) -> list[Shown]:

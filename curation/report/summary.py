@@ -1,6 +1,6 @@
 """What a person should know of a manifest: conflicts, leaks, unreadable files, disputed samples in use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -125,6 +125,49 @@ def find_conflicts(rows: pl.DataFrame) -> tuple[Conflict, ...]:
     return tuple(
         Conflict(sha, tuple(claims), tuple(splits), tuple(ids)) for sha, claims, splits, ids in table.iter_rows()
     )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One picture (by its bytes) that its source has under several labels, and that people gave one."""
+
+    claims: tuple[str, ...]
+    """The classes as the source has them."""
+    label: str
+    reviewers: str
+    ids: tuple[str, ...]
+
+
+RELABELLED: Final = r"(?:^|; )relabel (.+?) \(([^:)]+)"
+"""Label and reviewers, in the manifest's words for a decision."""
+
+
+def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settled, ...]:
+    """Return the conflicts of the sources that a relabel settled, sorted by their first id.
+
+    A picture that was relabelled to a context class is not among them: the manifest holds the decision's word then.
+
+    Parameters
+    ----------
+    class_of : mapping of str to str
+        Source label -> class.
+    """
+    claim = pl.col("source_label").replace_strict(class_of, default=None, return_dtype=pl.String)
+    open_ones = {conflict.sha256 for conflict in find_conflicts(rows)}
+    shared = rows.filter(pl.col("sha256").is_duplicated() & ~pl.col("sha256").is_in(list(open_ones)))
+    groups = (
+        shared.with_columns(
+            claim=pl.coalesce(claim, pl.lit("context:") + pl.col("source_label")),
+            named=pl.col("decision").str.extract(RELABELLED, 1),
+            by=pl.col("decision").str.extract(RELABELLED, 2),
+        )
+        .group_by("sha256")
+        .agg(pl.col("claim").unique().sort(), pl.col("named", "by").drop_nulls().first(), pl.col("id").sort())
+        .filter((pl.col("claim").list.len() > 1) & pl.col("named").is_not_null())
+        .sort(pl.col("id").list.first())
+    )
+    told = groups.select("claim", "named", "by", "id").iter_rows()
+    return tuple(Settled(tuple(claims), label, who, tuple(ids)) for claims, label, who, ids in told)
 
 
 def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:

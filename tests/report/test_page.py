@@ -1,5 +1,7 @@
 """The page in a browser: harmless whatever the data says, without a request, readable at any width, light and dark."""
 
+import hashlib
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -256,6 +258,30 @@ def test_what_the_audit_says_is_not_cut(tmp_path):
     said = dict(audited.checks)["what a test can show"]
     assert len(said) > 400
     assert html.count(said[1:]) == 2  # once as a sentence, once among the checks
+
+
+def test_a_conflict_that_a_person_settled_is_shown_as_settled(tmp_path):
+    """It vanished: the page said that none was found, as if the source had never contradicted itself."""
+    files = tiny_pictures()
+    files["healthy/twin.jpg"] = files["melanoma/m0.jpg"]
+    write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", files))
+    home = Home(tmp_path / "datasets")
+    decision = {
+        "action": "relabel",
+        "sha256": hashlib.sha256(files["melanoma/m0.jpg"]).hexdigest(),
+        "label": "melanoma",
+        "reason": "seen twice: it is one",
+        "reviewer": "anna",
+        "time": "2026-11-24T09:30:00Z",
+    }
+    (home.dataset("tiny") / "decisions.jsonl").write_text(json.dumps(decision) + "\n", encoding="utf-8")
+    build("tiny", Options(home=home))
+    html = (load(home, "tiny").folder / "report.html").read_text(encoding="utf-8")
+    section = html[html.index('id="conflicts"') : html.index('id="unreadable"')]
+    assert "None was found" not in section
+    assert "not at hand" not in section
+    assert "<b>healthy / melanoma</b><br>melanoma, decided by anna<br>" in section
+    assert "pictures under two labels; 1 more decided" in html
 
 
 def made_audit(*findings: tuple[str, Severity], auc: float, low: float, high: float) -> Audit:
