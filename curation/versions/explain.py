@@ -102,9 +102,11 @@ def _search(rows: pl.DataFrame, query: str) -> pl.DataFrame:
 def _near_names(rows: pl.DataFrame, query: str) -> list[str]:
     wanted = query.replace("\\", "/").rsplit("/", 1)[-1]
     names = rows["path"].str.split("/").list.last().unique().sort()
+    parts = names.filter(names.str.to_lowercase().str.contains(wanted.lower(), literal=True)) if wanted else names[:0]
     if len(names) > MANY:
         names = names.filter(names.str.starts_with(wanted[:4]))
-    return difflib.get_close_matches(wanted, names.to_list()[:MANY], 3, cutoff=0.7)
+    close = difflib.get_close_matches(wanted, names.to_list()[:MANY], 3, cutoff=0.7)
+    return list(dict.fromkeys([*close, *parts.head(3)]))[:3]
 
 
 def _tell(row: dict[str, Any], rows: pl.DataFrame, told: Told, *, stopped: str | None) -> Story:

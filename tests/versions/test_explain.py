@@ -196,6 +196,9 @@ def test_an_unknown_name_is_answered_with_near_ones(home):
         explain(home, "squares", "somewhere/kepd.png")
     assert caught.value.hint == "did you mean kept.png?"
     with pytest.raises(CurationError) as caught:
+        explain(home, "squares", "KEP")  # a part of a name: too short to be like it, and all of it is there
+    assert caught.value.hint == "did you mean kept.png?"
+    with pytest.raises(CurationError) as caught:
         explain(home, "squares", "?")
     assert "a file name, a path, an id or a sha256" in (caught.value.hint or "")
 
