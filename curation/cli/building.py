@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from curation.cli.screen import Screen, clean, print_json, print_table
+from curation.cli.screen import Screen, clean, number, print_json, print_table
 from curation.errors import CurationError
 from curation.urls import is_url
 
@@ -202,31 +202,45 @@ def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
             lines.append(f"    ... and {len(names) - len(shown)} more (-v names all)")
 
     if summary.conflicts:
-        inside = [conflict for conflict in summary.conflicts if len(conflict.splits) < 2]
+        stand = number(len(summary.conflicts), "picture stands", "pictures stand")
         say(
-            f"{len(summary.conflicts)} pictures stand under more than one label with the very same bytes "
-            f"({len(inside)} on one side of the source's split, {len(summary.conflicts) - len(inside)} across it)",
+            f"{stand} under more than one label with the very same bytes{_name_sides(summary)}",
             [f"{' / '.join(conflict.claims)}: {conflict.ids[0]}" for conflict in summary.conflicts],
         )
     if summary.disputed_lookalikes:
-        say(f"{len(summary.disputed_lookalikes)} more are disputed through a look-alike", summary.disputed_lookalikes)
+        more = number(len(summary.disputed_lookalikes), "more is", "more are")
+        say(f"{more} disputed through a look-alike", summary.disputed_lookalikes)
     for label, ids in summary.reserve.items():
-        say(f"{len(ids)} disputed {label} pictures are used in train, as the count cannot be reached otherwise", ids)
+        used = number(len(ids), f"disputed {label} picture is used", f"disputed {label} pictures are used")
+        say(f"{used} in train, as the count cannot be reached otherwise", ids)
     if summary.leaks:
         touched = sum(leak.touches_classes for leak in summary.leaks)
         say(
-            f"{len(summary.leaks)} leaks in the source's own split ({touched} touch a class, "
-            f"{len(summary.leaks) - touched} only context)"
+            f"{number(len(summary.leaks), 'leak', 'leaks')} in the source's own split "
+            f"({number(touched, 'touches', 'touch')} a class, {len(summary.leaks) - touched} only context)"
             + ("; this version's split parts none of these" if summary.splits else ""),
             [f"{leak.how}: {' = '.join(leak.ids)}" for leak in summary.leaks],
         )
     if summary.unreadable:
         say(
-            f"{len(summary.unreadable)} files could not be read",
+            f"{number(len(summary.unreadable), 'file', 'files')} could not be read",
             [f"{name}: {reason}" for name, reason in summary.unreadable],
         )
     for source, count in summary.unlabelled.items():
-        say(f"{count} pictures of {source} have no label: they wait for `python -m curation review`")
+        have, wait = (
+            (f"picture of {source} has", f"pictures of {source} have"),
+            "it waits" if count == 1 else "they wait",
+        )
+        say(f"{number(count, *have)} no label: {wait} for `python -m curation review`")
     for source, count in summary.no_group.items():
-        say(f"the group rule of {source} matches all but {count} of its pictures: each of those is a group of its own")
+        each = "that one" if count == 1 else "each of those"
+        say(f"the group rule of {source} matches all but {count} of its pictures: {each} is a group of its own")
     return lines
+
+
+def _name_sides(summary: "Summary") -> str:
+    """Return how the conflicts lie in the source's own split; nothing where the source has none."""
+    if not any(conflict.splits for conflict in summary.conflicts):
+        return ""
+    across = sum(len(conflict.splits) > 1 for conflict in summary.conflicts)
+    return f" ({len(summary.conflicts) - across} on one side of the source's split, {across} across it)"

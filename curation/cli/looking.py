@@ -166,3 +166,5 @@ def gc(
         removed = carry_out(plan)
         if not as_json:
             typer.echo(f"removed {len(removed)} of {len(plan.targets)}; versions are built again by `build`")
+    elif not as_json:
+        typer.echo("nothing was removed")

@@ -126,6 +126,17 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: 
         typer.echo("  ".join(padded).rstrip())
 
 
+def number(count: int, one: str, many: str) -> str:
+    """Return a count with the words that go with it.
+
+    Examples
+    --------
+    >>> number(1, "file repeats", "files repeat"), number(2, "file repeats", "files repeat")
+    ('1 file repeats', '2 files repeat')
+    """
+    return f"{count} {one if count == 1 else many}"
+
+
 def clean(cell: object) -> str:
     """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
     text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from curation.cli import main
+from curation.cli.building import what_to_know
+from curation.report.summary import Conflict, Leak, Summary
 from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -225,6 +227,59 @@ def test_ctrl_c_says_what_is_true_of_every_verb(
     """`list` was told to go on from what was finished."""
     monkeypatch.setattr("curation.versions.published", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     assert run(capsys, "list") == (130, "", "\ninterrupted; published versions are whole\n")
+
+
+def test_one_is_not_told_as_many() -> None:
+    """It said "1 pictures stand" and "1 files could not be read", and spoke of a split that the source has not."""
+
+    def told(count: int, *splits: str) -> list[str]:
+        names = [f"src/{place}.jpg" for place in range(count)]
+        summary = Summary(
+            rows=9,
+            kept=9,
+            splits={},
+            reasons=(),
+            conflicts=tuple(Conflict(name, ("a", "b"), splits, (name,)) for name in names),
+            disputed_lookalikes=tuple(names),
+            reserve={"mole": tuple(names)},
+            leaks=tuple(Leak("same bytes", (name,), ("a",), touches_classes=True) for name in names),
+            unreadable=tuple((name, "no picture") for name in names),
+            no_group={"src": count},
+            unlabelled={"src": count},
+        )
+        return [line for line in what_to_know(summary, verbose=False) if line.startswith("- ")]
+
+    assert told(1) == [
+        "- 1 picture stands under more than one label with the very same bytes",
+        "- 1 more is disputed through a look-alike",
+        "- 1 disputed mole picture is used in train, as the count cannot be reached otherwise",
+        "- 1 leak in the source's own split (1 touches a class, 0 only context)",
+        "- 1 file could not be read",
+        "- 1 picture of src has no label: it waits for `python -m curation review`",
+        "- the group rule of src matches all but 1 of its pictures: that one is a group of its own",
+    ]
+    assert told(2, "train", "test") == [
+        "- 2 pictures stand under more than one label with the very same bytes "
+        "(0 on one side of the source's split, 2 across it)",
+        "- 2 more are disputed through a look-alike",
+        "- 2 disputed mole pictures are used in train, as the count cannot be reached otherwise",
+        "- 2 leaks in the source's own split (2 touch a class, 0 only context)",
+        "- 2 files could not be read",
+        "- 2 pictures of src have no label: they wait for `python -m curation review`",
+        "- the group rule of src matches all but 2 of its pictures: each of those is a group of its own",
+    ]
+
+
+def test_a_no_to_gc_is_an_answer(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever says no hears that nothing went, and it is no failure."""
+    run(capsys, "build", "tiny", "-q")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, out, _ = run(capsys, "gc", "--keep", "0")
+    assert code == 0
+    assert out.endswith("nothing was removed\n")
+    assert (home / "datasets/builds/tiny/v1").is_dir()
 
 
 def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
