@@ -291,6 +291,14 @@ def made_audit(*findings: tuple[str, Severity], auc: float, low: float, high: fl
     return Audit(reference="tiny@v1", findings=found, probes=(probe,))
 
 
+def test_an_area_below_chance_stands_below_chance(tmp_path):
+    """It was drawn exactly at 0.5, beside a figure that said 0.286."""
+    version = make_version(tmp_path, [sample("a.jpg", jpeg(lesion(1)))])
+    html = write_page(version, read_recipe(version), made_audit(auc=0.286, low=0.097, high=0.615))
+    assert '<i style="left:9.7%;width:51.8%"></i><b style="left:28.6%"></b>' in html
+    assert '<span style="left:50%">0.5</span>' in html
+
+
 @pytest.mark.parametrize(
     ("findings", "severity", "headline"),
     [
