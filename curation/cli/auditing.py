@@ -145,9 +145,10 @@ def report(
             audited = audit_version(version, remedies=remedies, waivers=waivers, progress=screen.progress)
         _write(page, make_page(home, version, audited, places=source or ()))
         typer.echo(f"wrote {page}")
-    if open_it:
-        webbrowser.open(page.resolve().as_uri())
-    elif sheet is None and output is None:
+    opened = open_it and webbrowser.open(page.resolve().as_uri())
+    if open_it and not opened:
+        typer.echo("no browser could be opened; open the page by hand:", err=True)
+    if not opened and (open_it or (sheet is None and output is None)):
         typer.echo(str(page))
 
 

@@ -128,9 +128,19 @@ def test_an_absent_page_is_made_again(home, capsys):
 def test_open_hands_the_page_to_the_browser(home, capsys, monkeypatch):
     """The browser gets a file URL, and no other."""
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
-    assert run(capsys, "report", "tiny", "--open")[0] == 0
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    assert run(capsys, "report", "tiny", "--open") == (0, "", "")
     assert opened == [(home / "datasets/builds/tiny/v1/report.html").as_uri()]
+
+
+@pytest.mark.parametrize("more", [(), ("--output", "copy.html")])
+def test_where_no_browser_can_be_opened_the_page_is_named(home, capsys, monkeypatch, more):
+    """It printed nothing, and nothing opened."""
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    code, out, err = run(capsys, "report", "tiny", "--open", *more)
+    assert code == 0
+    assert out.splitlines()[-1] == str(home / "datasets/builds/tiny/v1/report.html")
+    assert "no browser could be opened" in err
 
 
 def test_a_sheet_is_written(home, capsys):
