@@ -255,7 +255,7 @@ def _decide(desk: "Desk", action: str, given: Sequence[str], label: str, reason:
     shas = [find_sha(desk, each) for each in given]
     _warn_of_absent(desk, shas)
     outcome = desk.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
-    _tell_made(desk, outcome.made, as_json=as_json)
+    _tell_made(desk, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
 
 
 def _import_table(desk: "Desk", path: Path, *, as_json: bool) -> None:
@@ -302,15 +302,20 @@ def _warn_of_absent(desk: "Desk", shas: Sequence[str]) -> None:
         typer.echo(f"warning: no source of {desk.name} holds {sha[:12]}; the decision is kept", err=True)
 
 
-def _tell_made(desk: "Desk", made: "Sequence[Decision]", *, as_json: bool) -> None:
+def _tell_made(
+    desk: "Desk", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
+) -> None:
     import json
 
+    from curation.decisions import tell_line
     from curation.review.desk import warn_of_others
 
     if as_json:
         print_json([json.loads(line.as_json()) for line in made])
         return
     typer.echo(f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {desk.reviewer} in {desk.ledger_path}")
+    for line in withdrawn:
+        typer.echo(clean(f"taken back: {tell_line(line)}"))
     shas = {line.sha256 for line in made}
     rows = desk.manifest.rows.filter(desk.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()

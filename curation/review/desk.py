@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.decisions import Action, Decision, append_decisions, in_force, now, read_ledger, same_subject
+from curation.decisions import Action, Decision, append_decisions, in_force, now, read_ledger, same_subject, tell_line
 from curation.errors import CurationError
 from curation.manifest import Manifest
 from curation.recipe import Recipe, load_recipe
@@ -36,11 +36,14 @@ class Outcome:
         The pictures they are about.
     message : str
         What to tell the reviewer, the other rows of the same bytes included.
+    withdrawn : tuple of Decision
+        The lines that an undo has taken back.
     """
 
     made: tuple[Decision, ...]
     shas: tuple[str, ...]
     message: str
+    withdrawn: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,13 @@ class Desk:
             Where the decision makes no sense; nothing is written then.
         """
         pictures = sorted(set(shas))
+        withdrawn: tuple[Decision, ...] = ()
         if action == "undo":
-            made = self._withdraw(pictures)
+            withdrawn, time = self._find_undone(pictures), now()
+            made = tuple(
+                Decision("undo", line.sha256, self.reviewer, time, other=line.other, tool=tool_version())
+                for line in withdrawn
+            )
         elif not pictures:
             raise CurationError("nothing is selected", hint="select pictures in the grid, or open one")
         else:
@@ -128,24 +136,23 @@ class Desk:
             check_labels(made, self.rules.classes)
         append_decisions(self.ledger_path, made)
         touched = tuple(sorted({sha for decision in made for sha in (decision.sha256, decision.other) if sha}))
-        return Outcome(made, touched, self._tell(action, label, touched, rows, len(made)))
+        message = self._tell(action, label, touched, rows, len(made))
+        message += f". Taken back: {'; '.join(map(tell_line, withdrawn))}" if withdrawn else ""
+        return Outcome(made, touched, message, withdrawn)
 
     def others(self, shas: Sequence[str], rows: Sequence[str]) -> list[str]:
         """Return the ids of further rows that hold the same bytes as the selected ones."""
         same = self.manifest.rows.filter(pl.col("sha256").is_in(list(shas)) & ~pl.col("id").is_in(list(rows)))
         return same["id"].to_list()
 
-    def _withdraw(self, pictures: Sequence[str]) -> tuple[Decision, ...]:
+    def _find_undone(self, pictures: Sequence[str]) -> tuple[Decision, ...]:
         standing = [line for line in in_force(self.ledger()) if line.reviewer == self.reviewer]
         newest = [next((line for line in reversed(standing) if same_subject(line, sha)), None) for sha in pictures]
         last = [line for line in standing if line.time == standing[-1].time] if not pictures else []
         lines = dict.fromkeys(line for line in (*newest, *last) if line is not None)
         if not lines:
             raise CurationError(f"{self.reviewer} has decided nothing here that could be undone")
-        time = now()
-        return tuple(
-            Decision("undo", line.sha256, self.reviewer, time, other=line.other, tool=tool_version()) for line in lines
-        )
+        return tuple(lines)
 
     def _tell(self, action: Action, label: str, shas: Sequence[str], rows: Sequence[str], lines: int) -> str:
         what = f"{action} {label}".strip()

@@ -1,8 +1,10 @@
 """The command line: what it prints, its exit codes, its JSON."""
 
+import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -268,6 +270,17 @@ def test_one_is_not_told_as_many() -> None:
         "- 2 pictures of src have no label: they wait for `python -m curation review`",
         "- the group rule of src matches all but 2 of its pictures: each of those is a group of its own",
     ]
+
+
+def test_an_undo_says_what_it_took_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It said "1 decision", and nobody knew which was gone."""
+    run(capsys, "build", "tiny", "-q")
+    sha = hashlib.sha256((home / "images/melanoma/m0.jpg").read_bytes()).hexdigest()
+    decide = ("decide", "tiny", "--sha", sha, "--reviewer", "anna")
+    assert "taken back" not in run(capsys, *decide, "--exclude", "--reason", "a ruler")[1]
+    code, out, _ = run(capsys, *decide, "--undo")
+    assert code == 0
+    assert re.search(r"^taken back: line 1: anna on [\d-]+: exclude: a ruler$", out, re.MULTILINE)
 
 
 def test_a_no_to_gc_is_an_answer(

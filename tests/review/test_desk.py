@@ -1,6 +1,7 @@
 """Deciding: what goes into the ledger, what is refused, and what the reviewer is told."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -78,7 +79,9 @@ def test_undo_takes_back_what_this_reviewer_said_last(desk, home):
     ben = open_desk(home, "tiny", reviewer="ben")
     ben.decide("exclude", [one], reason="ben's")
     desk.decide("exclude", [one, two], reason="anna's")
-    desk.decide("undo", [one])
+    outcome = desk.decide("undo", [one])
+    assert [(line.sha256, line.reason) for line in outcome.withdrawn] == [(one, "anna's")]
+    assert re.search(r"Taken back: line \d: anna on [\d-]+: exclude: anna's$", outcome.message)
     assert [line["sha256"] for line in ledger_lines(home)[3:]] == [one]
     rows = desk.rows().filter(pl.col("sha256").is_in([one, two])).sort("path")
     assert rows["excluded"].to_list() == ["decide: excluded (ben: ben's)", "decide: excluded (anna: anna's)"]
