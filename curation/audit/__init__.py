@@ -69,7 +69,7 @@ def audit(
             find_shortcuts(measured, probes),
             leaks.result(),
             doubtful,
-            find_imbalance(rows),
+            find_imbalance(rows, named=_named_columns(recipe)),
             find_unreadable(measured, _reference(version)),
             find_poor(measured),
             find_licence_faults(rows, licence=recipe.get("licence"), archives=version.description.get("archives", [])),
@@ -113,6 +113,15 @@ def _read_recipe(folder: Path) -> Mapping[str, Any]:
         return tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}
+
+
+def _named_columns(recipe: Mapping[str, Any]) -> set[str]:
+    """Return the manifest's columns that a recipe takes from metadata files."""
+    sources = recipe.get("sources", [])
+    told = sources if isinstance(sources, list) else []
+    tables = [source.get("metadata") for source in told if isinstance(source, Mapping)]
+    columns = [table.get("columns") for table in tables if isinstance(table, Mapping)]
+    return {str(name) for each in columns if isinstance(each, Mapping) for name in each}
 
 
 def read_waivers(folder: Path) -> dict[str, str]:

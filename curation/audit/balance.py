@@ -1,6 +1,7 @@
 """How many of what: classes, splits, sources, strata; and what a test set of this size can show at all."""
 
 import math
+from collections.abc import Collection
 from typing import Final
 
 import polars as pl
@@ -10,6 +11,7 @@ from curation.audit.tallies import tally_values
 from curation.findings import Finding, Outcome, count_of
 
 STRATA: Final = ("sex", "site", "skin_type", "age")
+PEOPLE: Final = (*STRATA, "patient", "lesion")
 UNEVEN: Final = 1.5
 """The largest class against the smallest, from which on they are uneven."""
 WIDE: Final = 0.1
@@ -22,19 +24,25 @@ POWER_Z: Final = 1.959964 + 0.841621
 """Two-sided 5 %, power 80 %."""
 
 
-def find_imbalance(rows: pl.DataFrame) -> Outcome:
+def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = ()) -> Outcome:
     """Return what is uneven or too small.
+
+    Of people is spoken only where something is known of them, or where the recipe names it: not of cats and dogs.
 
     Parameters
     ----------
     rows : polars.DataFrame
         The version's kept rows.
+    named : collection of str
+        The manifest's columns that the recipe takes from a metadata file.
     """
-    findings = [_classes(rows), *_test_sizes(rows), _one_source_test(rows), *_strata(rows)]
+    about_people = any(rows[column].null_count() < rows.height or column in named for column in PEOPLE)
+    findings = [_classes(rows), *_test_sizes(rows), _one_source_test(rows), *(_strata(rows) if about_people else [])]
     known = rows.with_columns(age=_bands(pl.col("age")))
     strata = [column for column in STRATA if known[column].null_count() < known.height]
     findings += [_goes_with_label(known, column) for column in ("source", *strata)]
-    checks = [("what a test can show", _tell_sizes(rows)), ("who is in it", _tell_strata(rows))]
+    checks = [("what a test can show", _tell_sizes(rows))]
+    checks += [("who is in it", _tell_strata(rows))] if about_people else []
     tallies = [tally_values(known, column, says=f"Pictures by {_word(column)}") for column in ("source", *strata)]
     return Outcome(tuple(each for each in findings if each is not None), tuple(checks), tuple(tallies))
 
@@ -154,7 +162,7 @@ def _one_source_test(rows: pl.DataFrame) -> Finding | None:
     return Finding(
         id="balance-same-sources",
         severity="note",
-        says="test and train come from the same sources: the test says nothing about another camera or clinic",
+        says="test and train come from the same sources: the test says nothing about another camera or place",
         count=rows.filter(pl.col("split") == "test").height,
         advice="keep one source for the test alone before you claim that it works elsewhere",
     )

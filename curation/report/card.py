@@ -70,7 +70,7 @@ def write_card(
         _limits(recipe, summary),
         _findings(findings),
         "## Uses",
-        "It is made for teaching and research. It is no basis for a medical decision.",
+        "It is made for teaching and research. It is no basis for a decision about anybody's health.",
         "## Citation",
         _citation(recipe, description, fetched),
     ]

@@ -305,6 +305,22 @@ def test_what_is_known_of_one_class_alone_is_told():
     assert "sex is known of some classes alone" in told.says
 
 
+def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
+    """Of cats and dogs it said that nothing is known of sex, site, skin type, age, and named a clinic."""
+    rows = table_of(people())
+    silent, named = find_imbalance(rows), find_imbalance(rows, named={"sex"})
+    assert "balance-strata" not in {each.id for each in silent.findings}
+    assert "who is in it" not in dict(silent.checks)
+    assert "clinic" not in " ".join(each.says for each in silent.findings)
+    assert "nothing is known of sex, site" in next(e.says for e in named.findings if e.id == "balance-strata")
+    assert dict(named.checks)["who is in it"].startswith("of 48 pictures we know sex of 0")
+    assert "who is in it" in dict(find_imbalance(table_of(people(lesion=lambda number, _: f"L{number}"))).checks)
+    metadata = 'metadata = { file = "people.csv", key = "name", columns = { sex = "gender" } }\n[labels]\n'
+    recipe = RECIPE.replace("[labels]\n", metadata)
+    assert "balance-strata" in ids_of(tmp_path / "named", MIXED, recipe=recipe)
+    assert "balance-strata" not in ids_of(tmp_path / "broken", MIXED, recipe="sources = 5")
+
+
 def test_quality_is_told_by_class_and_split(tmp_path):
     """A black border on the test pictures of one class shows in that column alone."""
     framed = lesion(50).copy()
