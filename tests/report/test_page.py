@@ -196,6 +196,7 @@ def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
     assert rows["phash"].n_unique() == 1
     html = (built.folder / "report.html").read_text(encoding="utf-8")
     assert "<title>0 bits: 1 the same picture</title>" in html
+    assert "<p>1 file repeats 1 other. The first of each row" in html
 
 
 def test_many_files_of_one_hash_are_counted_without_every_pair(monkeypatch):
