@@ -298,6 +298,9 @@ def test_an_area_below_chance_stands_below_chance(tmp_path):
     html = write_page(version, read_recipe(version), made_audit(auc=0.286, low=0.097, high=0.615))
     assert '<i style="left:9.7%;width:51.8%"></i><b style="left:28.6%"></b>' in html
     assert '<span style="left:50%">0.5</span>' in html
+    assert '<tr class="unsure"><th scope="row">colour' in html  # no green for what so wide an interval does not show
+    narrow = write_page(version, read_recipe(version), made_audit(auc=0.5, low=0.38, high=0.62))
+    assert '<tr class="good"><th scope="row">colour' in narrow
 
 
 @pytest.mark.parametrize(
