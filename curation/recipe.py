@@ -269,8 +269,9 @@ class Review(_Part):
 
 
 class Audit(_Part):
-    """Findings that are known and accepted, each with the reason."""
+    """Whether people are shown, so that it is asked who, and findings that are accepted, each with the reason."""
 
+    people: bool = False
     waive: dict[str, Annotated[str, Field(min_length=8)]] = Field(default_factory=dict)
 
 

@@ -69,7 +69,7 @@ def audit(
             find_shortcuts(measured, probes),
             leaks.result(),
             doubtful,
-            find_imbalance(rows, named=_named_columns(recipe)),
+            find_imbalance(rows, named=_named_columns(recipe), people=_shows_people(recipe)),
             find_unreadable(measured, _reference(version)),
             find_poor(measured),
             find_licence_faults(rows, licence=recipe.get("licence"), archives=version.description.get("archives", [])),
@@ -113,6 +113,12 @@ def _read_recipe(folder: Path) -> Mapping[str, Any]:
         return tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}
+
+
+def _shows_people(recipe: Mapping[str, Any]) -> bool:
+    """Say whether the recipe says that its pictures show people."""
+    told = recipe.get("audit")
+    return isinstance(told, Mapping) and told.get("people") is True
 
 
 def _named_columns(recipe: Mapping[str, Any]) -> set[str]:

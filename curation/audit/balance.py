@@ -24,7 +24,7 @@ POWER_Z: Final = 1.959964 + 0.841621
 """Two-sided 5 %, power 80 %."""
 
 
-def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = ()) -> Outcome:
+def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = (), people: bool = False) -> Outcome:
     """Return what is uneven or too small.
 
     Of people is spoken only where something is known of them, or where the recipe names it: not of cats and dogs.
@@ -35,8 +35,10 @@ def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = ()) -> Outcom
         The version's kept rows.
     named : collection of str
         The manifest's columns that the recipe takes from a metadata file.
+    people : bool
+        Whether the recipe says that the pictures show people: then it is asked who they are, also where nobody knows.
     """
-    about_people = any(rows[column].null_count() < rows.height or column in named for column in PEOPLE)
+    about_people = people or any(rows[column].null_count() < rows.height or column in named for column in PEOPLE)
     findings = [_classes(rows), *_test_sizes(rows), _one_source_test(rows), *(_strata(rows) if about_people else [])]
     known = rows.with_columns(age=_bands(pl.col("age")))
     strata = [column for column in STRATA if known[column].null_count() < known.height]

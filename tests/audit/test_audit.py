@@ -318,6 +318,12 @@ def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
     metadata = 'metadata = { file = "people.csv", key = "name", columns = { sex = "gender" } }\n[labels]\n'
     recipe = RECIPE.replace("[labels]\n", metadata)
     assert "balance-strata" in ids_of(tmp_path / "named", MIXED, recipe=recipe)
+    shown = (
+        RECIPE + "[audit]\npeople = true\n"
+        if "[audit]" not in RECIPE
+        else RECIPE.replace("[audit]", "[audit]\npeople = true")
+    )
+    assert "balance-strata" in ids_of(tmp_path / "people", MIXED, recipe=shown)
     assert "balance-strata" not in ids_of(tmp_path / "broken", MIXED, recipe="sources = 5")
 
 
