@@ -151,6 +151,7 @@ def _append(body: Path, chunks: Iterator[bytes], wanted: Wanted, advance: Callab
     with body.open("ab") as stream:
         for chunk in chunks:
             stream.write(chunk)
+            stream.flush()  # what has arrived is not asked for again, however this process ends
             advance(len(chunk))
             if stream.tell() > wanted.size_bytes:
                 return

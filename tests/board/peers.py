@@ -123,9 +123,16 @@ def peer(script: Script) -> Iterator[tuple[str, Callable[[], None]]]:
     name = os.ttyname(slave)
     stop, stopped = os.pipe()
     lines = b""
-    plug = threading.Lock()
+    plug, pulled = threading.Lock(), threading.Event()
 
     def live() -> None:
+        try:
+            answer_for_ever()
+        except OSError:  # the plug was pulled while it waited or wrote
+            if not pulled.is_set():
+                raise
+
+    def answer_for_ever() -> None:
         nonlocal lines
         while True:
             ready, _, _ = select.select([master, stop], [], [])
@@ -144,10 +151,12 @@ def peer(script: Script) -> Iterator[tuple[str, Callable[[], None]]]:
 
     def unplug() -> None:
         with plug:
+            if pulled.is_set():
+                return
+            pulled.set()
             os.write(stopped, b"x")
-            for descriptor in (slave, master):
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
+            os.close(slave)
+            os.close(master)
 
     try:
         yield name, unplug
@@ -155,13 +164,10 @@ def peer(script: Script) -> Iterator[tuple[str, Callable[[], None]]]:
         os.write(stopped, b"x")
         # A peer that is still writing is read until it has heard that it is over.
         while thread.is_alive():
-            with contextlib.suppress(OSError):
-                if select.select([slave], [], [], 0.05)[0]:
-                    os.read(slave, 65536)
+            if not pulled.is_set() and select.select([slave], [], [], 0.05)[0]:
+                os.read(slave, 65536)
             thread.join(0.05)
-        for descriptor in (slave, master):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        unplug()
         for descriptor in (stop, stopped):
             os.close(descriptor)
 
