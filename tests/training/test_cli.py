@@ -157,7 +157,7 @@ def test_fit_shows_progress_figures_and_where_the_page_lies(with_run, drawn, cap
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_gives_the_same_model(drawn, needs_train, tmp_path):
     """kill -9 after an epoch, the same command again: the model of a training that nobody killed."""
-    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--epochs", "4", "--batch", "16"]
+    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 
     def start(runs: Path) -> subprocess.Popen:
