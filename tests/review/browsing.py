@@ -3,6 +3,7 @@
 It waits for what a person would wait for, never for a time: a busy machine makes it slow, not wrong.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_SECONDS = 180.0
 """What a machine that does something else meanwhile may take; only a failing test waits so long."""
+AGAIN_SECONDS = 10.0
+"""After which a person presses again what the App, still loading, did not hear."""
 
 _TILES = """() => [...document.querySelectorAll('[data-cy=looker]')].map(tile => {
     const box = tile.getBoundingClientRect();
@@ -140,15 +143,30 @@ class Browser:
     def command(self, name: str) -> None:
         """Call an operator as the keyboard does: the operator browser, its name, Enter."""
         search = self.page.get_by_placeholder("Search operations by name...")
-        self.page.keyboard.press("`")
-        search.wait_for()
+        self._until_shown(search, lambda: self.page.keyboard.press("`"))
         search.fill(f"Review: {name}")
         self.page.get_by_text(f"Review: {name}", exact=True).first.wait_for()
         self.page.keyboard.press("Enter")
 
     def press(self, operator: str) -> None:
-        """Press the button of an operator over the grid, or beside the sample that is open."""
-        self.page.locator(f"[data-item-id='@curation/review/{operator}']").first.click()
+        """Press the button of an operator that has a form, over the grid, or beside the sample that is open."""
+        button = self.page.locator(f"[data-item-id='@curation/review/{operator}']").first
+        form = self.page.get_by_role("button", name="Execute").first
+        self._until_shown(form, lambda: button.click(timeout=AGAIN_SECONDS * 1000))
+
+    def _until_shown(self, wanted: Any, act: Callable[[], None]) -> None:
+        """Act, and again where the App did not hear it, as a person does whose click came while it was loading."""
+        from playwright.sync_api import TimeoutError as NotYet
+
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            with contextlib.suppress(NotYet):
+                act()
+            try:
+                return wanted.wait_for(timeout=AGAIN_SECONDS * 1000)
+            except NotYet:
+                if time.monotonic() > end:
+                    raise
 
     def fill(self, *, reason: str = "", label: str = "") -> None:
         """Fill the form that is open and execute it."""
