@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from curation.decisions import Ruling
 from curation.engines import search_here
-from curation.hashing import Fingerprints, Pairs, Spool
+from curation.hashing import Fingerprints, Pairs, SearchReport, Spool
 from curation.manifest import Manifest, check_conservation
 from curation.recipe import Recipe, parse_recipe
 from curation.stages.decide import decide
@@ -102,9 +102,9 @@ def measure(count: int, *, symmetries: bool) -> dict[str, object]:
     before_mb = peak_mb()
     searched, cpu = [0.0], time.process_time()
 
-    def search(hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64]) -> Iterator[Pairs]:
+    def search(hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64], plan: SearchReport) -> Iterator[Pairs]:
         """Search in this process, and count the time that takes."""
-        stream = search_here(hashes, radius, keys)
+        stream = search_here(hashes, radius, keys, plan)
         while True:
             start = time.perf_counter()
             pairs = next(stream, None)

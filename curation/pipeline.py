@@ -17,9 +17,8 @@ from curation import __version__
 from curation.decisions import Ruling, read_ledger, rule
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError
-from curation.exports.croissant import write_croissant
 from curation.findings import Finding
-from curation.hashing import Fingerprints, Pairs, plan_search
+from curation.hashing import Fingerprints, Pairs, SearchReport
 from curation.manifest import Manifest, check_conservation, choice_digest, write_atomically
 from curation.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.report.card import write_card
@@ -398,11 +397,13 @@ class _Run:
             search=self._search,
         )
 
-    def _search(self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64]) -> Iterator[Pairs]:
+    def _search(
+        self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64], plan: SearchReport
+    ) -> Iterator[Pairs]:
         """Let the engine search, and tell whoever waits where that will take long."""
-        if warning := plan_search(hashes, radius, keys=keys).warning:
-            self.options.listener.note(warning)
-        return self.options.engine.candidates(hashes, radius, keys)
+        if plan.warning:
+            self.options.listener.note(plan.warning)
+        return self.options.engine.candidates(hashes, radius, keys, plan)
 
     def _select(self) -> Manifest:
         return select(self.manifest, self.recipe, previous=self._previous)
@@ -465,6 +466,8 @@ def _render(run: _Run, folder: Path) -> Manifest:
 
 def _describe(held: Lock, run: _Run, folder: Path, *, number: int) -> None:
     """Write what the version says of itself, and what it was made from, beside its pictures."""
+    from curation.exports.croissant import write_croissant  # not needed where nothing changed
+
     recipe, dataset = run.recipe, held.home.dataset(run.recipe.name)
     archives = [
         {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.engines.protocol import Result, Task, search_here
 from curation.errors import CurationError
-from curation.hashing import Pairs
+from curation.hashing import Pairs, SearchReport
 
 SHARDS_AHEAD = 3
 """Shards each worker may be ahead of the consumer; bounds the memory whatever the number of images."""
@@ -74,9 +74,15 @@ class Local:
             while waiting:
                 yield from _take_finished(waiting)
 
-    def candidates(self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None) -> Iterator[Pairs]:
+    def candidates(
+        self,
+        hashes: NDArray[np.uint64],
+        radius: int,
+        keys: NDArray[np.integer] | None,
+        plan: SearchReport | None = None,
+    ) -> Iterator[Pairs]:
         """Yield the pairs within the radius; the search runs on threads of this process."""
-        return search_here(hashes, radius, keys)
+        return search_here(hashes, radius, keys, plan)
 
     @contextmanager
     def _pool(self, shards: int) -> Iterator[ProcessPoolExecutor]:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing import Pairs, lookalikes, pairs_within
+from curation.hashing import Pairs, SearchReport, lookalikes, pairs_within
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,11 +33,19 @@ class Engine(Protocol):
     def as_finished(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[tuple[int, Result]]:
         """Yield the number of a shard and ``function(shard)``, each as soon as it is there."""
 
-    def candidates(self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None) -> Iterator[Pairs]:
+    def candidates(
+        self,
+        hashes: NDArray[np.uint64],
+        radius: int,
+        keys: NDArray[np.integer] | None,
+        plan: SearchReport | None = None,
+    ) -> Iterator[Pairs]:
         """Yield the pairs of ``search_here``, in any order."""
 
 
-def search_here(hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None) -> Iterator[Pairs]:
+def search_here(
+    hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None, plan: SearchReport | None = None
+) -> Iterator[Pairs]:
     """Yield the pairs within the radius among (n,) hashes, or (n, 8) in any orientation, searched in this process."""
     search = pairs_within if hashes.ndim == 1 else lookalikes
-    return search(hashes, radius, keys=keys)
+    return search(hashes, radius, keys=keys, plan=plan)

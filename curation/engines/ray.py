@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from curation.engines.protocol import Result, Task, search_here
 from curation.errors import CurationError
-from curation.hashing import Pairs, representatives
+from curation.hashing import Pairs, SearchReport, representatives
 from curation.hashing.shuffle import Sent, cut_bands, keep_closest, search_group, send
 
 if TYPE_CHECKING:
@@ -121,12 +121,18 @@ class Ray:
                 raise outcome.error
             yield int(row["number"]), outcome
 
-    def candidates(self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None) -> Iterator[Pairs]:
+    def candidates(
+        self,
+        hashes: NDArray[np.uint64],
+        radius: int,
+        keys: NDArray[np.integer] | None,
+        plan: SearchReport | None = None,
+    ) -> Iterator[Pairs]:
         """Yield the pairs within the radius; many hashes are compared by a group-by over the cluster."""
         first = representatives(hashes, keys)
         rows = np.flatnonzero(first == np.arange(len(first)))
         if len(rows) <= self.search_here:
-            yield from search_here(hashes, radius, keys)
+            yield from search_here(hashes, radius, keys, plan)
             return
         distinct = hashes[rows].reshape(len(rows), -1)
         for pairs in self._join(distinct, radius):

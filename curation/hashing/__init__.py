@@ -9,11 +9,12 @@ from curation.hashing.perceptual import HashName, from_imagehash, other_hash, ph
 from curation.hashing.plan import Band, SearchReport
 from curation.hashing.search import Pairs, lookalikes, pairs_within, plan_search, representatives
 from curation.hashing.spool import Spool
-from curation.hashing.thumbnails import FLAT_DEVIATION, correlation, is_flat
+from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_flat
 
 __all__ = [
     "FLAT_DEVIATION",
     "INVERSE",
+    "PIXELS",
     "SYMMETRIES",
     "Band",
     "ConfirmedPairs",

@@ -19,7 +19,7 @@ from curation.hashing.plan import SearchReport
 from curation.hashing.search import Pairs, lookalikes, pairs_within, plan_search, representatives
 from curation.hashing.thumbnails import correlation as correlate
 
-Search = Callable[[NDArray[np.uint64], int, NDArray[np.int64]], Iterator[Pairs]]
+Search = Callable[[NDArray[np.uint64], int, NDArray[np.int64], SearchReport], Iterator[Pairs]]
 
 _BATCH = 8192  # candidates whose thumbnails are in memory at once: 16 MB a side where all eight orientations are near
 
@@ -176,7 +176,7 @@ def confirmed_pairs(
         For the search; the result does not depend on it.
     search : callable, optional
         What finds the candidates instead of ``lookalikes`` and ``pairs_within``, given the hashes, (n, 8) or (n,), the
-        radius and the keys. It gives the same pairs, in whatever order: the result does not depend on it.
+        radius, the keys and the plan. It gives the same pairs, in whatever order: the result does not depend on it.
 
     Returns
     -------
@@ -189,12 +189,13 @@ def confirmed_pairs(
     keys = _thumbnail_keys(searched, fingerprints.thumbnails, rows)
     if alone is not None:
         keys = np.where(alone[rows], len(rows) + np.arange(len(rows)), keys)
+    report = plan_search(searched, radius, keys=keys)
     if search is not None:
-        stream = search(searched, radius, keys)
+        stream = search(searched, radius, keys, report)
     elif symmetries:
-        stream = lookalikes(searched, radius, keys=keys, threads=threads)
+        stream = lookalikes(searched, radius, keys=keys, threads=threads, plan=report)
     else:
-        stream = pairs_within(searched, radius, keys=keys, threads=threads)
+        stream = pairs_within(searched, radius, keys=keys, threads=threads, plan=report)
     orientations = len(SYMMETRIES) if symmetries else 1
     found, candidates = [_NONE], 0
     for batch in (batch for pairs in stream for batch in _batches(pairs)):
@@ -204,7 +205,6 @@ def confirmed_pairs(
         )
     first = np.arange(len(fingerprints))
     first[rows] = rows[representatives(searched, keys)]
-    report = plan_search(searched, radius, keys=keys)
     return _sorted(found, first=first, candidates=candidates, report=report)
 
 

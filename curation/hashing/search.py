@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,8 @@ from curation.hashing.plan import Method, SearchReport, choose_plan
 
 MAX_RADIUS: Final = 32
 _BATCH: Final = 1 << 18  # pairs in memory per thread before they are handed over
+_TOGETHER: Final = 1 << 13  # pairs that are worth handing over
+_ALONE: Final = 1 << 13  # rows so few that handing them to threads costs more than comparing them
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def pairs_within(
     keys: NDArray[np.integer] | None = None,
     method: Method = "auto",
     threads: int | None = None,
+    plan: SearchReport | None = None,
 ) -> Iterator[Pairs]:
     """Yield every pair of distinct hashes within the radius once, in batches, in an order that is always the same.
 
@@ -110,13 +114,15 @@ def pairs_within(
         What does the work; the pairs are the same.
     threads : int, optional
         Default: one a core, at most 4. Neither pairs nor their order depend on it.
+    plan : SearchReport, optional
+        What ``plan_search`` said of the same hashes, radius and keys, so that it is not found out again.
 
     Yields
     ------
     Pairs
         ``i < j`` are rows of ``hashes``, both representatives; symmetry is 0 throughout.
     """
-    yield from _stream(hashes[:, None], radius, keys=keys, method=method, threads=threads)
+    yield from _stream(hashes[:, None], radius, keys=keys, method=method, threads=threads, plan=plan)
 
 
 def lookalikes(
@@ -126,6 +132,7 @@ def lookalikes(
     keys: NDArray[np.integer] | None = None,
     method: Method = "auto",
     threads: int | None = None,
+    plan: SearchReport | None = None,
 ) -> Iterator[Pairs]:
     """Yield every pair of pictures within the radius in any of eight orientations once, at its smallest distance.
 
@@ -133,7 +140,7 @@ def lookalikes(
     ----------
     symmetries : (n, 8) uint64 ndarray
         As ``curation.hashing.symmetries`` gives it.
-    radius, keys, method, threads
+    radius, keys, method, threads, plan
         As for ``pairs_within``; rows are collapsed where all eight hashes (and keys) are equal.
 
     Yields
@@ -144,7 +151,7 @@ def lookalikes(
     """
     if symmetries.ndim != 2 or symmetries.shape[1] != len(SYMMETRIES):
         raise ValueError(f"(n, 8) hashes are needed, not {symmetries.shape}")
-    yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads)
+    yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads, plan=plan)
 
 
 def _stream(
@@ -154,6 +161,7 @@ def _stream(
     keys: NDArray[np.integer] | None,
     method: Method,
     threads: int | None,
+    plan: SearchReport | None,
 ) -> Iterator[Pairs]:
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"a radius is 0 to {MAX_RADIUS} bits, not {radius}")
@@ -162,11 +170,27 @@ def _stream(
     del first
     distinct = hashes if len(rows) == len(hashes) else hashes[rows]
     orientations = hashes.shape[1]
-    report = choose_plan(distinct[:, 0], radius, orientations=2 * orientations - 1, method=method)
+    report = plan or choose_plan(distinct[:, 0], radius, orientations=2 * orientations - 1, method=method)
     search = Comparison(distinct, report)
     jobs = search.all_pairs() if report.method == "all pairs" else search.by_bands()
-    for i, j, distance, symmetry in _run(jobs, threads or min(os.cpu_count() or 1, 4)):
+    threads = threads or min(os.cpu_count() or 1, 4)
+    found = chain.from_iterable(jobs) if len(rows) <= _ALONE else _run(jobs, threads)
+    for i, j, distance, symmetry in _gather(found):
         yield Pairs(rows[i], rows[j], distance, symmetry)
+
+
+def _gather(batches: Iterator[Found]) -> Iterator[Found]:
+    """Join small batches into fewer: what works on them costs by the batch more than by the pair."""
+    found: list[Found] = []
+    size = 0
+    for batch in batches:
+        found.append(batch)
+        size += len(batch[0])
+        if size >= _TOGETHER:
+            yield _join(found)
+            found, size = [], 0
+    if found:
+        yield _join(found)
 
 
 def _run(jobs: Iterable[Iterator[Found]], threads: int) -> Iterator[Found]:

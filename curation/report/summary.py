@@ -177,20 +177,26 @@ def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:
     other bytes, then what only the group rule says belongs together.
     """
     sided = rows.filter(pl.col("source_split").is_not_null()).with_columns(claim=_claim())
-    found: list[Leak] = []
-    told: set[frozenset[str]] = set()
-    for how, ids in (
+    groups = [
         *_spanning(sided, "sha256", "same bytes"),
         *_lookalikes(sided),
         *_spanning(sided, "group_key", "same group"),
-    ):
-        part = sided.filter(pl.col("id").is_in(ids))
-        pictures = frozenset(part["sha256"].drop_nulls())
-        if any(pictures <= known for known in told):
+    ]
+    named = sorted({name for _, ids in groups for name in ids})
+    told_of = sided.filter(pl.col("id").is_in(named)).select("id", "sha256", "claim", "label")
+    facts = {name: rest for name, *rest in told_of.iter_rows()}
+    found: list[Leak] = []
+    told: dict[str, list[frozenset[str]]] = {}
+    for how, ids in groups:
+        shas, claims, labels = zip(*(facts[name] for name in ids), strict=True)
+        pictures = frozenset(shas) - {None}
+        # Whoever holds all of these pictures holds any one of them.
+        if not pictures or any(pictures <= known for known in told.get(min(pictures), ())):
             continue
-        told.add(pictures)
-        labels = tuple(part["claim"].drop_nulls().unique().sort())
-        found.append(Leak(how, tuple(sorted(ids)), labels, bool(part["label"].is_not_null().any())))
+        for sha in pictures:
+            told.setdefault(sha, []).append(pictures)
+        touches = any(label is not None for label in labels)
+        found.append(Leak(how, tuple(sorted(ids)), tuple(sorted(set(claims) - {None})), touches))
     return tuple(found)
 
 

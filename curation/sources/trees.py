@@ -93,7 +93,8 @@ def _refuse(status: os.stat_result, limits: Limits) -> str | None:
 
 
 def _relative(path: str, base: str) -> str:
-    return storable_name(os.path.relpath(path, base).replace(os.sep, "/"))
+    """Return the name below the base of a path that was found by walking from there."""
+    return storable_name(path.removeprefix(base).lstrip(os.sep).replace(os.sep, "/"))
 
 
 def read_file(place: FilePlace, size_bytes: int) -> bytes:

@@ -17,19 +17,30 @@ from PIL import Image
 
 from curation.engines import Engine
 from curation.errors import CurationError
-from curation.hashing import Fingerprints, HashName, Spool, is_flat, other_hash, pixel_sha256, sha256_hex, symmetries
+from curation.hashing import (
+    PIXELS,
+    Fingerprints,
+    HashName,
+    Spool,
+    is_flat,
+    other_hash,
+    pixel_sha256,
+    sha256_hex,
+    symmetries,
+)
 from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
 from curation.manifest import Manifest, digest_of
 from curation.recipe import Recipe, ToneWindow
 from curation.sources import Cache, Member, Progress, UnreadableMember, read_member
 from curation.sources.protocol import show_progress
-from curation.sources.remote import readable
+from curation.sources.remote import RemotePath, readable
 from curation.sources.shelf import Shelf, page_id
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 SHARD_FILES = 256
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536
+SMALL_SHARD_BYTES = 1 << 20
 TOGETHER = 16
 TOGETHER_BYTES = 1 << 19
 WAITING_BYTES = 1 << 25
@@ -52,9 +63,9 @@ FINDINGS: Mapping[str, Any] = {
     "brightness": pl.Float64(),
     "contrast": pl.Float64(),
     "symmetries": pl.Array(pl.UInt64, 8),
-    "thumbnail": pl.Array(pl.UInt8, 1024),
+    "thumbnail": pl.Binary(),
 }
-"""What the cache keeps of each page of each file."""
+"""What the cache keeps of each page of each file; the 32 x 32 grey values as bytes, which Parquet reads fastest."""
 
 COLUMNS = tuple(name for name in FINDINGS if name not in {"sha256", "page", "failure", "symmetries", "thumbnail"})
 
@@ -189,7 +200,7 @@ def probe_shard(shard: Shard) -> dict[str, list[Any]]:
         row["flat"] = bool(flat[number]) if decoded[number] else None
     columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in FINDINGS}
     columns["symmetries"] = hashes * decoded[:, None].astype(np.uint64)
-    columns["thumbnail"] = stack.reshape(len(rows), -1)
+    columns["thumbnail"] = [picture.tobytes() for picture in stack]
     return columns
 
 
@@ -340,12 +351,7 @@ class ProbeCache:
         """Return the findings on the files with these sha256, their thumbnails put by."""
         wanted, tables = shas.unique().sort(), [_put_thumbnails_by(pl.DataFrame(schema=FINDINGS), spool)]
         shards = self._shards()
-        for shard in shards:
-            try:
-                found = _read_wanted(shard, wanted)
-            except (OSError, pl.exceptions.PolarsError):
-                continue  # removed by another build, or damaged: its files are looked at again
-            tables.append(_put_thumbnails_by(found, spool))
+        tables += [_put_thumbnails_by(found, spool) for found in _read_all_wanted(shards, wanted)]
         if len(shards) > MAX_SHARDS:
             self._gather(shards)
         return pl.concat(tables).unique(["sha256", "page"], keep="any")
@@ -394,12 +400,43 @@ class ProbeCache:
             return 0
 
 
+def _read_all_wanted(shards: Sequence[Path], wanted: pl.Series) -> Iterator[pl.DataFrame]:
+    """Yield the findings on the wanted files; a shard that is gone or damaged is left out: its files are new again."""
+    small = [shard for shard in shards if _is_small(shard)]
+    alone = [shard for shard in shards if shard not in set(small)]
+    for start in range(0, len(small), MAX_SHARDS):
+        together = small[start : start + MAX_SHARDS]
+        try:
+            whole = pl.read_parquet(together, schema=FINDINGS)
+        except (OSError, pl.exceptions.PolarsError):
+            alone += together  # one that fails must not take the others with it
+            continue
+        yield whole.filter(_among(wanted, whole["sha256"]))
+    for shard in alone:
+        try:
+            yield _read_wanted(shard, wanted)
+        except (OSError, pl.exceptions.PolarsError):
+            continue
+
+
+def _is_small(shard: Path) -> bool:
+    try:
+        return not isinstance(shard, RemotePath) and shard.stat().st_size <= SMALL_SHARD_BYTES
+    except OSError:
+        return False
+
+
+def _among(wanted: pl.Series, names: pl.Series) -> pl.Series:
+    """Return which names are wanted; ``wanted`` ascends."""
+    if not len(wanted):
+        return pl.repeat(False, len(names), eager=True)
+    return wanted.gather(wanted.search_sorted(names).clip(0, len(wanted) - 1)) == names
+
+
 def _read_wanted(shard: Path, wanted: pl.Series) -> pl.DataFrame:
     """Return a shard's findings on the wanted files; one that has none of them costs its names alone."""
     content = readable(shard)
-    names = pl.read_parquet(content, columns=["sha256"])["sha256"]
-    places = wanted.search_sorted(names).clip(0, max(0, len(wanted) - 1))
-    hits = (wanted.gather(places) == names) if len(wanted) else pl.repeat(False, len(names), eager=True)
+    hits = _among(wanted, pl.read_parquet(content, columns=["sha256"])["sha256"])
     if not hits.any():
         return pl.DataFrame(schema=FINDINGS)
     if isinstance(content, io.BytesIO):
@@ -409,7 +446,8 @@ def _read_wanted(shard: Path, wanted: pl.Series) -> pl.DataFrame:
 
 def _put_thumbnails_by(table: pl.DataFrame, spool: Spool) -> pl.DataFrame:
     """Return the findings with the place of each thumbnail instead of the thumbnail, which is most of their bytes."""
-    places = spool.add(table["thumbnail"].to_numpy().reshape(-1, 1024))
+    thumbnails = np.frombuffer(b"".join(table["thumbnail"].to_list()), np.uint8)
+    places = spool.add(thumbnails.reshape(-1, PIXELS))
     return table.drop("thumbnail").with_columns(place=pl.Series(places, dtype=pl.Int64))
 
 
