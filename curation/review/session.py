@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,20 +133,39 @@ def _make_durable(dataset: Any, count: int) -> None:
         database.client.admin.command("fsync")
 
 
-def refresh(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> None:
-    """Show the decisions on some pictures: writes what ``lay_out`` now says of every row of these sha256."""
+def refresh(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Bring the database to what ``lay_out`` now says of every row of these sha256.
+
+    Returns
+    -------
+    dict of str to dict
+        The id of each sample that was written -> field -> value, as JSON has it.
+    """
+    from bson import ObjectId
+    from pymongo import UpdateOne
+
     part = rows.filter(pl.col("sha256").is_in(list(shas)) | _cluster_of(rows, shas))
     found = dataset.select_by("row", part["id"].to_list())
     ids = dict(zip(*found.values(["row", "id"]), strict=True))
-    values = {ids[row["id"]]: row for row in part.iter_rows(named=True) if row["id"] in ids}
-    for column in CHANGING:
-        shown = {name: row[column] for name, row in values.items()}
-        if column == "label":
-            shown = {name: _classification(label) for name, label in shown.items()}
-        dataset.set_values(column, shown, key_field="id")
+    values = {ids[row["id"]]: _changing(row) for row in part.iter_rows(named=True) if row["id"] in ids}
     # The stamp is of the whole row: without one the next session writes it again.
-    dataset.set_values("stamp", dict.fromkeys(values, ""), key_field="id")
+    besides = {"stamp": "", "last_modified_at": datetime.now(UTC)}
+    # FiftyOne's set_values asks the database once and again for every field; this is one question for all.
+    if values:
+        dataset._bulk_write([UpdateOne({"_id": ObjectId(one)}, {"$set": new | besides}) for one, new in values.items()])
     describe_queues(dataset, rows)
+    return {one: {**new, "label": _as_json(new["label"])} for one, new in values.items()}
+
+
+def _changing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a decision can change of a sample, as the database keeps it."""
+    label = _classification(row["label"])
+    return {**{column: row[column] for column in CHANGING}, "label": None if label is None else label.to_dict()}
+
+
+def _as_json(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a document of the database without the types that JSON lacks."""
+    return None if document is None else {**document, "_id": str(document["_id"])}
 
 
 def _cluster_of(rows: pl.DataFrame, shas: Sequence[str]) -> pl.Expr:

@@ -221,6 +221,28 @@ def test_every_action_works_on_the_selection(app, browser):
     assert len(ledger_lines(home)) == 4
 
 
+def test_a_decision_shows_at_once_where_no_picture_moves(app, browser):
+    """In the grid of everything no page is asked for again, and a page that is opened later shows the same."""
+    asked: list[str] = []
+    browser.open(app.url)
+    wait_until(lambda: len(browser.tiles()) > 3, "the grid shows pictures")
+    browser.page.on("request", lambda request: asked.append(request.post_data or ""))
+    for action, told in (("Keep", True), ("Undo", False)):
+        browser.select(0, 2)
+        browser.command(action)
+        wait_until(
+            lambda told=told: ["keep (anna)" in browser.tiles()[number] for number in (0, 2)] == [told] * 2,
+            f"the grid shows {action}",
+        )
+    browser.select(1)
+    browser.command("Keep")
+    browser.wait_for_tile("keep (anna)")
+    seen = browser.tiles()
+    assert not [text for text in asked if "paginateSamples" in text or "DatasetPageQuery" in text]
+    browser.open(app.url)
+    wait_until(lambda: browser.tiles() == seen, "a page that is opened later shows the same")
+
+
 def test_the_panel_counts_opens_queues_and_labels(app, browser):
     """Every queue with what is left in it, as a button; a class is given with one click."""
     home = app.home

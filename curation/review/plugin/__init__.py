@@ -40,10 +40,12 @@ def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> Ou
         ctx.ops.notify(f"{fault.message}. {fault.hint or ''}".strip(), variant="error")
         return None
     # From here on the decision is on the disk, whatever becomes of the App or its database.
-    refresh(ctx.dataset, desk.rows(), outcome.shas)
+    changed = refresh(ctx.dataset, desk.rows(), outcome.shas)
     ctx.ops.clear_selected_samples()
-    # FiftyOne's reload_samples empties its cache but asks for no page again; this does both.
-    ctx.ops.reload_dataset()
+    ctx.trigger(f"{PLUGIN}/show_decisions", params={"samples": changed})
+    if ctx.has_custom_view:
+        # A queue has what is left first, and another order wants its pages again.
+        ctx.ops.reload_dataset()
     ctx.ops.notify(outcome.message, variant="warning" if "also touches" in outcome.message else "success")
     return outcome
 
