@@ -20,12 +20,12 @@ demo: setup ## build the sample dataset: no network but for the packages, no cre
 # The App and the cluster are whole programs of their own that want the machine: they run alone, after all others.
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run every test
 	@status=0; \
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
 	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 check: setup-all lint ## the same without the slow tests: under two minutes
-	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: setup-all ## measure what the README quotes, and every mark at the end: JSON in benchmarks/results (half an hour)
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(BENCH_ARGS)

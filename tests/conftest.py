@@ -28,6 +28,20 @@ os.environ["MPLBACKEND"] = "agg"
 # A shell starts what it runs in the background deaf to Ctrl-C, and the programs that a test starts inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST_FIRST = ("training", "test_pipeline.py", "firmware", "board", "versions")
+"""Rooms of long tests: begun last, they would keep one worker busy while the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the rooms of long tests first, and all else in its order."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        room = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        return LONGEST_FIRST.index(room) if room in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
+
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

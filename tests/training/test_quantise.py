@@ -51,8 +51,7 @@ def test_the_run_was_calibrated_on_training_pictures_alone(run, material):
     assert labels.max() - labels.min() <= 1
 
 
-@pytest.mark.parametrize("name", ["ds_cnn_xs", "mobilenet_v2_0.1"])
-@pytest.mark.parametrize("side", [48, 96])
+@pytest.mark.parametrize(("name", "side"), [("ds_cnn_xs", 48), ("ds_cnn_xs", 96), ("mobilenet_v2_0.1", 48)])
 def test_the_input_is_exactly_the_cameras(name, side):
     """Scale 1/255 and zero point -128, even where no calibration picture holds black or white."""
     from training.framework import make_repeatable
