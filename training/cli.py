@@ -2,18 +2,15 @@
 
 import json
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curation.commands import run_command
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
     from training.runs import Run
 
 __all__ = ["app", "main"]
-
-DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="training",
@@ -499,58 +494,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 input at fault, 2 usage, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    with _remember_interrupt() as interrupted:
-        try:
-            code = _run(given)
-        except BaseException:
-            # Ctrl-C inside a compiled library comes out as that library's own kind of failure.
-            if not interrupted:
-                raise
-            code = INTERRUPTED
-    if code == INTERRUPTED:
-        typer.echo("\ninterrupted: the same command goes on after the last finished epoch", err=True)
-    return code
-
-
-@contextmanager
-def _remember_interrupt() -> Iterator[list[int]]:
-    """Give a list that holds the signal once Ctrl-C was pressed; other threads than the first hear no signals."""
-    heard: list[int] = []
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-    before = signal.signal(signal.SIGINT, hear)
-    try:
-        yield heard
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _run(given: list[str]) -> int:
-    try:
-        # Outside of its own main, typer hands an exit code back as a value; a command returns nothing.
-        code: int | None = app(given, standalone_mode=False, prog_name="python -m training")
-    except CurationError as fault:
-        if "--json" in given:
-            typer.echo(json.dumps({"error": fault.message, "hint": fault.hint}, indent=2, ensure_ascii=False))
-        typer.echo(f"error: {fault.message}", err=True)
-        if fault.hint:
-            typer.echo(f"hint: {fault.hint}", err=True)
-        return AT_FAULT
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return AT_FAULT
-    except Exception as fault:
-        if type(fault).__module__.partition(".")[0] not in {"click", "typer"} or not hasattr(fault, "format_message"):
-            raise
-        fault.show()  # type: ignore[attr-defined]  # a usage error, whichever copy of click it comes from
-        return USAGE
-    return code or DONE
+    given = sys.argv[1:] if arguments is None else arguments
+    goes_on = {"fit", "search"} & set(given)
+    told = ": the same command goes on after the last finished epoch" if goes_on else "; finished runs are whole"
+    return run_command(app, given, program="python -m training", interrupted=told)
