@@ -67,6 +67,5 @@ def show_rate(rate: Rate) -> str:
 def _wrap_rate(rate: Rate) -> Markup:
     """Return a rate that a narrow page breaks between share and interval alone."""
     share, bracket, interval = show_rate(rate).partition(" (")
-    return Markup("").join(
-        Markup('<span class="unit">{}</span> ').format(part) for part in (share, bracket[1:] + interval)
-    )
+    parts = [part for part in (share, bracket[1:] + interval) if part]
+    return Markup(" ").join(Markup('<span class="unit">{}</span>').format(part) for part in parts)
