@@ -18,6 +18,8 @@ from training.framework import missing_extra, quiet
 Int8 = npt.NDArray[np.int8]
 LARGEST_FOR_A_BOARD: Final = 2 * 1024**2
 """Bytes of a model, twice the flash of the board: whatever is larger is only compared with."""
+LEAST_SCALE: Final = 2.0**-26
+"""Of the scores that LiteRT's softmax takes: below it, it finds no multiplier and aborts."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def open_oracle(content: bytes, *, name: str = "the model") -> Oracle:
     try:
         with nullcontext() if for_board else quiet():  # XNNPACK greets the user
             interpreter = Interpreter(model_content=content, experimental_op_resolver_type=kernels, num_threads=1)
+            _check_spread(interpreter, name)
             interpreter.allocate_tensors()
         given, wanted = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as fault:
@@ -92,6 +95,18 @@ def open_oracle(content: bytes, *, name: str = "the model") -> Oracle:
     scale, zero_point = wanted[0]["quantization"]
     side, classes = int(given[0]["shape"][1]), int(wanted[0]["shape"][1])
     return Oracle(side, classes, float(scale), int(zero_point), interpreter)
+
+
+def _check_spread(interpreter: Any, name: str) -> None:
+    """Raise where the scores differ so little that LiteRT's softmax cannot be set up: it would end the process."""
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    for operator in interpreter._get_ops_details():
+        given = tensors.get(operator["inputs"][0]) if operator["op_name"] == "SOFTMAX" else None
+        if given is not None and given["dtype"] is np.int8 and given["quantization"][0] <= LEAST_SCALE:
+            raise CurationError(
+                f"{name}: whatever it is shown, its scores differ by less than a millionth: it has learnt nothing yet",
+                hint="train it longer (--epochs), or on more pictures",
+            )
 
 
 def _check_input(given: list[dict[str, Any]], name: str) -> None:

@@ -93,3 +93,18 @@ def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monke
     assert asked == [litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.AUTO]
     np.testing.assert_allclose(fast, reference, atol=2 / 256)
     assert "XNNPACK" not in capfd.readouterr().err
+
+
+def test_a_net_that_learnt_nothing_is_told_so():
+    """Scores that hardly differ would have LiteRT end the whole process: the error says what to do instead."""
+    import keras
+
+    from training.quantise import convert_int8
+
+    image = keras.Input((48, 48, 3))
+    scores = keras.layers.Dense(2, kernel_initializer="zeros")(keras.layers.GlobalAveragePooling2D()(image))
+    model = keras.Model(image, keras.layers.Softmax()(scores))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+    with pytest.raises(CurationError, match="it has learnt nothing yet") as caught:
+        open_oracle(convert_int8(model, pictures), name="model_int8.tflite")
+    assert "--epochs" in (caught.value.hint or "")
