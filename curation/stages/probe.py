@@ -29,7 +29,7 @@ from curation.hashing import (
     symmetries,
 )
 from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
-from curation.manifest import Manifest, digest_of
+from curation.manifest import SCHEMA, Manifest, digest_of
 from curation.recipe import Recipe, ToneWindow
 from curation.sources import Cache, Member, Progress, UnreadableMember, read_member
 from curation.sources.protocol import show_progress
@@ -45,29 +45,30 @@ TOGETHER = 16
 TOGETHER_BYTES = 1 << 19
 WAITING_BYTES = 1 << 25
 
+COLUMNS = (
+    "format",
+    "width",
+    "height",
+    "mode",
+    "bits",
+    "pages",
+    "orientation",
+    "phash",
+    "flat",
+    "pixel_sha256",
+    "sharpness",
+    "brightness",
+    "contrast",
+)
 FINDINGS: Mapping[str, Any] = {
-    "sha256": pl.String(),
-    "page": pl.UInt32(),
+    "sha256": SCHEMA["sha256"],
+    "page": SCHEMA["page"],
     "failure": pl.String(),
-    "format": pl.String(),
-    "width": pl.UInt32(),
-    "height": pl.UInt32(),
-    "mode": pl.String(),
-    "bits": pl.UInt8(),
-    "pages": pl.UInt32(),
-    "orientation": pl.UInt8(),
-    "phash": pl.UInt64(),
-    "flat": pl.Boolean(),
-    "pixel_sha256": pl.String(),
-    "sharpness": pl.Float64(),
-    "brightness": pl.Float64(),
-    "contrast": pl.Float64(),
+    **{name: SCHEMA[name] for name in COLUMNS},
     "symmetries": pl.Array(pl.UInt64, 8),
     "thumbnail": pl.Binary(),
 }
 """What the cache keeps of each page of each file; the 32 x 32 grey values as bytes, which Parquet reads fastest."""
-
-COLUMNS = tuple(name for name in FINDINGS if name not in {"sha256", "page", "failure", "symmetries", "thumbnail"})
 
 
 @dataclass(frozen=True)
