@@ -480,6 +480,8 @@ def _check_sources(sources: object) -> Iterator[str]:
         if name in seen:
             yield f"sources.{index}.name: {name!r} is used twice"
         seen.add(name)
+        if source.get("kind") not in KINDS:
+            yield from _check_common(source, index)
         metadata = _table(source, "metadata")
         names_label = "(?P<label>" in str(source.get("pattern", "")) or metadata.get("label")
         names_label = names_label or source.get("kind") in get_args(ForeignSource.model_fields["kind"].annotation)
@@ -489,6 +491,15 @@ def _check_sources(sources: object) -> Iterator[str]:
         group = source.get("group")
         if isinstance(group, dict) and group.get("column") not in _table(metadata, "columns"):
             yield f"sources.{index}.group.column: {group.get('column')!r} is not among the source's metadata.columns"
+
+
+def _check_common(source: Mapping[str, Any], index: int) -> Iterator[str]:
+    """Yield the mistakes in the keys that every kind has: for an unknown kind pydantic looks at no key at all."""
+    common = {key: value for key, value in source.items() if key in _Source.model_fields and key != "base"}
+    try:
+        _Source.model_validate(common)
+    except ValidationError as fault:
+        yield from (_describe({**error, "loc": ("sources", index, *error["loc"])}) for error in fault.errors())
 
 
 def _check_label_map(classes: Mapping[str, Any], context: object) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Writes the commented recipe that a new dataset starts from."""
 
-from collections import Counter
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import CurationError
 from curation.manifest import write_atomically
-from curation.recipe import CLASS_PATTERN, check_name
+from curation.recipe import CLASS_PATTERN, SPLIT_NAMES, check_name
 from curation.sources import list_members
 from curation.versions import Home
 
@@ -29,8 +31,8 @@ path = {path}
 #                                      kaggle:   dataset = "owner/name", version = 3
 #                                      figshare: article = 6091007, version = 1, files = ["*.zip"]
 # The source label (and the source's own split) out of the path, by a regular expression with named groups:
-pattern = '(?P<label>[^/]+)/[^/]+$'
-# pattern = '(?P<split>Train|Test)/(?P<label>[^/]+)/[^/]+$'
+pattern = '{pattern}'
+# pattern = '(?P<split>train|test)/(?P<label>[^/]+)/[^/]+$'
 # label = "healthy"                  # instead: one label for the whole source; "" means: not labelled yet
 # splits = {{ Train = "train" }}       # the source's names of its splits, where they are unusual
 # Pictures that belong together (one patient, one lesion, one photograph) never lie on two sides of the split:
@@ -65,6 +67,10 @@ encode = "uniform"                   # one size and one encoder setting, so that
 short_side = 128                     # pixels; never scaled up
 # quality = 95
 # subsampling = "4:4:4"
+# What tells the camera and not the picture; `audit NAME --remedies` shows what each would change, on copies:
+# crop_border = 0.08                 # this share of each side is cut off at every edge
+# common_sharpness = 50.0            # no picture stays sharper than this variance of the Laplacian
+# colour_constancy = "shades-of-grey"   # evens out the colour of the light; or "grey-world"
 
 # ---- Which pictures are unusable; a threshold that is missing is not applied. --------------------------------------
 
@@ -108,6 +114,13 @@ test = 0.1
 # [review]
 # agreement = "newest"               # where reviewers disagree: newest, majority or adjudicator
 # adjudicator = "anna"
+
+# ---- What the audit is told. ---------------------------------------------------------------------------------------
+
+# [audit]
+# people = true                      # the pictures show people: it is asked who they are, by skin type, sex and age
+# [audit.waive]                      # findings that are known and accepted, each with its reason
+# "quality-hair" = "hairs are part of what the camera will see"
 """
 
 
@@ -128,20 +141,36 @@ def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
     path = home.dataset(name) / "recipe.toml"
     if path.exists():
         raise CurationError(f"{path} is there already", hint="edit it, or choose another name")
-    classes = find_classes(images) if images is not None else ["first", "second"]
+    layout = find_layout(images) if images is not None else Layout(("first", "second"), LABEL_PATTERN, ())
     text = TEMPLATE.format(
         name=name,
         title=name.replace("-", " ").replace("_", " ").capitalize(),
         path=_quote(str(images.resolve()) if images is not None else "images"),
-        classes="\n".join(f"{_quote(label)} = [{_quote(label)}]" for label in classes),
+        pattern=layout.pattern,
+        classes="\n".join(f"{_quote(label)} = [{_quote(label)}]" for label in layout.classes),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
     return path
 
 
-def find_classes(images: Path) -> list[str]:
-    """Return the names of the folders that hold pictures, sorted.
+LABEL_PATTERN = "(?P<label>[^/]+)/[^/]+$"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the folders of a source say label and split: its classes, the pattern, and its names of its own splits."""
+
+    classes: tuple[str, ...]
+    pattern: str
+    splits: tuple[str, ...]
+
+
+def find_layout(images: Path) -> Layout:
+    """Return the classes of a tree of pictures, sorted, and its own split where its folders have one.
+
+    A folder called train, test, val or the like is the source's own split, above the classes or below them: to mix the
+    sides would let its test pictures into train without a word.
 
     Raises
     ------
@@ -150,22 +179,34 @@ def find_classes(images: Path) -> list[str]:
     """
     if not images.exists():
         raise CurationError(f"{images}: there is no such folder or archive")
-    folders = Counter(
-        member.path.split("/")[-2]
+    folders = {
+        tuple(member.path.split("/")[-3:-1])
         for member in list_members(images.resolve())
         if "/" in member.path and member.path.lower().endswith(PICTURE_SUFFIXES)
-    )
+    }
     if not folders:
         raise CurationError(
             f"{images}: no pictures in subfolders", hint="one subfolder a class, or write the labels into the recipe"
         )
-    odd = sorted(name for name in folders if not CLASS_PATTERN.fullmatch(name))
+    below = all(len(names) == 2 and names[1].lower() in SPLIT_NAMES for names in folders)
+    place = 0 if below else 1
+    splits = {names[1 - place] for names in folders if len(names) == 2 and names[1 - place].lower() in SPLIT_NAMES}
+    classes = {names[0] if below else names[-1] for names in folders}
+    odd = sorted(name for name in classes if not CLASS_PATTERN.fullmatch(name))
     if odd:
         raise CurationError(
             f"{images}: folders that cannot name a class: {', '.join(map(repr, odd))}",
             hint="run init without --images and map them under labels.classes",
         )
-    return sorted(folders)
+    return Layout(tuple(sorted(classes)), _write_pattern(sorted(splits), below=below), tuple(sorted(splits)))
+
+
+def _write_pattern(splits: Sequence[str], *, below: bool) -> str:
+    if not splits:
+        return LABEL_PATTERN
+    either = f"(?P<split>{'|'.join(map(re.escape, splits))})"
+    # Pictures beside the split's folders have a label too, and no side.
+    return f"(?P<label>[^/]+)/{either}/[^/]+$" if below else f"(?:{either}/)?{LABEL_PATTERN}"
 
 
 def _quote(text: str) -> str:

@@ -1,12 +1,13 @@
 """Recipes: what is shipped is valid, and every mistake is named in one run."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from curation.errors import CurationError
-from curation.recipe import AnySource, Recipe, load_recipe, parse_recipe
+from curation.recipe import SPLIT_NAMES, AnySource, Recipe, Render, load_recipe, parse_recipe
 from curation.template import start_dataset
 from curation.versions import Home
 from tests.builders import as_bytes, make_recipe, texture, write_source
@@ -62,6 +63,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "bad pattern": (
         {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "pattern": "(?P<label>"}]},
         ["sources.0.pattern: not a regular expression"],
+    ),
+    "bad pattern of no kind": (
+        {"sources": [{"name": "A!", "kind": "foldr", "path": "x", "pattern": "(?P<label>"}]},
+        [
+            "sources.0.kind: 'foldr' is no source; did you mean 'folder'?",
+            "sources.0.pattern: not a regular expression",
+            "sources.0.name: a source's name is lower-case",
+        ],
     ),
     "group column": (
         {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "c", "group": {"column": "lesion"}}]},
@@ -166,6 +175,42 @@ def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: P
         text = text.replace(f"# [{table}]", f"[{table}]")
     path.write_text(text)
     assert load_recipe(path.parent) == recipe
+
+
+def test_the_template_names_every_key_of_render_and_audit(tmp_path: Path) -> None:
+    """Remedies and waivers could be found nowhere but in the audit's advice; behind their # they are valid."""
+    path = start_dataset(Home(tmp_path / "datasets"), "pets")
+    text = path.read_text(encoding="utf-8")
+    keys = [*Render.model_fields, "people", '"quality-hair"', "[audit]", "[audit.waive]"]
+    for key in keys:
+        text = re.sub(rf"(?m)^# (?={re.escape(key)})", "", text)
+        assert re.search(rf"(?m)^{re.escape(key)}", text), f"{key} is missing"
+    path.write_text(text, encoding="utf-8")
+    recipe = load_recipe(path.parent)
+    assert recipe.audit.people
+    assert (recipe.render.crop_border, recipe.render.colour_constancy) == (0.08, "shades-of-grey")
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "splits"),
+    [
+        (("train/cat/1.jpg", "Test/cat/2.jpg", "train/dog/3.jpg"), ("cat", "dog"), ("train", "test", "train")),
+        (("a/val/cat/1.jpg", "a/training/dog/2.jpg"), ("cat", "dog"), ("val", "train")),
+        (("cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg"), ("cat", "dog"), ("train", "test", "train")),
+        (("train/cat/1.jpg", "dog/2.jpg"), ("cat", "dog"), ("train", None)),
+        (("cat/1.jpg", "dog/2.jpg"), ("cat", "dog"), (None, None)),
+    ],
+)
+def test_init_keeps_the_split_that_folders_have(tmp_path, paths, labels, splits) -> None:
+    """Folders called train and test are the source's own split, wherever they stand: its test is never trained on."""
+    images = write_source(tmp_path / "pictures", {path: as_bytes(texture(n)) for n, path in enumerate(paths)})
+    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent)
+    assert recipe.classes == labels
+    (source,) = recipe.sources
+    found = [re.search(source.pattern or "", path) for path in paths]
+    told = [match.groupdict().get("split") for match in found if match]
+    assert [SPLIT_NAMES.get(name.lower()) if name else None for name in told] == list(splits)
+    assert {match["label"] for match in found if match} == set(labels)
 
 
 def test_the_comment_on_kind_names_every_kind(tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ def fit(
     from training.produce import Options, produce
     from training.runs import find_runs
 
+    if not as_json:
+        typer.echo("starting TensorFlow ...", err=True)
     load_keras()  # says at once where the extra is missing
     chosen = Settings(
         model=find_architecture(model, variant=alpha or size).name,
@@ -241,21 +243,32 @@ def predict(
     """Say what a run's int8 model sees in image files. It is no diagnosis."""
     from training.framework import require_litert
     from training.runs import find_runs, open_run
-    from training.trial import predict_files
+    from training.trial import Refusal, predict_files
 
     require_litert()
     opened = open_run(find_runs(), run)
-    answers = predict_files(opened, images)
+    told: list[dict[str, Any]] = []
+    for one in predict_files(opened, images):
+        if isinstance(one, Refusal):
+            told.append({"path": str(one.path), "error": one.fault})
+            typer.echo(f"error: {one.fault}", err=True)
+            continue
+        told.append({"path": str(one.path), "answer": one.answer, "probabilities": one.probabilities})
+        if not as_json:
+            typer.echo(f"{one.path}: {one.answer} ({100 * one.probabilities[one.answer]:.1f} %)")
     if as_json:
-        said = [{"path": str(one.path), "answer": one.answer, "probabilities": one.probabilities} for one in answers]
-        typer.echo(json.dumps(said, indent=2))
-        return
-    for one in answers:
-        typer.echo(f"{one.path}: {one.answer} ({100 * one.probabilities[one.answer]:.1f} %)")
+        typer.echo(json.dumps(told, indent=2))
+    elif any("answer" in one for one in told):
+        _tell_what_it_is(opened)
+    if any("error" in one for one in told):
+        raise typer.Exit(1)
+
+
+def _tell_what_it_is(opened: "Run") -> None:
     typer.echo("Not a medical device: see a doctor about any spot that worries you.", err=True)
     if alarms := opened.metrics["context"]["alarms"]:
-        told = ", ".join(f"{one['source_label']} {100 * one['alarms']['share']:.1f} %" for one in alarms)
-        typer.echo(f"Never taught the difference, it calls these {opened.alarm}: {told}.", err=True)
+        told = ", ".join(f"{100 * one['alarms']['share']:.0f} % of {one['source_label']}" for one in alarms)
+        typer.echo(f"Of what it was never taught to tell apart, it called {opened.alarm}: {told}.", err=True)
 
 
 @app.command(

@@ -99,6 +99,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
         require_fit(architecture, board, classes=len(material.classes), side=settings.side)
     elif not architecture.for_board:
         options.listener.note(f"{architecture.name} is trained to compare with: no board will run it")
+    _warn_of_missing(material, options)
     place = workshop(options.runs, name)
     start = time.monotonic(), time.process_time()
     quantised = train(material, settings, place, listener=options.listener)
@@ -145,6 +146,7 @@ def train(material: Material, settings: Settings, place: Path, *, listener: List
         logs=place / "logs",
         listener=listener,
     )
+    listener.note("quantising to int8, and measuring what that costs")
     return quantise(fitted, learn, stop, settings, listener=listener)
 
 
@@ -159,6 +161,7 @@ def split_training(material: Material, *, seed: int) -> tuple[Samples, Samples]:
 
 def judge(material: Material, quantised: Quantised, settings: Settings, options: Options, place: Path) -> Verdict:
     """Judge the int8 model on the test pictures, on classes it was never taught, and in a cross-validation."""
+    options.listener.note("judging it: the test pictures, classes it was never taught, its worst mistakes")
     oracle, test = open_oracle(quantised.int8), material.samples.of_split("test")
     evaluation = evaluate(
         test,
@@ -185,8 +188,20 @@ def judge(material: Material, quantised: Quantised, settings: Settings, options:
             listener=options.listener,
         )
     cuts = options.folds or count_possible_folds(material.samples, SHORTCUT_FOLDS)
+    options.listener.note("trying how far the border, the colour and the sharpness alone would come")
     shortcuts = look_for_shortcuts(material.samples, side=settings.side, folds=cuts, seed=settings.seed)
     return Verdict(evaluation, shortcuts, context.table, said, alarms, note, folds, unseen)
+
+
+def _warn_of_missing(material: Material, options: Options) -> None:
+    """Say before the training, which takes minutes, that it cannot be asked about other classes at the end."""
+    asked = list_context(material.version).height
+    missing = open_originals(material.version, places=options.originals).missing if asked else ()
+    if missing:
+        options.listener.note(
+            f"the archives of {', '.join(missing)} are not here, so it will not be asked about the {asked:,} pictures "
+            "of other classes; --originals says where to look"
+        )
 
 
 def read_held_back(material: Material, options: Options, *, side: Side) -> tuple[Context, str]:

@@ -148,7 +148,8 @@ class Results:
         )
         doubt = " Its accuracy does not show that it looks at what it should."
         if share >= own.low:
-            return f"A model that never sees the middle of a picture does about as well: {told}, {reached}{doubt}"
+            well = "better" if share > own.high else "about as well"
+            return f"A model that never sees the middle of a picture does {well}: {told}, {reached}{doubt}"
         chance = float(np.bincount(self.material.samples.labels).max()) / len(self.material.samples)
         if share - chance >= MOST_OF_IT * ((own.share or 0.0) - chance):
             return f"Nearly all of this can be told without the middle of a picture: {told}, {reached}{doubt}"

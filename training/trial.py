@@ -1,6 +1,6 @@
 """Tries a finished run on pictures: on another version, or on files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,14 @@ class Answer:
     path: Path
     answer: str
     probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file that gives no picture, and why."""
+
+    path: Path
+    fault: str
 
 
 def try_on_version(run: Run, home: Home, reference: str, *, part: Part = "test") -> Trial:
@@ -108,25 +116,25 @@ def leave_out_known(samples: Samples, run: Run) -> Samples:
     return samples.take(np.array(keep, dtype=np.int64))
 
 
-def predict_files(run: Run, paths: Sequence[Path]) -> tuple[Answer, ...]:
-    """Return what a run's int8 model says to image files, through the camera's view.
-
-    Raises
-    ------
-    CurationError
-        Where a file cannot be read or gives no picture.
-    """
-    oracle, found = oracle_of(run), []
+def predict_files(run: Run, paths: Sequence[Path]) -> Iterator[Answer | Refusal]:
+    """Yield what a run's int8 model says to image files, through the camera's view; one that is none stops no other."""
+    oracle = oracle_of(run)
     for path in paths:
         try:
-            content = path.read_bytes()
-        except OSError as fault:
-            raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
-        frame, _ = frame_of(content, side=side_of(run), name=str(path))
+            frame, _ = frame_of(_read(path), side=side_of(run), name=str(path))
+        except CurationError as fault:
+            yield Refusal(path, fault.message)
+            continue
         said = oracle.probabilities(camera_view(frame, side=side_of(run))[None])[0]
         shares = {name: float(share) for name, share in zip(run.classes, said, strict=True)}
-        found.append(Answer(path, run.classes[int(said.argmax())], shares))
-    return tuple(found)
+        yield Answer(path, run.classes[int(said.argmax())], shares)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
 
 
 def oracle_of(run: Run) -> Oracle:

@@ -23,8 +23,16 @@ RULES: Final[Mapping[str, tuple[str, pl.Expr, str]]] = {
         "raise `quality` under [render], or look for better originals",
     ),
     "hair": ("show hairs", pl.col("hair") > 0.03, "see that both classes have them"),
-    "ruler": ("may show a ruler", pl.col("ruler") > 0.75, "see that both classes have them, or set `crop_border`"),
-    "border": ("have a black border", pl.col("black_border") > 0.02, "set `crop_border` under [render]"),
+    "ruler": (
+        "may show a ruler",
+        pl.col("ruler") > 0.75,
+        "see that both classes have them, or try `crop_border` (see `audit --remedies`)",
+    ),
+    "border": (
+        "have a black border",
+        pl.col("black_border") > 0.02,
+        "try `crop_border` under [render]: `audit --remedies` shows whether it helps",
+    ),
 }
 ONE: Final[Mapping[str, str]] = {
     "are blurred": "is blurred",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curation.cli.building import AsJson, Verbose, _examples
-from curation.cli.looking import Reference
+from curation.cli.looking import Published
 from curation.cli.screen import Screen, clean, print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(
-    reference: Reference,
+    reference: Published,
     fail_on: Annotated[
-        str | None, typer.Option(help="Exit with 1 where something of this level or a worse one stands: error, ...")
+        str | None,
+        typer.Option(help="Exit with 1 where this level or a worse one stands: error, warning or note"),
     ] = None,
     run: Annotated[
         Path | None, typer.Option(help="A training run's folder: its embeddings.parquet finds doubtful labels better")
@@ -105,7 +106,7 @@ def _tell_finding(finding: "Finding", *, verbose: bool) -> None:
 
 
 def report(
-    reference: Reference,
+    reference: Published,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the page here, too")] = None,
     sheet: Annotated[

@@ -141,11 +141,14 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented recipe to start from."""
-    from curation.template import start_dataset
+    from curation.template import find_layout, start_dataset
     from curation.versions import Home
 
     path = start_dataset(Home.find(), name, images=images)
     typer.echo(f"wrote {path}")
+    if images is not None and (splits := find_layout(images).splits):
+        sides = ", ".join(map(clean, splits))
+        typer.echo(f"its folders name the source's own split ({sides}): it is kept, none of its test is trained on")
     typer.echo(f"next: edit it, then `python -m curation build {name} --until select`")
 
 

@@ -10,6 +10,7 @@ from curation.cli.screen import clean, clean_parts, print_json, print_table
 from curation.urls import is_url
 
 Reference = Annotated[str, typer.Argument(help="NAME, NAME@v2, NAME@<digest prefix> or NAME@draft")]
+Published = Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,7 +109,7 @@ def explain(
         typer.echo(clean_lines(str(clean_parts(story))))
 
 
-def diff(before: Reference, after: Reference, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def diff(before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Compare two versions: what was added, removed, moved or relabelled, and why."""
     from curation.versions import Home
     from curation.versions import diff as diff_versions
@@ -120,7 +121,7 @@ def diff(before: Reference, after: Reference, as_json: AsJson = False, verbose: 
         typer.echo(clean_lines(str(clean_parts(found))))
 
 
-def verify(reference: Reference, as_json: AsJson = False) -> None:
+def verify(reference: Published, as_json: AsJson = False) -> None:
     """Check every byte, count and contract of a version from its files alone; a URL's are read back for that."""
     from curation.versions import Home
     from curation.versions import verify as verify_version

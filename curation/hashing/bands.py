@@ -3,9 +3,12 @@
 Every job is an iterator of small batches; jobs share nothing that changes, so that they run on threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, combinations
+from functools import lru_cache
+from itertools import chain, combinations, product
 from typing import Final
 
 import numpy as np
@@ -49,6 +52,16 @@ class _Table:
     rest: NDArray[np.intp]
 
 
+def _cut(table: _Table, behind: NDArray[np.bool_], top: int) -> tuple[_Entries, _Entries]:
+    """Return who asks for leads where masks have this top bit, and who asks for the rest."""
+    buckets = table.entries.buckets
+    lower = np.empty(len(buckets), np.bool_)
+    for start in range(0, len(buckets), _QUERIES):
+        part = slice(start, start + _QUERIES)
+        np.equal(buckets[part] & (1 << top), 0, out=lower[part])
+    return table.entries.take(np.flatnonzero(lower | behind)), table.entries.take(np.flatnonzero(lower & behind))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One search over distinct hashes (n, 1) or (n, 8)."""
@@ -58,15 +71,37 @@ class Comparison:
 
     def by_bands(self) -> Iterator[Iterator[Found]]:
         """Yield one job for each orientation, band and mask."""
-        upright = reorder(self.hashes[:, 0], self.report.order)
-        for number, band in enumerate(self.report.bands):
-            table = _build_table(upright, band)
-            yield from self._join_with_itself(table, number)
-            rest = table.entries.take(table.rest)
-            for k in range(1, self.hashes.shape[1]):
-                turned = _build_table(reorder(self.hashes[:, k], self.report.order), band)
-                for mask in _masks(band):
-                    yield self._join(table, turned, rest, number=number, mask=mask, symmetry=k)
+        with closing(self._tables()) as tables:
+            for number, band in enumerate(self.report.bands):
+                table = next(tables)
+                yield from self._join_with_itself(table, number)
+                rest = table.entries.take(table.rest)
+                for k in range(1, self.hashes.shape[1]):
+                    turned = next(tables)
+                    for mask in _masks(band):
+                        yield self._join(table, turned, rest, number=number, mask=mask, symmetry=k)
+
+    def _tables(self) -> Generator[_Table, None, None]:
+        """Yield the table of each band and orientation; the next one is made while jobs work on the last."""
+
+        @lru_cache(maxsize=1)
+        def upright() -> NDArray[np.uint64]:
+            return reorder(self.hashes[:, 0], self.report.order)
+
+        def make(place: tuple[Band, int]) -> _Table:
+            band, k = place
+            return _build_table(reorder(self.hashes[:, k], self.report.order) if k else upright(), band)
+
+        places = product(self.report.bands, range(self.hashes.shape[1]))
+        if self.hashes.shape[1] == 1:
+            yield from map(make, places)  # few tables, and one more of them in memory would be felt
+            return
+        with ThreadPoolExecutor(1) as beside:
+            ahead = beside.submit(make, next(places))
+            for place in places:
+                table, ahead = ahead.result(), beside.submit(make, place)
+                yield table
+            yield ahead.result()
 
     def _join_with_itself(self, table: _Table, number: int) -> Iterator[Iterator[Found]]:
         band = self.report.bands[number]
@@ -76,9 +111,7 @@ class Comparison:
         for top in range(band.width if band.threshold else 0):
             # Of the two buckets that a mask joins, the one without the mask's top bit asks for pairs of leads and for
             # pairs of the rest; whoever is behind a lead asks for the other bucket's lead.
-            lower = (table.entries.buckets >> top) & 1 == 0
-            asking = table.entries.take(np.flatnonzero(lower | behind))
-            crowd = table.entries.take(np.flatnonzero(lower & behind))
+            asking, crowd = _cut(table, behind, top)
             for mask in _masks(band):
                 if mask.bit_length() == top + 1:
                     yield chain(
@@ -239,11 +272,18 @@ def _build_table(hashes: NDArray[np.uint64], band: Band) -> _Table:
     buckets = ((hashes >> np.uint64(band.shift)) & np.uint64((1 << band.width) - 1)).astype(np.intp)
     # Sorting bucket and row as one number takes a tenth of the time of a stable argsort, and gives the same.
     row_bits = len(hashes).bit_length()
-    order = np.sort((buckets << row_bits) | np.arange(len(hashes))) & ((1 << row_bits) - 1)
+    order = buckets << row_bits
+    order |= np.arange(len(hashes))
+    order.sort()
+    order &= (1 << row_bits) - 1
     entries = _Entries(hashes[order], buckets[order], order.astype(np.int32))
+    del order
     offsets = np.zeros((1 << band.width) + 1, np.int32)
     np.cumsum(np.bincount(buckets, minlength=1 << band.width), out=offsets[1:])
+    del buckets
     leads = np.diff(entries.buckets, prepend=-1) > 0
-    lead = ~np.arange(1 << band.width, dtype=np.uint64) << np.uint64(band.shift)
+    lead = np.arange(1 << band.width, dtype=np.uint64)
+    np.invert(lead, out=lead)
+    lead <<= np.uint64(band.shift)
     lead[entries.buckets[leads]] = entries.hashes[leads]
     return _Table(entries, offsets, lead, np.diff(offsets) > 1, np.flatnonzero(~leads))

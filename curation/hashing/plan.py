@@ -111,7 +111,9 @@ def _foretell(sample: NDArray[np.uint64], bands: tuple[Band, ...], n: int) -> tu
     met = uniform = 0.0
     for band in bands:
         values = ((sample >> np.uint64(band.shift)) & np.uint64((1 << band.width) - 1)).astype(np.intp)
-        counts = np.bincount(values, minlength=1 << band.width)
+        met_values, times = np.unique(values, return_counts=True)
+        counts = np.zeros(1 << band.width, np.uint16)  # the sample has fewer than 65,536
+        counts[met_values] = times
         for flips in range(band.threshold + 1):
             bits = [rng.sample(range(band.width), flips) for _ in range(_MASKS if flips else 1)]
             masks = [sum(1 << bit for bit in chosen) for chosen in bits]

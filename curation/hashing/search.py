@@ -168,7 +168,8 @@ def _stream(
     first = representatives(hashes, keys)
     rows = np.flatnonzero(first == np.arange(len(first)))
     del first
-    distinct = hashes if len(rows) == len(hashes) else hashes[rows]
+    collapsed = len(rows) < len(hashes)
+    distinct = hashes[rows] if collapsed else hashes
     orientations = hashes.shape[1]
     report = plan or choose_plan(distinct[:, 0], radius, orientations=2 * orientations - 1, method=method)
     search = Comparison(distinct, report)
@@ -176,7 +177,7 @@ def _stream(
     threads = threads or min(os.cpu_count() or 1, 4)
     found = chain.from_iterable(jobs) if len(rows) <= _ALONE else _run(jobs, threads)
     for i, j, distance, symmetry in _gather(found):
-        yield Pairs(rows[i], rows[j], distance, symmetry)
+        yield Pairs(rows[i], rows[j], distance, symmetry) if collapsed else Pairs(i, j, distance, symmetry)
 
 
 def _gather(batches: Iterator[Found]) -> Iterator[Found]:

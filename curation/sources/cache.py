@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,18 @@ class Cache:
             self._warn(f"The cached archive {path} is damaged and not used.")
             return None
         return path
+
+    def recall(self, sha256: str) -> Path | None:
+        """Return a file outside of the cache that was last hashed to this and is unchanged since, else None.
+
+        A mirror's archives are read where they stand, so nothing but the index tells where that was.
+        """
+        for index in sorted(self.folder("index").glob("*.json")):
+            for file, known in read_index(index).items():
+                with suppress(OSError):
+                    if known.sha256 == sha256 and known.matches(Path(file).stat()):
+                        return Path(file)
+        return None
 
     def find_download(self, mark: str) -> tuple[str, Path] | None:
         """Return sha256 and path of the archive that was adopted under a mark, where it is whole, else None."""

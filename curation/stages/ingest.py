@@ -136,6 +136,7 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
         .then(pl.lit("metadata file"))
         .otherwise(pl.col("refused")),
     )
+    _refuse_idle_pattern(source, given, paths)
     names = [_read_told(source, given, path) for path in paths]
     rows = rows.with_columns(
         source_label=pl.Series([label for label, _ in names], dtype=pl.String),
@@ -148,6 +149,20 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
         source_split=pl.Series([_split_of(source, name) for name in rows["source_split"]], dtype=pl.String)
     )
     return rows.with_columns(_group_keys(source, rows))
+
+
+def _refuse_idle_pattern(source: AnySource, given: Fetched, paths: Sequence[str]) -> None:
+    """Raise where the labels should come out of the paths, and no path has one: it is the pattern that is wrong."""
+    pattern, elsewhere = source.pattern, source.metadata is not None and source.metadata.label
+    pictures = [path for path in paths if path not in given.told_by]
+    if pattern is None or "(?P<label>" not in pattern or source.label is not None or elsewhere or given.told:
+        return
+    if pictures and not any(re.search(pattern, path) for path in pictures):
+        raise CurationError(
+            f"{source.name}: its pattern {pattern!r} matches none of its {len(pictures)} paths, "
+            f"such as {pictures[0]!r}",
+            hint="mend sources.pattern in the recipe: a regular expression that is searched in the path",
+        )
 
 
 def _read_told(source: AnySource, given: Fetched, path: str) -> tuple[str | None, str | None]:

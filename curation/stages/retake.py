@@ -5,6 +5,9 @@ import polars as pl
 from curation.errors import CurationError
 from curation.manifest import Manifest
 
+NAMED = 5
+"""Lost pictures that an error names."""
+
 
 def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manifest:
     """Choose exactly what a version published, by sha256 and page.
@@ -31,9 +34,16 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     first = joined.filter(pl.col("_split").is_not_null() & pl.col("width").is_not_null())
     first = first.sort(pl.col("excluded").is_not_null(), "id").unique(["sha256", "_page"], keep="first")
     if first.height < chosen.height:
+        lost = wanted.join(first, left_on=["sha256", "page"], right_on=["sha256", "_page"], how="anti").sort(
+            "_split", "_label", "sha256"
+        )
+        names = [f"{split}/{label}/{sha[:12]}" for sha, _, label, split, _ in lost.head(NAMED).iter_rows()]
+        more = [f"and {lost.height - NAMED} more"] if lost.height > NAMED else []
         raise CurationError(
-            f"{reference}: {chosen.height - first.height} of its {chosen.height} pictures are in no source any more",
-            hint="its sources have changed since: lock.json in git tells the versions it was made from",
+            f"{reference}: {chosen.height - first.height} of its {chosen.height} pictures are in no source any more: "
+            f"{', '.join([*names, *more])}",
+            hint="bring the files with these sha256 back, under whatever name; of a download, lock.json in git tells "
+            "which version of it this was made from",
         )
     taken = pl.col("id").is_in(first["id"].implode())
     marked = joined.with_columns(

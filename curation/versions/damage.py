@@ -2,7 +2,7 @@
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curation.errors import CurationError
@@ -33,16 +33,39 @@ def check_present(home: Home, name: str, line: VersionLine) -> None:
             "\n".join(
                 [f"{folder}: damaged since it was built", *(f"  {each}" for each in problems[:NAMED]), *more],
             ),
-            hint=repair_hint(folder, name, line.version),
+            hint=repair_hint(folder, name, line.version, problems=problems),
         )
     version = open_folder(folder)
     if version.digest != line.digest:
         raise wrong_folder(version, line)
 
 
-def repair_hint(folder: Path, name: str, number: int) -> str:
-    """Return how the files of a damaged version are made again."""
-    return f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
+def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[str] = ()) -> str:
+    """Return how the files of a damaged version are made again, and which other versions hold the same damage."""
+    hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
+    if sharing := _name_sharers(folder, problems):
+        hint += f"; {', '.join(sharing)} hold the same damaged files (versions share pictures), and want the same"
+    return hint
+
+
+def _name_sharers(folder: Path, problems: Sequence[str]) -> list[str]:
+    """Return the other versions that share a damaged file by a hard link, the lowest first."""
+    damaged: set[tuple[int, int]] = set()
+    for problem in problems:
+        try:
+            seen = (folder / problem.partition(": ")[0]).lstat()
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
+            damaged.add((seen.st_dev, seen.st_ino))
+    if not damaged:
+        return []
+    others = (path for path in folder.parent.glob("v*") if path != folder and path.name[1:].isdigit())
+    return [
+        other.name
+        for other in sorted(others, key=lambda path: int(path.name[1:]))
+        if any((file.lstat().st_dev, file.lstat().st_ino) in damaged for file in other.rglob("*"))
+    ]
 
 
 def read_sums(folder: Path) -> tuple[dict[str, str], list[str]]:

@@ -45,7 +45,7 @@ class Originals:
 
 
 def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path | None = None) -> Originals:
-    """Look for the archives a version names, by their sha256: in the cache first, then where one is told.
+    """Look for the archives a version names, by their sha256: in the cache, where it was read last, where one says.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path
     archives: Sequence[Mapping[str, Any]] = version.description.get("archives", ())
     for archive in archives:
         source = str(archive["source"])
-        path = store.find(str(archive["sha256"])) or _search(archive, places, store)
+        sha256 = str(archive["sha256"])
+        path = store.find(sha256) or store.recall(sha256) or _search(archive, places, store)
         if path is None:
             missing.append(source)
             continue

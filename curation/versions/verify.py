@@ -105,7 +105,7 @@ def verify(home: Home, reference: str) -> Verification:
         problems += [fault.message] if fault.message not in problems else []
     # A manifest that was changed does not fit its split either: git's text is at fault only where the folder is whole.
     hint = f"take {split} back from git" if in_git else None
-    hint = repair_hint(folder, name, line.version) if problems else hint
+    hint = repair_hint(folder, name, line.version, problems=problems) if problems else hint
     return Verification(folder, (*problems, *in_git), tuple(notes), alone.checked, hint)
 
 

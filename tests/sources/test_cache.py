@@ -79,6 +79,20 @@ def test_an_unchanged_file_is_not_read_again(tmp_path):
     assert cache.file_sha256s(path, [path]) == (SHA256,)
 
 
+def test_a_file_that_was_read_where_it_stands_is_recalled_while_it_is_unchanged(tmp_path):
+    """A mirror's archive is found again without being told where, until it is touched or gone."""
+    cache, archive = Cache(tmp_path / "cache"), tmp_path / "mirror.zip"
+    archive.write_bytes(CONTENT)
+    age(archive)
+    assert cache.recall(SHA256) is None
+    cache.file_sha256s(archive, [archive])
+    assert Cache(tmp_path / "cache").recall(SHA256) == archive
+    archive.write_bytes(CONTENT)
+    assert cache.recall(SHA256) is None
+    archive.unlink()
+    assert cache.recall(SHA256) is None
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     """A file that was written to, or exchanged for another, is hashed again."""
     cache = Cache(tmp_path / "cache")

@@ -181,3 +181,13 @@ def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
     given = replace(parts[0], archives=tuple(part.archives[0] for part in parts))
     rows = ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence()).rows
     assert rows["path"].to_list() == ["1.tif", "2.tif", "more.zip/melanoma/3.jpg"]
+
+
+def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:
+    """It came out as too few pictures, with advice on ratios; now pattern and an example of a path are told."""
+    folder = write_source(tmp_path / "folder", {"cat/1.jpg": as_bytes(texture(1)), "dog/2.jpg": as_bytes(texture(2))})
+    with pytest.raises(CurationError, match=r"matches none of its 2 paths, such as 'cat/1\.jpg'") as caught:
+        ingested(recipe_of(folder, pattern="(?P<label>[^/]+)/[^/]+/[^/]+$"))
+    assert "sources.pattern" in (caught.value.hint or "")
+    told = ingested(recipe_of(folder, pattern="(?P<split>train)/", label="cat")).rows
+    assert told["source_label"].to_list() == ["cat", "cat"]

@@ -152,8 +152,8 @@ def test_ratios_that_fall_short_are_answered_for_ratios(policy: str) -> None:
     with pytest.raises(ShortCountError) as caught:
         select(make_manifest(rows), make_recipe(selection=shares, conflicts={"policy": policy}))
     hint = caught.value.hint or ""
-    assert "a class needs more pictures for so many splits" in hint
-    assert "larger shares (selection.ratios)" in hint
+    assert "these selection.ratios want some" in hint
+    assert "or give the small splits larger shares" in hint
     assert "with ratios disputed pictures are never used" in hint
     assert "lower what" not in hint
     assert "would use disputed" not in hint

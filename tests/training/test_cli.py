@@ -220,18 +220,23 @@ def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, caps
     assert main(["predict", name, str(picture)]) == 0
     told = capsys.readouterr().err
     assert "Not a medical device" in told
-    assert re.search(r"Never taught the difference, it calls these spot: mole [\d.]+ %", told)
+    assert re.search(r"Of what it was never taught to tell apart, it called spot: \d+ % of mole", told)
 
 
 @pytest.mark.slow
-def test_predict_refuses_what_is_no_picture(with_run, tmp_path, capsys):
-    """A missing file and a text file are named; nothing is guessed."""
+def test_predict_refuses_what_is_no_picture(with_run, drawn, tmp_path, capsys):
+    """A missing file and a text file are named, nothing is guessed, and the pictures beside them have their answer."""
     text = tmp_path / "page.jpg"
     text.write_text("<html>404</html>")
     assert main(["predict", with_run.name, str(text)]) == 1
     assert "page.jpg: gives no picture" in capsys.readouterr().err
     assert main(["predict", with_run.name, str(tmp_path / "none.jpg")]) == 1
     assert "none.jpg: cannot be read" in capsys.readouterr().err
+    picture = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
+    assert main(["predict", with_run.name, str(text), str(picture), "--json"]) == 1
+    refused, answered = json.loads(capsys.readouterr().out)
+    assert "gives no picture" in refused["error"]
+    assert answered["path"] == str(picture)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.versions import Home, Picture, reuse, take_over
+from curation.versions import Home, Picture, reuse, take_over, verify
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha
 
 RENDERING = make_recipe().rendering()
@@ -55,6 +55,26 @@ def test_a_shared_picture_is_one_file(home, tmp_path):
     target = tmp_path / "datasets" / "builds" / "new" / "a.jpg"
     assert take_over(picture, target)
     assert target.samefile(picture.path)
+
+
+def test_damage_in_a_shared_picture_is_told_of_every_version_that_has_it(home):
+    """The versions hold one file under two names: whoever writes into it is told that both are damaged."""
+    folders = home.build("squares", 1), home.build("squares", 2)
+    first, second = ({path.name: path for path in sorted(folder.rglob("*.jpg"))} for folder in folders)
+    shared = first[min(set(first) & set(second))]
+    second[shared.name].unlink()
+    second[shared.name].hardlink_to(shared)
+    with shared.open("ab") as file:
+        file.write(b"x")
+    for number, other in ((1, "v2"), (2, "v1")):
+        found = verify(home, f"squares@v{number}")
+        assert [problem for problem in found.problems if "its sha256 is" in problem]
+        assert f"{other} hold the same damaged files" in (found.hint or "")
+    own = second[min(set(second) - set(first))]
+    with own.open("ab") as file:
+        file.write(b"x")
+    shutil.rmtree(folders[0])
+    assert "hold the same" not in (verify(home, "squares@v2").hint or "")
 
 
 def test_a_changed_or_lost_picture_is_not_taken_over(home, tmp_path):

@@ -7,6 +7,7 @@ shuffle, so that a picture more or less moves few others; with a previous versio
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import ceil
 
 import numpy as np
 import polars as pl
@@ -154,9 +155,11 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         f"{label}: {split} wants {least}{count}, had {kept[label, split]}" for (label, split), count in short.items()
     ]
     for label in sorted({label for label, _ in short}):
+        seen = manifest.rows.filter(pl.col("label") == label)
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
-        lines.append(f"{label}: {rejected.height} excluded ({'; '.join(reasons) or 'none'})")
+        out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
+        lines.append(f"{label}: {seen.height} files, {out}")
     lines += _name_strangers(manifest, recipe, {label for label, _ in short})
     unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
@@ -199,9 +202,10 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
         advice.append('selection.previous = "none" would let go of the previous version\'s test pictures')
     if counted:
         return "; ".join([*advice, "lower what selection asks for, or add a source"])
+    least = ceil(1 / min((rule.ratios or {}).values(), default=1.0))
     advice.append(
-        "a class needs more pictures for so many splits, or the small splits larger shares (selection.ratios): "
-        "add a source, or leave a split out"
+        f"these selection.ratios want some {least} pictures of each class: add a source, leave a split out, or give "
+        "the small splits larger shares"
     )
     if disputed:
         advice.append("with ratios disputed pictures are never used: `python -m curation review` decides them")
