@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,8 +122,8 @@ def fit(
     from training.produce import Options, produce
     from training.runs import find_runs
 
-    if not as_json:
-        typer.echo("starting TensorFlow ...", err=True)
+    if not as_json and find_spec("tensorflow") is not None:
+        typer.echo("starting TensorFlow ...", err=True)  # which takes some seconds
     load_keras()  # says at once where the extra is missing
     chosen = Settings(
         model=find_architecture(model, variant=alpha or size).name,
