@@ -135,6 +135,7 @@ def decide(browser: Browser, place: Place) -> dict[str, dict[str, float]]:
     zoom_out(browser)
     wait_until(lambda: len(browser.tiles()) >= SELECTED, "the grid shows enough pictures")
     browser.select(*range(SELECTED))
+    browser.wait_idle()  # nobody decides on pictures that are not drawn yet
     browser.command("Exclude")
     browser.page.get_by_role("dialog").get_by_role("textbox").last.fill(reason)
     execute = browser.page.get_by_role("button", name="Execute")

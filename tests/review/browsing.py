@@ -128,6 +128,10 @@ class Browser:
                 f"{fault}: {self._look()} rather than {expected}; asked: {[asked.url for asked in self._asked]}"
             ) from None
 
+    def wait_idle(self) -> None:
+        """Wait until the App has nothing more to load."""
+        wait_until(lambda: not self._asked, "the App has loaded everything")
+
     def select(self, *numbers: int) -> None:
         """Tick these boxes, by the place on the screen, and no others."""
         for number in sorted(set(numbers) ^ self._ticked()):
