@@ -3,8 +3,8 @@
 ``melanoma`` (2,985 files) is built from the mirror of the real sets where it is there, else from as many drawn ones.
 Then, each a command as a reviewer starts it: a first ``review`` with no picture prepared and an empty database; a
 second one, while nothing runs; a second one, while the App still runs. Seconds count from the start of the process to
-the line that says *ready*. At last Chromium selects a hundred of the 150 pictures on its screen and excludes them: one
-clock runs until their lines are in the ledger, another until all hundred show it.
+the line that says *ready*. At last Chromium selects a hundred pictures and excludes them: one clock runs until their
+lines are in the ledger, another until those on the screen show it; and once more with all hundred on one screen, small.
 
 It needs Chromium, Playwright, and a database (``bash tests/review/setup``).
 """
@@ -34,6 +34,8 @@ from tests.review.browsing import Browser, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, FETCHED
 
 SELECTED = 100
+SMALL, USUAL = 0.0, 0.7
+"""Where on the slider of the grid: what the App begins with is the latter."""
 CLOCK = """([reason, count]) => {
     const clock = window.clock = {pressed: 0, shown: 0};
     document.addEventListener('click', () => { clock.pressed ||= Date.now(); }, {capture: true});
@@ -51,7 +53,8 @@ MARKS = {
     "second review, nothing runs": 15.0,
     "second review, the App runs": 5.0,
     "100 decisions in the ledger": 1.0,
-    "100 decisions on the screen": 1.0,
+    "100 decisions, a screen of them shown": 1.0,
+    "100 decisions, all of them on one screen": 1.0,
 }
 
 
@@ -129,36 +132,38 @@ def running(place: Place, port: int) -> Iterator[tuple[str, dict[str, float]]]:
         app.communicate(timeout=120)
 
 
-def decide(browser: Browser, place: Place) -> dict[str, dict[str, float]]:
-    """Exclude the first hundred pictures of the grid; return the seconds until they are written and all shown."""
-    before, reason = count_lines(place.ledger), "too dark to tell"
-    zoom_out(browser)
+def decide(browser: Browser, place: Place, *, reason: str, small: bool) -> tuple[float, float]:
+    """Exclude the first hundred pictures of the grid; return the seconds until they are written, and shown.
+
+    Shown are all of them that the grid holds: the screen's worth at the App's own size, or all hundred, made small.
+    """
+    before = count_lines(place.ledger)
+    zoom(browser, SMALL)
     wait_until(lambda: len(browser.tiles()) >= SELECTED, "the grid shows enough pictures")
     browser.select(*range(SELECTED))
+    if not small:
+        zoom(browser, USUAL)
+        wait_until(lambda: len(browser.tiles()) < SELECTED, "the pictures have their usual size")
     browser.wait_idle()  # nobody decides on pictures that are not drawn yet
     browser.command("Exclude")
     browser.page.get_by_role("dialog").get_by_role("textbox").last.fill(reason)
     execute = browser.page.get_by_role("button", name="Execute")
     wait_until(execute.is_enabled, "the form is filled")
-    browser.page.evaluate(CLOCK, [reason, SELECTED])
+    browser.page.evaluate(CLOCK, [reason, SELECTED if small else len(browser.tiles())])
     execute.click(no_wait_after=True)
     wait_until(lambda: count_lines(place.ledger) == before + SELECTED, "the decisions are in the ledger")
     written = time.time()
     wait_until(lambda: browser.page.evaluate("window.clock.shown"), "the decisions are on the screen")
     clock = browser.page.evaluate("window.clock")
-    load = load_average()
-    return {
-        "100 decisions in the ledger": {"seconds": written - clock["pressed"] / 1000, "load": load},
-        "100 decisions on the screen": {"seconds": (clock["shown"] - clock["pressed"]) / 1000, "load": load},
-    }
+    return written - clock["pressed"] / 1000, (clock["shown"] - clock["pressed"]) / 1000
 
 
-def zoom_out(browser: Browser) -> None:
-    """Make the grid's pictures as small as they get: 150 of them are on the screen."""
+def zoom(browser: Browser, share: float) -> None:
+    """Click on the grid's slider: 0 makes its pictures as small as they get, 150 of them on the screen."""
     slider = browser.page.locator("span:has(> span > input[type=range][max='-1'])").last
     wait_until(slider.bounding_box, "the grid has its slider")
     box = slider.bounding_box()
-    browser.page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
+    browser.page.mouse.click(box["x"] + 1 + share * (box["width"] - 2), box["y"] + box["height"] / 2)
     browser.page.mouse.move(800, 500)
 
 
@@ -182,8 +187,11 @@ def measure(place: Place, rounds: int) -> dict[str, list[dict[str, float]]]:
             found["second review, the App runs"].append(timed(place.review(port), env=place.environ))
             with open_chromium(CHROMIUM) as chromium, open_page(chromium) as browser:
                 browser.open(url)
-                for name, each in decide(browser, place).items():
-                    found[name].append(each)
+                written, shown = decide(browser, place, reason="too dark to tell", small=False)
+                _, all_shown = decide(browser, place, reason="no lesion to be seen", small=True)
+            seconds = dict(zip(tuple(MARKS)[-3:], (written, shown, all_shown), strict=True))
+            for name, each in seconds.items():
+                found[name].append({"seconds": each, "load": load_average()})
     return found
 
 
