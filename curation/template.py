@@ -1,13 +1,13 @@
 """Writes the commented recipe that a new dataset starts from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import CurationError
 from curation.manifest import write_atomically
-from curation.recipe import CLASS_PATTERN, SPLIT_NAMES, check_name
+from curation.recipe import CLASS_PATTERN, SPLIT_NAMES, Split, check_name
 from curation.sources import list_members
 from curation.versions import Home
 
@@ -102,10 +102,8 @@ short_side = 128                     # pixels; never scaled up
 # previous = "newest"                # whoever was in test stays in test; or "none", "v2"
 # balance = true                     # with ratios: every class is cut to the size of the smallest
 
-[selection.ratios]
-train = 0.8
-val = 0.1
-test = 0.1
+[selection.ratios]{note}
+{ratios}
 
 # [selection.counts]                 # instead of ratios: exactly so many of each class
 # train = 430
@@ -141,12 +139,14 @@ def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
     path = home.dataset(name) / "recipe.toml"
     if path.exists():
         raise CurationError(f"{path} is there already", hint="edit it, or choose another name")
-    layout = find_layout(images) if images is not None else Layout(("first", "second"), LABEL_PATTERN, ())
+    layout = find_layout(images) if images is not None else Layout(("first", "second"), LABEL_PATTERN, {})
     text = TEMPLATE.format(
         name=name,
         title=name.replace("-", " ").replace("_", " ").capitalize(),
         path=_quote(str(images.resolve()) if images is not None else "images"),
         pattern=layout.pattern,
+        note="                   # of what has no side of its own; the source's sides stay" if layout.splits else "",
+        ratios="\n".join(f"{split} = {share}" for split, share in layout.ratios().items()),
         classes="\n".join(f"{_quote(label)} = [{_quote(label)}]" for label in layout.classes),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +159,27 @@ LABEL_PATTERN = "(?P<label>[^/]+)/[^/]+$"
 
 @dataclass(frozen=True)
 class Layout:
-    """How the folders of a source say label and split: its classes, the pattern, and its names of its own splits."""
+    """How the folders of a source say label and split.
+
+    Parameters
+    ----------
+    classes : tuple of str
+    pattern : str
+        For the recipe.
+    splits : mapping of str to {"train", "val", "test"}
+        The source's names of its own sides, two at least; empty where it has none.
+    """
 
     classes: tuple[str, ...]
     pattern: str
-    splits: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    def ratios(self) -> dict[Split, float]:
+        """Return shares of the splits that can be filled: a source with sides of its own gives no other ones."""
+        shares: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+        sides = set(self.splits.values()) or set(shares)
+        whole = sum(share for split, share in shares.items() if split in sides)
+        return {split: round(share / whole, 2) for split, share in shares.items() if split in sides}
 
 
 def find_layout(images: Path) -> Layout:
@@ -189,8 +205,8 @@ def find_layout(images: Path) -> Layout:
             f"{images}: no pictures in subfolders", hint="one subfolder a class, or write the labels into the recipe"
         )
     below = all(len(names) == 2 and names[1].lower() in SPLIT_NAMES for names in folders)
-    place = 0 if below else 1
-    splits = {names[1 - place] for names in folders if len(names) == 2 and names[1 - place].lower() in SPLIT_NAMES}
+    above = (names[1 if below else 0] for names in folders if len(names) == 2)
+    splits = {name: SPLIT_NAMES[name.lower()] for name in sorted(set(above)) if name.lower() in SPLIT_NAMES}
     classes = {names[0] if below else names[-1] for names in folders}
     odd = sorted(name for name in classes if not CLASS_PATTERN.fullmatch(name))
     if odd:
@@ -198,15 +214,17 @@ def find_layout(images: Path) -> Layout:
             f"{images}: folders that cannot name a class: {', '.join(map(repr, odd))}",
             hint="run init without --images and map them under labels.classes",
         )
-    return Layout(tuple(sorted(classes)), _write_pattern(sorted(splits), below=below), tuple(sorted(splits)))
+    sides = splits if len(set(splits.values())) > 1 else {}  # one side alone is a folder's name, and parts nothing
+    return Layout(tuple(sorted(classes)), _write_pattern(splits, sides, below=below), sides)
 
 
-def _write_pattern(splits: Sequence[str], *, below: bool) -> str:
-    if not splits:
-        return LABEL_PATTERN
-    either = f"(?P<split>{'|'.join(map(re.escape, splits))})"
+def _write_pattern(folders: Iterable[str], sides: Iterable[str], *, below: bool) -> str:
+    """Return the pattern for a tree with these folders of a split, of which those of a source with sides are told."""
+    told = "|".join(map(re.escape, sides))
+    if below:
+        return f"(?P<label>[^/]+)/{f'(?P<split>{told})' if told else '(?:' + '|'.join(folders) + ')'}/[^/]+$"
     # Pictures beside the split's folders have a label too, and no side.
-    return f"(?P<label>[^/]+)/{either}/[^/]+$" if below else f"(?:{either}/)?{LABEL_PATTERN}"
+    return f"(?:(?P<split>{told})/)?{LABEL_PATTERN}" if told else LABEL_PATTERN
 
 
 def _quote(text: str) -> str:

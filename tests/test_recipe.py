@@ -197,7 +197,9 @@ def test_the_template_names_every_key_of_render_and_audit(tmp_path: Path) -> Non
         (("train/cat/1.jpg", "Test/cat/2.jpg", "train/dog/3.jpg"), ("cat", "dog"), ("train", "test", "train")),
         (("a/val/cat/1.jpg", "a/training/dog/2.jpg"), ("cat", "dog"), ("val", "train")),
         (("cat/train/1.jpg", "cat/test/2.jpg", "dog/train/3.jpg"), ("cat", "dog"), ("train", "test", "train")),
-        (("train/cat/1.jpg", "dog/2.jpg"), ("cat", "dog"), ("train", None)),
+        (("train/cat/1.jpg", "test/cat/2.jpg", "dog/3.jpg"), ("cat", "dog"), ("train", "test", None)),
+        (("train/cat/1.jpg", "dog/2.jpg"), ("cat", "dog"), (None, None)),
+        (("cat/train/1.jpg", "dog/train/2.jpg"), ("cat", "dog"), (None, None)),
         (("cat/1.jpg", "dog/2.jpg"), ("cat", "dog"), (None, None)),
     ],
 )

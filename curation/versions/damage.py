@@ -44,7 +44,7 @@ def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[str]
     """Return how the files of a damaged version are made again, and which other versions hold the same damage."""
     hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
     if sharing := _name_sharers(folder, problems):
-        hint += f"; {', '.join(sharing)} hold the same damaged files (versions share pictures), and want the same"
+        hint += f"; damaged files are shared with {', '.join(sharing)} (versions share pictures), so do the same there"
     return hint
 
 

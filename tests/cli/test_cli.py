@@ -144,6 +144,22 @@ def test_init_then_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "published mine@v1" in out
 
 
+def test_init_then_build_where_the_folders_have_a_split(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recipe asks for no side that the source has not: it builds as it was written, and keeps test as it was."""
+    sides = {"train": (0, 5), "Test": (5, 8)}
+    files = {
+        f"{side}/{label}/{number}.jpg": as_bytes(texture(100 * place + number))
+        for place, label in enumerate(("cat", "dog"), start=4)
+        for side, (first, last) in sides.items()
+        for number in range(first, last)
+    }
+    code, out, _ = run(capsys, "init", "mine", "--images", str(write_source(home / "split", files)))
+    assert (code, "the source's own split (Test, train)" in out) == (0, True)
+    code, out, errors = run(capsys, "build", "mine", "--json")
+    assert code == 0, errors
+    assert json.loads(out)["summary"]["splits"] == {"train": {"cat": 5, "dog": 5}, "test": {"cat": 3, "dog": 3}}
+
+
 def test_an_unknown_image_suggests_near_names(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A typing mistake in a file's name is answered with the names that are like it."""
     run(capsys, "build", "tiny", "-q")

@@ -69,12 +69,12 @@ def test_damage_in_a_shared_picture_is_told_of_every_version_that_has_it(home):
     for number, other in ((1, "v2"), (2, "v1")):
         found = verify(home, f"squares@v{number}")
         assert [problem for problem in found.problems if "its sha256 is" in problem]
-        assert f"{other} hold the same damaged files" in (found.hint or "")
+        assert f"damaged files are shared with {other} (" in (found.hint or "")
     own = second[min(set(second) - set(first))]
     with own.open("ab") as file:
         file.write(b"x")
     shutil.rmtree(folders[0])
-    assert "hold the same" not in (verify(home, "squares@v2").hint or "")
+    assert "are shared with" not in (verify(home, "squares@v2").hint or "")
 
 
 def test_a_changed_or_lost_picture_is_not_taken_over(home, tmp_path):

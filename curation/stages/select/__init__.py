@@ -159,7 +159,7 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
-        lines.append(f"{label}: {seen.height} files, {out}")
+        lines.append(f"{label}: {seen.height} in all, {out}")
     lines += _name_strangers(manifest, recipe, {label for label, _ in short})
     unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
