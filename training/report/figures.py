@@ -153,6 +153,7 @@ def draw_map(points: npt.NDArray[np.float32], labels: Sequence[str], *, title: s
 
 def draw_pareto(points: Sequence[tuple[str, float, float]], front: frozenset[str], *, name: str, xlabel: str) -> str:
     """Draw accuracy against a cost; those no other beats in both are filled and joined."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     def paint(axes: Any) -> None:
         axes.plot(
@@ -160,9 +161,17 @@ def draw_pareto(points: Sequence[tuple[str, float, float]], front: frozenset[str
             color=PALETTE[0],
             linewidth=0.8,
         )
-        for label, x, y in points:
+        heights = sorted(y for _, _, y in points)
+        close = 0.08 * (heights[-1] - heights[0])
+        for number, (label, x, y) in enumerate(points):
             axes.plot(x, y, "o", color=PALETTE[0], fillstyle="full" if label in front else "none")
-            axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+            # A name stands above its point, or below it where that of another point would stand in its way.
+            others = ((other, place) for place, (_, _, other) in enumerate(points) if place != number)
+            below = any(0 < other - y < close or (other == y and place > number) for other, place in others)
+            axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, -9 if below else 4), fontsize=7)
         axes.set(xlabel=xlabel, ylabel="validation accuracy", xscale="log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
     return draw(paint, name=name, title=f"Validation accuracy against {xlabel}")
