@@ -112,7 +112,7 @@ def foreign_decoder(kind: str, content: bytes) -> Iterator[None]:
             raise DecodeFailure("decompression bomb") from error
         except MemoryError as error:
             raise DecodeFailure("too large for memory") from error
-        except Exception as error:
+        except Exception as error:  # every codec has errors of its own; which one it was stays with the reason
             cut = ends_early(kind, content) or "truncated" in str(error).lower()
             raise DecodeFailure("truncated" if cut else f"damaged {kind}") from error
 

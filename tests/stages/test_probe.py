@@ -138,15 +138,30 @@ def test_one_more_file_costs_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(looked) == 12
 
 
-def test_a_damaged_cache_is_looked_past(tmp_path: Path) -> None:
-    """A shard that is not whole costs its files, nothing else."""
-    cache = Cache(tmp_path / "cache")
-    recipe = recipe_of(write_source(tmp_path / "f", {f"{n}.jpg": as_bytes(texture(n)) for n in range(3)}))
-    first, _ = probed(recipe, cache=cache)
-    for shard in cache.folder("probe").rglob("*.parquet"):
-        shard.write_bytes(shard.read_bytes()[:100])
-    again, _ = probed(recipe, cache=cache)
+@pytest.mark.parametrize("small", [1 << 20, 0], ids=["read together", "one by one"])
+def test_a_damaged_cache_is_looked_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    """A shard that is not whole costs its own files, nothing else; what the others hold comes back as it was."""
+    monkeypatch.setattr(stage, "SMALL_SHARD_BYTES", small)
+    cache, folder = Cache(tmp_path / "cache"), tmp_path / "f"
+    looked: list[bytes] = []
+    original = stage.decode
+
+    def count(content: bytes, **settings: Any) -> object:
+        looked.append(content)
+        return original(content, **settings)
+
+    monkeypatch.setattr(stage, "decode", count)
+    for number in range(3):  # a shard each
+        write_source(folder, {f"{number}.jpg": as_bytes(texture(number))})
+        first, prints = probed(recipe_of(folder), cache=cache)
+    shards = sorted(cache.folder("probe").rglob("*.parquet"))
+    assert (len(shards), len(looked)) == (3, 3)
+    shards[1].write_bytes(shards[1].read_bytes()[:100])
+    again, known = probed(recipe_of(folder), cache=cache)
+    assert len(looked) == 4
     assert first.digest() == again.digest()
+    assert np.array_equal(prints.symmetries, known.symmetries)
+    assert np.array_equal(prints.thumbnails, known.thumbnails)
 
 
 def test_many_small_shards_are_gathered_and_nothing_is_lost(tmp_path: Path) -> None:
