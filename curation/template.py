@@ -30,6 +30,7 @@ kind = "folder"                      # folder, kaggle, figshare, drawn or board;
 path = {path}
 #                                      kaggle:   dataset = "owner/name", version = 3
 #                                      figshare: article = 6091007, version = 1, files = ["*.zip"]
+#                                      drawn:    part = "skin", seed = 1, count = 24, faults = true, size = [180, 180]
 # The source label (and the source's own split) out of the path, by a regular expression with named groups:
 pattern = '{pattern}'
 # pattern = '(?P<split>train|test)/(?P<label>[^/]+)/[^/]+$'
@@ -43,6 +44,8 @@ pattern = '{pattern}'
 # [sources.metadata]                 # what a table inside the source says of its pictures
 # file = "*/metadata.csv"            # CSV, TSV, JSON lines or Parquet; a glob over the paths inside the source
 # key = "image_id"                   # the column that names the picture
+# label = "diagnosis"                # the column of the label, and of the side, where the table says them
+# split = "set"
 # match = "stem"                     # by its file name without suffix (stem), with it (name), or its path
 # columns = {{ lesion = "lesion_id", age = "age_approx", sex = "sex", site = "anatom_site", skin_type = "fitzpatrick" }}
 
@@ -100,6 +103,7 @@ short_side = 128                     # pixels; never scaled up
 # source_split = "respect"           # the source's own train and test; "ignore" makes one pool
 # seed = 1
 # previous = "newest"                # whoever was in test stays in test; or "none", "v2"
+# refill_test = false                # true: a test that is short may take pictures of the source's own train
 # balance = true                     # with ratios: every class is cut to the size of the smallest
 
 [selection.ratios]{note}

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from curation.errors import CurationError
-from curation.recipe import SPLIT_NAMES, AnySource, Recipe, Render, load_recipe, parse_recipe
+from curation.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, parse_recipe
 from curation.template import start_dataset
 from curation.versions import Home
 from tests.builders import as_bytes, make_recipe, texture, write_source
@@ -177,14 +178,28 @@ def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: P
     assert load_recipe(path.parent) == recipe
 
 
-def test_the_template_names_every_key_of_render_and_audit(tmp_path: Path) -> None:
-    """Remedies and waivers could be found nowhere but in the audit's advice; behind their # they are valid."""
+def test_the_template_names_every_key(tmp_path: Path) -> None:
+    """`init` explains every key of a recipe: none stands only in an error or the audit's advice."""
+    text = start_dataset(Home(tmp_path / "datasets"), "pets").read_text(encoding="utf-8")
+    pending: list[Any] = [Recipe]
+    missing = []
+    while pending:
+        kind = pending.pop()
+        pending += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = {name: field for name, field in kind.model_fields.items() if name not in {"name", "base"}}
+            missing += [f"{kind.__name__}.{name}" for name in fields if not re.search(rf"\b{name}\b ?[=\].]", text)]
+            pending += [field.annotation for field in fields.values()]
+    assert missing == []
+
+
+def test_remedies_and_waivers_of_the_template_are_valid(tmp_path: Path) -> None:
+    """What stands behind their # is taken as it stands."""
     path = start_dataset(Home(tmp_path / "datasets"), "pets")
     text = path.read_text(encoding="utf-8")
-    keys = [*Render.model_fields, "people", '"quality-hair"', "[audit]", "[audit.waive]"]
-    for key in keys:
-        text = re.sub(rf"(?m)^# (?={re.escape(key)})", "", text)
-        assert re.search(rf"(?m)^{re.escape(key)}", text), f"{key} is missing"
+    for key in (*REMEDIES, "people", '"quality-hair"', "[audit]", "[audit.waive]"):
+        text, found = re.subn(rf"(?m)^# (?={re.escape(key)})", "", text)
+        assert found == 1, key
     path.write_text(text, encoding="utf-8")
     recipe = load_recipe(path.parent)
     assert recipe.audit.people
