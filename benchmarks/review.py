@@ -144,7 +144,7 @@ def decide(browser: Browser, place: Place, *, reason: str, small: bool) -> tuple
     if not small:
         zoom(browser, USUAL)
         wait_until(lambda: len(browser.tiles()) < SELECTED, "the pictures have their usual size")
-    browser.wait_idle()  # nobody decides on pictures that are not drawn yet
+    browser.wait_still()  # nobody decides on pictures that are not drawn yet
     browser.command("Exclude")
     browser.page.get_by_role("dialog").get_by_role("textbox").last.fill(reason)
     execute = browser.page.get_by_role("button", name="Execute")

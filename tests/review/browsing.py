@@ -28,8 +28,11 @@ _TICK = """number => {
     const place = tile => { const box = tile.getBoundingClientRect(); return [Math.round(box.y), Math.round(box.x)]; };
     const tiles = [...document.querySelectorAll('[data-cy=looker]')].map(tile => [...place(tile), tile]);
     tiles.sort((one, two) => one[0] - two[0] || one[1] - two[1]);
-    tiles[number][2].querySelector('input[type=checkbox]').click();
+    const box = tiles[number]?.[2].querySelector('input[type=checkbox]');
+    box?.click();
+    return Boolean(box);
 }"""
+"""Ticks a box, and says whether there was one: while the App draws its grid anew, pictures are missing."""
 
 _LISTEN = """() => {
     window.noticed = [];
@@ -70,8 +73,8 @@ class Browser:
         page.on("requestfailed", self._end)
 
     def _begin(self, request: Any) -> None:
-        """Note what the App waits for; its stream of events never ends."""
-        if not urlsplit(request.url).path.endswith("/events"):
+        """Note what the App waits for: its stream of events never ends, and of a picture given up no end is told."""
+        if not urlsplit(request.url).path.endswith(("/events", "/media")):
             self._asked.add(request)
 
     def _end(self, request: Any) -> None:
@@ -106,7 +109,7 @@ class Browser:
         return [text for text, _ in self._look()]
 
     def wait_for_tiles(self, expected: Sequence[Tile]) -> None:
-        """Wait until the App has nothing more to load and shows these pictures in this order, none selected."""
+        """Wait until the App has its answers and shows these pictures in this order, none selected."""
 
         def is_so() -> bool:
             seen = self._look()
@@ -129,16 +132,25 @@ class Browser:
             ) from None
 
     def wait_idle(self) -> None:
-        """Wait until the App has nothing more to load."""
-        wait_until(lambda: not self._asked, "the App has loaded everything")
+        """Wait until the App has every answer that it asked for."""
+        wait_until(lambda: not self._asked, "the App has its answers")
 
     def select(self, *numbers: int) -> None:
         """Tick these boxes, by the place on the screen, and no others."""
-        for number in sorted(set(numbers) ^ self._ticked()):
-            before = self._ticked()
-            self.page.evaluate(_TICK, number)
-            wait_until(lambda before=before, number=number: self._ticked() == before ^ {number}, "the box is ticked")
-        assert self._ticked() == set(numbers), f"{sorted(self._ticked())} are selected rather than {sorted(numbers)}"
+        wanted = set(numbers)
+
+        def is_so() -> bool:
+            seen = self._ticked()
+            if seen == wanted:
+                return True
+            if len(self._look()) > max(wanted | seen):
+                number = min(wanted ^ seen)
+                if self.page.evaluate(_TICK, number):
+                    with contextlib.suppress(AssertionError):
+                        wait_until(lambda: self._ticked() == seen ^ {number}, "it is ticked", seconds=AGAIN_SECONDS)
+            return False
+
+        wait_until(is_so, f"exactly {sorted(wanted)} are selected")
 
     def _ticked(self) -> set[int]:
         # The box does not keep the browser's own state: its mark is a class.
@@ -199,9 +211,17 @@ class Browser:
         """Wait until so many pictures say a text."""
         self.page.locator("[data-cy=looker]", has_text=text).nth(count - 1).wait_for()
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is on the screen, as soon as it stands still."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def wait_for_words(self, text: str, *numbers: int, of: int) -> None:
+        """Wait until so many pictures are on the screen and exactly these, by their place, say a text."""
+
+        def is_so() -> bool:
+            seen = self.tiles()
+            return len(seen) == of and {number for number, tile in enumerate(seen) if text in tile} == set(numbers)
+
+        wait_until(is_so, f"exactly {numbers} of {of} pictures say {text!r}")
+
+    def wait_still(self) -> bytes:
+        """Wait until the screen stands still, and return it as a PNG."""
         seen = [b"", self.page.screenshot()]
 
         def stands_still() -> bool:
@@ -209,7 +229,12 @@ class Browser:
             return seen[-1] == seen[-2]
 
         wait_until(stands_still, "the screen stands still")
-        path.write_bytes(seen[-1])
+        return seen[-1]
+
+    def screenshot(self, path: Path) -> None:
+        """Write what is on the screen, as soon as it stands still."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.wait_still())
 
 
 @contextmanager
