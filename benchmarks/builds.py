@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from measuring import ROOT, SHARED, median_of, print_table, timed, write_results
+from measuring import ROOT, SHARED, median_of, print_table, set_aside, timed, write_results
 
 MARKS = {
     "melanoma, cold": 15.0,
@@ -92,7 +92,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 
         def cold(*arguments: str) -> dict[str, float]:
             for part in ("cache", "datasets/builds"):
-                shutil.rmtree(place / part, ignore_errors=True)
+                set_aside(place / part, place / "aside")
             return curation(place, *arguments)
 
         build = ("build", "melanoma", "--mirror", str(mirror), "-q")

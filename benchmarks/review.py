@@ -12,7 +12,6 @@ It needs Chromium, Playwright, and a database (``bash tests/review/setup``).
 import argparse
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -26,7 +25,7 @@ from pathlib import Path
 
 import psutil
 from builds import prepare
-from measuring import ROOT, load_average, print_table, timed, write_results
+from measuring import ROOT, load_average, print_table, set_aside, timed, write_results
 
 from curation.review.database import fetched_folder, free_port, packaged_mongod
 from curation.sources import Cache
@@ -177,7 +176,7 @@ def measure(place: Place, rounds: int) -> dict[str, list[dict[str, float]]]:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in MARKS}
     for _ in range(rounds):
         for made in ("media", "db"):
-            shutil.rmtree(place.folder / "cache" / "review" / made, ignore_errors=True)
+            set_aside(place.folder / "cache" / "review" / made, place.folder / "aside")
         place.ledger.unlink(missing_ok=True)
         with running(place, free_port()) as (_, figures):
             found["first review"].append(figures)
