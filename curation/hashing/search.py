@@ -26,6 +26,7 @@ MAX_RADIUS: Final = 32
 _BATCH: Final = 1 << 18  # pairs in memory per thread before they are handed over
 _TOGETHER: Final = 1 << 13  # pairs that are worth handing over
 _ALONE: Final = 1 << 13  # rows so few that handing them to threads costs more than comparing them
+_LOW_BITS: Final = 22  # of a mixed hash: a table of 4 MB
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,13 @@ def _first_of_equal(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
     first = np.arange(len(numbers))
     if not len(repeated):
         return first
-    place = np.searchsorted(repeated, numbers).clip(max=len(repeated) - 1)
-    rows = np.flatnonzero(repeated[place] == numbers)
+    # Most rows are alone: a table of the low bits says so of them, and only the others are looked up.
+    low = np.uint64((1 << _LOW_BITS) - 1)
+    marked = np.zeros(1 << _LOW_BITS, np.bool_)
+    marked[repeated & low] = True
+    rows = np.flatnonzero(marked[numbers & low])
+    place = np.searchsorted(repeated, numbers[rows]).clip(max=len(repeated) - 1)
+    rows = rows[repeated[place] == numbers[rows]]
     order = rows[np.argsort(numbers[rows], kind="stable")]
     opens = np.diff(numbers[order], prepend=~numbers[order[:1]]) != 0
     first[order] = order[opens][np.cumsum(opens) - 1]
