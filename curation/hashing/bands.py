@@ -18,6 +18,7 @@ from curation.hashing.plan import Band, SearchReport, reorder
 
 _QUERIES: Final = 1 << 16  # what one numpy call works on stays in the second-level cache
 _FEW: Final = 4096  # below so many queries a numpy call costs more than what it computes
+_MANY: Final = 64  # masks of a band whose probes take far longer than its table
 _LONG: Final = 512  # mates of one query that are worth a call of their own
 
 # Rows i < j, distance, symmetry.
@@ -93,8 +94,8 @@ class Comparison:
             return _build_table(reorder(self.hashes[:, k], self.report.order) if k else upright(), band)
 
         places = product(self.report.bands, range(self.hashes.shape[1]))
-        if self.hashes.shape[1] == 1:
-            yield from map(make, places)  # few tables, and one more of them in memory would be felt
+        if self.hashes.shape[1] == 1 and self.report.bands[0].masks > _MANY:
+            yield from map(make, places)  # little of the time, and one more of them in memory would be felt
             return
         with ThreadPoolExecutor(1) as beside:
             ahead = beside.submit(make, next(places))
@@ -269,18 +270,20 @@ def _masks(band: Band) -> Iterator[int]:
 
 
 def _build_table(hashes: NDArray[np.uint64], band: Band) -> _Table:
-    buckets = ((hashes >> np.uint64(band.shift)) & np.uint64((1 << band.width) - 1)).astype(np.intp)
+    order = hashes >> np.uint64(band.shift)
+    order &= np.uint64((1 << band.width) - 1)
+    order = order.view(np.intp)
+    offsets = np.zeros((1 << band.width) + 1, np.int32)
+    np.cumsum(np.bincount(order, minlength=1 << band.width), out=offsets[1:])
     # Sorting bucket and row as one number takes a tenth of the time of a stable argsort, and gives the same.
     row_bits = len(hashes).bit_length()
-    order = buckets << row_bits
+    order <<= row_bits
     order |= np.arange(len(hashes))
     order.sort()
+    buckets = order >> row_bits
     order &= (1 << row_bits) - 1
-    entries = _Entries(hashes[order], buckets[order], order.astype(np.int32))
+    entries = _Entries(hashes[order], buckets, order.astype(np.int32))
     del order
-    offsets = np.zeros((1 << band.width) + 1, np.int32)
-    np.cumsum(np.bincount(buckets, minlength=1 << band.width), out=offsets[1:])
-    del buckets
     leads = np.diff(entries.buckets, prepend=-1) > 0
     lead = np.arange(1 << band.width, dtype=np.uint64)
     np.invert(lead, out=lead)
