@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.hashing.plan import Band, SearchReport, reorder
 
-_QUERIES: Final = 1 << 16  # what one numpy call works on stays in the second-level cache
+_QUERIES: Final = 1 << 17  # what one numpy call works on stays in the second-level cache
 _FEW: Final = 4096  # below so many queries a numpy call costs more than what it computes
 _MANY: Final = 64  # masks of a band whose probes take far longer than its table
 _LONG: Final = 512  # mates of one query that are worth a call of their own
@@ -143,7 +143,7 @@ class Comparison:
         for start in range(0, len(entries.rows), _QUERIES):
             asking = entries.take(slice(start, start + _QUERIES))
             bucket = asking.buckets ^ mask
-            difference = table.lead[bucket]
+            difference = table.lead.take(bucket, mode="clip")  # numpy's quickest way: the places are right
             difference ^= asking.hashes
             hits = np.flatnonzero(np.bitwise_count(difference) <= self.report.radius)
             if not len(hits):
@@ -189,8 +189,11 @@ class Comparison:
             yield from self._meet(table, asking, live, begin, number=number, symmetry=symmetry)
             more = np.flatnonzero(count > 1)
             live, begin, count = live[more], begin[more] + 1, count[more] - 1
-        few = _QUERIES // min(_LONG, _QUERIES)
-        for part in (slice(start, start + few) for start in range(0, len(live), few)):
+        ends = np.cumsum(count)
+        end = 0
+        while end < len(live):
+            start, end = end, int(np.searchsorted(ends, (ends[end - 1] if end else 0) + _QUERIES))
+            part = slice(start, end)
             before = np.cumsum(count[part]) - count[part]
             mates = np.repeat(begin[part] - before, count[part])
             mates += np.arange(len(mates))
@@ -208,8 +211,8 @@ class Comparison:
         symmetry: int,
     ) -> Iterator[Found]:
         """Compare (upright) entries with the table's, one by one, on all 64 bits."""
-        difference = table.entries.hashes[mates]
-        difference ^= asking.hashes[queries]
+        difference = table.entries.hashes.take(mates, mode="clip")
+        difference ^= asking.hashes.take(queries, mode="clip")
         hits = np.flatnonzero(np.bitwise_count(difference) <= self.report.radius)
         if len(hits):
             upright, turned = asking.rows[queries[hits]], table.entries.rows[mates[hits]]
