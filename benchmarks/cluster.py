@@ -1,8 +1,8 @@
 """Measures a build on a Ray cluster of three nodes on this machine against the local engine, with and without a loss.
 
 The pictures are drawn ones in one zip, each with bytes of its own. The nodes have as many cores together as the local
-engine has workers, so that both have the same machine; starting the cluster is left out, and so is the first, tiny map
-that starts its workers. In the last run a node is killed without grace when half of the pictures were looked at.
+engine has workers, so that both have the same machine; starting the cluster and its workers is left out. For the last
+run another node joins, and one is killed without grace when half of the pictures were looked at.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from measuring import load_average, print_table, write_results
 from throughput import make_drawn
 
 from curation.engines import Engine, Local
-from curation.engines.ray import Ray
+from curation.engines.ray import CORES_A_SHARD, Ray
 from curation.pipeline import Built, Options, Silent, build
 from curation.sources import Cache
 from curation.versions import Home
@@ -59,6 +59,12 @@ def make_archive(place: Path, count: int) -> Path:
             content = content[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + content[2:]
             opened.writestr(f"{'ab'[number % 2]}/{number:08}.jpg", content)
     return archive
+
+
+def start_workers() -> None:
+    """Have every node start its workers: so many shards that wait a while that all are needed."""
+    engine = Ray()
+    list(engine.map(time.sleep, [1.0] * int(2 * engine.workers / CORES_A_SHARD)))
 
 
 def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent) -> tuple[Built, dict[str, Any]]:
@@ -103,9 +109,11 @@ def main() -> None:
             cluster.add_node(**NODE)
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
         cluster.wait_for_nodes()
-        list(Ray().map(abs, range(4)))
+        start_workers()
         _, whole = run(place, "ray, 3 nodes", archive, Ray(), Silent())
         cluster.add_node(**NODE)
+        cluster.wait_for_nodes()
+        start_workers()
         nodes = len(cluster.worker_nodes)
         _, lost = run(place, "ray, one killed half-way", archive, Ray(), Killer(cluster))
         lost["killed"] = nodes - len(cluster.worker_nodes)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.hashing.plan import Band, SearchReport, reorder
 
-_QUERIES: Final = 1 << 17  # what one numpy call works on stays in the second-level cache
+_QUERIES: Final = 1 << 17  # what one numpy call works on: 1 MB of hashes
 _FEW: Final = 4096  # below so many queries a numpy call costs more than what it computes
 _MANY: Final = 64  # masks of a band whose probes take far longer than its table
 _LONG: Final = 512  # mates of one query that are worth a call of their own
