@@ -28,7 +28,8 @@ def add_to(app: typer.Typer) -> None:
     )
     app.command(
         epilog=_examples(
-            'decide melanoma --sha 3f9a01 --exclude --reason "ruler in the way"', "decide melanoma --import table.csv"
+            'decide melanoma --file ISIC_0000004.jpg --exclude --reason "ruler in the way"',
+            "decide melanoma --import table.csv",
         )
     )(decide)
 
@@ -195,7 +196,13 @@ def _tell_agreement(status: "Status") -> None:
 def decide(
     name: Name,
     sha: Annotated[
-        list[str] | None, typer.Option("--sha", help="The file, by its sha256 or 4 and more digits of it; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--sha",
+            "--file",
+            metavar="FILE",
+            help="Its name, path or id, or 4 and more digits of its sha256; repeatable",
+        ),
     ] = None,
     exclude: Annotated[bool, typer.Option("--exclude", help="Do not use it (wants --reason)")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="It is fine, whatever the thresholds say")] = False,
@@ -251,7 +258,7 @@ def _decide(desk: "Desk", action: str, given: Sequence[str], label: str, reason:
     from curation.review.exchange import find_sha
 
     if not given:
-        raise typer.BadParameter("say which file", param_hint="--sha")
+        raise typer.BadParameter("say which file", param_hint="--file")
     shas = [find_sha(desk, each) for each in given]
     _warn_of_absent(desk, shas)
     outcome = desk.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
@@ -305,6 +312,7 @@ def _warn_of_absent(desk: "Desk", shas: Sequence[str]) -> None:
 def _tell_made(
     desk: "Desk", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
 ) -> None:
+    import difflib
     import json
 
     from curation.decisions import tell_line
@@ -316,6 +324,11 @@ def _tell_made(
     typer.echo(f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {desk.reviewer} in {desk.ledger_path}")
     for line in withdrawn:
         typer.echo(clean(f"taken back: {tell_line(line)}"))
+    for label in sorted({line.label for line in made if line.action == "relabel"} - set(desk.labels)):
+        context, _, name = label.partition(":")
+        near = difflib.get_close_matches(name, [each.partition(":")[2] for each in desk.labels], 1)
+        meant = f"; did you mean {context}:{near[0]}?" if near else ""
+        typer.echo(clean(f"warning: no picture of {desk.name} is {label} so far{meant}"), err=True)
     shas = {line.sha256 for line in made}
     rows = desk.manifest.rows.filter(desk.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from curation.decisions import Action, Decision, now
 from curation.errors import CurationError
 from curation.review.desk import Desk, check_labels, tool_version
 from curation.stages.decide import CONTEXT
+from curation.versions.explain import find_rows, near_names
 
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
 REQUIRED: Final = ("action", "sha256")
+NAMED: Final = 5
+"""Files that are named one by one where several are meant."""
 
 
 def export_csv(ledger: Sequence[Decision]) -> str:
@@ -32,8 +36,9 @@ def import_csv(path: Path, desk: Desk) -> tuple[Decision, ...]:
     """Read decisions from CSV; nothing is written.
 
     The columns ``action`` and ``sha256`` are needed; ``reviewer``, ``time`` and ``tool`` are the desk's, now and this
-    program's where the table leaves them out. A line that stands in the ledger already, time and reviewer included, is
-    left out, so that importing an export twice changes nothing.
+    program's where the table leaves them out. A ``sha256`` may also be some of its digits, or the file's name. A line
+    that stands in the ledger already, time and reviewer included, is left out, so that importing an export twice
+    changes nothing.
 
     Raises
     ------
@@ -106,23 +111,40 @@ def _without_line(decision: Decision) -> tuple[str, ...]:
 
 
 def find_sha(desk: Desk, given: str) -> str:
-    """Return the sha256 that some first digits name among the files ever seen; a whole one is taken as it is.
+    """Return the sha256 of the file that a person means; a whole sha256 is taken as it is, whether it is here or not.
+
+    Parameters
+    ----------
+    given : str
+        4 or more digits of the sha256, or a name as ``explain`` takes it: a file name, a path or its end, an id.
 
     Raises
     ------
     CurationError
-        Where none or several begin so.
+        Where no file is meant, or several that differ.
     """
-    given = given.lower()
-    if len(given) == 64:
-        return given
-    if len(given) < 4 or set(given) - set("0123456789abcdef"):
-        raise CurationError(f"{given!r} is no sha256", hint="give 4 or more of its digits; `explain` shows them")
-    known = desk.manifest.rows.filter(pl.col("sha256").str.starts_with(given))["sha256"].unique().sort()
-    if len(known) != 1:
-        what = f"{len(known)} files begin" if len(known) else "no file begins"
-        raise CurationError(f"{what} with {given}", hint="give more of its digits" if len(known) else None)
-    return str(known[0])
+    if re.fullmatch("[0-9a-fA-F]{64}", given):
+        return given.lower()
+    found = find_rows(desk.manifest.rows, given)
+    first = found.filter(pl.col("sha256").is_not_null()).unique("sha256", keep="first", maintain_order=True)
+    if first.height == 1:
+        return str(first["sha256"][0])
+    if found.height and not first.height:
+        raise CurationError(
+            f"{found['id'][0]} was never read ({found['excluded'][0]}): without bytes there is nothing to decide on"
+        )
+    if not first.height:
+        near = near_names(desk.manifest.rows, given)
+        raise CurationError(
+            f"no file is called {given!r}, and no sha256 begins so",
+            hint=f"did you mean {' or '.join(near)}?" if near else "`explain` shows names and digits",
+        )
+    named = [f"{row['id']} ({row['sha256'][:12]})" for row in first.head(NAMED).iter_rows(named=True)]
+    more = f" and {first.height - NAMED} more" if first.height > NAMED else ""
+    raise CurationError(
+        f"{first.height} different files are called {given!r}: {', '.join(named)}{more}",
+        hint="give more of the path, the id, or more digits of the sha256",
+    )
 
 
 @dataclass(frozen=True)

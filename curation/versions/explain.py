@@ -69,9 +69,9 @@ def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
     """
     table = open_table(home, reference)
     rows = table.manifest.rows
-    found = _search(rows, query)
+    found = find_rows(rows, query)
     if not found.height:
-        near = _near_names(rows, query)
+        near = near_names(rows, query)
         raise CurationError(
             f"{reference}: no picture is called {query!r}",
             hint=f"did you mean {' or '.join(near)}?" if near else "give a file name, a path, an id or a sha256",
@@ -81,7 +81,8 @@ def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
     return tuple(_tell(row, rows, told, stopped=stopped) for row in found.iter_rows(named=True))
 
 
-def _search(rows: pl.DataFrame, query: str) -> pl.DataFrame:
+def find_rows(rows: pl.DataFrame, query: str) -> pl.DataFrame:
+    """Return the rows of a manifest that a person means, named in any of the ways of ``explain``."""
     wanted = query.strip().replace("\\", "/").removeprefix("./")
     name = pl.col("path").str.split("/").list.last()
     published = pl.col("file").str.split("/").list.last()
@@ -99,7 +100,8 @@ def _search(rows: pl.DataFrame, query: str) -> pl.DataFrame:
     return rows.filter(pl.any_horizontal(fit.fill_null(value=False) for fit in fits))
 
 
-def _near_names(rows: pl.DataFrame, query: str) -> list[str]:
+def near_names(rows: pl.DataFrame, query: str) -> list[str]:
+    """Return up to three file names that are like one that no row has."""
     wanted = query.replace("\\", "/").rsplit("/", 1)[-1]
     names = rows["path"].str.split("/").list.last().unique().sort()
     parts = names.filter(names.str.to_lowercase().str.contains(wanted.lower(), literal=True)) if wanted else names[:0]

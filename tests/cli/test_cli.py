@@ -299,6 +299,22 @@ def test_an_undo_says_what_it_took_back(home: Path, capsys: pytest.CaptureFixtur
     assert re.search(r"^taken back: line 1: anna on [\d-]+: exclude: a ruler$", out, re.MULTILINE)
 
 
+def test_a_file_is_decided_on_by_its_name_and_a_context_that_nobody_has_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped context is kept, for it may be a new one, but not in silence."""
+    run(capsys, "build", "tiny", "-q")
+    sha = hashlib.sha256((home / "images/melanoma/m0.jpg").read_bytes()).hexdigest()
+    code, out, err = run(capsys, "decide", "tiny", "--file", "m0.jpg", "--relabel", "context:wart", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)[0]["sha256"] == sha
+    code, _, err = run(capsys, "decide", "tiny", "--file", "melanoma/m0.jpg", "--relabel", "context:wart")
+    assert code == 0
+    assert err == "warning: no picture of tiny is context:wart so far\n"
+    err = run(capsys, "decide", "tiny", "--file", "m0.jpg", "--relabel", "context:nevs")[2]
+    assert err == "warning: no picture of tiny is context:nevs so far; did you mean context:nevus?\n"
+
+
 def test_a_no_to_gc_is_an_answer(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from curation.decisions import Decision, append_decisions
 from curation.errors import CurationError
+from curation.manifest import Manifest
 from curation.review.exchange import COLUMNS, export_csv, find_sha, import_csv, import_tags
 from tests.builders import sha_of
 from tests.review.conftest import ledger_lines
@@ -77,13 +78,40 @@ def test_a_table_of_other_columns_is_refused(desk, tmp_path, text):
         import_csv(tmp_path / "table.csv", desk)
 
 
-def test_digits_name_one_file_or_are_refused(desk):
-    """A whole sha256 of a file that is gone is taken as it is; digits must fit exactly one."""
+def test_a_file_is_meant_by_digits_or_by_name(desk):
+    """A whole sha256 of a file that is gone is taken as it is; of an unknown name the near ones are told."""
+    sha = sha_at(desk, "train/melanoma/g0.jpg")
     assert find_sha(desk, sha_of("gone")) == sha_of("gone")
-    with pytest.raises(CurationError, match="no file begins"):
+    for given in (sha[:8], sha.upper(), "train/melanoma/g0.jpg", "melanoma/g0.jpg", "src/train/melanoma/g0.jpg"):
+        assert find_sha(desk, given) == sha
+    with pytest.raises(CurationError, match="no file is called"):
         find_sha(desk, sha_of("gone")[:20])
-    with pytest.raises(CurationError, match="is no sha256"):
-        find_sha(desk, "abc")
+    with pytest.raises(CurationError, match=r"no file is called 'g108\.jpeg'") as fault:
+        find_sha(desk, "g108.jpeg")
+    assert "g108.jpg" in str(fault.value.hint)
+
+
+def test_a_name_that_two_files_share_is_refused_unless_they_are_the_same(desk, monkeypatch):
+    """Two rows of the same bytes are one file; of others the message gives each with its digits."""
+    assert find_sha(desk, "g0.jpg") == sha_at(desk, "train/nevus/g0.jpg")
+    one, two = sha_at(desk, "train/healthy/g100.jpg"), sha_at(desk, "train/healthy/g108.jpg")
+    renamed = desk.manifest.rows.with_columns(path=pl.col("path").str.replace("healthy/g100.jpg", "other/g108.jpg"))
+    monkeypatch.setattr(type(desk), "manifest", Manifest(renamed))
+    with pytest.raises(CurationError, match=r"2 different files are called 'g108\.jpg'") as fault:
+        find_sha(desk, "g108.jpg")
+    assert f"({one[:12]})" in fault.value.message
+    assert f"({two[:12]})" in fault.value.message
+
+
+def test_a_file_that_was_never_read_cannot_be_decided_on(desk, monkeypatch):
+    """It has no sha256 by which the ledger could know it; the message says why it was not read."""
+    rows = desk.manifest.rows.with_columns(
+        sha256=pl.when(pl.col("path") == "train/healthy/g108.jpg").then(None).otherwise("sha256"),
+        excluded=pl.lit("ingest: encrypted"),
+    )
+    monkeypatch.setattr(type(desk), "manifest", Manifest(rows))
+    with pytest.raises(CurationError, match=r"g108\.jpg was never read \(ingest: encrypted\)"):
+        find_sha(desk, "train/healthy/g108.jpg")
 
 
 def test_tags_become_decisions_once(desk, home, tmp_path):
