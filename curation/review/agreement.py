@@ -9,7 +9,7 @@ import polars as pl
 
 from curation.decisions import DISAGREE, Decision, in_force
 from curation.review.desk import Desk
-from curation.review.table import QUEUES, Queue, count_queues, differing
+from curation.review.table import QUEUES, Queue, count_queues, differing, last_words
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,6 @@ def take_status(desk: Desk) -> Status:
         disagreements=_disagreements(desk, rows, words, ledger),
         absent=tuple(sorted(ruling.mentioned() - present)),
     )
-
-
-def last_words(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
-    """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
-    words: dict[str, dict[str, str]] = {}
-    for line in in_force(ledger):
-        if line.action in {"exclude", "keep", "relabel"}:
-            words.setdefault(line.reviewer, {})[line.sha256] = line.label or line.action
-    return dict(sorted(words.items()))
 
 
 def measure_agreement(words: Mapping[str, Mapping[str, str]]) -> tuple[Kappa, ...]:

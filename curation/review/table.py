@@ -3,13 +3,13 @@
 No FiftyOne here: the same rows are counted by ``review status`` and updated by the plugin after each decision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import polars as pl
 
-from curation.decisions import DISAGREE, Decision, Ruling, rule
+from curation.decisions import DISAGREE, Decision, Ruling, in_force, rule
 from curation.manifest import Manifest
 from curation.recipe import Recipe
 from curation.stages.decide import CONTEXT, decide
@@ -83,7 +83,9 @@ def lay_out(
     rows = _with_clusters(rows)
     rows = _with_doubts(rows, doubts or {})
     rows = rows.join(_who(ledger), on="sha256", how="left", maintain_order="left")
-    queues = _queues(rows, differing(ledger))
+    contradicted = differing(ledger)
+    rows = _with_words(rows, ledger, contradicted)
+    queues = _queues(rows, contradicted)
     return rows.with_columns(queues=_listed(queues), left=_listed(_left(rows, queues, ruling)))
 
 
@@ -146,6 +148,22 @@ def _who(ledger: tuple[Decision, ...]) -> pl.DataFrame:
     )
 
 
+def _with_words(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
+    """Say beside the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
+    words = last_words(ledger)
+    said = {
+        sha: ", ".join(f"{name}: {found[sha]}" for name, found in words.items() if sha in found) for sha in contradicted
+    }
+    table = pl.DataFrame(
+        {"sha256": list(said), "_said": list(said.values())}, schema={"sha256": pl.String, "_said": pl.String}
+    )
+    joined = rows.join(table, on="sha256", how="left", maintain_order="left")
+    decision = pl.concat_str("decision", "_said", separator="; ", ignore_nulls=True)
+    return joined.with_columns(decision=pl.when(pl.col("_said").is_null()).then("decision").otherwise(decision)).drop(
+        "_said"
+    )
+
+
 def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.Series]:
     """Return, for each queue, which rows belong to it, whether decided or not."""
     excluded = rows["excluded"].fill_null("")
@@ -197,6 +215,15 @@ def differing(ledger: tuple[Decision, ...]) -> frozenset[str]:
     strict = rule(ledger, agreement="adjudicator", adjudicator=None)
     opinions = (*strict.fate.items(), *strict.labels.items())
     return frozenset(sha for sha, opinion in opinions if opinion.verdict == DISAGREE)
+
+
+def last_words(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
+    """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
+    words: dict[str, dict[str, str]] = {}
+    for line in in_force(ledger):
+        if line.action in {"exclude", "keep", "relabel"}:
+            words.setdefault(line.reviewer, {})[line.sha256] = line.label or line.action
+    return dict(sorted(words.items()))
 
 
 def count_queues(rows: pl.DataFrame) -> dict[Queue, tuple[int, int]]:

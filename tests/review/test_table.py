@@ -153,6 +153,13 @@ def test_a_disagreement_is_left_until_the_policy_settles_it():
     assert paths_in(lay_out(manifest, third, majority), "disagreements", "left") == []
 
 
+def test_a_contradicted_picture_shows_what_everybody_said():
+    """The policy shows one word; who settles a disagreement has to see them all. Where all agree nothing is added."""
+    lines = (said("keep", sha_of("a")), said("exclude", sha_of("a"), "ben", 1, reason="x"), said("keep", sha_of("b")))
+    rows = lay_out(make_manifest([make_row("a", label="melanoma"), make_row("b", label="melanoma")]), lines, RULES)
+    assert rows["decision"].to_list() == ["exclude (ben: x); anna: keep, ben: exclude", "keep (anna)"]
+
+
 def test_differing_sees_labels_too():
     """Two relabels to different classes are a disagreement; twice the same is none."""
     one, two = said("relabel", sha_of("a"), label="melanoma"), said("relabel", sha_of("a"), "ben", 1, label="healthy")
