@@ -1,13 +1,16 @@
 """Measures a build on a Ray cluster of three nodes on this machine against the local engine, with and without a loss.
 
 The pictures are drawn ones in one zip, each with bytes of its own. The nodes have as many cores together as the local
-engine has workers, so that both have the same machine; starting the cluster and its workers is left out. For the last
-run another node joins, and one is killed without grace when half of the pictures were looked at.
+engine has workers, so that both have the same machine; starting the cluster and its workers is left out: a small build
+runs on them first. Then in turns: the local engine, the cluster, and the cluster with another node that joined, one of
+which is killed without grace when half of the pictures were looked at. The cluster looks for dead nodes twice a second
+(``HEALTH``): by Ray's default it finds out after half a minute, which would be most of such a short run.
 """
 
 import argparse
 import os
 import shutil
+import statistics
 import tempfile
 import time
 import zipfile
@@ -19,11 +22,15 @@ from throughput import make_drawn
 
 from curation.engines import Engine, Local
 from curation.engines.ray import CORES_A_SHARD, Ray
-from curation.pipeline import Built, Options, Silent, build
+from curation.pipeline import Options, Silent, build
 from curation.sources import Cache
+from curation.stages.probe import SHARD_FILES
 from curation.versions import Home
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
+HEALTH = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}
+HEAD = {**NODE, "num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
+SMALL = 12 * SHARD_FILES
 
 
 class Killer(Silent):
@@ -48,10 +55,10 @@ class Killer(Silent):
         """Do nothing."""
 
 
-def make_archive(place: Path, count: int) -> Path:
+def make_archive(place: Path, count: int, name: str = "set") -> Path:
     """Return a zip of so many pictures, every one with bytes of its own."""
     contents = [path.read_bytes() for path in sorted(make_drawn(500).iterdir())]
-    archive = place / "set.zip"
+    archive = place / f"{name}.zip"
     with zipfile.ZipFile(archive, "w") as opened:
         for number in range(count):
             comment = f"{number:08}".encode()
@@ -61,13 +68,14 @@ def make_archive(place: Path, count: int) -> Path:
     return archive
 
 
-def start_workers() -> None:
-    """Have every node start its workers: so many shards that wait a while that all are needed."""
+def start_workers(place: Path, name: str) -> None:
+    """Have every node start its workers, by shards that wait so that all are needed, and let them import everything."""
     engine = Ray()
     list(engine.map(time.sleep, [1.0] * int(2 * engine.workers / CORES_A_SHARD)))
+    run(place, name, make_archive(place, SMALL, name), engine, Silent())
 
 
-def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent) -> tuple[Built, dict[str, Any]]:
+def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent) -> dict[str, Any]:
     """Build up to select, from a cold cache."""
     dataset = place / name / "many"
     dataset.mkdir(parents=True)
@@ -81,8 +89,7 @@ def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent)
     seconds = time.perf_counter() - start
     stages = {line.step: line.seconds for line in built.stages}
     assert built.line is not None  # noqa: S101 - it was just published
-    return built, {
-        "engine": name,
+    return {
         "seconds": seconds,
         "probe": stages["probe"],
         "digest": built.line.digest,
@@ -91,56 +98,74 @@ def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent)
     }
 
 
-def main() -> None:
-    """Compare, print, and write ``results/cluster.json``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=5_000)
-    count = parser.parse_args().count
+def run_all(place: Path, archive: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Build in turns: local, on two nodes beside the head, on three of which one is killed; return what each took."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     from ray.cluster_utils import Cluster
 
-    place = Path(tempfile.mkdtemp())
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    found: dict[str, list[dict[str, Any]]] = {
+        "local, 2 workers": [],
+        "ray, 3 nodes": [],
+        "ray, one killed half-way": [],
+    }
+    cluster = Cluster(initialize_head=True, head_node_args=HEAD)
     try:
-        archive = make_archive(place, count)
-        _, local = run(place, "local, 2 workers", archive, Local(2), Silent())
         for _ in range(2):
             cluster.add_node(**NODE)
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
         cluster.wait_for_nodes()
-        start_workers()
-        _, whole = run(place, "ray, 3 nodes", archive, Ray(), Silent())
-        cluster.add_node(**NODE)
-        cluster.wait_for_nodes()
-        start_workers()
-        nodes = len(cluster.worker_nodes)
-        _, lost = run(place, "ray, one killed half-way", archive, Ray(), Killer(cluster))
-        lost["killed"] = nodes - len(cluster.worker_nodes)
+        start_workers(place, "started")
+        for turn in range(rounds):
+            found["local, 2 workers"].append(run(place, f"local{turn}", archive, Local(2), Silent()))
+            found["ray, 3 nodes"].append(run(place, f"ray{turn}", archive, Ray(), Silent()))
+            cluster.add_node(**NODE)
+            cluster.wait_for_nodes()
+            start_workers(place, f"started{turn}")
+            found["ray, one killed half-way"].append(run(place, f"killed{turn}", archive, Ray(), Killer(cluster)))
+            if len(cluster.worker_nodes) != 2:
+                raise SystemExit("no node was killed: the last line would say nothing")
     finally:
         ray.shutdown()
         cluster.shutdown()
+    return found
+
+
+def main() -> None:
+    """Compare, print, and write ``results/cluster.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    place = Path(tempfile.mkdtemp())
+    try:
+        found = run_all(place, make_archive(place, asked.count), asked.rounds)
+    finally:
         shutil.rmtree(place, ignore_errors=True)
-    if lost["killed"] != 1:
-        raise SystemExit("no node was killed: the last line would say nothing")
-    rows = [local, whole, lost]
-    print(f"\n{count:,} drawn 600x450 JPEGs in one zip, cold, whole build")
+    results = {(run["digest"], run["manifest"]) for runs in found.values() for run in runs}
+    medians = {
+        engine: {key: statistics.median(run[key] for run in runs) for key in ("seconds", "probe", "load")}
+        for engine, runs in found.items()
+    }
+    local = medians["local, 2 workers"]["seconds"]
+    print(f"\n{asked.count:,} drawn 600x450 JPEGs in one zip, cold, whole build, medians of {asked.rounds}")
     print_table(
-        ("engine", "seconds", "of it probe", "over local", "same version", "same manifest", "load"),
+        ("engine", "seconds", "of it probe", "over local", "from", "to", "load"),
         [
             (
-                row["engine"],
-                f"{row['seconds']:.1f}",
-                f"{row['probe']:.1f}",
-                f"{row['seconds'] / local['seconds']:.2f} x",
-                row["digest"] == local["digest"],
-                row["manifest"] == local["manifest"],
-                f"{row['load']:.1f}",
+                engine,
+                f"{each['seconds']:.1f}",
+                f"{each['probe']:.1f}",
+                f"{each['seconds'] / local:.2f} x",
+                f"{min(run['seconds'] for run in found[engine]):.1f}",
+                f"{max(run['seconds'] for run in found[engine]):.1f}",
+                f"{each['load']:.1f}",
             )
-            for row in rows
+            for engine, each in medians.items()
         ],
     )
-    write_results("cluster", {"count": count, "runs": rows})
+    print(f"version and manifest: {'the same in every run' if len(results) == 1 else 'NOT the same'}")
+    write_results("cluster", {"count": asked.count, "medians": medians, "same": len(results) == 1, "runs": found})
 
 
 if __name__ == "__main__":
