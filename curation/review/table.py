@@ -149,7 +149,7 @@ def _who(ledger: tuple[Decision, ...]) -> pl.DataFrame:
 
 
 def _with_words(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
-    """Say beside the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
+    """Say before the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
     words = last_words(ledger)
     said = {
         sha: ", ".join(f"{name}: {found[sha]}" for name, found in words.items() if sha in found) for sha in contradicted
@@ -158,7 +158,7 @@ def _with_words(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: 
         {"sha256": list(said), "_said": list(said.values())}, schema={"sha256": pl.String, "_said": pl.String}
     )
     joined = rows.join(table, on="sha256", how="left", maintain_order="left")
-    decision = pl.concat_str("decision", "_said", separator="; ", ignore_nulls=True)
+    decision = pl.concat_str("_said", "decision", separator="; ", ignore_nulls=True)
     return joined.with_columns(decision=pl.when(pl.col("_said").is_null()).then("decision").otherwise(decision)).drop(
         "_said"
     )

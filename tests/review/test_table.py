@@ -157,7 +157,7 @@ def test_a_contradicted_picture_shows_what_everybody_said():
     """The policy shows one word; who settles a disagreement has to see them all. Where all agree nothing is added."""
     lines = (said("keep", sha_of("a")), said("exclude", sha_of("a"), "ben", 1, reason="x"), said("keep", sha_of("b")))
     rows = lay_out(make_manifest([make_row("a", label="melanoma"), make_row("b", label="melanoma")]), lines, RULES)
-    assert rows["decision"].to_list() == ["exclude (ben: x); anna: keep, ben: exclude", "keep (anna)"]
+    assert rows["decision"].to_list() == ["anna: keep, ben: exclude; exclude (ben: x)", "keep (anna)"]
 
 
 def test_differing_sees_labels_too():
