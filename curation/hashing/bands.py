@@ -192,7 +192,8 @@ class Comparison:
         ends = np.cumsum(count)
         end = 0
         while end < len(live):
-            start, end = end, int(np.searchsorted(ends, (ends[end - 1] if end else 0) + _QUERIES))
+            start, done = end, ends[end - 1] if end else 0
+            end = max(start + 1, int(np.searchsorted(ends, done + _QUERIES)))
             part = slice(start, end)
             before = np.cumsum(count[part]) - count[part]
             mates = np.repeat(begin[part] - before, count[part])

@@ -131,14 +131,15 @@ def test_a_larger_eightfold_set_agrees_with_all_pairs():
     assert {row[3] for row in by_bands} >= {0, 3}
 
 
-def test_small_chunks_and_batches_change_nothing(monkeypatch):
+@pytest.mark.parametrize(("queries", "long"), [(100, 3), (20, 60)])
+def test_small_chunks_and_batches_change_nothing(monkeypatch, queries, long):
     """Neither the order nor the pairs depend on threads; chunk sizes do not change the pairs."""
     hashes = draw_clumps(5, 2000, 30, 5)
     whole = [np.stack([p.i, p.j]) for p in pairs_within(hashes, 8, method="bands", threads=1)]
     threaded = [np.stack([p.i, p.j]) for p in pairs_within(hashes, 8, method="bands", threads=3)]
     assert np.array_equal(np.concatenate(whole, axis=1), np.concatenate(threaded, axis=1))
     monkeypatch.setattr(search, "_BATCH", 50)
-    for name, value in (("_QUERIES", 100), ("_FEW", 1), ("_LONG", 3)):
+    for name, value in (("_QUERIES", queries), ("_FEW", 1), ("_LONG", long)):
         monkeypatch.setattr(bands, name, value)
     assert collect(pairs_within(hashes, 8, method="bands")) == {
         (int(i), int(j), int(hashes[i] ^ hashes[j]).bit_count(), 0) for part in whole for i, j in part.T
