@@ -309,26 +309,33 @@ def _warn_of_absent(desk: "Desk", shas: Sequence[str]) -> None:
         typer.echo(f"warning: no source of {desk.name} holds {sha[:12]}; the decision is kept", err=True)
 
 
+def _warn_of_new_contexts(desk: "Desk", made: "Sequence[Decision]") -> None:
+    """Name what pictures are relabelled to and none has been so far: a new context, or a mistyped one."""
+    import difflib
+
+    known = [name for _, _, name in (label.partition(":") for label in desk.labels) if name]
+    for label in sorted({line.label for line in made if line.action == "relabel"} - set(desk.labels)):
+        context, _, name = label.partition(":")
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {context}:{near[0]}?" if near else ""
+        typer.echo(clean(f"warning: no picture of {desk.name} is {label} so far{meant}"), err=True)
+
+
 def _tell_made(
     desk: "Desk", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
 ) -> None:
-    import difflib
     import json
 
     from curation.decisions import tell_line
     from curation.review.desk import warn_of_others
 
+    _warn_of_new_contexts(desk, made)
     if as_json:
         print_json([json.loads(line.as_json()) for line in made])
         return
     typer.echo(f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {desk.reviewer} in {desk.ledger_path}")
     for line in withdrawn:
         typer.echo(clean(f"taken back: {tell_line(line)}"))
-    for label in sorted({line.label for line in made if line.action == "relabel"} - set(desk.labels)):
-        context, _, name = label.partition(":")
-        near = difflib.get_close_matches(name, [each.partition(":")[2] for each in desk.labels], 1)
-        meant = f"; did you mean {context}:{near[0]}?" if near else ""
-        typer.echo(clean(f"warning: no picture of {desk.name} is {label} so far{meant}"), err=True)
     shas = {line.sha256 for line in made}
     rows = desk.manifest.rows.filter(desk.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()
