@@ -172,6 +172,24 @@ class Manifest:
         return digest.hexdigest()
 
 
+NO_PICTURE = r"^(?:ingest|probe): "
+"""The reasons of files that are no picture at all."""
+
+SYSTEM_FILE = "probe: system file: "
+"""Begins the reasons of what operating systems leave beside pictures; what it is follows."""
+
+METADATA_FILE = "ingest: metadata file"
+
+
+def is_unreadable() -> pl.Expr:
+    """Return whether a row is a file that could not be read: never null, and false of what was none to begin with.
+
+    A table that tells of the pictures and what an operating system left beside them are as they should be.
+    """
+    excluded = pl.col("excluded").fill_null("")
+    return excluded.str.contains(NO_PICTURE) & (excluded != METADATA_FILE) & ~excluded.str.starts_with(SYSTEM_FILE)
+
+
 def check_conservation(before: Manifest, after: Manifest, *, stage: str, grows: bool = False) -> Manifest:
     """Return ``after`` if it holds every row of ``before`` under the same bytes, and lost no earlier reason.
 

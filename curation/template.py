@@ -9,6 +9,7 @@ from curation.errors import CurationError
 from curation.manifest import write_atomically
 from curation.recipe import CLASS_PATTERN, SPLIT_NAMES, Split, check_name
 from curation.sources import list_members
+from curation.sources.members import name_system_file
 from curation.versions import Home
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
@@ -202,7 +203,9 @@ def find_layout(images: Path) -> Layout:
     folders = {
         tuple(member.path.split("/")[-3:-1])
         for member in list_members(images.resolve())
-        if "/" in member.path and member.path.lower().endswith(PICTURE_SUFFIXES)
+        if "/" in member.path
+        and member.path.lower().endswith(PICTURE_SUFFIXES)
+        and name_system_file(member.path) is None
     }
     if not folders:
         raise CurationError(

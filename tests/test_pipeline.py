@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from curation import Home, Options, build, diff, explain, load, published, show, verify
+from curation.cli.building import what_to_know
 from curation.decisions import Decision, append_decisions
 from curation.engines import Local
 from curation.errors import CurationError
@@ -87,6 +88,33 @@ def test_a_build_publishes_a_version_that_verifies(tmp_path: Path) -> None:
     dataset = options.home.dataset("tiny")
     assert (dataset / "CARD.md").read_bytes() == (built.folder / "CARD.md").read_bytes()
     assert len(pl.read_csv(dataset / "versions" / "v1.csv")) == 16
+
+
+def test_what_a_system_left_is_counted_apart_and_leaks_nothing(tmp_path: Path) -> None:
+    """Equal Thumbs.db and empty files in train and test were told as leaks, and as files that could not be read."""
+    thumbs, empty = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), b""
+    files = {
+        f"{split}/melanoma/{name}": content
+        for split in ("train", "test")
+        for name, content in (("Thumbs.db", thumbs), ("._1.jpg", b"\x00\x05\x16\x07" + bytes(80)), ("g1.jpg", empty))
+    }
+    images = write_source(tmp_path / "images", {**tiny_pictures(), **files})
+    write_recipe(tmp_path / "datasets", images=images)
+    built = build("tiny", options_for(tmp_path))
+    assert built.summary.system_files == {"AppleDouble (macOS)": 2, "Thumbs.db (Windows)": 2}
+    assert built.summary.unreadable == tuple(
+        (f"src/{side}/melanoma/g1.jpg", "probe: empty file") for side in ("test", "train")
+    )
+    assert built.summary.leaks == ()
+    told = what_to_know(built.summary, verbose=False)
+    assert "- 2 files could not be read" in told
+    left = "4 files were left beside the pictures by an operating system, and no picture"
+    assert f"- {left}: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)" in told
+    assert built.folder is not None
+    page = (built.folder / "report.html").read_text(encoding="utf-8")
+    assert "2 of 29 files are no picture" in page
+    assert "and no picture: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)." in page
+    assert '"rai:dataCollectionMissingData": "2 files' in (built.folder / "croissant.json").read_text(encoding="utf-8")
 
 
 def test_building_again_publishes_nothing(tmp_path: Path) -> None:

@@ -230,6 +230,17 @@ def test_init_keeps_the_split_that_folders_have(tmp_path, paths, labels, splits)
     assert {match["label"] for match in found if match} == set(labels)
 
 
+def test_what_an_operating_system_left_is_no_class(tmp_path: Path) -> None:
+    """A zip that macOS packed holds `__MACOSX/._cat.jpg`, and init said that `__MACOSX` cannot name a class."""
+    pictures = {f"{kind}/1.jpg": as_bytes(texture(1)) for kind in ("cat", "dog")}
+    left = {"__MACOSX/._1.jpg": b"\x00\x05\x16\x07", "__MACOSX/set/._2.png": b"\x00\x05\x16\x07"}
+    images = write_source(tmp_path / "pictures", pictures | left)
+    assert load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent).classes == (
+        "cat",
+        "dog",
+    )
+
+
 def test_the_comment_on_kind_names_every_kind(tmp_path: Path) -> None:
     """It named five of eight; and it tells that the reserve is for counts alone."""
     text = start_dataset(Home(tmp_path), "pets").read_text(encoding="utf-8")

@@ -229,6 +229,10 @@ def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
             f"{number(len(summary.unreadable), 'file', 'files')} could not be read",
             [f"{name}: {reason}" for name, reason in summary.unreadable],
         )
+    if summary.system_files:
+        left = number(sum(summary.system_files.values()), "file was", "files were")
+        told = ", ".join(f"{count} {what}" for what, count in summary.system_files.items())
+        say(f"{left} left beside the pictures by an operating system, and no picture: {told}")
     for source, count in summary.unlabelled.items():
         have, wait = (
             (f"picture of {source} has", f"pictures of {source} have"),

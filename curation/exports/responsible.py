@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curation.manifest import METADATA_COLUMNS, Manifest
+from curation.manifest import METADATA_COLUMNS, Manifest, is_unreadable
 from curation.recipe import REMEDIES, Recipe
 from curation.sources import Fetched
 
@@ -16,7 +16,7 @@ def responsibility(
     archives = "; ".join(
         f"{given.source}: {archive.name}, sha256 {archive.sha256}" for given in fetched for archive in given.archives
     )
-    unread = manifest.rejected["excluded"].str.contains("^(?:ingest|probe): ").sum()
+    unread = manifest.rows.filter(is_unreadable()).height
     drawn = all(source.kind == "drawn" for source in recipe.sources)
     personal = [name for name in METADATA_COLUMNS if manifest.kept[name].null_count() < manifest.kept.height]
     return {

@@ -15,6 +15,7 @@ from curation.images.tiff import decode_tiff, read_tiff_header
 
 _PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
 _IMAGES_NOT_READ: Final = frozenset({"heif", "avif", "jpegxl", "photoshop", "dicom", "svg"})
+_SYSTEM_FILES: Final = {"appledouble": "AppleDouble (macOS)", "ds_store": ".DS_Store (macOS)"}
 
 
 def read_header(content: bytes) -> Header:
@@ -83,4 +84,6 @@ def _readable_kind(content: bytes) -> str:
         raise DecodeFailure("empty file")
     if kind in _IMAGES_NOT_READ:
         raise DecodeFailure(f"not read: {kind}")
+    if kind in _SYSTEM_FILES:
+        raise DecodeFailure(f"system file: {_SYSTEM_FILES[kind]}")
     raise DecodeFailure("not an image" if kind == "unknown" else f"not an image: {kind}")

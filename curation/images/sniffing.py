@@ -28,6 +28,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "7zip"),
     (b"Rar!\x1a\x07", "rar"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"\x00\x05\x16\x07", "appledouble"),  # what macOS could not tell a foreign disk otherwise: ._NAME, __MACOSX/
+    (b"\x00\x00\x00\x01Bud1", "ds_store"),
 )
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -42,7 +44,7 @@ def sniff(head: bytes) -> str:
     str
         "jpeg", "png", "tiff" (BigTIFF too), "gif", "bmp", "webp" or "jpeg2000", which `decode` reads; else "heif",
         "avif", "jpegxl", "photoshop", "dicom", "svg", "pdf", "zip", "gzip", "bzip2", "xz", "7zip", "rar", "hdf5",
-        "html", "xml", "text", "empty" or "unknown".
+        "appledouble", "ds_store", "html", "xml", "text", "empty" or "unknown".
     """
     if not head:
         return "empty"

@@ -6,9 +6,11 @@ from typing import Final
 
 import polars as pl
 
-from curation.manifest import SPLITS
+from curation.manifest import METADATA_FILE, SPLITS, SYSTEM_FILE
 
 FATES: Final = (
+    (rf"^{SYSTEM_FILE}", "left by a system"),
+    (rf"^{METADATA_FILE}", "describes pictures"),
     (r"^(ingest|probe): ", "could not be read"),
     (r"^decide: ", "a person said no"),
     (r"^quality: ", "too poor"),

@@ -6,13 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from curation.manifest import SPLITS, Manifest, count_reasons
-
-NO_PICTURE: Final = r"^(ingest|probe): "
-"""The reasons of files that are no picture at all."""
-
-
-METADATA_FILE = "ingest: metadata file"
+from curation.manifest import NO_PICTURE, SPLITS, SYSTEM_FILE, Manifest, count_reasons, is_unreadable
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,8 @@ class Summary:
     """Source -> pictures its group rule did not match: each is a group of its own."""
     unlabelled: dict[str, int] = field(default_factory=dict)
     """Source -> pictures that have no label (yet)."""
+    system_files: dict[str, int] = field(default_factory=dict)
+    """What operating systems left beside the pictures, by what it is, and how many files of it."""
 
 
 def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[str] = ()) -> Summary:
@@ -70,8 +66,7 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
     byte_equal = {name for conflict in conflicts for name in conflict.ids}
     disputed = rows.filter(pl.col("disputed"))["id"].to_list()
     reserve = kept.filter(pl.col("reserve")).select("label", "id")
-    no_picture = pl.col("excluded").str.contains(NO_PICTURE) & (pl.col("excluded") != METADATA_FILE)
-    unreadable = rows.filter(no_picture).select("id", "excluded")
+    unreadable = rows.filter(is_unreadable()).select("id", "excluded")
     loners = rows.filter(
         pl.col("group_key").is_null() & pl.col("source").is_in(list(grouped)) & pl.col("width").is_not_null()
     )
@@ -89,11 +84,17 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
         unreadable=tuple(unreadable.rows()),
         no_group=_by_source(loners),
         unlabelled=_by_source(rows.filter(pl.col("excluded").str.starts_with("label: "))),
+        system_files=_count_system_files(rows),
     )
 
 
 def _by_source(rows: pl.DataFrame) -> dict[str, int]:
     return dict(rows.group_by("source").len().sort("source").rows())
+
+
+def _count_system_files(rows: pl.DataFrame) -> dict[str, int]:
+    left = rows.filter(pl.col("excluded").str.starts_with(SYSTEM_FILE))
+    return dict(left.group_by(pl.col("excluded").str.strip_prefix(SYSTEM_FILE)).len().sort("excluded").rows())
 
 
 def count_splits(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -174,9 +175,10 @@ def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:
     """Return what the sources' own splits have on two sides, context classes included: each group of pictures once.
 
     A picture in the test of one source and in the train of another leaks as well. By bytes first, then look-alikes with
-    other bytes, then what only the group rule says belongs together.
+    other bytes, then what only the group rule says belongs together. A file that is no picture leaks nothing.
     """
-    sided = rows.filter(pl.col("source_split").is_not_null()).with_columns(claim=_claim())
+    seen = ~pl.col("excluded").fill_null("").str.contains(NO_PICTURE)
+    sided = rows.filter(pl.col("source_split").is_not_null() & seen).with_columns(claim=_claim())
     groups = [
         *_spanning(sided, "sha256", "same bytes"),
         *_lookalikes(sided),

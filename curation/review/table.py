@@ -10,7 +10,7 @@ from typing import Final, Literal
 import polars as pl
 
 from curation.decisions import DISAGREE, Decision, Ruling, in_force, rule
-from curation.manifest import Manifest
+from curation.manifest import Manifest, is_unreadable
 from curation.recipe import Recipe
 from curation.stages.decide import CONTEXT, decide
 
@@ -174,7 +174,7 @@ def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.
         "conflicts": claimed & readable,
         "near-duplicates": rows["cluster"].is_not_null(),
         "reserve": rows["reserve"].fill_null(value=False),
-        "quality": excluded.str.contains("^(ingest|probe|quality): "),
+        "quality": excluded.str.starts_with("quality: ") | rows.select(is_unreadable()).to_series(),
         "unlabelled": built_unlabelled & readable,
         "doubtful": rows["doubt"].is_not_null(),
         "disagreements": rows["sha256"].is_in(sorted(contradicted)).fill_null(value=False),

@@ -130,6 +130,31 @@ def storable_name(name: str) -> str:
     return text or "unnamed"
 
 
+_SYSTEM_FILES = {
+    ".ds_store": ".DS_Store (macOS)",
+    ".localized": ".localized (macOS)",
+    "icon\r": "Icon (macOS)",
+    "desktop.ini": "desktop.ini (Windows)",
+    "thumbs.db": "Thumbs.db (Windows)",
+    "ehthumbs.db": "Thumbs.db (Windows)",
+    "ehthumbs_vista.db": "Thumbs.db (Windows)",
+    ".directory": ".directory (KDE)",
+    ".nomedia": ".nomedia (Android)",
+}
+
+
+def name_system_file(path: str) -> str | None:
+    """Return what a file is that an operating system leaves beside others, as far as its name tells; None for others.
+
+    A picture may be called so as well: who has looked at the bytes knows better.
+
+    >>> name_system_file("cat/Thumbs.db"), name_system_file("__MACOSX/cat/._1.jpg"), name_system_file("cat/1.jpg")
+    ('Thumbs.db (Windows)', 'AppleDouble (macOS)', None)
+    """
+    name = path.rpartition("/")[2].lower()
+    return "AppleDouble (macOS)" if name.startswith("._") else _SYSTEM_FILES.get(name)
+
+
 def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
     """Give the second and later members of one path a ``~2``, ``~3`` before the extension, then sort by path.
 

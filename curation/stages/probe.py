@@ -32,11 +32,12 @@ from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, gr
 from curation.manifest import SCHEMA, Manifest, digest_of
 from curation.recipe import Recipe, ToneWindow
 from curation.sources import Cache, Member, Progress, UnreadableMember, read_member
+from curation.sources.members import name_system_file
 from curation.sources.protocol import show_progress
 from curation.sources.remote import RemotePath, readable
 from curation.sources.shelf import Shelf, page_id
 
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 SHARD_FILES = 256
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536
@@ -467,9 +468,25 @@ def _merge(manifest: Manifest, found: pl.DataFrame, spool: Spool, *, each: bool)
     unlooked = joined.filter(read & pl.col("format").is_null() & pl.col("failure").is_null())
     if unlooked.height:
         raise RuntimeError(f"the probe forgot {unlooked.height} files, {unlooked['id'][0]} among them")
+    joined = _name_system_files(joined)
     joined = joined.with_columns(excluded=pl.coalesce("excluded", pl.lit("probe: ") + pl.col("failure")))
     fingerprints = Fingerprints(
         joined["symmetries"].fill_null(pl.Series([[0] * 8], dtype=FINDINGS["symmetries"])).to_numpy(),
         spool.rows(joined["place"].fill_null(-1).to_numpy()),
     )
     return Manifest(joined.drop("failure", "symmetries", "place")), fingerprints
+
+
+_NO_IMAGE = r"^(?:empty file$|not an image(?:$|: ))"
+
+
+def _name_system_files(rows: pl.DataFrame) -> pl.DataFrame:
+    """Say of what is no image that an operating system left it, where its name tells that and its bytes do not.
+
+    Here and not where the bytes are looked at: what the cache keeps hangs on the bytes alone.
+    """
+    no_image = pl.col("failure").str.contains(_NO_IMAGE)
+    names = ((path, name_system_file(path)) for path in rows.filter(no_image)["path"].unique().sort())
+    told = {path: f"system file: {name}" for path, name in names if name is not None}
+    by_name = pl.col("path").replace_strict(told, default=None, return_dtype=pl.String)
+    return rows.with_columns(failure=pl.coalesce(pl.when(no_image).then(by_name), "failure"))

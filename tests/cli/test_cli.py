@@ -264,6 +264,7 @@ def test_one_is_not_told_as_many() -> None:
             unreadable=tuple((name, "no picture") for name in names),
             no_group={"src": count},
             unlabelled={"src": count},
+            system_files={"Thumbs.db (Windows)": count},
         )
         return [line for line in what_to_know(summary, verbose=False) if line.startswith("- ")]
 
@@ -273,6 +274,7 @@ def test_one_is_not_told_as_many() -> None:
         "- 1 disputed mole picture is used in train, as the count cannot be reached otherwise",
         "- 1 leak in the source's own split (1 touches a class, 0 only context)",
         "- 1 file could not be read",
+        "- 1 file was left beside the pictures by an operating system, and no picture: 1 Thumbs.db (Windows)",
         "- 1 picture of src has no label: it waits for `python -m curation review`",
         "- the group rule of src matches all but 1 of its pictures: that one is a group of its own",
     ]
@@ -283,6 +285,7 @@ def test_one_is_not_told_as_many() -> None:
         "- 2 disputed mole pictures are used in train, as the count cannot be reached otherwise",
         "- 2 leaks in the source's own split (2 touch a class, 0 only context)",
         "- 2 files could not be read",
+        "- 2 files were left beside the pictures by an operating system, and no picture: 2 Thumbs.db (Windows)",
         "- 2 pictures of src have no label: they wait for `python -m curation review`",
         "- the group rule of src matches all but 2 of its pictures: each of those is a group of its own",
     ]

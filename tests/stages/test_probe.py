@@ -69,6 +69,31 @@ def test_what_is_no_picture_gets_a_reason_and_harms_nobody(tmp_path: Path) -> No
     assert len(prints) == len(files)
 
 
+SYSTEM_FILES = {
+    "__MACOSX/cat/._1.jpg": (b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(70), "AppleDouble (macOS)"),
+    "cat/renamed.jpg": (b"\x00\x05\x16\x07" + bytes(90), "AppleDouble (macOS)"),
+    "cat/._emptied.jpg": (b"", "AppleDouble (macOS)"),
+    "cat/.DS_Store": (b"\x00\x00\x00\x01Bud1" + bytes(90), ".DS_Store (macOS)"),
+    "cat/Icon\r": (b"", "Icon (macOS)"),
+    "cat/Thumbs.db": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "Thumbs.db (Windows)"),
+    "cat/Desktop.ini": (b"[.ShellClassInfo]\r\n", "desktop.ini (Windows)"),
+}
+
+
+def test_what_an_operating_system_leaves_is_named_so(tmp_path: Path) -> None:
+    """By its bytes where these tell, else by its name; a picture that is called so is a picture, a cut one is cut."""
+    files = {name: content for name, (content, _) in SYSTEM_FILES.items()}
+    files |= {"cat/._own.jpg": as_bytes(texture(2)), "dog/thumbs.db": as_bytes(texture(3))[:-400], "dog/x.db": b""}
+    recipe, cache = recipe_of(write_source(tmp_path / "f", files)), Cache()
+    for _ in range(2):  # looked at, and from the cache, which knows no names
+        manifest, _ = probed(recipe, cache=cache)
+        for name, (_, what) in SYSTEM_FILES.items():
+            assert cells(manifest, name)["excluded"] == f"probe: system file: {what}"
+        assert cells(manifest, "cat/._own.jpg")["excluded"] is None
+        assert cells(manifest, "dog/thumbs.db")["excluded"] == "probe: truncated"
+        assert cells(manifest, "dog/x.db")["excluded"] == "probe: empty file"
+
+
 def test_the_phash_is_imagehashs_on_the_same_pixels(tmp_path: Path) -> None:
     """With decode.scale = "full" the hash is what imagehash says of the file."""
     content = as_bytes(texture(3, width=200, height=150))
