@@ -3,7 +3,8 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -29,9 +30,22 @@ SPLIT_NAMES: Mapping[str, Split] = {
 }
 KINDS = ("kaggle", "figshare", "folder", "drawn", "board", "huggingface", "fiftyone", "edge-impulse")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-CLASS_PATTERN = re.compile(r"[^\W_][\w .+-]{0,63}")
+CLASS_PATTERN = re.compile(r"[^\W_](?:[\w .+-]{0,62}[\w+-])?")
+"""Names a folder on every system: Windows takes a dot or a space from the end."""
 BOARD_PATTERN = r"(?P<label>[^/]+)/[^/]+-\d{4,}\.png\Z"
 BOARD_GROUP = r"([^/]+)-\d{4,}\.png\Z"
+
+
+def compose(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
+    """Return texts, and those in lists and tables, in Unicode's composed form (NFC).
+
+    macOS tells an accent as a letter of its own where a keyboard gives one letter for both: one label in two spellings.
+    """
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, dict):
+        return {compose(key): compose(each) for key, each in value.items()}
+    return [compose(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class _Part(BaseModel):
@@ -78,6 +92,11 @@ class _Source(_Part):
     metadata: MetadataFile | None = None
     base: Path | None = Field(default=None, exclude=True, repr=False)
     """The recipe's folder, where ``./`` starts; set when the recipe is read, and no part of what it says."""
+
+    @field_validator("pattern", "label", "splits", "group", mode="before")
+    @classmethod
+    def _composed(cls, value: object) -> object:
+        return compose(value)
 
     @field_validator("pattern", "group")
     @classmethod
@@ -160,6 +179,11 @@ class Labels(_Part):
 
     classes: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
     context: tuple[str, ...] | Literal["*"] = ()
+
+    @field_validator("classes", "context", mode="before")
+    @classmethod
+    def _composed(cls, value: object) -> object:
+        return compose(value)
 
     def class_of(self) -> dict[str, str]:
         """Return the map from source label to class."""
@@ -355,6 +379,27 @@ def check_name(name: str) -> None:
         )
 
 
+def name_classes(labels: Iterable[str]) -> dict[str, str]:
+    """Return label -> class, where a label that cannot name a folder of its own gets a name that can.
+
+    Examples
+    --------
+    >>> name_classes(["=1+1", "Nevus", "a/b", "a-b", "nevus"])
+    {'Nevus': 'Nevus', 'a-b': 'a-b', 'nevus': 'nevus 2', '=1+1': '1+1', 'a/b': 'a-b 2'}
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in sorted(labels, key=lambda label: not CLASS_PATTERN.fullmatch(label)):  # those that can keep theirs
+        plain = re.sub(r"^[\W_]+", "", re.sub(r"[^\w .+-]+", "-", label))[:56].strip(" .-") or "class"
+        name, number = (label if CLASS_PATTERN.fullmatch(label) else plain), 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain} {number}"
+        names[label] = name
+        taken.add(name.casefold())
+    return names
+
+
 def parse_recipe(raw: Mapping[str, Any], *, name: str, base: Path, where: str = "recipe") -> Recipe:
     """Validate a recipe that was read from TOML already; ``base`` is where relative paths start."""
     mistakes = list(_cross_check(raw))
@@ -451,12 +496,18 @@ def _keys_beside(location: list[str]) -> tuple[str, ...]:
 
 def _cross_check(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield the mistakes that no single key shows; works on a recipe with other mistakes too."""
-    labels, selection = _table(raw, "labels"), _table(raw, "selection")
+    labels, selection = compose(_table(raw, "labels")), compose(_table(raw, "selection"))
     classes = _table(labels, "classes")
     yield from _check_sources(raw.get("sources"))
+    folders: dict[str, str] = {}
     for name in sorted(classes):
         if not CLASS_PATTERN.fullmatch(name) or name.startswith("context:"):
-            yield f"labels.classes.{name}: it names a folder: letters, digits, spaces and . + - _ only (64 at most)"
+            yield (
+                f"labels.classes.{name}: it names a folder: letters, digits, spaces and . + - _ only (64 at most), "
+                "no dot or space at its end"
+            )
+        if (other := folders.setdefault(name.casefold(), name)) != name:
+            yield f"labels.classes.{name}: on Windows and macOS its folder is that of {other!r}: name one otherwise"
     yield from _check_label_map(classes, labels.get("context", ()))
     yield from _check_amounts(selection, tuple(sorted(classes)))
     review = _table(raw, "review")

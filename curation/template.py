@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curation.errors import CurationError
 from curation.manifest import write_atomically
-from curation.recipe import CLASS_PATTERN, SPLIT_NAMES, Split, check_name
+from curation.recipe import SPLIT_NAMES, Split, check_name, compose, name_classes
 from curation.sources import list_members
 from curation.sources.members import name_system_file
 from curation.versions import Home
@@ -144,7 +144,9 @@ def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
     path = home.dataset(name) / "recipe.toml"
     if path.exists():
         raise CurationError(f"{path} is there already", hint="edit it, or choose another name")
-    layout = find_layout(images) if images is not None else Layout(("first", "second"), LABEL_PATTERN, {})
+    layout = (
+        find_layout(images) if images is not None else Layout({"first": "first", "second": "second"}, LABEL_PATTERN, {})
+    )
     text = TEMPLATE.format(
         name=name,
         title=name.replace("-", " ").replace("_", " ").capitalize(),
@@ -152,7 +154,7 @@ def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
         pattern=layout.pattern,
         note="                   # of what has no side of its own; the source's sides stay" if layout.splits else "",
         ratios="\n".join(f"{split} = {share}" for split, share in layout.ratios().items()),
-        classes="\n".join(f"{_quote(label)} = [{_quote(label)}]" for label in layout.classes),
+        classes="\n".join(f"{_quote(name)} = [{_quote(label)}]" for label, name in layout.classes.items()),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
@@ -168,14 +170,15 @@ class Layout:
 
     Parameters
     ----------
-    classes : tuple of str
+    classes : mapping of str to str
+        Source label -> class; a folder that cannot name a class has one of another name.
     pattern : str
         For the recipe.
     splits : mapping of str to {"train", "val", "test"}
         The source's names of its own sides, two at least; empty where it has none.
     """
 
-    classes: tuple[str, ...]
+    classes: Mapping[str, str]
     pattern: str
     splits: Mapping[str, Split]
 
@@ -188,7 +191,7 @@ class Layout:
 
 
 def find_layout(images: Path) -> Layout:
-    """Return the classes of a tree of pictures, sorted, and its own split where its folders have one.
+    """Return the labels of a tree of pictures, a class for each, and its own split where its folders have one.
 
     A folder called train, test, val or the like is the source's own split, above the classes or below them: to mix the
     sides would let its test pictures into train without a word.
@@ -196,12 +199,12 @@ def find_layout(images: Path) -> Layout:
     Raises
     ------
     CurationError
-        Where there are none, or one cannot name a class.
+        Where there are none.
     """
     if not images.exists():
         raise CurationError(f"{images}: there is no such folder or archive")
     folders = {
-        tuple(member.path.split("/")[-3:-1])
+        tuple(compose(member.path).split("/")[-3:-1])
         for member in list_members(images.resolve())
         if "/" in member.path
         and member.path.lower().endswith(PICTURE_SUFFIXES)
@@ -214,15 +217,9 @@ def find_layout(images: Path) -> Layout:
     below = all(len(names) == 2 and names[1].lower() in SPLIT_NAMES for names in folders)
     above = (names[1 if below else 0] for names in folders if len(names) == 2)
     splits = {name: SPLIT_NAMES[name.lower()] for name in sorted(set(above)) if name.lower() in SPLIT_NAMES}
-    classes = {names[0] if below else names[-1] for names in folders}
-    odd = sorted(name for name in classes if not CLASS_PATTERN.fullmatch(name))
-    if odd:
-        raise CurationError(
-            f"{images}: folders that cannot name a class: {', '.join(map(repr, odd))}",
-            hint="run init without --images and map them under labels.classes",
-        )
+    labels = {names[0] if below else names[-1] for names in folders}
     sides = splits if len(set(splits.values())) > 1 else {}  # one side alone is a folder's name, and parts nothing
-    return Layout(tuple(sorted(classes)), _write_pattern(splits, sides, below=below), sides)
+    return Layout(name_classes(sorted(labels)), _write_pattern(splits, sides, below=below), sides)
 
 
 def _write_pattern(folders: Iterable[str], sides: Iterable[str], *, below: bool) -> str:

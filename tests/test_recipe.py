@@ -86,6 +86,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["labels.context: 'a' is also a source label of class 'cat'"],
     ),
     "class that escapes": ({"labels": {"classes": {"../x": ["a"]}}}, ["labels.classes.../x: it names a folder"]),
+    "class that ends in a dot": ({"labels": {"classes": {"cat.": ["a"]}}}, ["labels.classes.cat.: it names a folder"]),
+    "classes of one folder": (
+        {"labels": {"classes": {"Cat": ["a"], "cat": ["b"]}}},
+        ["labels.classes.cat: on Windows and macOS its folder is that of 'Cat'"],
+    ),
     "neither": ({"selection": {}}, ["selection: give either counts or ratios"]),
     "both": (
         {"selection": {"counts": {"train": 1}, "ratios": {"train": 1.0}}},
@@ -228,6 +233,19 @@ def test_init_keeps_the_split_that_folders_have(tmp_path, paths, labels, splits)
     told = [match.groupdict().get("split") for match in found if match]
     assert [SPLIT_NAMES.get(name.lower()) if name else None for name in told] == list(splits)
     assert {match["label"] for match in found if match} == set(labels)
+
+
+def test_init_names_a_class_for_every_folder(tmp_path: Path) -> None:
+    """A folder with an ampersand, or an accent as macOS spells it, sent the user to write the recipe by hand."""
+    names = ("Cat", "cat", "nae\u0308vus", "moles & warts")
+    images = write_source(tmp_path / "pictures", {f"{name}/1.jpg": as_bytes(texture(1)) for name in names})
+    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent)
+    assert recipe.labels.classes == {
+        "Cat": ("Cat",),
+        "cat 2": ("cat",),
+        "moles - warts": ("moles & warts",),
+        "na\u00ebvus": ("na\u00ebvus",),
+    }
 
 
 def test_what_an_operating_system_left_is_no_class(tmp_path: Path) -> None:

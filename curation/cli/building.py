@@ -146,8 +146,12 @@ def init(
 
     path = start_dataset(Home.find(), name, images=images)
     typer.echo(f"wrote {path}")
-    if images is not None and (splits := find_layout(images).splits):
-        sides = ", ".join(map(clean, splits))
+    layout = find_layout(images) if images is not None else None
+    for label, class_name in layout.classes.items() if layout else ():
+        if label != class_name:
+            typer.echo(f"the pictures of {clean(label)!r} are of the class {class_name!r}, which can name a folder")
+    if layout and layout.splits:
+        sides = ", ".join(map(clean, layout.splits))
         typer.echo(f"its folders name the source's own split ({sides}): it is kept, none of its test is trained on")
     typer.echo(f"next: edit it, then `python -m curation build {name} --until select`")
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from curation.errors import CurationError
 from curation.manifest import SPLITS, write_atomically
-from curation.recipe import CLASS_PATTERN, NAME_PATTERN, SPLIT_NAMES
+from curation.recipe import NAME_PATTERN, SPLIT_NAMES, name_classes
 from curation.sources import edge_impulse, fiftyone, huggingface, list_members
 from curation.sources.protocol import Told
 from curation.template import PICTURE_SUFFIXES
@@ -135,26 +135,6 @@ def find_layout(folder: Path) -> Layout:
     if any("/" in path and path.lower().endswith(PICTURE_SUFFIXES) for path in paths):
         return "imagefolder"
     raise CurationError(f"{folder}: no layout that is known", hint=KNOWN)
-
-
-def name_classes(labels: list[str]) -> dict[str, str]:
-    """Return label -> class, where a label that cannot name a folder gets a name that can.
-
-    Examples
-    --------
-    >>> name_classes(["=1+1", "a/b", "a-b", "nevus"])
-    {'a-b': 'a-b', 'nevus': 'nevus', '=1+1': '1+1', 'a/b': 'a-b 2'}
-    """
-    plain = [label for label in labels if CLASS_PATTERN.fullmatch(label)]
-    names = {label: label for label in plain}
-    for label in (label for label in labels if label not in names):
-        begin = re.sub(r"^[\W_]+", "", re.sub(r"[^\w .+-]+", "-", label))[:56].strip(" .-") or "class"
-        name, number = begin, 1
-        while name in names.values():
-            number += 1
-            name = f"{begin} {number}"
-        names[label] = name
-    return names
 
 
 def _tell(folder: Path, layout: Layout) -> Mapping[str, Told]:

@@ -12,7 +12,7 @@ from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
 from curation.manifest import SCHEMA, Manifest
-from curation.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe
+from curation.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe, compose
 from curation.sources import (
     Archive,
     Cache,
@@ -23,7 +23,7 @@ from curation.sources import (
     list_members,
     read_member,
 )
-from curation.sources.members import FilePlace
+from curation.sources.members import FilePlace, name_system_file
 from curation.sources.protocol import show_progress
 from curation.sources.remote import locate, readable
 from curation.sources.shelf import inner_path
@@ -144,6 +144,7 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
     )
     if source.metadata is not None:
         rows = _join_metadata(rows, source, source.metadata, given)
+    rows = rows.with_columns(pl.col("source_label", "source_split").str.normalize("NFC"))
     _refuse_unknown_splits(source, rows)
     rows = rows.with_columns(
         source_split=pl.Series([_split_of(source, name) for name in rows["source_split"]], dtype=pl.String)
@@ -157,7 +158,7 @@ def _refuse_idle_pattern(source: AnySource, given: Fetched, paths: Sequence[str]
     pictures = [path for path in paths if path not in given.told_by]
     if pattern is None or "(?P<label>" not in pattern or source.label is not None or elsewhere or given.told:
         return
-    if pictures and not any(re.search(pattern, path) for path in pictures):
+    if pictures and not any(re.search(pattern, compose(path)) for path in pictures):
         raise CurationError(
             f"{source.name}: its pattern {pattern!r} matches none of its {len(pictures)} paths, "
             f"such as {pictures[0]!r}",
@@ -176,7 +177,7 @@ def _read_told(source: AnySource, given: Fetched, path: str) -> tuple[str | None
 
 def _read_path(source: AnySource, path: str) -> tuple[str | None, str | None]:
     """Return the source label and the source's own name of its split that a path tells."""
-    match = re.search(source.pattern, path) if source.pattern else None
+    match = re.search(source.pattern, compose(path)) if source.pattern else None
     told = match.groupdict() if match else {}
     return told.get("label") or source.label, told.get("split")
 
@@ -210,7 +211,7 @@ def _group_keys(source: AnySource, rows: pl.DataFrame) -> pl.Series:
 
 
 def _match_group(rule: str, path: str) -> str | None:
-    match = re.search(rule, path)
+    match = re.search(rule, compose(path))
     if match is None:
         return None
     return "|".join(part or "" for part in match.groups()) if match.groups() else match.group()
@@ -230,7 +231,8 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
     chosen = [pl.col(name).cast(kinds[column], strict=False).alias(column) for column, name in columns.items()]
     chosen += [pl.col(rule.label).cast(pl.String).alias("_label")] if rule.label else []
     chosen += [pl.col(rule.split).cast(pl.String).alias("_split")] if rule.split else []
-    facts = table.select(pl.col(rule.key).cast(pl.String).alias("_key"), *chosen).unique(maintain_order=True)
+    key = pl.col(rule.key).cast(pl.String).str.normalize("NFC").alias("_key")
+    facts = table.select(key, *chosen).filter(pl.col("_key").is_not_null()).unique(maintain_order=True)
     twice = facts.filter(pl.col("_key").is_duplicated())["_key"].unique(maintain_order=True)
     if len(twice):
         raise CurationError(
@@ -238,6 +240,8 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
             hint=f"each {rule.key} may stand in several rows only if they agree in the columns that are read",
         )
     rows = rows.with_columns(_key=pl.Series([_metadata_key(rule, path) for path in rows["path"]], dtype=pl.String))
+    called = [key for path, key in rows.select("path", "_key").rows() if path != file and not name_system_file(path)]
+    _refuse_idle_metadata(source, rule, file, called, facts["_key"])
     rows = rows.join(facts, on="_key", how="left", maintain_order="left").drop("_key")
     if rule.label:
         rows = rows.with_columns(source_label=pl.coalesce("_label", "source_label")).drop("_label")
@@ -247,7 +251,22 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
     return rows.with_columns(excluded=pl.coalesce("excluded", own_file))
 
 
+def _refuse_idle_metadata(
+    source: AnySource, rule: MetadataFile, file: str, called: Sequence[str], keys: pl.Series
+) -> None:
+    """Raise where a table speaks of no file at all: it is the key or the match that is wrong."""
+    if not called or not set(keys).isdisjoint(called):
+        return
+    told = f"it says {keys[0]!r}" if len(keys) else "it is empty"
+    raise CurationError(
+        f"{source.name}: {file} speaks of none of the source's {len(called)} files: in its column {rule.key!r} {told}, "
+        f"and by metadata.match = {rule.match!r} a file is called {called[0]!r}",
+        hint="mend metadata.key, or metadata.match: stem (the file name without its suffix), name (with it) or path",
+    )
+
+
 def _metadata_key(rule: MetadataFile, path: str) -> str:
+    path = compose(path)
     if rule.match == "path":
         return path
     name = path.rpartition("/")[2]
@@ -263,6 +282,7 @@ def _read_metadata(source: AnySource, rule: MetadataFile, given: Fetched) -> tup
         for archive in given.archives
         for member in list_members(archive.path, name=archive.name)
         if fnmatch.fnmatchcase(inner_path(given, archive, member.path), rule.file)
+        and name_system_file(member.path) is None
     ]
     if len(found) != 1:
         names = ", ".join(path for path, *_ in found[:3]) or "none"

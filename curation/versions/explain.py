@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,13 +84,14 @@ def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
 
 def find_rows(rows: pl.DataFrame, query: str) -> pl.DataFrame:
     """Return the rows of a manifest that a person means, named in any of the ways of ``explain``."""
-    wanted = query.strip().replace("\\", "/").removeprefix("./")
-    name = pl.col("path").str.split("/").list.last()
+    wanted = unicodedata.normalize("NFC", query.strip().replace("\\", "/").removeprefix("./"))
+    path = pl.col("path").str.normalize("NFC")
+    name = path.str.split("/").list.last()
     published = pl.col("file").str.split("/").list.last()
     fits = [
-        pl.col("id") == wanted,
-        pl.col("path") == wanted,
-        pl.col("path").str.ends_with(f"/{wanted}"),
+        pl.col("id").str.normalize("NFC") == wanted,
+        path == wanted,
+        path.str.ends_with(f"/{wanted}"),
         name == wanted,
         name.str.replace(r"\.[^.]*$", "") == wanted,
         published == wanted,

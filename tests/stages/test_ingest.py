@@ -4,6 +4,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from curation.engines import Local
@@ -12,7 +13,7 @@ from curation.manifest import Manifest
 from curation.recipe import Recipe, parse_recipe
 from curation.sources import Cache, Silence, fetch_all
 from curation.stages.ingest import ingest
-from tests.builders import as_bytes, texture, write_source
+from tests.builders import as_bytes, make_recipe, texture, write_source
 
 
 def recipe_of(path: Path, **source: object) -> Recipe:
@@ -181,6 +182,35 @@ def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
     given = replace(parts[0], archives=tuple(part.archives[0] for part in parts))
     rows = ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence()).rows
     assert rows["path"].to_list() == ["1.tif", "2.tif", "more.zip/melanoma/3.jpg"]
+
+
+def test_a_table_that_speaks_of_no_file_is_named(tmp_path: Path) -> None:
+    """Keys with the suffix where the stem was meant joined nothing, and nobody heard of it."""
+    table = b"image,dx\n,\na.jpg,nevus\nb.jpg,nevus\n"
+    left = {"__MACOSX/._meta.csv": b"\x00\x05\x16\x07", "meta.csv": table}
+    folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "x/b.jpg": b"2", **left})
+    rule = {"file": "*meta.csv", "key": "image", "label": "dx"}
+    with pytest.raises(
+        CurationError, match=r"none of the source's 2 files: .* it says 'a\.jpg', .* called 'a'"
+    ) as caught:
+        ingested(recipe_of(folder, metadata=rule))
+    assert "metadata.match" in (caught.value.hint or "")
+    rows = ingested(recipe_of(folder, metadata={**rule, "match": "name"})).rows
+    assert rows.filter(pl.col("path").str.starts_with("x/"))["source_label"].to_list() == ["nevus", "nevus"]
+
+
+def test_an_accent_is_one_letter_however_it_is_spelled(tmp_path: Path) -> None:
+    """A zip of macOS spells it as two, a recipe as one: they were two labels that looked the same."""
+    apart, whole = "nae\u0308vus", "na\u00ebvus"
+    table = f"image,patient\n{whole}1,Zoe\u0308\n".encode()
+    folder = write_source(tmp_path / "f", {f"{apart}/{apart}1.jpg": b"1", "meta.csv": table})
+    rule = {"file": "meta.csv", "key": "image", "columns": {"patient": "patient"}}
+    recipe = recipe_of(folder, pattern=f"(?P<label>{whole})/", group=f"{whole}\\d", metadata=rule)
+    row = ingested(recipe).rows.filter(pl.col("path").str.ends_with("jpg")).row(0, named=True)
+    assert (row["path"], row["source_label"]) == (f"{apart}/{apart}1.jpg", whole)
+    assert (row["group_key"], row["patient"]) == (f"src:{whole}1", "Zoe\u0308")
+    labels = {"classes": {whole: [apart]}, "context": "*"}
+    assert make_recipe(labels=labels).labels.class_of() == {whole: whole}
 
 
 def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:
