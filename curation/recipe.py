@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from curation.errors import CurationError
 from curation.manifest import SPLITS, digest_of
@@ -46,6 +46,15 @@ def compose(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
     if isinstance(value, dict):
         return {compose(key): compose(each) for key, each in value.items()}
     return [compose(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _refuse_null(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("no file is called so")
+    return path
+
+
+SourcePath = Annotated[Path, AfterValidator(_refuse_null)]
 
 
 class _Part(BaseModel):
@@ -137,21 +146,21 @@ class FolderSource(_Source):
     """A directory, a zip or a tar; a relative path starts at the recipe's folder."""
 
     kind: Literal["folder"]
-    path: Path
+    path: SourcePath
 
 
 class ForeignSource(_Source):
     """A folder as another tool wrote it; its own files tell labels and splits. A relative path starts at the recipe."""
 
     kind: Literal["huggingface", "fiftyone", "edge-impulse"]
-    path: Path
+    path: SourcePath
 
 
 class BoardSource(_Source):
     """Pictures that a board's camera took, as `board --collect` laid them down; relative to the recipe."""
 
     kind: Literal["board"]
-    path: Path
+    path: SourcePath
     pattern: str | None = BOARD_PATTERN
     group: str | GroupColumn | None = BOARD_GROUP
     """A burst's pictures show the same thing, so they belong together unless the recipe says otherwise."""
@@ -409,7 +418,8 @@ def parse_recipe(raw: Mapping[str, Any], *, name: str, base: Path, where: str = 
         errors: list[dict[str, Any]] = [dict(error) for error in fault.errors(include_url=False)]
         nested = any(error["loc"][:1] == ("sources",) and error["loc"] != ("sources",) for error in errors)
         # A source with a mistake is dropped by pydantic, which then counts too few sources.
-        mistakes += [_describe(error) for error in errors if not (nested and error["loc"] == ("sources",))]
+        errors = [error for error in errors if not (nested and error["loc"] == ("sources",))]
+        mistakes += [_describe(error) for error in _without_echoes(errors)]
     if mistakes:
         lines = "\n".join(f"  {mistake}" for mistake in sorted(set(mistakes)))
         plural = "mistake" if len(set(mistakes)) == 1 else "mistakes"
@@ -438,10 +448,30 @@ def _no_recipe(folder: Path) -> CurationError:
 _UNION_MEMBERS = {"ToneWindow", "GroupColumn", "int", "str"}
 
 
-def _describe(error: dict[str, Any]) -> str:
+def _locate(error: Mapping[str, Any]) -> list[str]:
+    """Return the keys that lead to a mistake: pydantic names the members of a union too, which nobody wrote."""
     location = [str(part) for part in error["loc"] if part not in KINDS]
-    # Pydantic names the members of a union in the path; a reader knows only keys.
-    location = [part for part in location if not re.search(r"[\[(]", part) and part not in _UNION_MEMBERS]
+    return [part for part in location if not re.search(r"[\[(]", part) and part not in _UNION_MEMBERS]
+
+
+def _without_echoes(errors: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the errors but for what the other members of a union say of a value that was meant for one of them."""
+    paths = [_locate(error) for error in errors]
+    close = [path for path, error in zip(paths, errors, strict=True) if not error["type"].endswith("_type")]
+    for path, error in zip(paths, errors, strict=True):
+        is_table = isinstance(error["input"], dict)
+        if is_table and any(other[: len(path)] == path and len(other) > len(path) for other in paths):
+            continue
+        if error["type"].endswith("_type") and path in close:
+            continue
+        yield error
+
+
+_PATTERNS = {"previous": "'newest', 'none' or a version such as 'v2'", "dataset": "'owner/name', as in its address"}
+
+
+def _describe(error: dict[str, Any]) -> str:
+    location = _locate(error)
     path, kind, context = ".".join(location), error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return f"{path}: unknown key{_did_you_mean(location[-1], _keys_beside(location))}"
@@ -453,10 +483,15 @@ def _describe(error: dict[str, Any]) -> str:
         return f"{path}.kind: {context['tag']!r} is no source{_did_you_mean(context['tag'], KINDS)}"
     if kind in {"literal_error", "enum"}:
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        meant = _did_you_mean(error["input"], tuple(allowed))
-        return f"{path}: {error['input']!r} is not one of {', '.join(allowed)}{meant}"
+        near = difflib.get_close_matches(str(error["input"]), allowed, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{path}: {error['input']!r} is not {'one of ' if len(allowed) > 1 else ''}{', '.join(allowed)}{meant}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{path}: {message[0].lower()}{message[1:]} (it says {_brief(error['input'])})"
+    message = f"{message[0].lower()}{message[1:]}"
+    if kind == "string_pattern_mismatch" and location[-1] in _PATTERNS:
+        message = f"it must be {_PATTERNS[location[-1]]}"
+    message = re.sub(r"dictionary(?: or instance of \w+)?", "table", message).replace("tuple", "list")
+    return f"{path}: {message} (it says {_brief(error['input'])})"
 
 
 def _brief(value: object) -> str:
@@ -522,6 +557,10 @@ def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _texts(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def _check_sources(sources: object) -> Iterator[str]:
     seen: set[str] = set()
     for index, source in enumerate(sources if isinstance(sources, list) else []):
@@ -540,8 +579,9 @@ def _check_sources(sources: object) -> Iterator[str]:
         if source.get("label") is None and not names_label:
             yield f"sources.{index}: no label: give `label`, a `pattern` with (?P<label>...) or `metadata.label`"
         group = source.get("group")
-        if isinstance(group, dict) and group.get("column") not in _table(metadata, "columns"):
-            yield f"sources.{index}.group.column: {group.get('column')!r} is not among the source's metadata.columns"
+        column = group.get("column") if isinstance(group, dict) else None
+        if isinstance(column, str) and column not in _table(metadata, "columns"):
+            yield f"sources.{index}.group.column: {column!r} is not among the source's metadata.columns"
 
 
 def _check_common(source: Mapping[str, Any], index: int) -> Iterator[str]:
@@ -556,11 +596,11 @@ def _check_common(source: Mapping[str, Any], index: int) -> Iterator[str]:
 def _check_label_map(classes: Mapping[str, Any], context: object) -> Iterator[str]:
     owner: dict[str, str] = {}
     for name, labels in sorted(classes.items()):
-        for label in labels if isinstance(labels, list) else []:
+        for label in _texts(labels):
             if label in owner:
                 yield f"labels.classes.{name}: {label!r} already means {owner[label]!r}"
-            owner[str(label)] = name
-    for label in context if isinstance(context, list) else []:
+            owner[label] = name
+    for label in _texts(context):
         if label in owner:
             yield f"labels.context: {label!r} is also a source label of class {owner[label]!r}"
 

@@ -91,6 +91,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"labels": {"classes": {"Cat": ["a"], "cat": ["b"]}}},
         ["labels.classes.cat: on Windows and macOS its folder is that of 'Cat'"],
     ),
+    "label that is no text": (
+        {"labels": {"classes": {"cat": [["a"]], "dog": ["dog"]}, "context": [[]]}},
+        ["labels.classes.cat.0: input should be a valid string", "labels.context.0: input should be a valid string"],
+    ),
+    "column that is no text": (
+        {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "c", "group": {"column": []}}]},
+        ["sources.0.group.column: [] is not one of lesion, patient, age, sex, site, skin_type"],
+    ),
+    "path that no file has": (
+        {"sources": [{"name": "a", "kind": "folder", "path": "a\0b", "label": "c"}]},
+        ["sources.0.path: no file is called so"],
+    ),
     "neither": ({"selection": {}}, ["selection: give either counts or ratios"]),
     "both": (
         {"selection": {"counts": {"train": 1}, "ratios": {"train": 1.0}}},
@@ -106,7 +118,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "radius": ({"duplicates": {"radius": 99}}, ["duplicates.radius: input should be less than or equal to 16"]),
     "adjudicator": ({"review": {"agreement": "adjudicator"}}, ["review.adjudicator: missing"]),
     "name": ({"name": "x"}, ["name: not allowed"]),
-    "no sources": ({"sources": []}, ["sources: tuple should have at least 1 item"]),
+    "no sources": ({"sources": []}, ["sources: list should have at least 1 item"]),
 }
 
 
@@ -119,6 +131,31 @@ def test_a_mistake_is_named_by_its_key(mistake: str) -> None:
     lines = [line.strip() for line in caught.value.message.split("\n")[1:]]
     for text in expected:
         assert any(line.startswith(text) for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("tables", "line"),
+    [
+        ({"decode": {"tone": {"low": 5, "high": 3}}}, "decode.tone.high: it must be above low, which is 5 (it says 3)"),
+        ({"decode": {"tone": "sclae"}}, "decode.tone: 'sclae' is not scale; did you mean 'scale'?"),
+        ({"conflicts": {"policy": "no"}}, "conflicts.policy: 'no' is not one of reserve, exclude, error"),
+        (
+            {"selection": {"counts": {"cat": {"train": 1.5}, "train": 1}}},
+            "selection.counts.cat.train: input should be a valid integer, got a number with a fractional part "
+            "(it says 1.5)",
+        ),
+        ({"labels": {"classes": {"cat": "cat"}}}, "labels.classes.cat: input should be a valid list (it says 'cat')"),
+        (
+            {"selection": {"counts": {"train": 1}, "previous": "latest"}},
+            "selection.previous: it must be 'newest', 'none' or a version such as 'v2' (it says 'latest')",
+        ),
+    ],
+)
+def test_one_mistake_is_one_line(tables: dict[str, Any], line: str) -> None:
+    """What the other members of a union said of the same value was counted as mistakes of their own."""
+    with pytest.raises(CurationError, match="1 mistake\n") as caught:
+        parse(**tables)
+    assert caught.value.message.split("\n")[1:] == [f"  {line}"]
 
 
 def test_all_mistakes_come_in_one_run() -> None:

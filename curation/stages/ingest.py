@@ -301,7 +301,7 @@ def _read_beside(source: AnySource, rule: MetadataFile) -> pl.DataFrame:
     path = (source.base or Path()) / rule.file
     try:
         return _parse_table(rule.file, path.read_bytes())
-    except (OSError, pl.exceptions.PolarsError, UnicodeDecodeError) as fault:
+    except (OSError, pl.exceptions.PolarsError, ValueError) as fault:
         raise CurationError(f"{source.name}: {path} cannot be read as a table: {fault}") from fault
 
 
