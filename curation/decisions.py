@@ -120,15 +120,17 @@ def read_ledger(path: Path) -> tuple[Decision, ...]:
     Raises
     ------
     CurationError
-        That names every broken line by its number. Nothing is skipped: a build with half of the decisions would
-        be a silent one.
+        Where it cannot be read; else one that names every broken line by its number. Nothing is skipped: a build with
+        half of the decisions would be a silent one.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # an editor on Windows may begin it with a mark
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError as fault:
         raise CurationError(f"{path}: not UTF-8 text (byte {fault.start})") from None
+    except OSError as fault:
+        raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
     decisions, problems = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -367,6 +367,11 @@ def load_recipe(folder: Path) -> Recipe:
     check_name(folder.name)
     try:
         text = path.read_bytes().decode()
+        if text.startswith("\ufeff"):
+            raise CurationError(
+                f"{path}: begins with a byte order mark, which TOML does not know",
+                hint="save it as UTF-8 without one (an editor may call that `UTF-8`, and the other `UTF-8 with BOM`)",
+            )
         raw = tomllib.loads(text)
     except FileNotFoundError:
         raise _no_recipe(folder) from None

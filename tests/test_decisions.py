@@ -100,6 +100,16 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, text, named):
     assert named in fault.value.message
 
 
+def test_a_ledger_that_an_editor_marked_is_read_and_one_that_cannot_be_is_an_error(tmp_path):
+    """A byte order mark broke the first line, and a ledger that nobody may open ended in a traceback."""
+    path = tmp_path / "decisions.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + said("keep").as_json().encode() + b"\r\n")
+    assert [line.action for line in read_ledger(path)] == ["keep"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CurationError, match="folder: cannot be read"):
+        read_ledger(tmp_path / "folder")
+
+
 def test_all_broken_lines_are_named_at_once(tmp_path):
     """Five mistakes are five lines of one message."""
     path = tmp_path / "decisions.jsonl"

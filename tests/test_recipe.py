@@ -174,6 +174,9 @@ def test_all_mistakes_come_in_one_run() -> None:
 def test_a_recipe_that_is_no_toml_or_is_missing_is_a_clear_error(tmp_path: Path) -> None:
     """The file is named, and for a missing dataset the one that was meant."""
     write_source(tmp_path, {"melanoma/recipe.toml": b"= 1", "latin/recipe.toml": b"title = '\xff'"})
+    write_source(tmp_path, {"marked/recipe.toml": b"\xef\xbb\xbftitle = 'x'"})
+    with pytest.raises(CurationError, match="byte order mark"):
+        load_recipe(tmp_path / "marked")
     with pytest.raises(CurationError, match="not valid TOML"):
         load_recipe(tmp_path / "melanoma")
     with pytest.raises(CurationError, match="not UTF-8"):
