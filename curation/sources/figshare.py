@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from curation.errors import CurationError
 from curation.sources import mirror
 from curation.sources.lock import check_unchanged, find_locked
+from curation.sources.members import number_path
 from curation.sources.protocol import Archive, Fetched, LockedFile, Request, show_progress
 
 # What talks to the network is imported where the network is asked: a build from the cache or a mirror starts a tenth
@@ -136,7 +138,22 @@ def _choose_files(request: Request[FigshareSource], files: tuple[_File, ...]) ->
             f"Source {request.name}: figshare article {request.settings.article}: {what} (its files: {names})",
             hint="Name the files to take in the source's `files`.",
         )
-    return sorted(chosen, key=lambda file: (file.name, file.id))
+    return _tell_apart(sorted(chosen, key=lambda file: (file.name, file.id)))
+
+
+def _tell_apart(files: Sequence[_File]) -> list[_File]:
+    """Give the second and later files of one name a ``~2``, ``~3``: an article may hold a name twice."""
+    taken = {file.name for file in files}
+    seen: set[str] = set()
+    named = []
+    for file in files:
+        name, number = file.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            name = number_path(file.name, number)
+        seen.add(name)
+        named.append(file.model_copy(update={"name": name}))
+    return named
 
 
 def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _File, patience: Patience) -> Archive:

@@ -171,7 +171,7 @@ def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
             number = seen[path]
             while path in taken:
                 number += 1
-                path = _number_path(member.path, number)
+                path = number_path(member.path, number)
             taken.add(path)
             seen[member.path] = number
         else:
@@ -180,7 +180,8 @@ def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
     return tuple(sorted(numbered, key=lambda member: member.path))
 
 
-def _number_path(path: str, number: int) -> str:
+def number_path(path: str, number: int) -> str:
+    """Return the path with a ``~number`` before its extension."""
     folder, slash, name = path.rpartition("/")
     suffix = PurePosixPath(name).suffix
     return f"{folder}{slash}{name.removesuffix(suffix)}~{number}{suffix}"

@@ -54,7 +54,14 @@ def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: 
         tables.append(_describe(source, given, pl.concat(listings)))
     if not sum(table.height for table in tables):
         raise CurationError("the sources hold no files", hint="check the sources' paths in the recipe")
-    return Manifest(pl.concat(tables, how="diagonal"))
+    rows = pl.concat(tables, how="diagonal")
+    twice = rows.filter(pl.col("id").is_duplicated())["id"]
+    if len(twice):
+        raise CurationError(
+            f"{twice[0]}: two files of one source are called so, one of them by the name of an archive beside it",
+            hint="leave one of them out: a source of figshare takes what its `files` name",
+        )
+    return Manifest(rows)
 
 
 def list_archive(archive: Archive, *, cache: Cache, engine: Engine, progress: Progress) -> pl.DataFrame:

@@ -174,6 +174,8 @@ class Article:
     states_md5: bool = True
     tags: bool = True
     shown: int = 10
+    names: dict[str, str] = field(default_factory=dict)
+    """What a file is called in the listing, where that is not its key."""
 
 
 class FigshareHandler(Handler):
@@ -220,7 +222,7 @@ class FigshareHandler(Handler):
             listing.append(
                 {
                     "id": index,
-                    "name": name,
+                    "name": article.names.get(name, name),
                     "size": article.sizes.get(name, len(content)),
                     "is_link_only": False,
                     "download_url": f"{self.server.owner.url}/files/{number}/{index}",

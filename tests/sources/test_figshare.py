@@ -165,6 +165,17 @@ def test_files_are_chosen_by_name(figshare):
         take(settings=SKIN.model_copy(update={"files": ("*.tar",)}))
 
 
+def test_a_name_that_an_article_holds_twice_is_two_files(figshare, tmp_path):
+    """Both were called alike, so their rows had one id, and the build ended in a traceback."""
+    files = {"a.tif": b"1", "b": b"2", "a~2.tif": b"3", "c": b"4"}
+    figshare.articles[7] = Article(files, names={"b": "a.tif", "c": "a.tif"})
+    (first,) = fetch_all([SKIN], cache=Cache(), lock=tmp_path / "lock.json")
+    told = {archive.name: archive.path.read_bytes() for archive in first.archives}
+    assert told == {"a.tif": b"1", "a~3.tif": b"2", "a~4.tif": b"4", "a~2.tif": b"3"}
+    (again,) = fetch_all([SKIN], cache=Cache(), lock=tmp_path / "lock.json", offline=True)
+    assert again.archives == first.archives
+
+
 @pytest.mark.parametrize("count", [9, 10, 11, 101])
 def test_all_files_of_a_long_article_are_taken(figshare, count):
     """An article shows ten of its files at most; the others are found on the pages of its list."""

@@ -213,6 +213,20 @@ def test_an_accent_is_one_letter_however_it_is_spelled(tmp_path: Path) -> None:
     assert make_recipe(labels=labels).labels.class_of() == {whole: whole}
 
 
+def test_a_loose_file_that_poses_as_one_inside_an_archive_is_an_error(tmp_path: Path) -> None:
+    """A server may call a file anything: two rows of one id ended in a traceback."""
+    from dataclasses import replace
+
+    make_zip(tmp_path / "a.zip", {"cat/1.jpg": b"1"})
+    write_source(tmp_path, {"1.jpg": b"2"})
+    cache, recipe = Cache(), recipe_of(tmp_path / "1.jpg")
+    parts = [fetch_all(recipe_of(tmp_path / name).sources, cache=cache)[0] for name in ("a.zip", "1.jpg")]
+    posing = replace(parts[1].archives[0], name="a.zip/cat/1.jpg")
+    given = replace(parts[0], archives=(*parts[0].archives, posing))
+    with pytest.raises(CurationError, match=r"src/a\.zip/cat/1\.jpg: two files"):
+        ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence())
+
+
 def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:
     """It came out as too few pictures, with advice on ratios; now pattern and an example of a path are told."""
     folder = write_source(tmp_path / "folder", {"cat/1.jpg": as_bytes(texture(1)), "dog/2.jpg": as_bytes(texture(2))})
