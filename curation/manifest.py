@@ -4,6 +4,7 @@ A row is never removed. A stage that rejects one writes ``excluded = "<stage>: <
 stage *kept + excluded = ingested*.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -254,7 +255,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(handle.fileno())
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that may not be written is told by what failed first
+            part.unlink(missing_ok=True)
 
 
 def count_reasons(rejected: pl.DataFrame) -> list[tuple[str, str, int]]:

@@ -58,6 +58,7 @@ from curation.versions import (
     write_draft,
     write_tables,
 )
+from curation.versions.faults import explain_disk_faults
 from curation.versions.sharing import reuse
 from curation.versions.upload import upload
 
@@ -548,7 +549,8 @@ def _keep_card(home: Home, name: str) -> None:
         return
     content = card.read_bytes()
     if not kept.is_file() or kept.read_bytes() != content:
-        write_atomically(kept, lambda part: part.write_bytes(content))
+        with explain_disk_faults(f"{kept}: the card could not be written", within=home.datasets):
+            write_atomically(kept, lambda part: part.write_bytes(content))
 
 
 def _leave_draft(held: Lock, run: _Run, fault: CurationError) -> bool:

@@ -11,6 +11,7 @@ from curation.recipe import SPLIT_NAMES, Split, check_name, compose, name_classe
 from curation.sources import list_members
 from curation.sources.members import name_system_file
 from curation.versions import Home
+from curation.versions.faults import explain_disk_faults
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 
@@ -156,8 +157,9 @@ def start_dataset(home: Home, name: str, *, images: Path | None = None) -> Path:
         ratios="\n".join(f"{split} = {share}" for split, share in layout.ratios().items()),
         classes="\n".join(f"{_quote(name)} = [{_quote(label)}]" for label, name in layout.classes.items()),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
     return path
 
 

@@ -19,6 +19,7 @@ from curation.sources import edge_impulse, fiftyone, huggingface, list_members
 from curation.sources.protocol import Told
 from curation.template import PICTURE_SUFFIXES
 from curation.versions import Home
+from curation.versions.faults import explain_disk_faults
 
 Layout = Literal["imagefolder", "huggingface", "fiftyone", "edge-impulse"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
@@ -109,8 +110,9 @@ def adopt(home: Home, folder: Path, name: str, *, layout: Layout | None = None) 
     }
     signature = _read_signature(folder, splits)
     text = _write_recipe(folder.resolve(), name, layout, classes, splits, signature=signature)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda part: part.write_bytes(text.encode()))
+    with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda part: part.write_bytes(text.encode()))
     return Adopted(path, layout, len(told), classes, splits, str(signature["content_digest"]) if signature else None)
 
 

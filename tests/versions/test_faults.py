@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 
 from curation.errors import CurationError
-from curation.versions import Home, locked, open_draft, open_staging, plan_gc, published, sweep, verify, write_draft
+from curation.template import start_dataset
+from curation.versions import (
+    Home,
+    carry_out,
+    locked,
+    open_draft,
+    open_staging,
+    plan_gc,
+    published,
+    sweep,
+    verify,
+    write_draft,
+)
 from curation.versions.faults import explain_disk_faults
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
@@ -129,6 +141,27 @@ def test_a_full_disk_at_the_last_step_is_finished_by_the_next_sweep(small_disk, 
         assert len(sweep(held)) == 1
     assert [line.version for line in published(home, "squares")] == [1]
     assert verify(home, "squares").problems == ()
+
+
+def test_a_full_disk_can_be_made_room_on(small_disk):
+    """gc wrote its name into the lock first, so that nothing could be freed where nothing was free."""
+    home = make_home(small_disk)
+    publish(home, make_rows())
+    leave(small_disk, 0)
+    assert [target.name for target in carry_out(plan_gc(home, keep=0))] == ["squares"]
+    assert not home.build("squares", 1).exists()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_recipe_that_finds_no_room_is_told(small_disk, full):
+    """init on a full or read-only disk ended in a traceback."""
+    (small_disk / "datasets").mkdir()
+    leave(small_disk, 0)
+    if not full:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(CurationError, match=r"recipe\.toml: the recipe could not be written: the disk is") as caught:
+        start_dataset(Home(small_disk / "datasets"), "pets")
+    assert caught.value.hint
 
 
 def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
