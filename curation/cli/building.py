@@ -245,7 +245,8 @@ def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
         say(f"{number(count, *have)} no label: {wait} for `python -m curation review`")
     for source, count in summary.no_group.items():
         each = "that one" if count == 1 else "each of those"
-        say(f"the group rule of {source} matches all but {count} of its pictures: {each} is a group of its own")
+        which = "none of its" if source in summary.ungrouped else f"all but {count} of its"
+        say(f"the group rule of {source} matches {which} pictures: {each} is a group of its own")
     return lines
 
 

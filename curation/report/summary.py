@@ -47,6 +47,8 @@ class Summary:
     unreadable: tuple[tuple[str, str], ...]
     no_group: dict[str, int] = field(default_factory=dict)
     """Source -> pictures its group rule did not match: each is a group of its own."""
+    ungrouped: tuple[str, ...] = ()
+    """The sources among these of which the rule matched no picture at all."""
     unlabelled: dict[str, int] = field(default_factory=dict)
     """Source -> pictures that have no label (yet)."""
     system_files: dict[str, int] = field(default_factory=dict)
@@ -70,6 +72,7 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
     loners = rows.filter(
         pl.col("group_key").is_null() & pl.col("source").is_in(list(grouped)) & pl.col("width").is_not_null()
     )
+    matched = rows.filter(pl.col("group_key").is_not_null() & pl.col("width").is_not_null())["source"].unique()
     return Summary(
         rows=len(manifest),
         kept=kept.height,
@@ -83,6 +86,7 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
         leaks=find_leaks(rows),
         unreadable=tuple(unreadable.rows()),
         no_group=_by_source(loners),
+        ungrouped=tuple(sorted(set(loners["source"]) - set(matched))),
         unlabelled=_by_source(rows.filter(pl.col("excluded").str.starts_with("label: "))),
         system_files=_count_system_files(rows),
     )

@@ -291,6 +291,16 @@ def test_one_is_not_told_as_many() -> None:
     ]
 
 
+def test_a_group_rule_that_matches_nothing_is_told_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was said to match all but 23 of 23 pictures."""
+    recipe = home / "datasets/tiny/recipe.toml"
+    recipe.write_text(recipe.read_text().replace("g\\d+", "h[0-7]"))
+    assert "matches all but 15 of its pictures" in run(capsys, "build", "tiny", "--until", "select")[1]
+    recipe.write_text(recipe.read_text().replace("h[0-7]", "patient"))
+    told = run(capsys, "build", "tiny", "--until", "select")[1]
+    assert "- the group rule of src matches none of its pictures: each of those is a group of its own\n" in told
+
+
 def test_an_undo_says_what_it_took_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It said "1 decision", and nobody knew which was gone."""
     run(capsys, "build", "tiny", "-q")

@@ -277,6 +277,15 @@ def test_several_shortages_are_named_at_once() -> None:
         assert line in caught.value.message
 
 
+def test_a_group_rule_that_swallows_a_class_is_named() -> None:
+    """A rule that puts every picture into one group was answered with "add a source"."""
+    rows = [make_sample(f"{label}{n}", label, group=label) for label in ("healthy", "melanoma") for n in range(9)]
+    with pytest.raises(ShortCountError) as raised:
+        select(make_manifest(rows), ratios(train=0.8, test=0.2))
+    assert "melanoma: 9 in all, none excluded; the 9 candidates are 1 group\n" in f"{raised.value.message}\n"
+    assert "healthy, melanoma have fewer groups than there are splits" in (raised.value.hint or "")
+
+
 def test_a_misspelt_source_label_is_named_with_those_that_are_there() -> None:
     """A class whose source label no file carries falls short for that reason, and the error says so."""
     labels = {"classes": {"dogs": ["dog"], "cats": ["cats"]}, "context": "*"}

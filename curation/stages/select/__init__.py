@@ -159,7 +159,7 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
-        lines.append(f"{label}: {seen.height} in all, {out}")
+        lines.append(f"{label}: {seen.height} in all, {out}{_tell_groups(pool, label)}")
     lines += _name_strangers(manifest, recipe, {label for label, _ in short})
     unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
@@ -168,6 +168,14 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         hint=_advise(recipe, manifest, pool, {split for _, split in short}),
         manifest=manifest,
     )
+
+
+def _tell_groups(pool: Pool, label: str) -> str:
+    """Return how many groups the candidates of a class are; nothing where each is one of its own."""
+    count, groups = pool.count(label), pool.count_groups(label)
+    if groups == count:
+        return ""
+    return f"; the {count} candidates are {groups} {'group' if groups == 1 else 'groups'}"
 
 
 def _name_strangers(manifest: Manifest, recipe: Recipe, short: set[str]) -> list[str]:
@@ -190,6 +198,16 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
     rule, advice = recipe.selection, []
     reasons = manifest.rejected["excluded"]
     counted, disputed = rule.ratios is None, reasons.str.starts_with("select: disputed").any()
+    crowded = [
+        label
+        for label in recipe.classes
+        if pool.count_groups(label) < min(pool.count(label), len(rule.ratios or rule.wanted(label)))
+    ]
+    if crowded:
+        advice.append(
+            f"a group lies on one side only, and {', '.join(crowded)} {'has' if len(crowded) == 1 else 'have'} fewer "
+            "groups than there are splits: look at the sources' `group`, and at what `explain` says of one picture"
+        )
     if counted and recipe.conflicts.policy == "exclude" and "train" in short and disputed:
         advice.append('conflicts.policy = "reserve" would use disputed pictures, in train only')
     if short & set(HELD_OUT) and rule.source_split == "respect" and (pool.given == NUMBER["train"]).any():

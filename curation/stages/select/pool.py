@@ -64,6 +64,10 @@ class Pool:
         part = self.labels.get(label, slice(0, 0))
         return int(part.stop - part.start)
 
+    def count_groups(self, label: str) -> int:
+        """Return how many groups the candidates of a class are."""
+        return len(np.unique(self.group[self.labels.get(label, slice(0, 0))]))
+
     @cached_property
     def may_stand(self) -> npt.NDArray[np.bool_]:
         """Say who may stand where, (3, n): a source's train picture never in test, a disputed one only in train."""
