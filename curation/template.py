@@ -192,6 +192,11 @@ class Layout:
         return {split: round(share / whole, 2) for split, share in shares.items() if split in sides}
 
 
+def is_picture_name(path: str) -> bool:
+    """Return whether a file is called like a picture, and not like what an operating system leaves beside one."""
+    return path.lower().endswith(PICTURE_SUFFIXES) and name_system_file(path) is None
+
+
 def find_layout(images: Path) -> Layout:
     """Return the labels of a tree of pictures, a class for each, and its own split where its folders have one.
 
@@ -208,9 +213,7 @@ def find_layout(images: Path) -> Layout:
     folders = {
         tuple(compose(member.path).split("/")[-3:-1])
         for member in list_members(images.resolve())
-        if "/" in member.path
-        and member.path.lower().endswith(PICTURE_SUFFIXES)
-        and name_system_file(member.path) is None
+        if "/" in member.path and is_picture_name(member.path)
     }
     if not folders:
         raise CurationError(

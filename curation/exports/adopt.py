@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 
 from curation.errors import CurationError
 from curation.manifest import SPLITS, write_atomically
-from curation.recipe import NAME_PATTERN, SPLIT_NAMES, name_classes
+from curation.recipe import NAME_PATTERN, SPLIT_NAMES, compose, name_classes
 from curation.sources import edge_impulse, fiftyone, huggingface, list_members
 from curation.sources.protocol import Told
-from curation.template import PICTURE_SUFFIXES
+from curation.template import is_picture_name
 from curation.versions import Home
 from curation.versions.faults import explain_disk_faults
 
@@ -134,7 +134,7 @@ def find_layout(folder: Path) -> Layout:
         return "huggingface"
     if any(COCO.search(path) for path in paths):
         raise CurationError(f"{folder}: the layout of COCO, which cannot be imported", hint=KNOWN)
-    if any("/" in path and path.lower().endswith(PICTURE_SUFFIXES) for path in paths):
+    if any("/" in path and is_picture_name(path) for path in paths):
         return "imagefolder"
     raise CurationError(f"{folder}: no layout that is known", hint=KNOWN)
 
@@ -145,13 +145,13 @@ def _tell(folder: Path, layout: Layout) -> Mapping[str, Told]:
     told = {}
     for member in list_members(folder):
         match = re.search(PATTERN, member.path)
-        if match and member.path.lower().endswith(PICTURE_SUFFIXES):
+        if match and is_picture_name(member.path):
             told[member.path] = Told(match["label"], match["split"])
     return told
 
 
 def _plain(said: Told) -> Told:
-    return Told(said.label, SPLIT_NAMES.get(said.split.lower()) if said.split else None)
+    return Told(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
 
 
 def _read_signature(folder: Path, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:

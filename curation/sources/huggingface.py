@@ -21,7 +21,7 @@ from curation.errors import CurationError
 from curation.recipe import SPLIT_NAMES
 from curation.sources.archives import list_members
 from curation.sources.folder import identify_archive
-from curation.sources.members import FilePlace
+from curation.sources.members import FilePlace, name_system_file
 from curation.sources.protocol import Archive, Fetched, Told, show_progress
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def find_tables(folder: Path) -> tuple[Table, ...]:
     places = [
         (member.path, Path(member.locator.path))
         for member in list_members(folder)
-        if member.path.lower().endswith(".parquet") and isinstance(member.locator, FilePlace)
+        if member.path.lower().endswith(".parquet")
+        and isinstance(member.locator, FilePlace)
+        and name_system_file(member.path) is None
     ]
     tables = tuple(table for name, path in places if (table := _open(path, name)) is not None)
     if not tables:

@@ -3,6 +3,7 @@
 import fnmatch
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -195,8 +196,10 @@ def _split_of(source: AnySource, name: str | None) -> str | None:
 
 def _refuse_unknown_splits(source: AnySource, rows: pl.DataFrame) -> None:
     """Raise where the source has splits of unknown names: pooling them would let its test into train without a word."""
-    names = rows.group_by("source_split").len().sort("source_split").drop_nulls().rows()
-    unknown = [(name, count) for name, count in names if _split_of(source, name) is None]
+    names = [name for name in rows["source_split"].drop_nulls().unique() if _split_of(source, name) is None]
+    of_unknown = rows.filter(pl.col("source_split").is_in(names)).select("source_split", "path").rows()
+    # What an operating system left is on no side: `__MACOSX/cat/._1.jpg` is none of a split called __MACOSX.
+    unknown = sorted(Counter(name for name, path in of_unknown if name_system_file(path) is None).items())
     if unknown:
         told = ", ".join(f"{name!r} ({count} files)" for name, count in unknown)
         raise CurationError(

@@ -98,8 +98,9 @@ def test_a_foreign_imagefolder_keeps_its_splits(tmp_path):
 
 
 def test_an_imagefolder_without_splits_is_shared_out(tmp_path):
-    """A set that tells no split gets one by ratio."""
+    """A set that tells no split gets one by ratio; what macOS left in it is counted for no picture."""
     files = {f"{label}/{number}.jpg": content for (label, number), content in pictures("cat", "dog", each=10).items()}
+    files |= {"cat/._1.jpg": b"\x00\x05\x16\x07" + bytes(60), "cat/.DS_Store": b"\x00\x00\x00\x01Bud1"}
     options = options_in(tmp_path)
     found = adopt(options.home, write_source(tmp_path / "images", files), "adopted")
     assert found.splits == {"none": {"cat": 10, "dog": 10}}

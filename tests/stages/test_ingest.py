@@ -154,8 +154,9 @@ def test_a_split_of_unknown_name_is_refused(tmp_path: Path) -> None:
     pattern = "(?P<split>[^/]+)/(?P<label>[^/]+)/"
     with pytest.raises(CurationError, match=r"'Holdout' \(1 files\)"):
         ingested(recipe_of(folder, pattern=pattern))
+    write_source(folder, {"__MACOSX/melanoma/._a.jpg": b"\x00\x05\x16\x07"})
     rows = ingested(recipe_of(folder, pattern=pattern, splits={"Holdout": "test"})).rows
-    assert rows["source_split"].to_list() == ["test", "train"]
+    assert rows["source_split"].to_list() == ["test", "train", None]
 
 
 def test_metadata_may_lie_beside_the_recipe_and_must_agree_with_itself(tmp_path: Path) -> None:
