@@ -1,13 +1,16 @@
 """The verbs that look at versions and change none: list, show, explain, diff, verify; and gc, which clears up."""
 
 import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from curation.cli.building import AsJson, Verbose, _examples, print_splits
 from curation.cli.screen import clean, clean_parts, print_json, print_table
 from curation.urls import is_url
+
+if TYPE_CHECKING:
+    from curation.versions import Diff
 
 Reference = Annotated[str, typer.Argument(help="NAME, NAME@v2, NAME@<digest prefix> or NAME@draft")]
 Published = Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")]
@@ -118,7 +121,8 @@ def diff(before: Published, after: Published, as_json: AsJson = False, verbose: 
     if as_json:
         print_json(found.as_json())
     else:
-        typer.echo(clean_lines(str(clean_parts(found))))
+        cleaned = cast("Diff", clean_parts(found))
+        typer.echo(clean_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
 
 
 def verify(reference: Published, as_json: AsJson = False) -> None:

@@ -80,6 +80,10 @@ class Diff:
 
     def __str__(self) -> str:
         """Return the difference as lines for a person: each kind by its reasons, and its first pictures one by one."""
+        return self.tell()
+
+    def tell(self, *, shown: int | None = SHOWN) -> str:
+        """Return the difference as lines for a person, with so many pictures of each kind one by one (None: all)."""
         counts = Counter(change.kind for change in self.changes)
         summary = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind))
         lines = [f"{self.before} -> {self.after}: {summary}, {self.unchanged} unchanged"]
@@ -87,11 +91,11 @@ class Diff:
             own = [change for change in self.changes if change.kind == kind]
             reasons = Counter(re.sub(r" \(.*", "", change.why) for change in own)
             lines += [f"  {count} {kind}: {why}" for why, count in sorted(reasons.items(), key=lambda each: -each[1])]
-            for change in own[:SHOWN]:
+            for change in own[:shown]:
                 places = " -> ".join(place for place in (change.before, change.after) if place)
                 lines.append(f"    {change.id or change.sha256[:12]} ({places}): {change.why}")
-            if counts[kind] > SHOWN:
-                lines.append(f"    ... and {counts[kind] - SHOWN} more")
+            if shown is not None and counts[kind] > shown:
+                lines.append(f"    ... and {counts[kind] - shown} more (-v names all)")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 

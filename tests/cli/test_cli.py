@@ -191,6 +191,22 @@ def test_review_without_its_extra_says_how_to_install_it(
     assert "tiny has no published version yet" in capsys.readouterr().err
 
 
+def test_diff_names_every_picture_where_it_is_asked_to(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """-v was taken and did nothing."""
+    run(capsys, "build", "tiny", "-q")
+    more = {
+        f"{label}/x{n}.jpg": as_bytes(texture(seed + n))
+        for label, seed in (("melanoma", 500), ("healthy", 600))
+        for n in range(13)
+    }
+    write_recipe(home / "datasets", images=write_source(home / "images", more), train=19)
+    run(capsys, "build", "tiny", "-q")
+    brief, whole = (run(capsys, "diff", "tiny@v1", "tiny@v2", *more)[1] for more in ((), ("-v",)))
+    assert "    ... and 6 more (-v names all)\n" in brief
+    assert "more (-v" not in whole
+    assert whole.count("a new file of the sources (") + whole.count("in tiny@v1 it was out") >= 26
+
+
 def test_a_line_end_in_a_file_name_breaks_no_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The reasons of `diff` and the steps of `explain` went on in a line that the file's name had made up."""
     run(capsys, "build", "tiny", "-q")
