@@ -39,6 +39,9 @@ _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, 
 _BYTES: Final = frozenset({1, 7})
 _IN_BYTES_TOO: Final = frozenset({_SUBFILE, *_STRIPS[0], *_STRIPS[1]})  # tifffile takes other numbers in bytes for none
 _REDUCED_OR_MASK: Final = 1 | 4
+# Honest directories never lie over one another; their values (one profile for all pages) may.
+_VALUES_TIMES: Final = 16
+_VALUES_FLOOR_BYTES: Final = 16 << 20
 # what the pixels depend on: the layout, the colours, the tables of the codecs, the orientation and the profile
 _NEEDED: Final = frozenset(
     {_SUBFILE, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
@@ -77,6 +80,8 @@ class Directory:
         What the tags say that pixels depend on, of those that hold unsigned integers.
     profile : bytes or None
         The ICC profile.
+    value_bytes : int
+        What `numbers` and `profile` take in the file.
     """
 
     place: int
@@ -84,6 +89,7 @@ class Directory:
     tags: tuple[int, ...]
     numbers: dict[int, tuple[int, ...]]
     profile: bytes | None
+    value_bytes: int
 
 
 def read_directories(content: bytes) -> list[Directory]:
@@ -92,10 +98,18 @@ def read_directories(content: bytes) -> list[Directory]:
     Raises
     ------
     DecodeFailure
-        "truncated" where a directory, a tag that pixels depend on, a strip or a tile lies beyond the end of the file.
+        "truncated" where a directory, a tag that pixels depend on, a strip or a tile lies beyond the end of the file;
+        "damaged tiff" where so many lie over one another that they are there to take time and memory.
     """
     layout, first = _read_layout(content)
-    found = [_read_directory(content, at, layout, place) for place, at in enumerate(_chain(content, first, layout))]
+    found: list[Directory] = []
+    entries_room, values_room = len(content), _VALUES_TIMES * len(content) + _VALUES_FLOOR_BYTES
+    for place, at in enumerate(_chain(content, first, layout)):
+        found.append(_read_directory(content, at, layout, place, room=values_room))
+        entries_room -= len(found[-1].tags) * layout.entry
+        values_room -= found[-1].value_bytes
+        if entries_room < 0:
+            raise DecodeFailure("damaged tiff")
     if not found:
         raise DecodeFailure("no pages")
     return [directory for directory in found if not directory.kind & _REDUCED_OR_MASK] or found[:1]
@@ -121,8 +135,8 @@ def _chain(content: bytes, at: int, layout: _Layout) -> Iterator[int]:
         at = _number(content, at + struct.calcsize(layout.count) + entries * layout.entry, layout.offset)
 
 
-def _read_directory(content: bytes, at: int, layout: _Layout, place: int) -> Directory:
-    """Read one directory and check that what its tags point to is there."""
+def _read_directory(content: bytes, at: int, layout: _Layout, place: int, *, room: int) -> Directory:
+    """Read one directory, of at most so many bytes of values, and check that what its tags point to is there."""
     entries = _number(content, at, layout.count)
     first = at + struct.calcsize(layout.count)
     if first + entries * layout.entry > len(content):
@@ -130,6 +144,7 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int) -> Dir
     tags: list[int] = []
     numbers: dict[int, tuple[int, ...]] = {}
     profile = None
+    value_bytes = 0
     entry = struct.Struct(f"{layout.order}HH{layout.offset[-1]}")
     for start in range(first, first + entries * layout.entry, layout.entry):
         tag, kind, count = entry.unpack_from(content, start)
@@ -141,13 +156,16 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int) -> Dir
         begin = inline if size <= layout.inline else _number(content, inline, layout.offset)
         if begin + size > len(content):
             raise DecodeFailure("truncated")
+        value_bytes += size
+        if value_bytes > room:
+            raise DecodeFailure("damaged tiff")
         if tag == _PROFILE:
             profile = content[begin : begin + size] if kind in _BYTES else None
         elif kind in _INTEGERS and (kind not in _BYTES or tag in _IN_BYTES_TOO):
             numbers[tag] = struct.unpack_from(f"{layout.order}{count}{_INTEGERS[kind]}", content, begin)
     _check_strips(numbers, len(content))
     kind = next(iter(numbers.get(_SUBFILE, ())), 0)
-    return Directory(place, kind, tuple(tags), numbers, profile)
+    return Directory(place, kind, tuple(tags), numbers, profile, value_bytes)
 
 
 def _check_strips(numbers: dict[int, tuple[int, ...]], size: int) -> None:
@@ -166,5 +184,5 @@ def _check_strips(numbers: dict[int, tuple[int, ...]], size: int) -> None:
 def _number(content: bytes, at: int, form: str) -> int:
     try:
         return int(struct.unpack_from(form, content, at)[0])
-    except struct.error:
+    except (struct.error, OverflowError):  # no file is so long that an offset of 64 bits leads into it
         raise DecodeFailure("truncated") from None

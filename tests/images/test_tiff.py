@@ -1,6 +1,7 @@
 """TIFF in every layout, pixel by pixel against tifffile's own reading."""
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -284,6 +285,48 @@ def test_a_bomb_in_an_embedded_stream_is_refused():
     """A PNG of 100 megapixels inside of a TIFF of 64 x 64 is refused by its own header."""
     inner = file_of(Image.new("1", (10000, 10000)))
     assert reason_of(strip_tiff(64, 64, inner, compression=34933)) == "decompression bomb: 100 megapixels"
+
+
+def test_an_offset_of_64_bits_that_leads_nowhere_is_a_cut():
+    """One broken BigTIFF ended a whole build in an OverflowError."""
+    content = bytearray(tiff_of(PICTURE, photometric="rgb", bigtiff=True))
+    content[8:16] = b"\xff" * 8
+    assert reason_of(bytes(content)) == "truncated"
+
+
+def lay_directories_over_one_another(count: int, size: int) -> bytes:
+    """Write a TIFF whose directories share nearly all of their entries, as only an attacker would."""
+    content = bytearray(size)
+    content[:8] = struct.pack("<2sHI", b"II", 42, 8)
+    entries = min((size - 8 - 8 * count) // 12, 65535)
+    for place in range(count):
+        struct.pack_into("<H", content, 8 + 4 * place, entries)
+        after = 8 + 4 * (place + 1) if place < count - 1 else 0
+        struct.pack_into("<I", content, 8 + 4 * place + 2 + 12 * entries, after)
+    return bytes(content)
+
+
+def repeat_a_tag(times: int, values: int) -> bytes:
+    """Write a TIFF of one directory that names the same long list of strips many times."""
+    at = 8 + 2 + 12 * times + 4
+    entries = struct.pack("<HHII", 273, 4, values, at) * times
+    return b"II*\x00" + struct.pack("<IH", 8, times) + entries + bytes(4) + bytes(4 * values)
+
+
+@pytest.mark.parametrize("content", [lay_directories_over_one_another(5000, 600_000), repeat_a_tag(5000, 100_000)])
+def test_directories_that_only_take_time_are_damage(content, monkeypatch):
+    """Half a megabyte kept a worker busy for minutes, and took gigabytes: a file is not read many times over."""
+    read = 0
+    of_struct = struct.unpack_from
+
+    def count(form, content, at):
+        nonlocal read
+        read += struct.calcsize(form)
+        return of_struct(form, content, at)
+
+    monkeypatch.setattr("curation.images.tiff_directories.struct.unpack_from", count)
+    assert reason_of(content) == "damaged tiff"
+    assert read < 32 << 20
 
 
 def test_directories_that_go_round_are_damage():
