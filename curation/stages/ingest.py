@@ -236,6 +236,7 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
             f"{source.name}: {file} has no column {', '.join(map(repr, missing))}",
             hint=f"its columns: {', '.join(table.columns)}",
         )
+    _refuse_wordy_numbers(source, rule, file, table)
     kinds = {**SCHEMA, "source_label": pl.String(), "source_split": pl.String()}
     columns = {**rule.columns}
     chosen = [pl.col(name).cast(kinds[column], strict=False).alias(column) for column, name in columns.items()]
@@ -259,6 +260,18 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
         rows = rows.with_columns(source_split=pl.coalesce("_split", "source_split")).drop("_split")
     own_file = pl.when((pl.col("path") == file) & pl.col("excluded").is_null()).then(pl.lit("ingest: metadata file"))
     return rows.with_columns(excluded=pl.coalesce("excluded", own_file))
+
+
+def _refuse_wordy_numbers(source: AnySource, rule: MetadataFile, file: str, table: pl.DataFrame) -> None:
+    """Raise where a column of numbers holds none: every picture would lose its value without a word."""
+    for column, name in rule.columns.items():
+        told = table[name].drop_nulls()
+        if SCHEMA[column].is_numeric() and len(told) and told.cast(SCHEMA[column], strict=False).is_null().all():
+            raise CurationError(
+                f"{source.name}: {file}: the column {name!r}, which is to be the {column}, holds no number; "
+                f"it says {told[0]!r}",
+                hint=f"name another column in metadata.columns.{column}, or leave the key out",
+            )
 
 
 def _refuse_idle_metadata(

@@ -103,11 +103,15 @@ def test_metadata_is_joined_and_its_file_is_a_row(tmp_path: Path) -> None:
     [
         ({"file": "*.json", "key": "image"}, r"metadata.file '\*.json' matches 0 files"),
         ({"file": "*.csv", "key": "picture"}, "has no column 'picture'"),
+        (
+            {"file": "*.csv", "key": "image", "columns": {"age": "years"}},
+            "'years', which is to be the age, holds no number; it says '5 y'",
+        ),
     ],
 )
 def test_a_wrong_metadata_rule_is_a_clear_error(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
     """The file or the column that is missing is named."""
-    folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "meta.csv": b"image,b\na,1\n"})
+    folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "meta.csv": b"image,b,years\na,1,5 y\n"})
     with pytest.raises(CurationError, match=message):
         ingested(recipe_of(folder, metadata=metadata))
 
