@@ -229,27 +229,7 @@ def _match_group(rule: str, path: str) -> str | None:
 
 def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, given: Fetched) -> pl.DataFrame:
     file, table = _read_metadata(source, rule, given)
-    wanted = {rule.key, *rule.columns.values(), *(name for name in (rule.label, rule.split) if name)}
-    missing = sorted(wanted - set(table.columns))
-    if missing:
-        raise CurationError(
-            f"{source.name}: {file} has no column {', '.join(map(repr, missing))}",
-            hint=f"its columns: {', '.join(table.columns)}",
-        )
-    _refuse_wordy_numbers(source, rule, file, table)
-    kinds = {**SCHEMA, "source_label": pl.String(), "source_split": pl.String()}
-    columns = {**rule.columns}
-    chosen = [pl.col(name).cast(kinds[column], strict=False).alias(column) for column, name in columns.items()]
-    chosen += [pl.col(rule.label).cast(pl.String).alias("_label")] if rule.label else []
-    chosen += [pl.col(rule.split).cast(pl.String).alias("_split")] if rule.split else []
-    key = pl.col(rule.key).cast(pl.String).str.normalize("NFC").alias("_key")
-    facts = table.select(key, *chosen).filter(pl.col("_key").is_not_null()).unique(maintain_order=True)
-    twice = facts.filter(pl.col("_key").is_duplicated())["_key"].unique(maintain_order=True)
-    if len(twice):
-        raise CurationError(
-            f"{source.name}: {file} says different things of {', '.join(map(repr, twice[:3]))} ({len(twice)} in all)",
-            hint=f"each {rule.key} may stand in several rows only if they agree in the columns that are read",
-        )
+    facts = _take_facts(source, rule, file, table)
     rows = rows.with_columns(_key=pl.Series([_metadata_key(rule, path) for path in rows["path"]], dtype=pl.String))
     called = [key for path, key in rows.select("path", "_key").rows() if path != file and not name_system_file(path)]
     _refuse_idle_metadata(source, rule, file, called, facts["_key"])
@@ -260,6 +240,36 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
         rows = rows.with_columns(source_split=pl.coalesce("_split", "source_split")).drop("_split")
     own_file = pl.when((pl.col("path") == file) & pl.col("excluded").is_null()).then(pl.lit("ingest: metadata file"))
     return rows.with_columns(excluded=pl.coalesce("excluded", own_file))
+
+
+def _take_facts(source: AnySource, rule: MetadataFile, file: str, table: pl.DataFrame) -> pl.DataFrame:
+    """Return the key and the columns that the recipe names, a row for each picture that the table speaks of."""
+    wanted = {rule.key, *rule.columns.values(), *(name for name in (rule.label, rule.split) if name)}
+    missing = sorted(wanted - set(table.columns))
+    if missing:
+        raise CurationError(
+            f"{source.name}: {file} has no column {', '.join(map(repr, missing))}",
+            hint=f"its columns: {', '.join(table.columns)}",
+        )
+    nested = sorted(name for name in wanted if table.schema[name].is_nested())
+    if nested:
+        raise CurationError(
+            f"{source.name}: {file}: the column {', '.join(map(repr, nested))} holds lists or tables, not plain values",
+            hint="name other columns, or write the table flat",
+        )
+    _refuse_wordy_numbers(source, rule, file, table)
+    chosen = [pl.col(name).cast(SCHEMA[column], strict=False).alias(column) for column, name in rule.columns.items()]
+    chosen += [pl.col(rule.label).cast(pl.String).alias("_label")] if rule.label else []
+    chosen += [pl.col(rule.split).cast(pl.String).alias("_split")] if rule.split else []
+    key = pl.col(rule.key).cast(pl.String).str.normalize("NFC").alias("_key")
+    facts = table.select(key, *chosen).filter(pl.col("_key").is_not_null()).unique(maintain_order=True)
+    twice = facts.filter(pl.col("_key").is_duplicated())["_key"].unique(maintain_order=True)
+    if len(twice):
+        raise CurationError(
+            f"{source.name}: {file} says different things of {', '.join(map(repr, twice[:3]))} ({len(twice)} in all)",
+            hint=f"each {rule.key} may stand in several rows only if they agree in the columns that are read",
+        )
+    return facts
 
 
 def _refuse_wordy_numbers(source: AnySource, rule: MetadataFile, file: str, table: pl.DataFrame) -> None:

@@ -107,11 +107,13 @@ def test_metadata_is_joined_and_its_file_is_a_row(tmp_path: Path) -> None:
             {"file": "*.csv", "key": "image", "columns": {"age": "years"}},
             "'years', which is to be the age, holds no number; it says '5 y'",
         ),
+        ({"file": "*.jsonl", "key": "image", "label": "dx"}, "the column 'dx' holds lists or tables"),
     ],
 )
 def test_a_wrong_metadata_rule_is_a_clear_error(tmp_path: Path, metadata: dict[str, str], message: str) -> None:
     """The file or the column that is missing is named."""
     folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "meta.csv": b"image,b,years\na,1,5 y\n"})
+    write_source(folder, {"nested.jsonl": b'{"image": "a", "dx": {"code": 1}}\n'})
     with pytest.raises(CurationError, match=message):
         ingested(recipe_of(folder, metadata=metadata))
 
