@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.images.colour import over_white, to_eight_bits, to_srgb
+from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
 from curation.images.picture import (
     DecodeFailure,
@@ -55,6 +56,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 _MOST_CHANNELS: Final = 8
 # none, the CCITT family, LZW, Deflate, PackBits, LZMA, Zstandard: what gives back the very samples that went in
 _LOSSLESS: Final = frozenset({1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 50000})
+_LEAST_FIRST: Final = 2  # the fill order of bits that are the other way round
 _JPEG: Final = frozenset({6, 7, 34892, 33007})
 
 
@@ -96,11 +98,14 @@ def _open_page(content: bytes, place: int) -> Iterator[TiffPage]:
 
 
 def _header(page: TiffPage, pages: int) -> Header:
+    if not all(isinstance(side, int) for side in (page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)):
+        raise DecodeFailure("damaged tiff")  # tifffile gives a tuple where a tag holds several numbers
     check_size(page.imagewidth, page.imagelength)
     if page.samplesperpixel > _MOST_CHANNELS:
         raise DecodeFailure(f"{page.samplesperpixel} channels")
-    if page.imagedepth != 1:
+    if page.imagedepth != 1 or page.tiledepth != 1:
         raise DecodeFailure("a volume, not a picture")
+    check_bomb(page.tilewidth, page.tilelength)
     if not isinstance(page.bitspersample, int):  # tifffile's annotation leaves out the tuple that it gives for 5-6-5
         raise DecodeFailure("channels of different depth")
     orientation = valid_orientation(page.tags.valueof(_ORIENTATION))
@@ -149,10 +154,15 @@ def _check_strips(page: TiffPage, content: bytes) -> None:
     wanted = math.prod(page.chunked)
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
         raise DecodeFailure("missing strips or tiles")
-    if int(page.compression) in _LOSSLESS:  # those codecs are told how much to give
+    compression = int(page.compression)
+    if compression in _LOSSLESS - {LZW}:  # those codecs are told how much to give
         return
     for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
         stream = content[offset : offset + count]
+        if compression == LZW:
+            if not is_safe_lzw(stream, reverse_bits=page.fillorder == _LEAST_FIRST):
+                raise DecodeFailure("damaged tiff")
+            continue
         kind = sniff(stream[:SNIFF_BYTES])
         if kind in EMBEDDED:
             check_bomb(*embedded_size(stream, kind))

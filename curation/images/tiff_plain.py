@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from curation.images.colour import to_srgb
+from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
 from curation.images.picture import Header, Picture, Pixels, check_size
 from curation.images.tiff_directories import Directory
@@ -20,10 +21,10 @@ from curation.images.tiff_directories import Directory
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _OFFSETS, _CHANNELS, _ROWS, _COUNTS, _PLANAR, _PREDICTOR, _FORMAT = 273, 277, 278, 279, 284, 317, 339
 _UNPACKED: Final = 1
-_PACKED: Final = frozenset({5, 8, 32773, 32946})  # LZW, Deflate, PackBits, Deflate's older number
+_PACKED: Final = frozenset({LZW, 8, 32773, 32946})  # LZW, Deflate, PackBits, Deflate's older number
 _GREY, _RGB = 1, 2
 _ORIENTATION, _PROFILE = 274, 34675
-_PREDICTED: Final = frozenset({5, 8, 32946})
+_PREDICTED: Final = frozenset({LZW, 8, 32946})
 # what may stand beside the above and changes no pixel: names, dates, resolutions, EXIF, XMP, IPTC
 _SAID: Final = frozenset(
     {254, 255, 269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316, 318, 319}
@@ -75,8 +76,10 @@ def _decode_strips(content: bytes, page: Directory, shape: tuple[int, int, int],
     unpredict = tifffile.TIFF.UNPREDICTORS[2] if _one(page, _PREDICTOR, 1) == 2 else None
     samples = np.empty(shape, np.uint8)
     for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
-        strip = samples[number * rows : (number + 1) * rows]
-        if not _fill(strip.reshape(-1), content[offset : offset + count], unpack):
+        strip, packed = samples[number * rows : (number + 1) * rows], content[offset : offset + count]
+        if compression == LZW and not is_safe_lzw(packed):
+            return None
+        if not _fill(strip.reshape(-1), packed, unpack):
             return None
         if unpredict is not None:
             unpredict(strip, axis=-2, out=strip)

@@ -287,6 +287,31 @@ def test_a_bomb_in_an_embedded_stream_is_refused():
     assert reason_of(strip_tiff(64, 64, inner, compression=34933)) == "decompression bomb: 100 megapixels"
 
 
+def with_tag(content: bytes, tag: int, kind: int, count: int, value: int) -> bytes:
+    """Return a little-endian TIFF with the entry of a tag in its first directory written over."""
+    first = struct.unpack_from("<I", content, 4)[0]
+    for at in range(first + 2, first + 2 + 12 * struct.unpack_from("<H", content, first)[0], 12):
+        if struct.unpack_from("<H", content, at)[0] == tag:
+            return content[:at] + struct.pack("<HHII", tag, kind, count, value) + content[at + 12 :]
+    raise AssertionError(f"no tag {tag}")
+
+
+def test_a_width_of_many_numbers_is_damage():
+    """A tuple times a height of millions took nine gigabytes."""
+    content = with_tag(strip_tiff(64, 64, bytes(4096)), 256, 3, 197, 8)
+    content = with_tag(content, 257, 4, 1, 5_767_238)
+    assert reason_of(content) == "damaged tiff"
+
+
+def test_a_tile_that_is_larger_than_any_picture_is_refused():
+    """A picture of 64 x 64 in one tile of a thousand megapixels took the memory of the tile; so did a deep one."""
+    content = tiff_of(GREY[:64, :64], tile=(64, 64), compression="deflate")
+    large = with_tag(with_tag(content, 322, 4, 1, 31000), 323, 4, 1, 31000)
+    assert reason_of(large) == "decompression bomb: 961 megapixels"
+    deep = strip_tiff(64, 64, bytes(4096), extra=((32998, 4, 1, 10**9),))
+    assert reason_of(deep) == "a volume, not a picture"
+
+
 def test_an_offset_of_64_bits_that_leads_nowhere_is_a_cut():
     """One broken BigTIFF ended a whole build in an OverflowError."""
     content = bytearray(tiff_of(PICTURE, photometric="rgb", bigtiff=True))
