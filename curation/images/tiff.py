@@ -193,7 +193,8 @@ def _channels(
 
 def _apply_palette(index: npt.NDArray[Any], colormap: npt.NDArray[Any] | None) -> Pixels:
     """Look colours up: 16-bit entries by v / 257, or as they are where none exceeds 255, as libtiff does."""
-    if colormap is None or index.dtype.kind not in "ub":
+    whole = colormap is not None and colormap.dtype.kind == "u" and colormap.ndim == 2 and len(colormap) == 3
+    if colormap is None or not whole or index.dtype.kind not in "ub":
         raise DecodeFailure("tiff with a palette that cannot be read")
     entries = colormap if colormap.max() > 255 else colormap.astype(np.uint8)
     palette = to_eight_bits(entries.T, bits=8 * entries.itemsize, tone="scale")

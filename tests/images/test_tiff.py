@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 
 import imagecodecs
 import numpy as np
@@ -294,6 +295,17 @@ def with_tag(content: bytes, tag: int, kind: int, count: int, value: int) -> byt
         if struct.unpack_from("<H", content, at)[0] == tag:
             return content[:at] + struct.pack("<HHII", tag, kind, count, value) + content[at + 12 :]
     raise AssertionError(f"no tag {tag}")
+
+
+@pytest.mark.parametrize(("kind", "count"), [(11, 768), (12, 384), (3, 767), (3, 256), (8, 768)])
+def test_a_palette_of_other_numbers_is_a_reason(kind, count):
+    """Floating-point colours were cast with a warning on the screen; a palette cut short is none."""
+    content = tiff_of(GREY, photometric="palette", colormap=np.full((3, 256), 40000, np.uint16))
+    place = struct.unpack_from("<I", content, content.index(struct.pack("<HHI", 320, 3, 768)) + 8)[0]
+    broken = with_tag(content, 320, kind, count, place) + bytes(4096)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reason_of(broken) in {"tiff with a palette that cannot be read", "damaged tiff"}
 
 
 def test_a_width_of_many_numbers_is_damage():
