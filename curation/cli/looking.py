@@ -77,7 +77,7 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     if shown.failed:
         typer.echo(f"failed at {shown.failed['stage']}: {clean_lines(shown.failed['reason'])}")
         if shown.failed.get("hint"):
-            typer.echo(f"hint: {shown.failed['hint']}")
+            typer.echo(f"hint: {clean_lines(shown.failed['hint'])}")
     typer.echo()
     if shown.counts:
         print_splits(shown.counts)

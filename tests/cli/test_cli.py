@@ -207,6 +207,18 @@ def test_diff_names_every_picture_where_it_is_asked_to(home: Path, capsys: pytes
     assert whole.count("a new file of the sources (") + whole.count("in tiny@v1 it was out") >= 26
 
 
+def test_an_error_obeys_no_file_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name with a terminal's control characters in it turned what came after the error red, or worse."""
+    write_source(home / "images", {"melanoma/a\x1b[31m.csv": b"x", "melanoma/b.csv": b"x"})
+    recipe = home / "datasets/tiny/recipe.toml"
+    table = '\n[sources.metadata]\nfile = "*.csv"\nkey = "x"\n\n[labels]'
+    recipe.write_text(recipe.read_text().replace("\n[labels]", table, 1))
+    code, _, err = run(capsys, "build", "tiny", "-q")
+    assert code == 1
+    assert "a\\x1b[31m.csv" in err
+    assert "\x1b" not in err
+
+
 def test_a_line_end_in_a_file_name_breaks_no_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The reasons of `diff` and the steps of `explain` went on in a line that the file's name had made up."""
     run(capsys, "build", "tiny", "-q")
