@@ -87,7 +87,7 @@ def try_on_version(run: Run, home: Home, reference: str, *, part: Part = "test")
     samples = read_samples(version, run.classes, side=side_of(run))
     if part != "all":
         samples = samples.of_split(part)
-    unknown = leave_out_known(samples, run)
+    unknown = leave_out_known(samples, run, rows=version.manifest.rows)
     if not len(samples):
         raise CurationError(f"{named} has no {part} pictures")
     if not len(unknown):
@@ -100,14 +100,21 @@ def try_on_version(run: Run, home: Home, reference: str, *, part: Part = "test")
     return Trial(named, part, evaluation, len(samples) - len(unknown))
 
 
-def leave_out_known(samples: Samples, run: Run) -> Samples:
-    """Return the pictures of groups the run was not trained on; test pictures of its own version are unknown to it."""
+def leave_out_known(samples: Samples, run: Run, *, rows: pl.DataFrame) -> Samples:
+    """Return the pictures of groups the run was not trained on; test pictures of its own version are unknown to it.
+
+    Parameters
+    ----------
+    samples : Samples
+    run : Run
+    rows : polars.DataFrame
+        Every row of the version, the excluded ones too (columns group and sha256): what the run was trained on may be
+        there as a duplicate of a picture that is kept, or as what was over.
+    """
     table = pl.read_parquet(run.folder / "predictions.parquet", columns=["sha256", "split"])
     trained = set(table.filter(pl.col("split").is_in(["train", "val"]))["sha256"])
     tested = set(table.filter(pl.col("split") == "test")["sha256"])
-    known = {
-        group for group, sha in samples.table.select("group", "sha256").rows() if sha in trained and sha not in tested
-    }
+    known = {group for group, sha in rows.select("group", "sha256").rows() if sha in trained and sha not in tested}
     keep = [
         row
         for row, (group, sha) in enumerate(samples.table.select("group", "sha256").rows())
