@@ -51,9 +51,14 @@ class Progress:
 
 
 def write_checkpoint(path: Path, progress: Progress, model: Any) -> None:
-    """Write the state of a training: of the model, of its optimiser, and the best weights so far."""
+    """Write the state of a training: of the model, its dropout and its optimiser, and the best weights so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    groups = {"model": model.get_weights(), "optimiser": _values(model), "best": progress.best_weights}
+    groups = {
+        "model": model.get_weights(),
+        "seeds": _values(_seeds(model)),
+        "optimiser": _values(model.optimizer.variables),
+        "best": progress.best_weights,
+    }
     arrays = {f"{name}/{number}": value for name, values in groups.items() for number, value in enumerate(values)}
     arrays["history"] = np.array(progress.history, dtype=np.float64)
     arrays["position"] = np.array([progress.epoch, progress.best])
@@ -79,7 +84,8 @@ def read_checkpoint(path: Path, model: Any) -> Progress | None:
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             model.set_weights(_group(arrays, "model"))
-            for variable, value in zip(model.optimizer.variables, _group(arrays, "optimiser"), strict=True):
+            kept = (*_group(arrays, "seeds"), *_group(arrays, "optimiser"))
+            for variable, value in zip([*_seeds(model), *model.optimizer.variables], kept, strict=True):
                 variable.assign(value)
             epoch, best = arrays["position"].tolist()
             history = tuple(tuple(values) for values in arrays["history"].tolist())
@@ -90,8 +96,14 @@ def read_checkpoint(path: Path, model: Any) -> Progress | None:
         ) from fault
 
 
-def _values(model: Any) -> Weights:
-    return [np.asarray(variable) for variable in model.optimizer.variables]
+def _seeds(model: Any) -> list[Any]:
+    """Return the states of the generators a model's dropout draws from: they are none of its weights."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def _values(variables: Sequence[Any]) -> Weights:
+    return [np.asarray(variable) for variable in variables]
 
 
 def _group(arrays: Any, name: str) -> list[npt.NDArray[np.float32]]:

@@ -69,6 +69,21 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, aft
     assert to_bytes(resumed, learn) == to_bytes(whole, learn)
 
 
+@pytest.mark.slow
+def test_a_net_with_dropout_goes_on_with_the_very_dropout_it_would_have_had(tmp_path, sides):
+    """EfficientNet drops at random: after an interruption it draws what it would have drawn without one."""
+    learn, stop = (side.take(np.arange(0, len(side), 6)) for side in sides)
+    settings = Settings(model="efficientnet", side=48, epochs=2, batch=8, seed=5)
+    whole = fit(learn, stop, settings, classes=2)
+    checkpoint = tmp_path / "checkpoint.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=Interrupt(1))
+    resumed = fit(learn, stop, settings, classes=2, checkpoint=checkpoint)
+    assert resumed.epochs == whole.epochs
+    for mine, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
 def test_a_damaged_checkpoint_is_an_error(tmp_path, sides):
     """Half a state is not taken for a state; the file to delete is named."""
     learn, stop = sides
@@ -98,6 +113,16 @@ def test_classes_weigh_the_same_together():
     weights = class_weights(labels)
     assert weights[0] * 9 == pytest.approx(weights[1] * 3)
     assert np.mean([weights[label] for label in labels.tolist()]) == pytest.approx(1)
+
+
+def test_pictures_are_trained_on_with_the_weight_of_their_class(material):
+    """Of a set with four pictures of one class for each of the other, both weigh the same over an epoch."""
+    train = material.samples.of_split("train")
+    rows = np.concatenate([np.flatnonzero(train.labels == 0)[:8], np.flatnonzero(train.labels == 1)[:2]])
+    feed = Feed(train.take(rows), Settings(side=48, batch=4))
+    batches = [feed.batch(0, step) for step in range(feed.steps)]
+    labels, weights = (np.concatenate([batch[part] for batch in batches]) for part in (1, 2))
+    assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum()) == pytest.approx(5)
 
 
 @pytest.mark.slow
