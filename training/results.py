@@ -161,7 +161,7 @@ class Results:
         if not alarms:
             return None
         hits, asked = sum(one.alarms.hits for one in alarms), sum(one.alarms.of for one in alarms)
-        worst = alarms[0]
+        worst = max(alarms, key=lambda one: one.alarms.low)  # a class of two pictures, both called so, says little
         return (
             f"Shown pictures of other classes, it calls {hits:,.0f} of {asked:,} {self.material.alarm} "
             f"({worst.source_label}: {_percent(worst.alarms.share)}): it was never taught the difference."

@@ -131,6 +131,41 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_none():
+    """Where covering takes one step of the int8 answer at most, little is coloured; where it takes much, much."""
+    from training.report.pictures import heat
+
+    picture = np.full((48, 48, 3), 120, np.uint8)
+    saliency = np.zeros((11, 11), np.float32)
+    strongest = []
+    for taken in (0.0, 1 / 256, 0.3, 0.9):
+        saliency[5, 5] = taken
+        tinted = heat(picture, saliency).astype(int)
+        strongest.append(int((tinted[..., 0] - tinted[..., 2]).max()))
+    assert strongest[0] == 0
+    assert strongest[1] < 10
+    assert strongest[2] == strongest[3] > 100
+
+
+def test_answers_of_many_classes_stand_in_the_calibration_figure():
+    """With three classes the most probable one may have 0.4: its point is no further left than the axis."""
+    from training.report.figures import draw_calibration
+    from training.scores import score
+
+    said = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], np.float32)
+    figure = draw_calibration({"test": score(np.array([0, 1]), said, classes=3, alarm=0)})
+    assert figure.count(">0.4<") == 2  # on both axes
+
+
+@pytest.mark.slow
+def test_the_page_says_what_the_board_has(page, run):
+    """RAM stands beside what the board's core leaves, as flash does; a picture beside what its warmest place takes."""
+    text, _ = page
+    budget = run.metrics["budget"]
+    assert f"{budget['ram_bytes']:,} B of {budget['free_ram_bytes']:,} B" in text
+    assert re.search(r"covering the warmest place takes [\d.]+ points from the answer", text)
+
+
 def test_a_figure_is_drawn_alike_each_time():
     """No clock, no random ids: the same figure is the same text; two figures share no id."""
     one, same, other = (draw(lambda axes: axes.plot([0, 1], [1, 0]), name=name, title="a < b") for name in "aab")

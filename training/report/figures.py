@@ -95,14 +95,16 @@ def draw_calibration(curves: Mapping[str, Scores]) -> str:
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
+        least = 0.5  # of two classes; of more, the most probable one can be less
         for (name, scores), colour, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
             bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
+            least = min([least, *(bin.confidence or 0.0 for bin in bins)])
             for bin in bins:
                 axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=colour, linewidth=1)
             label = f"{name}: {scores.calibration_error:.4f}"
             shares = [bin.right.share for bin in bins]
             axes.plot([bin.confidence for bin in bins], shares, marker, color=colour, label=label)
-        axes.set(xlabel="how sure", ylabel="how often right", xlim=(0.45, 1.02), ylim=(-0.02, 1.02))
+        axes.set(xlabel="how sure", ylabel="how often right", xlim=(least - 0.05, 1.02), ylim=(-0.02, 1.02))
         axes.legend(title="expected calibration error", loc="lower left")
 
     errors = ", ".join(f"{name} {scores.calibration_error:.4f}" for name, scores in curves.items())

@@ -19,6 +19,8 @@ from training.scores import Labels, Probabilities
 SHOWN: Final = 8
 ENLARGED: Final = 192
 WARM: Final = np.array([255.0, 64.0, 0.0])
+FULLY_WARM: Final = 0.1
+"""Of the answer's probability: a place whose covering takes less is tinted less, however little all others take."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Shown:
         What the model gave the true class.
     disputed : bool
         Whether the picture stands under another label, too.
+    lost : float
+        What of the answer's probability is lost where the place that matters most is covered.
     picture, saliency : str
         ``data:`` addresses of PNGs.
     """
@@ -41,6 +45,7 @@ class Shown:
     answer: str
     probability: float
     disputed: bool
+    lost: float
     picture: str
     saliency: str
 
@@ -83,6 +88,7 @@ def _show(
     found = []
     for picture, row in zip(seen, rows, strict=True):
         answer, truth = int(said[row].argmax()), int(samples.labels[row])
+        saliency = cover(picture, oracle_of(row), answer=answer)
         found.append(
             Shown(
                 sha256=str(samples.table["sha256"][row]),
@@ -90,18 +96,21 @@ def _show(
                 answer=classes[answer],
                 probability=float(said[row, truth]),
                 disputed=bool(samples.table["disputed"][row]),
+                lost=max(0.0, float(saliency.max())),
                 picture=to_address(picture),
-                saliency=to_address(heat(picture, cover(picture, oracle_of(row), answer=answer))),
+                saliency=to_address(heat(picture, saliency)),
             )
         )
     return tuple(found)
 
 
 def heat(picture: Frames, saliency: npt.NDArray[np.float32]) -> Frames:
-    """Return a picture in grey, tinted where it speaks for the answer: (side, side, 3) uint8."""
+    """Return a picture in grey, tinted where it speaks for the answer: (side, side, 3) uint8.
+
+    A last step of the int8 probability is no reason to tint a place as if the answer hung on it.
+    """
     side = picture.shape[0]
-    top = float(saliency.max())
-    strength = np.clip(saliency / top, 0, 1) if top > 0 else np.zeros_like(saliency)
+    strength = np.clip(saliency / max(float(saliency.max()), FULLY_WARM), 0, 1)
     wide = Image.fromarray(np.rint(255 * strength).astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)
     weight = 0.6 * np.asarray(wide, dtype=np.float64)[..., None] / 255
     grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
