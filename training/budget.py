@@ -6,12 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from curation.errors import CurationError
 from training.compile import Layer, Model, count_macs, plan, read_model
 
 DEFAULT_BOARD = "nano33ble"
+COUNTS: Final[Mapping[str, int]] = {
+    "clock_hz": 1,
+    "ram_bytes": 1,
+    "core_ram_bytes": 0,
+    "camera_frame_bytes": 0,
+    "flash_bytes": 1,
+    "core_flash_bytes": 0,
+}
+"""The whole numbers of a board file, and the least that each can be."""
+RATES: Final = ("pointwise", "depthwise", "convolution", "output", "cycles_per_instruction")
 
 
 @dataclass(frozen=True)
@@ -139,10 +149,34 @@ def load_board(name: str) -> Board:
         raise CurationError(
             f"{name}: not a board: {fault}", hint="training/boards/nano33ble.toml shows what a board file holds"
         ) from None
-    missing = {"pointwise", "depthwise", "convolution", "output", "cycles_per_instruction"} - set(board.instructions)
-    if missing:
-        raise CurationError(f"{name}: not a board: [instructions] lacks {', '.join(sorted(missing))}")
+    faults = list(_find_faults(board))
+    if faults:
+        raise CurationError(
+            "\n".join([f"{name}: not a board:", *(f"  {fault}" for fault in faults)]),
+            hint="training/boards/nano33ble.toml shows what a board file holds",
+        )
     return board
+
+
+def _find_faults(board: Board) -> Iterator[str]:
+    """Yield a sentence for each value of a board file that is none."""
+    for key in ("name", "title"):
+        if not isinstance(getattr(board, key), str):
+            yield f"{key} is no text"
+    for key, least in COUNTS.items():
+        value: object = getattr(board, key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            yield f"{key} = {value!r}, where a whole number of {least} or more is expected"
+    rates: object = board.instructions
+    if not isinstance(rates, Mapping):
+        yield f"instructions = {rates!r}, where a table is expected"
+        return
+    missing = [key for key in RATES if key not in rates]
+    if missing:
+        yield f"[instructions] lacks {', '.join(missing)}"
+    for key, value in rates.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            yield f"[instructions] {key} = {value!r}, where a number of 0 or more is expected"
 
 
 def _read_text(path: Path) -> str:

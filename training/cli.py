@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+MOST_SEED = 2**31 - 1
+"""numpy's, scikit-learn's and TensorFlow's generators all take it, and those of the folds after it."""
+
 app = typer.Typer(
     name="training",
     help="Turn one published version into an int8 model that fits a 256 KB board, and say how good it really is.",
@@ -95,14 +98,16 @@ def fit(
     version: Version,
     model: Annotated[
         str, typer.Option(help="ds_cnn, mobilenet_v2, efficientnet or resnet50, or a full name like ds_cnn_s")
-    ] = "ds_cnn_xs",
+    ] = "ds_cnn",
     alpha: Annotated[str | None, typer.Option(help="Width of mobilenet_v2: 0.1, 0.2 or 0.35")] = None,
     size: Annotated[str | None, typer.Option(help="Size of ds_cnn: xs or s")] = None,
     side: Annotated[Side, typer.Option(help="Side of the input in pixels")] = Side.large,
     weights: Annotated[
         StartingWeights, typer.Option(help="Start from scratch, or from ImageNet's weights where they can be had")
     ] = (StartingWeights.none),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model, byte for byte")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="The same seed gives the same model, byte for byte")
+    ] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="At most")] = 40,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without improvement after which it stops")] = 15,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step")] = 32,
@@ -125,6 +130,10 @@ def fit(
     if not as_json and find_spec("tensorflow") is not None:
         typer.echo("starting TensorFlow ...", err=True)  # which takes some seconds
     load_keras()  # says at once where the extra is missing
+    if folds == 0 and repeats > 1:
+        raise typer.BadParameter("there is no cross-validation to repeat: --folds says how it is cut")
+    if alpha and size:
+        raise typer.BadParameter("--alpha is mobilenet_v2's, --size is ds_cnn's: a net has one of them")
     chosen = Settings(
         model=find_architecture(model, variant=alpha or size).name,
         side=96 if side is Side.large else 48,
@@ -160,7 +169,7 @@ def search(
     board: BoardName = "nano33ble",
     folds: Annotated[int, typer.Option(min=2, help="Folds of the training split each is judged in")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="At most, in each fold")] = 20,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 1,
     as_json: Json = False,
 ) -> None:
     """Train every net that fits a board in folds of the training split; end in a table and the Pareto front."""
@@ -223,7 +232,7 @@ def evaluate(
 
     require_litert()
     opened = open_run(find_runs(), run)
-    trial = try_on_version(opened, Home.find(), on or opened.reference, part=part.value)
+    trial = try_on_version(opened, Home.find(), on or opened.exact_reference, part=part.value)
     if as_json:
         typer.echo(json.dumps({"run": opened.name, **plain(trial)}, indent=2))
         return
@@ -291,6 +300,8 @@ def export(
     from training.runs import find_runs, open_run
 
     require_litert()
+    if not model.endswith(".tflite") and (label or alarm):
+        raise typer.BadParameter("a run says itself what its outputs mean; --label and --alarm are a .tflite's")
     if model.endswith(".tflite"):
         done = export_file(Path(model), output, labels=label or [], alarm=alarm, board=board)
     else:
@@ -310,7 +321,8 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Say what a model costs on a board; ends with 1 where it does not fit."""
-    from training.budget import load_board, measure_budget, refuse_excess
+    from training.budget import load_board, measure_budget
+    from training.fits import refuse_unfit
     from training.framework import require_litert
     from training.runs import find_runs, open_run, plain
 
@@ -322,54 +334,53 @@ def budget(
             raise CurationError(f"{model}: cannot be read: {fault.strerror}") from None
     else:
         content = open_run(find_runs(), model).read("model_int8.tflite")
-    found = measure_budget(content, load_board(board))
+    asked = load_board(board)
+    found = measure_budget(content, asked)
     if as_json:
         typer.echo(json.dumps(plain(found), indent=2))
-    else:
-        _print_rows(_budget_rows(plain(found)))
-        if layers:
-            head = ("layer", "operator", "result", "multiplications", "weights, B", "result, B", "ms")
-            _print_table(
-                head,
-                [
-                    (
-                        one.name.split(";")[0][-40:],
-                        one.op,
-                        "x".join(str(length) for length in one.shape[1:]),
-                        f"{one.macs:,}",
-                        f"{one.weight_bytes:,}",
-                        f"{one.activation_bytes:,}",
-                        f"{one.milliseconds:.2f}",
-                    )
-                    for one in found.layers
-                ],
-            )
-    refuse_excess(found, name=model, nearest=_nearest(found.problems, board))
-
-
-def _nearest(problems: Sequence[str], board: str) -> str | None:
-    if not problems:
-        return None
-    from training.budget import load_board
-    from training.fits import find_nearest
-
-    return find_nearest(load_board(board), classes=2, side=96)
+        raise typer.Exit(1 if found.problems else 0)  # which stand in the document
+    _print_rows(_budget_rows(plain(found)))
+    if layers:
+        head = ("layer", "operator", "result", "multiplications", "weights, B", "result, B", "ms")
+        _print_table(
+            head,
+            [
+                (
+                    one.name.split(";")[0][-40:],
+                    one.op,
+                    "x".join(str(length) for length in one.shape[1:]),
+                    f"{one.macs:,}",
+                    f"{one.weight_bytes:,}",
+                    f"{one.activation_bytes:,}",
+                    f"{one.milliseconds:.2f}",
+                )
+                for one in found.layers
+            ],
+        )
+    refuse_unfit(content, found, asked, name=model)
 
 
 @app.command("list", epilog="Example: python -m training list")
 def list_all(as_json: Json = False) -> None:
-    """Say which runs there are."""
+    """Say which runs there are; ends with 1 where one of them is damaged."""
     from training.runs import find_runs, list_runs
 
     folder = find_runs()
-    found = list_runs(folder)
+    found, faults = list_runs(folder)
+    for fault in faults:
+        typer.echo(f"error: {fault.message}", err=True)
     if as_json:
         said = [{"run": one.name, "data": one.reference, "metrics": one.metrics} for one in found]
         typer.echo(json.dumps(said, indent=2))
-        return
-    if not found:
+    elif found:
+        _print_runs(found)
+    elif not faults:
         typer.echo(f"{folder}: no run yet; `python -m training fit sample` makes one")
-        return
+    if faults:
+        raise typer.Exit(1)
+
+
+def _print_runs(found: "Sequence[Run]") -> None:
     head = ("run", "data", "test accuracy, int8", "cross-validation", "arena, B")
     rows = []
     for one in found:

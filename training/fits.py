@@ -7,6 +7,7 @@ import numpy as np
 from curation.errors import CurationError
 from curation.images.camera import Side
 from training.budget import Board, Budget, measure_budget, read_largest, refuse_excess
+from training.compile import read_model
 from training.framework import make_repeatable
 from training.models import ARCHITECTURES, Architecture, build_model
 from training.quantise import convert_int8
@@ -53,6 +54,27 @@ def require_fit(architecture: Architecture, board: Board, *, classes: int, side:
     if budget.problems:
         refuse_excess(budget, name=architecture.name, nearest=find_nearest(board, classes=classes, side=side))
     return budget
+
+
+def refuse_unfit(content: bytes, budget: Budget, board: Board, *, name: str) -> None:
+    """Raise a ``CurationError`` where an int8 model does not fit its board: the figures, and the nearest that does.
+
+    Parameters
+    ----------
+    content : bytes
+        The ``.tflite``: what takes its place would have its input and as many classes.
+    budget : Budget
+        From ``training.budget.measure_budget``.
+    board : Board
+    name : str
+        What the model is called.
+    """
+    if not budget.problems:
+        return
+    model = read_model(content)
+    classes, side = model.tensors[model.output].shape[-1], model.tensors[model.input].shape[1]
+    nearest = find_nearest(board, classes=max(2, classes), side=48 if side == 48 else 96)
+    refuse_excess(budget, name=name, nearest=nearest)
 
 
 def find_nearest(board: Board, *, classes: int, side: Side) -> str | None:

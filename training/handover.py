@@ -10,9 +10,10 @@ import polars as pl
 
 from curation.errors import CurationError
 from curation.versions import Home, load
-from training.budget import load_board, measure_budget, refuse_excess
+from training.budget import load_board, measure_budget
 from training.compile import Exported, export
 from training.data import check_whole, read_samples
+from training.fits import refuse_unfit
 from training.quantise import read_metadata
 from training.runs import Run
 from training.trial import side_of
@@ -27,11 +28,11 @@ def export_run(run: Run, target: Path, *, home: Home, board: str) -> Exported:
     Raises
     ------
     CurationError
-        Where the firmware cannot run the model or it does not fit the board; with the figures.
+        Where the firmware cannot run the model or it does not fit the board; with the figures, and what would fit.
     """
     content = run.read("model_int8.tflite")
     asked = load_board(board)
-    refuse_excess(measure_budget(content, asked), name=run.name, nearest=None)
+    refuse_unfit(content, measure_budget(content, asked), asked, name=run.name)
     return export(
         content,
         target,
@@ -58,7 +59,7 @@ def export_file(path: Path, target: Path, *, labels: Sequence[str], alarm: str |
     except OSError as fault:
         raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
     asked = load_board(board)
-    refuse_excess(measure_budget(content, asked), name=path.name, nearest=None)
+    refuse_unfit(content, measure_budget(content, asked), asked, name=path.name)
     said = read_metadata(content)
     names = list(labels) or list(said.get("classes", ()))
     if not names:

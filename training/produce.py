@@ -91,8 +91,11 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     name = name_run(material, settings, asked)
     folder = options.runs / name
     if folder.is_dir() and not options.again:
-        options.listener.note(f"{name} is there already; --again trains it anew")
-        return open_run(options.runs, name)
+        run = open_run(options.runs, name)
+        unasked = options.originals and not run.metrics["context"]["alarms"] and list_context(material.version).height
+        further = ", and asks it about the pictures of other classes" if unasked else ""
+        options.listener.note(f"{name} is there already; --again trains it anew{further}")
+        return run
     if options.folds:
         check_folds(material.samples, options.folds)
     if board is not None:
@@ -196,8 +199,8 @@ def judge(material: Material, quantised: Quantised, settings: Settings, options:
 def _warn_of_missing(material: Material, options: Options) -> None:
     """Say before the training, which takes minutes, that it cannot be asked about other classes at the end."""
     asked = list_context(material.version).height
-    missing = open_originals(material.version, places=options.originals).missing if asked else ()
-    if missing:
+    missing = open_originals(material.version, places=options.originals).missing
+    if asked and missing:
         options.listener.note(
             f"the archives of {', '.join(missing)} are not here, so it will not be asked about the {asked:,} pictures "
             "of other classes; --originals says where to look"

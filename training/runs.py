@@ -7,8 +7,9 @@ import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from importlib.metadata import version
+from operator import getitem
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,20 @@ from training.fit import Settings
 
 RUNS: Final = Path("training/runs")
 NEEDED: Final = ("config.toml", "labels.txt", "metrics.json", "model.keras", "model.tflite", "model_int8.tflite")
+FIGURES: Final = (
+    "alarm",
+    "first_line",
+    "second_line",
+    "test.camera.accuracy.share",
+    "test.plain.accuracy.share",
+    "test.float_camera",
+    "cross_validation",
+    "shortcuts",
+    "context.note",
+    "context.alarms",
+    "budget",
+)
+"""What every command that speaks of a run expects in its ``metrics.json``."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,11 @@ class Run:
         """The version it was trained on, ``name@v<n>``."""
         return f"{self.config['data']['name']}@v{self.config['data']['version']}"
 
+    @property
+    def exact_reference(self) -> str:
+        """The same by its digest: elsewhere another version may have that number."""
+        return f"{self.config['data']['name']}@{self.config['data']['digest']}"
+
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` says."""
@@ -85,10 +105,25 @@ def name_run(material: Material, settings: Settings, options: Mapping[str, Any])
     return f"{material.version.name}-v{material.version.number}-{settings.model}-{digest_of(identity)[:8]}"
 
 
-def list_runs(runs: Path) -> tuple[Run, ...]:
-    """Return the finished runs below a folder, sorted by name; what is no run is passed over."""
-    folders = sorted(path.parent for path in runs.glob("*/config.toml") if not path.parent.name.startswith("."))
-    return tuple(Run(folder, read_config(folder)) for folder in folders)
+def list_runs(runs: Path) -> tuple[tuple[Run, ...], tuple[CurationError, ...]]:
+    """Return the finished runs below a folder, sorted by name, and what is wrong with those that cannot be read.
+
+    What is no run is passed over.
+    """
+    found, faults = [], []
+    for folder in _list_folders(runs):
+        try:
+            run = Run(folder, read_config(folder))
+            _ = run.metrics  # a run is listed with its figures
+            found.append(run)
+        except CurationError as fault:
+            faults.append(fault)
+    return tuple(found), tuple(faults)
+
+
+def _list_folders(runs: Path) -> list[Path]:
+    """Return the folders of the finished runs, sorted by name; the hidden ones are still being made."""
+    return sorted(path.parent for path in runs.glob("*/config.toml") if not path.parent.name.startswith("."))
 
 
 def open_run(runs: Path, name: str) -> Run:
@@ -118,13 +153,12 @@ def open_run(runs: Path, name: str) -> Run:
 def _find_folder(runs: Path, name: str) -> Path:
     for path in (Path(name), runs / name):
         if name and (path / "config.toml").is_file():
-            return path
-    fitting = [path.parent for path in sorted(runs.glob("*/config.toml")) if path.parent.name.startswith(name)]
+            return path if path.name else path.resolve()  # of "." the name is that of the folder one stands in
+    folders = _list_folders(runs)
+    fitting = [folder for folder in folders if folder.name.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
-    known = ", ".join(path.name for path in fitting) or ", ".join(
-        run.parent.name for run in sorted(runs.glob("*/config.toml"))
-    )
+    known = ", ".join(folder.name for folder in fitting or folders)
     fault = f"several runs start with {name!r}" if fitting else f"{runs}: there is no run {name!r}"
     raise CurationError(fault, hint=f"there are: {known}" if known else "`python -m training fit NAME` makes one")
 
@@ -152,10 +186,13 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
     path = folder / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(metrics["files"], dict):
+        if not set(NEEDED) - {"metrics.json"} <= set(metrics["files"]):
             raise ValueError("no checksums")
+        for figure in FIGURES:
+            reduce(getitem, figure.split("."), metrics)
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise CurationError(f"{path}: not the figures of a run: {fault}", hint="train it again") from None
+        told = f"it lacks {fault}" if isinstance(fault, KeyError) else fault
+        raise CurationError(f"{path}: not the figures of a run: {told}", hint="train it again") from None
     return dict(metrics)
 
 
@@ -180,8 +217,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
     own = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     lines = [f"\n[{name}]"] if name and own else []
-    # A JSON string, number, boolean or list of them is written alike in TOML.
-    lines += [f"{key} = {json.dumps(value, ensure_ascii=True)}" for key, value in own.items() if value is not None]
+    # A JSON string, number, boolean or list of them is written alike in TOML, but for JSON's two-part \u escapes.
+    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in own.items() if value is not None]
     for key, value in values.items():
         if isinstance(value, Mapping):
             lines += _table(f"{name}.{key}" if name else key, value)

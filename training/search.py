@@ -117,7 +117,15 @@ def search(
     """
     names = list(models) or [name for name, architecture in ARCHITECTURES.items() if architecture.for_board]
     material = open_material(home, reference)
-    identity = {"settings": plain(settings), "names": names, "sides": list(sides), "folds": folds, "board": board.name}
+    identity = {
+        "digest": material.version.digest,
+        "alarm": material.alarm,
+        "settings": plain(settings),
+        "names": names,
+        "sides": list(sides),
+        "folds": folds,
+        "board": board.name,
+    }
     name = f"search-{material.version.name}-v{material.version.number}-{digest_of(identity)[:8]}"
     place = workshop(runs, name)
     candidates = []

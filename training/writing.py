@@ -56,7 +56,8 @@ def write_run(place: Path, results: Results, *, config: Mapping[str, Any]) -> No
     write_table(place / "embeddings.parquet", embeddings)
     write_text(place / "MODEL_CARD.md", write_card(results))
     write_text(place / "report.html", write_report(results, embeddings))
-    for leftover in [place / "checkpoint.npz", *sorted(place.glob("fold-*"))]:
+    # Of what is written whole or not at all, a kill leaves a hidden part.
+    for leftover in [place / "checkpoint.npz", *sorted(place.glob("fold-*")), *sorted(place.glob(".*.part"))]:
         leftover.unlink(missing_ok=True)
     write_metrics(place, results.as_metrics())
 

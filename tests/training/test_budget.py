@@ -56,7 +56,6 @@ def test_what_does_not_fit_is_refused_with_figures(tiny):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_nearest_model_that_fits_is_the_largest_that_does():
     """Where flash runs out below MobileNetV2 0.35, 0.2 is named; where nothing fits, that is said."""
     from training.fits import convert_untrained, find_nearest
@@ -100,6 +99,12 @@ def test_a_board_of_ones_own(tmp_path):
         load_board(str(path))
     path.write_text(text.replace("pointwise", "point"))
     with pytest.raises(CurationError, match="lacks pointwise"):
+        load_board(str(path))
+    path.write_text(text.replace("clock_hz = 1", "clock_hz = 0").replace("ram_bytes = 2", 'ram_bytes = "much"'))
+    with pytest.raises(CurationError, match=r"(?s)clock_hz = 0, where.*\n  ram_bytes = 'much', where a whole number"):
+        load_board(str(path))
+    path.write_text(text.partition("[instructions]")[0] + "instructions = 3")
+    with pytest.raises(CurationError, match="instructions = 3, where a table is expected"):
         load_board(str(path))
     path.write_text("= = =")
     with pytest.raises(CurationError, match="not a board"):

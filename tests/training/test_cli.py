@@ -57,6 +57,11 @@ def test_help_imports_nothing_heavy():
         (["fit", "spots", "--board", "nano34"], 1, "there is no board 'nano34'"),
         (["fit", "spots", "--alarm", "moon"], 1, "there is no class 'moon'"),
         (["fit", "spots", "--folds", "99"], 1, "99 folds cannot be cut"),
+        (["fit", "spots", "--originals", "nowhere"], 1, "nowhere"),
+        (["fit", "spots", "--repeats", "3"], 2, "no cross-validation to repeat"),
+        (["fit", "spots", "--alpha", "0.2", "--size", "s"], 2, "a net has one of them"),
+        (["fit", "spots", "--seed", "99999999999"], 2, "seed"),
+        (["export", "spots-v1", "--label", "skin"], 2, "a run says itself what its outputs mean"),
         (["fit"], 2, "Missing argument"),
         (["fit", "spots", "--epochs", "0"], 2, "epochs"),
         (["predict", "nosuch", "a.jpg"], 1, "there is no run 'nosuch'"),
@@ -224,6 +229,29 @@ def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, caps
 
 
 @pytest.mark.slow
+def test_a_run_is_judged_on_the_version_it_was_trained_on_and_on_no_namesake(with_run, builders, capsys, tmp_path):
+    """Where another version has its name and number, the run's own is looked for by its digest, and not found."""
+    builders.publish(tmp_path, train=8, test=2)
+    assert main(["--datasets", str(builders.home_of(tmp_path).datasets), "evaluate", with_run.name]) == 1
+    assert f"spots@{with_run.config['data']['digest']} is no published version" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_damaged_run_is_told_beside_the_others(with_run, capsys, monkeypatch, tmp_path):
+    """``list`` shows what can be read, says what cannot, and ends with 1."""
+    shutil.copytree(with_run.folder, tmp_path / "all" / with_run.name)
+    shutil.copytree(with_run.folder, tmp_path / "all" / "cut")
+    (tmp_path / "all" / "cut" / "metrics.json").write_text("{}")
+    monkeypatch.setenv("TRAINING_RUNS", str(tmp_path / "all"))
+    assert main(["list"]) == 1
+    shown = capsys.readouterr()
+    assert with_run.name in shown.out
+    assert "cut/metrics.json: not the figures of a run" in shown.err
+    assert main(["list", "--json"]) == 1
+    assert [one["run"] for one in json.loads(capsys.readouterr().out)] == [with_run.name]
+
+
+@pytest.mark.slow
 def test_predict_refuses_what_is_no_picture(with_run, drawn, tmp_path, capsys):
     """A missing file and a text file are named, nothing is guessed, and the pictures beside them have their answer."""
     text = tmp_path / "page.jpg"
@@ -265,5 +293,25 @@ def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, cap
     told = capsys.readouterr().err
     assert re.search(r"flash: [\d,]+ B needed, 4,464 B free on nano33ble", told)
     assert "no model fits this board" in told
+    assert main(["budget", with_run.name, "--board", str(board), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["problems"]
     assert main(["export", with_run.name, "--board", str(board), "--output", str(tmp_path / "out")]) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_what_is_too_large_is_told_what_would_fit_in_its_place(needs_train, capsys, tmp_path):
+    """A net for 48x48 on a board that has room for the smaller one alone: that one is named, by ``export`` too."""
+    from training.fits import convert_untrained
+
+    large = tmp_path / "large.tflite"
+    large.write_bytes(convert_untrained("ds_cnn_s", classes=2, side=48))
+    board = tmp_path / "small.toml"
+    text = (PROJECT / "training" / "boards" / "nano33ble.toml").read_text()
+    board.write_text(re.sub(r"(?m)^flash_bytes = .*", f"flash_bytes = {65_536 + 22_000}", text))
+    labels = ["--label", "skin", "--label", "spot"]
+    for command in (["budget", str(large)], ["export", str(large), *labels, "--output", str(tmp_path / "out")]):
+        assert main([*command, "--board", str(board)]) == 1
+        told = capsys.readouterr().err
+        assert re.search(r"flash: [\d,]+ B needed, 22,000 B free", told)
+        assert "the nearest model that fits is ds_cnn_xs" in told

@@ -173,6 +173,18 @@ def _no_judgement(material, quantised, *rest):
     raise _Trained(quantised.int8)
 
 
+def test_a_place_that_is_not_there_is_told_before_the_training(builders, small_settings, tmp_path, monkeypatch):
+    """Also of a version that holds nothing back, whose archives are only asked for at the end."""
+    from training.produce import Options, produce
+
+    builders.publish(tmp_path, train=4, test=2, labels=("spot", "skin", "mole"))
+    monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "empty-cache"))
+    options = Options(home=builders.home_of(tmp_path), runs=tmp_path / "runs", originals=(tmp_path / "nowhere",))
+    with pytest.raises(CurationError, match="nowhere"):
+        produce("spots", small_settings, options)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("fault", ["model", "missing", "metrics", "config"])
 def test_a_corrupt_run_is_an_error(run, tmp_path, fault):
     """A changed model, a missing file, broken figures or settings: one sentence that names the file."""
@@ -194,6 +206,33 @@ def test_a_corrupt_run_is_an_error(run, tmp_path, fault):
         open_run(tmp_path / "runs", run.name)
     named = {"model": "model_int8.tflite", "missing": "labels.txt", "metrics": "metrics.json", "config": "config.toml"}
     assert named[fault] in caught.value.message
+
+
+def test_a_damaged_run_hides_no_other(run, tmp_path):
+    """Runs are listed beside one whose figures were cut short, and what is wrong with that one is told."""
+    import shutil
+
+    from training.runs import list_runs
+
+    shutil.copytree(run.folder, tmp_path / "whole")
+    for name, figures in (("cut", '{"files": {}}'), ("poor", json.dumps(run.metrics | {"context": {}}))):
+        shutil.copytree(run.folder, tmp_path / name)
+        (tmp_path / name / "metrics.json").write_text(figures)
+    found, faults = list_runs(tmp_path)
+    assert [one.name for one in found] == ["whole"]
+    assert [one.message.partition(": not the figures of a run: ")[2] for one in faults] == [
+        "no checksums",
+        "it lacks 'note'",
+    ]
+
+
+def test_settings_are_read_back_whatever_letters_they_hold(tmp_path):
+    """The path of a board may hold a letter that JSON writes as two escapes and TOML does not."""
+    from training.runs import write_config
+
+    config = {"options": {"board": "/home/\U0001f52c/b\u00e9.toml", "folds": 5}, "settings": {"side": 96, "rate": 0.1}}
+    write_config(tmp_path, config)
+    assert tomllib.loads((tmp_path / "config.toml").read_text(encoding="utf-8")) == config
 
 
 def test_the_first_line_says_when_a_shortcut_does_as_well(run):
@@ -219,7 +258,11 @@ def results_of(share: float, *, border: float):
     verdict = SimpleNamespace(
         shortcuts=(Shortcut("border", "the outer sixth", rate(border * 10_000, 10_000)),),
         folds=SimpleNamespace(folds=5, int8=rate(share * 10_000, 10_000)),
-        alarms=(Alarms("mole", rate(9, 9), rate(8, 9)), Alarms("wart", rate(1, 11), rate(0, 11))),
+        alarms=(
+            Alarms("burn", rate(1, 1), rate(1, 1)),
+            Alarms("mole", rate(9, 9), rate(8, 9)),
+            Alarms("wart", rate(1, 11), rate(0, 11)),
+        ),
     )
     material = SimpleNamespace(samples=samples, alarm="spot")
     return Results("r", material, None, None, verdict, None, 0.0, 0.0)
@@ -245,7 +288,7 @@ def test_the_first_line_weighs_the_shortcut_against_guessing(share, border, said
 
 
 def test_the_second_line_says_what_it_warns_of_although_it_was_never_taught():
-    """All such pictures together, and the class it warns of most."""
+    """All such pictures together, and the class it most surely warns of: one picture alone is no such class."""
     assert results_of(0.99, border=0.8).second_line() == (
-        "Shown pictures of other classes, it calls 10 of 20 spot (mole: 100.0 %): it was never taught the difference."
+        "Shown pictures of other classes, it calls 11 of 21 spot (mole: 100.0 %): it was never taught the difference."
     )
