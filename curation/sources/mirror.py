@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curation.errors import CurationError
 from curation.sources.archives import archive_kind
 from curation.sources.folder import identify_archive
+from curation.sources.members import name_system_file
 from curation.sources.protocol import Fetched, Request
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     if not found:
         raise _missing(mirror, f"the figshare article {article}", [folder / "<file name>"])
-    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in found if path.is_file() and not _is_left(path)]
     if not any(archive_kind(path) != "file" for path in files):
         return (folder,)
-    folders = [path.name for path in found if path.is_dir()]
+    folders = [path.name for path in found if path.is_dir() and path.name != "__MACOSX"]
     if folders:
         raise CurationError(
             f"{folder}: holds archives beside folders ({', '.join(folders)}), so it is not clear what to read",
@@ -64,6 +65,11 @@ def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[
     if not chosen:
         raise _missing(mirror, f"the figshare article {article}", [folder / pattern for pattern in patterns])
     return tuple(chosen)
+
+
+def _is_left(path: Path) -> bool:
+    """Tell whether a file beside the article's is hidden, or what an operating system leaves."""
+    return path.name.startswith(".") or name_system_file(path.name) is not None
 
 
 def fetch_kaggle(request: Request[KaggleSource], mirror: Path) -> Fetched:

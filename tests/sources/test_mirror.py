@@ -70,7 +70,8 @@ def test_all_files_of_an_article_are_taken(tmp_path):
     """Archives and loose files of an article are each an archive, sorted by name; `files` chooses among them."""
     mirror = make_mirror(tmp_path)
     make_zip(mirror / "figshare/7/A.zip", {"a.tif": b"a"})
-    make_folder(mirror / "figshare/7", {"metadata.csv": b"a,b\n", ".DS_Store": b""})
+    left = {".DS_Store": b"", "Thumbs.db": b"\xd0\xcf", "__MACOSX/._A.zip": b"\x00\x05\x16\x07"}
+    make_folder(mirror / "figshare/7", {"metadata.csv": b"a,b\n", **left})
     (skin,) = fetch_all([SKIN], cache=Cache(), mirror=mirror)
     assert paths(skin) == [
         ("A.zip", ["a.tif"]),
