@@ -477,6 +477,7 @@ def _merge(manifest: Manifest, found: pl.DataFrame, spool: Spool, *, each: bool)
     return Manifest(joined.drop("failure", "symmetries", "place")), fingerprints
 
 
+_OF_OWN_BYTES = frozenset({"AppleDouble (macOS)", ".DS_Store (macOS)"})
 _NO_IMAGE = r"^(?:empty file$|not an image(?:$|: ))"
 
 
@@ -485,8 +486,11 @@ def _name_system_files(rows: pl.DataFrame) -> pl.DataFrame:
 
     Here and not where the bytes are looked at: what the cache keeps hangs on the bytes alone.
     """
-    no_image = pl.col("failure").str.contains(_NO_IMAGE)
-    names = ((path, name_system_file(path)) for path in rows.filter(no_image)["path"].unique().sort())
-    told = {path: f"system file: {name}" for path, name in names if name is not None}
-    by_name = pl.col("path").replace_strict(told, default=None, return_dtype=pl.String)
-    return rows.with_columns(failure=pl.coalesce(pl.when(no_image).then(by_name), "failure"))
+    no_image = rows.filter(pl.col("failure").str.contains(_NO_IMAGE)).select("id", "path", "failure").rows()
+    names = ((row, name_system_file(path), failure) for row, path, failure in no_image)
+    # What begins with bytes of its own is none of these where its bytes are those of something else.
+    told = {
+        row: f"system file: {name}" for row, name, of in names if name and not (name in _OF_OWN_BYTES and ":" in of)
+    }
+    by_name = pl.col("id").replace_strict(told, default=None, return_dtype=pl.String)
+    return rows.with_columns(failure=pl.coalesce(by_name, "failure"))

@@ -84,6 +84,7 @@ def test_what_an_operating_system_leaves_is_named_so(tmp_path: Path) -> None:
     """By its bytes where these tell, else by its name; a picture that is called so is a picture, a cut one is cut."""
     files = {name: content for name, (content, _) in SYSTEM_FILES.items()}
     files |= {"cat/._own.jpg": as_bytes(texture(2)), "dog/thumbs.db": as_bytes(texture(3))[:-400], "dog/x.db": b""}
+    files |= {"dog/._words": b"only words here\n"}
     recipe, cache = recipe_of(write_source(tmp_path / "f", files)), Cache()
     for _ in range(2):  # looked at, and from the cache, which knows no names
         manifest, _ = probed(recipe, cache=cache)
@@ -92,6 +93,7 @@ def test_what_an_operating_system_leaves_is_named_so(tmp_path: Path) -> None:
         assert cells(manifest, "cat/._own.jpg")["excluded"] is None
         assert cells(manifest, "dog/thumbs.db")["excluded"] == "probe: truncated"
         assert cells(manifest, "dog/x.db")["excluded"] == "probe: empty file"
+        assert cells(manifest, "dog/._words")["excluded"] == "probe: not an image: text"
 
 
 def test_the_phash_is_imagehashs_on_the_same_pixels(tmp_path: Path) -> None:
