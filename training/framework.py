@@ -1,5 +1,6 @@
 """Brings in TensorFlow and Keras where they are first needed, quietly, and makes their work repeatable."""
 
+import gc
 import logging
 import os
 import sys
@@ -81,9 +82,25 @@ def missing_extra(fault: ImportError) -> CurationError:
 def make_repeatable(seed: int) -> None:
     """Seed every generator and have TensorFlow choose only kernels that give the same bits each time.
 
-    Also forgets the models built so far, so that layers are named alike however many were built before.
+    Also forgets the models built so far, so that layers are named alike however many were built before, and none of
+    them takes memory any more.
     """
     tf, keras = load_keras()
     keras.backend.clear_session()
+    _forget_gradients()
+    gc.collect()  # models are rings of references
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def _forget_gradients() -> None:
+    """Forget how the functions of earlier trainings are differentiated.
+
+    TensorFlow keeps that for good under a name for each, and with it the whole graph of the training: 50 to 170 MB for
+    each net of a search. Whatever is trained from here on names its own.
+    """
+    from tensorflow.python.framework import ops
+
+    known = getattr(ops.gradient_registry, "_registry", {})  # it offers no way to take one back
+    for name in [name for name in known if name.startswith("CustomGradient-")]:
+        del known[name]

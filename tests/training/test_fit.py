@@ -126,6 +126,23 @@ def test_pictures_are_trained_on_with_the_weight_of_their_class(material):
 
 
 @pytest.mark.slow
+def test_a_training_leaves_no_graph_behind_when_the_next_one_begins(sides):
+    """TensorFlow kept the graphs of every net of a search, 5 GB in the end; now they are gone, as the models are."""
+    import gc
+
+    from training.framework import make_repeatable
+
+    def count_graphs() -> int:
+        make_repeatable(1)
+        return sum(type(one).__name__ == "FuncGraph" for one in gc.get_objects())
+
+    learn, stop = (side.take(np.arange(4)) for side in sides)
+    before = count_graphs()
+    fit(learn, stop, Settings(side=48, epochs=1, batch=4), classes=2)
+    assert count_graphs() == before
+
+
+@pytest.mark.slow
 def test_training_ends_when_nothing_gets_better_and_keeps_its_best(sides):
     """It ends so many epochs after the best one, or at the last; the best has the smallest validation loss."""
     learn, stop = sides
