@@ -25,7 +25,7 @@ from training.quantise import add_metadata, quantise
 from training.results import Quantised, Results, Verdict
 from training.runs import Run, find_runs, name_run, open_run, read_config, settle, tool_version, workshop
 from training.shortcuts import look_for_shortcuts
-from training.splits import check_folds, count_possible_folds, hold_out
+from training.splits import check_cross_validation, count_possible_folds, hold_out
 from training.writing import describe_run, write_run
 
 SHORTCUT_FOLDS: Final = 5
@@ -97,7 +97,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
         options.listener.note(f"{name} is there already; --again trains it anew{further}")
         return run
     if options.folds:
-        check_folds(material.samples, options.folds)
+        check_cross_validation(material.samples, folds=options.folds, repeats=options.repeats, seed=settings.seed)
     if board is not None:
         require_fit(architecture, board, classes=len(material.classes), side=settings.side)
     elif not architecture.for_board:

@@ -20,6 +20,7 @@ from training.folds import cross_validate
 from training.models import ARCHITECTURES
 from training.report import write_search_page
 from training.runs import plain, settle, workshop, write_text
+from training.splits import check_cross_validation
 
 Cost = Literal["RAM", "flash", "multiplications"]
 COSTS: Final[tuple[Cost, ...]] = ("RAM", "flash", "multiplications")
@@ -117,6 +118,7 @@ def search(
     """
     names = list(models) or [name for name, architecture in ARCHITECTURES.items() if architecture.for_board]
     material = open_material(home, reference)
+    check_cross_validation(material.samples.of_split("train"), folds=folds, repeats=1, seed=settings.seed)
     identity = {
         "digest": material.version.digest,
         "alarm": material.alarm,

@@ -24,6 +24,11 @@ def hold_out(samples: Samples, *, seed: int) -> tuple[Rows, Rows]:
         Where a class has too few groups to lie on both sides.
     """
     count = count_possible_folds(samples, HELD_OUT_FOLDS)
+    if count < 2:
+        raise CurationError(
+            "a class has one group of pictures alone to learn from, and one more is needed to say when to stop",
+            hint="the version needs more groups in each class",
+        )
     return next(cut_folds(samples, folds=count, seed=seed))
 
 
@@ -64,6 +69,28 @@ def check_folds(samples: Samples, folds: int) -> None:
             f"{folds} folds cannot be cut: a class has {fewest} groups, and every fold needs one of each class",
             hint=f"ask for 2 to {fewest} folds" if fewest >= 2 else "the version needs more groups in each class",
         )
+
+
+def check_cross_validation(samples: Samples, *, folds: int, repeats: int, seed: int) -> None:
+    """Raise a ``CurationError`` where a fold would leave a class too little to learn from and to validate on.
+
+    Parameters
+    ----------
+    samples : Samples
+    folds, repeats, seed : int
+        As they will be cut: repeat n by ``seed`` + n.
+    """
+    groups = np.array(samples.groups)
+    for repeat in range(repeats):
+        for learn, _ in cut_folds(samples, folds=folds, seed=seed + repeat):
+            for label in np.unique(samples.labels):
+                left = len(np.unique(groups[learn][samples.labels[learn] == label]))
+                if left < 2:
+                    raise CurationError(
+                        f"{folds} folds cannot be cut: one of them leaves {left} group of a class to learn from, and "
+                        "one more is needed to say when to stop",
+                        hint="ask for more folds, or for none; the version has few groups in each class",
+                    )
 
 
 def _fewest_groups(samples: Samples) -> int:

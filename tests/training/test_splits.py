@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curation.errors import CurationError
 from training.data import Samples
-from training.splits import count_possible_folds, cut_folds, hold_out
+from training.splits import check_cross_validation, count_possible_folds, cut_folds, hold_out
 
 
 def make_samples(groups: list[tuple[int, str]]) -> Samples:
@@ -62,3 +62,18 @@ def test_too_few_groups_say_how_many_folds_there_can_be():
     with pytest.raises(CurationError, match="a class has 2 groups") as caught:
         list(cut_folds(samples, folds=5, seed=1))
     assert "2 to 2" in caught.value.hint
+
+
+def test_folds_that_leave_a_class_too_little_are_refused_before_anything_is_trained():
+    """Two groups in two folds leave one to learn from, and none to say when to stop; three folds of three leave two."""
+    pairs = [(label, f"{label}-{number}") for label in (0, 1) for number in range(3)]
+    check_cross_validation(make_samples(pairs), folds=3, repeats=2, seed=1)
+    with pytest.raises(CurationError, match="2 folds cannot be cut: one of them leaves 1 group of a class"):
+        check_cross_validation(make_samples(pairs), folds=2, repeats=1, seed=1)
+
+
+def test_a_class_of_one_group_is_told_so_where_nobody_asked_for_folds():
+    """A hold-out needs a group of each class on both sides."""
+    samples = make_samples([(0, "a"), (0, "a"), *((1, f"c{number}") for number in range(9))])
+    with pytest.raises(CurationError, match="a class has one group of pictures alone to learn from"):
+        hold_out(samples, seed=1)
