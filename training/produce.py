@@ -83,10 +83,10 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
         Where the version is not what was published or cannot be learnt from, or the model does not fit the board.
     """
     options = options or Options()
-    settings = settle_weights(settings, listener=options.listener)
     architecture = find_architecture(settings.model)
     board = None if options.board == "none" else load_board(options.board)
     material = open_material(options.home, reference, side=settings.side, alarm=options.alarm)
+    settings = settle_weights(settings, listener=options.listener)
     asked = {"board": options.board, "folds": options.folds, "repeats": options.repeats}
     name = name_run(material, settings, asked)
     folder = options.runs / name

@@ -173,6 +173,21 @@ def _no_judgement(material, quantised, *rest):
     raise _Trained(quantised.int8)
 
 
+@pytest.mark.parametrize(("reference", "board"), [("spots", "nano34"), ("nosuch", "nano33ble")])
+def test_nothing_is_downloaded_for_what_cannot_be_trained(drawn, small_settings, tmp_path, reference, board):
+    """ImageNet's weights are asked for when board and version are known to be there."""
+    from training.fit import Silent
+    from training.produce import Options, produce
+
+    heard = []
+    listener = Silent()
+    listener.note = heard.append
+    options = Options(home=drawn.home, runs=tmp_path, board=board, listener=listener)
+    with pytest.raises(CurationError, match=r"there is no (board|dataset)"):
+        produce(reference, replace(small_settings, weights="imagenet"), options)
+    assert heard == []
+
+
 def test_a_place_that_is_not_there_is_told_before_the_training(builders, small_settings, tmp_path, monkeypatch):
     """Also of a version that holds nothing back, whose archives are only asked for at the end."""
     from training.produce import Options, produce
