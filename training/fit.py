@@ -35,9 +35,9 @@ class Settings:
     patience : int
         Epochs without a better validation loss after which training ends.
     batch : int
-        Pictures a step.
+        Pictures a step; 0 stands for what the architecture asks for, which takes its place.
     rate : float
-        Learning rate at the top, after a warm-up over a tenth of the epochs.
+        Learning rate at the top, after a warm-up over a tenth of the epochs; 0 likewise.
     decay : float
         AdamW's weight decay (Loshchilov and Hutter 2019).
     augmentation : Augmentation
@@ -49,10 +49,15 @@ class Settings:
     seed: int = 1
     epochs: int = 40
     patience: int = 15
-    batch: int = 32
-    rate: float = 4e-3
+    batch: int = 0
+    rate: float = 0.0
     decay: float = 0.02
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        architecture = find_architecture(self.model)
+        object.__setattr__(self, "batch", self.batch or architecture.batch)
+        object.__setattr__(self, "rate", self.rate or architecture.rate)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def search(
     ----------
     reference : str
     settings : Settings
-        ``model`` and ``side`` are replaced by each candidate's.
+        ``model``, ``side``, ``batch`` and ``rate`` are replaced by each candidate's.
     home, runs : Home, pathlib.Path
     board : Board
     models : sequence of str
@@ -133,7 +133,7 @@ def search(
     candidates = []
     for model in names:
         for side in sides:
-            chosen = replace(settings, model=model, side=side)
+            chosen = replace(settings, model=model, side=side, batch=0, rate=0.0)  # each at its own pace
             candidates.append(_try(material, chosen, board, folds=folds, place=place, listener=listener))
     if not any(candidate.accuracy for candidate in candidates):
         problems = "\n".join(f"  {one.name}: {'; '.join(one.budget.problems)}" for one in candidates)

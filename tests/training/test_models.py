@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from curation.errors import CurationError
+from training.fit import Settings
 from training.models import ARCHITECTURES, build_model, find_architecture
 
 pytestmark = pytest.mark.usefixtures("needs_train")
@@ -119,7 +121,7 @@ def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(
 
 def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so():
     """Asked for weights that nobody has published, the training goes on without them, aloud."""
-    from training.fit import Settings, Silent
+    from training.fit import Silent
     from training.produce import settle_weights
 
     class Aloud(Silent):
@@ -135,3 +137,12 @@ def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so(
     assert listener.said == ["there are no ImageNet weights for ds_cnn_xs; so ds_cnn_xs starts from scratch"]
     assert settle_weights(Settings(), listener=listener) == Settings()
     assert len(listener.said) == 1
+
+
+def test_a_net_is_trained_at_its_own_pace_unless_another_is_asked_for():
+    """MobileNetV2 takes smaller steps and more of them; a search gives each net its own, whatever it began with."""
+    assert (Settings().batch, Settings().rate) == (32, 4e-3)
+    deep = Settings(model="mobilenet_v2_0.2")
+    assert (deep.batch, deep.rate) == (16, 2e-3)
+    assert Settings(model="mobilenet_v2_0.2", batch=8, rate=1e-3) == replace(deep, batch=8, rate=1e-3)
+    assert replace(Settings(), model="mobilenet_v2_0.2", batch=0, rate=0.0) == deep
