@@ -172,6 +172,7 @@ def search(
     folds: Annotated[int, typer.Option(min=2, help="Folds of the training split each is judged in")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="At most, in each fold")] = 20,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED)] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Search anew what is there already")] = False,
     as_json: Json = False,
 ) -> None:
     """Train every net that fits a board in folds of the training split; end in a table and the Pareto front."""
@@ -195,6 +196,7 @@ def search(
             models=[find_architecture(name).name for name in model or ()],
             sides=[96 if one == 96 else 48 for one in sides],
             folds=folds,
+            again=again,
             listener=screen,
         )
     if as_json:

@@ -11,8 +11,9 @@ from curation.errors import CurationError
 from curation.images import camera_view
 from curation.images.camera import Side
 from curation.versions import Home
+from curation.versions.faults import explain_disk_faults
 from curation.versions.originals import open_originals
-from training.budget import DEFAULT_BOARD, load_board, measure_budget
+from training.budget import DEFAULT_BOARD, Board, load_board, measure_budget
 from training.context import Context, list_context, read_context
 from training.data import Material, Samples, open_material
 from training.evaluate import evaluate, judge_context
@@ -103,21 +104,37 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     elif not architecture.for_board:
         options.listener.note(f"{architecture.name} is trained to compare with: no board will run it")
     _warn_of_missing(material, options)
-    place = workshop(options.runs, name)
+    with explain_disk_faults(f"{folder}: cannot be written", within=options.runs, setting="--runs"):
+        place = workshop(options.runs, name)
+        results = _produce(material, settings, options, board, name=name, place=place)
+        write_run(place, results, config=describe_run(material, settings, asked))
+        settle(place, folder)
+    return Run(folder, read_config(folder))
+
+
+def _produce(
+    material: Material, settings: Settings, options: Options, board: Board | None, *, name: str, place: Path
+) -> Results:
+    """Train in the workshop, judge what came out, and count what it costs."""
     start = time.monotonic(), time.process_time()
     quantised = train(material, settings, place, listener=options.listener)
     trained = time.monotonic() - start[0], time.process_time() - start[1]
-    origin = {"run": name, "data": material.reference, "digest": material.version.digest, "tool": tool_version()}
+    origin = {
+        "run": name,
+        "data": material.reference,
+        "digest": material.version.digest,
+        "tool": tool_version(),
+        "classes": list(material.classes),
+        "alarm": material.alarm,
+    }
     quantised = replace(
         quantised,
-        int8=add_metadata(quantised.int8, {**origin, "classes": list(material.classes), "alarm": material.alarm}),
+        int8=add_metadata(quantised.int8, origin),
+        unrounded=add_metadata(quantised.unrounded, origin),
     )
     verdict = judge(material, quantised, settings, options, place)
     budget = measure_budget(quantised.int8, board) if board is not None else None
-    results = Results(name, material, settings, quantised, verdict, budget, *trained)
-    write_run(place, results, config=describe_run(material, settings, asked))
-    settle(place, folder)
-    return Run(folder, read_config(folder))
+    return Results(name, material, settings, quantised, verdict, budget, *trained)
 
 
 def settle_weights(settings: Settings, *, listener: Listener) -> Settings:

@@ -249,7 +249,10 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
 def workshop(runs: Path, name: str) -> Path:
     """Return the folder in which a run is made; what an interrupted training left there is taken up again."""
     folder = runs / f".{name}.part"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CurationError(f"{runs}: not a folder", hint="--runs or $TRAINING_RUNS says where runs lie") from None
     return folder
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from pydantic import TypeAdapter
+
 from curation.errors import CurationError
 from curation.images.camera import Side
 from curation.manifest import digest_of
 from curation.versions import Home
+from curation.versions.faults import explain_disk_faults
 from training.budget import Board, Budget
 from training.data import Material, open_material
 from training.evaluate import CrossValidation
@@ -24,6 +27,7 @@ from training.splits import check_cross_validation
 
 Cost = Literal["RAM", "flash", "multiplications"]
 COSTS: Final[tuple[Cost, ...]] = ("RAM", "flash", "multiplications")
+FIGURES: Final = "search.json"
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,13 @@ def search(
     models: Sequence[str] = (),
     sides: Sequence[Side] = (96, 48),
     folds: int = 3,
+    again: bool = False,
     listener: Listener,
 ) -> Search:
     """Train every net that fits a board, in folds of the training split, and write down how they compare.
 
     The test pictures are not looked at, so that the chosen net can still be judged by them. What was finished before an
-    interruption is not done again.
+    interruption is not done again, and a search that is there is returned as it is.
 
     Parameters
     ----------
@@ -109,38 +114,39 @@ def search(
         Architectures; all that are made for a board where there are none.
     sides : sequence of {96, 48}
     folds : int
+    again : bool
+        Whether a search that is there already makes way for a new one.
     listener : Listener
 
     Raises
     ------
     CurationError
-        Where the version cannot be learnt from, or no candidate fits.
+        Where the version cannot be learnt from, no candidate fits, or the disk does not take what was found.
     """
     names = list(models) or [name for name, architecture in ARCHITECTURES.items() if architecture.for_board]
     material = open_material(home, reference)
     check_cross_validation(material.samples.of_split("train"), folds=folds, repeats=1, seed=settings.seed)
+    paces = [replace(settings, model=model, side=side, batch=0, rate=0.0) for model in names for side in sides]
     identity = {
         "digest": material.version.digest,
         "alarm": material.alarm,
-        "settings": plain(settings),
-        "names": names,
-        "sides": list(sides),
+        "settings": plain(paces),
         "folds": folds,
-        "board": board.name,
+        "board": plain(board),
     }
     name = f"search-{material.version.name}-v{material.version.number}-{digest_of(identity)[:8]}"
-    place = workshop(runs, name)
-    candidates = []
-    for model in names:
-        for side in sides:
-            chosen = replace(settings, model=model, side=side, batch=0, rate=0.0)  # each at its own pace
-            candidates.append(_try(material, chosen, board, folds=folds, place=place, listener=listener))
-    if not any(candidate.accuracy for candidate in candidates):
-        problems = "\n".join(f"  {one.name}: {'; '.join(one.budget.problems)}" for one in candidates)
-        raise CurationError(f"no candidate fits {board.name}:\n{problems}")
-    found = Search(material.reference, board.name, tuple(candidates), runs / name)
-    _write(place, found)
-    settle(place, found.folder)
+    if (runs / name / FIGURES).is_file() and not again:
+        listener.note(f"{name} is there already; --again searches anew")
+        return Search(material.reference, board.name, _read(runs / name / FIGURES), runs / name)
+    with explain_disk_faults(f"{runs / name}: cannot be written", within=runs, setting="--runs"):
+        place = workshop(runs, name)
+        candidates = [_try(material, pace, board, folds=folds, place=place, listener=listener) for pace in paces]
+        if not any(candidate.accuracy for candidate in candidates):
+            problems = "\n".join(f"  {one.name}: {'; '.join(one.budget.problems)}" for one in candidates)
+            raise CurationError(f"no candidate fits {board.name}:\n{problems}")
+        found = Search(material.reference, board.name, tuple(candidates), runs / name)
+        _write(place, found)
+        settle(place, found.folder)
     return found
 
 
@@ -171,6 +177,15 @@ def _try(
     return Candidate(name, budget, accuracy)
 
 
+def _read(path: Path) -> tuple[Candidate, ...]:
+    """Return what `_write` wrote down of the candidates."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))["candidates"]
+        return TypeAdapter(tuple[Candidate, ...]).validate_python(told)
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise CurationError(f"{path}: not the figures of a search: {fault}", hint="--again searches anew") from None
+
+
 def _write(place: Path, found: Search) -> None:
     front = {candidate.name for candidate in found.front()}
     table = [
@@ -178,7 +193,7 @@ def _write(place: Path, found: Search) -> None:
         for one in found.candidates
     ]
     said = {"data": found.reference, "board": found.board, "candidates": table}
-    write_text(place / "search.json", json.dumps(said, indent=2) + "\n")
+    write_text(place / FIGURES, json.dumps(said, indent=2) + "\n")
     points = {
         kind: [(one.name, float(one.cost(kind)), one.share) for one in found.candidates if one.accuracy]
         for kind in COSTS

@@ -11,14 +11,14 @@ from curation.errors import CurationError
 HINTS: Mapping[int, str] = {
     errno.ENOSPC: "free some space (`python -m curation gc` shows what it would free) and run it again",
     errno.EDQUOT: "free some of your quota (`python -m curation gc` shows what it would free) and run it again",
-    errno.EROFS: "the file system is read-only: point $CURATION_DATASETS at a folder you may write to",
-    errno.EACCES: "ask for the right to write there, or point $CURATION_DATASETS at a folder you may write to",
-    errno.EPERM: "ask for the right to write there, or point $CURATION_DATASETS at a folder you may write to",
+    errno.EROFS: "the file system is read-only: point {setting} at a folder you may write to",
+    errno.EACCES: "ask for the right to write there, or point {setting} at a folder you may write to",
+    errno.EPERM: "ask for the right to write there, or point {setting} at a folder you may write to",
 }
 
 
 @contextlib.contextmanager
-def explain_disk_faults(doing: str, *, within: Path) -> Iterator[None]:
+def explain_disk_faults(doing: str, *, within: Path, setting: str = "$CURATION_DATASETS") -> Iterator[None]:
     """Turn a full, read-only or forbidden disk inside the block into a ``CurationError``; others pass unchanged.
 
     Parameters
@@ -27,6 +27,8 @@ def explain_disk_faults(doing: str, *, within: Path) -> Iterator[None]:
         What could not be done and where, as the message begins.
     within : pathlib.Path
         The folder that is written to; a file elsewhere that may not be opened is another's fault and passes.
+    setting : str
+        What says where that folder lies.
     """
     try:
         yield
@@ -35,7 +37,7 @@ def explain_disk_faults(doing: str, *, within: Path) -> Iterator[None]:
         if number not in HINTS or not _is_ours(fault, within):
             raise
         where = f" ({fault.filename})" if fault.filename else ""
-        raise CurationError(f"{doing}: {_name(number)}{where}", hint=HINTS[number]) from fault
+        raise CurationError(f"{doing}: {_name(number)}{where}", hint=HINTS[number].format(setting=setting)) from fault
 
 
 def _is_ours(fault: OSError, within: Path) -> bool:

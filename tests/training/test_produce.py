@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import subprocess
 import tomllib
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ import pytest
 from curation.errors import CurationError
 from curation.images import camera_view
 from training.oracle import open_oracle
+from training.produce import Options, produce
 from training.quantise import read_metadata
 from training.runs import open_run
 
@@ -35,13 +38,10 @@ def test_a_run_holds_what_it_promises(run):
 def test_version_and_digest_stand_everywhere(run, drawn):
     """The model's metadata, the settings, the figures, the card, the page and the C array name the very version."""
     digest = drawn.built.line.digest
-    said = read_metadata(run.read("model_int8.tflite"))
-    assert (said["data"], said["digest"], said["classes"], said["alarm"]) == (
-        "spots@v1",
-        digest,
-        ["skin", "spot"],
-        "spot",
-    )
+    for model in ("model.tflite", "model_int8.tflite"):
+        said = read_metadata(run.read(model))
+        told = (said["data"], said["digest"], said["classes"], said["alarm"])
+        assert told == ("spots@v1", digest, ["skin", "spot"], "spot")
     assert tomllib.loads((run.folder / "config.toml").read_text())["data"]["digest"] == digest
     assert run.metrics["data"]["digest"] == digest
     for name in ("MODEL_CARD.md", "report.html", "model.cc"):
@@ -307,3 +307,28 @@ def test_the_second_line_says_what_it_warns_of_although_it_was_never_taught():
     assert results_of(0.99, border=0.8).second_line() == (
         "Shown pictures of other classes, it calls 11 of 21 spot (mole: 100.0 %): it was never taught the difference."
     )
+
+
+def test_a_full_disk_is_told_and_no_half_run_is_left(drawn, tmp_path, small_settings):
+    """An empty TensorBoard log or a cut checkpoint would end in a traceback; what was written is taken up again."""
+    room = tmp_path / "room"
+    room.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(room)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system to fill up needs root and mount")
+    try:
+        with pytest.raises(CurationError, match="cannot be written: the disk is full") as caught:
+            produce("spots", replace(small_settings, epochs=1), Options(home=drawn.home, runs=room, board="none"))
+        assert "free some space" in caught.value.hint
+        assert not [path for path in room.iterdir() if not path.name.startswith(".")]
+    finally:
+        subprocess.run(["umount", "--lazy", str(room)], check=True)  # TensorBoard's writer may hold its log
+
+
+def test_a_place_for_runs_that_is_no_folder_is_told(drawn, tmp_path, small_settings):
+    """It was a traceback, after the version had been read."""
+    (tmp_path / "file").write_text("")
+    for runs in (tmp_path / "file", tmp_path / "file" / "runs"):
+        with pytest.raises(CurationError, match="not a folder") as caught:
+            produce("spots", replace(small_settings, epochs=1), Options(home=drawn.home, runs=runs, board="none"))
+        assert "$TRAINING_RUNS" in caught.value.hint

@@ -47,11 +47,18 @@ def test_a_refused_candidate_is_on_no_front():
 
 @pytest.mark.slow
 def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings, tmp_path):
-    """Two nets in two folds: figures of both, the page with the front, no leftovers, and no test picture used."""
+    """Two nets in two folds: figures of both, the page with the front, no leftovers; asked again, it is read back."""
     from dataclasses import replace
 
     from training.fit import Silent
     from training.search import search
+
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, sentence):
+            self.notes.append(sentence)
 
     found = search(
         "spots", replace(small_settings, epochs=1, patience=1), home=drawn.home, runs=tmp_path, folds=2,
@@ -64,6 +71,15 @@ def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings,
     page = (found.folder / "search.html").read_text()
     assert page.count("<svg") == len(COSTS)
     assert sorted(path.name for path in tmp_path.iterdir()) == [found.folder.name]
+    before = (found.folder / "search.json").stat()
+    said = Notes()
+    again = search(
+        "spots", replace(small_settings, epochs=1, patience=1), home=drawn.home, runs=tmp_path, folds=2,
+        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=said,
+    )  # fmt: skip
+    assert again == found
+    assert said.notes == [f"{found.folder.name} is there already; --again searches anew"]
+    assert (found.folder / "search.json").stat() == before
 
 
 @pytest.mark.slow
