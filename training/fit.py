@@ -33,9 +33,10 @@ class Settings:
     epochs : int
         At most; the learning rate falls along a cosine over all of them.
     patience : int
-        Epochs without a better validation loss after which training ends.
+        Epochs without a better validation loss after which training ends; 0 stands for what the architecture asks for,
+        which takes its place.
     batch : int
-        Pictures a step; 0 stands for what the architecture asks for, which takes its place.
+        Pictures a step; 0 likewise.
     rate : float
         Learning rate at the top, after a warm-up over a tenth of the epochs; 0 likewise.
     decay : float
@@ -48,7 +49,7 @@ class Settings:
     weights: Weights = "none"
     seed: int = 1
     epochs: int = 40
-    patience: int = 15
+    patience: int = 0
     batch: int = 0
     rate: float = 0.0
     decay: float = 0.02
@@ -56,6 +57,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         architecture = find_architecture(self.model)
+        object.__setattr__(self, "patience", self.patience or architecture.patience)
         object.__setattr__(self, "batch", self.batch or architecture.batch)
         object.__setattr__(self, "rate", self.rate or architecture.rate)
 

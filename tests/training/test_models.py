@@ -141,8 +141,8 @@ def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so(
 
 def test_a_net_is_trained_at_its_own_pace_unless_another_is_asked_for():
     """MobileNetV2 takes smaller steps and more of them; a search gives each net its own, whatever it began with."""
-    assert (Settings().batch, Settings().rate) == (32, 4e-3)
+    assert (Settings().batch, Settings().rate, Settings().patience) == (32, 4e-3, 15)
     deep = Settings(model="mobilenet_v2_0.2")
-    assert (deep.batch, deep.rate) == (16, 2e-3)
+    assert (deep.batch, deep.rate, deep.patience) == (16, 2e-3, 40)
     assert Settings(model="mobilenet_v2_0.2", batch=8, rate=1e-3) == replace(deep, batch=8, rate=1e-3)
-    assert replace(Settings(), model="mobilenet_v2_0.2", batch=0, rate=0.0) == deep
+    assert replace(Settings(), model="mobilenet_v2_0.2", batch=0, rate=0.0, patience=0) == deep
