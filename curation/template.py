@@ -106,7 +106,7 @@ short_side = 128                     # pixels; never scaled up
 # seed = 1
 # previous = "newest"                # whoever was in test stays in test; or "none", "v2"
 # refill_test = false                # true: a test that is short may take pictures of the source's own train
-# balance = true                     # with ratios: every class is cut to the size of the smallest
+# balance = true                     # false by default; true, with ratios: every class is cut to the smallest
 
 [selection.ratios]{note}
 {ratios}

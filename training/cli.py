@@ -125,15 +125,17 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Train a model on a version, quantise it, judge it and write its run; interrupted, the same command goes on."""
-    from curation.versions import Home
+    from curation.versions import Home, find
     from training.fit import Settings
     from training.framework import load_keras
     from training.models import find_architecture
     from training.produce import Options, produce
     from training.runs import find_runs
 
-    if not as_json and find_spec("tensorflow") is not None:
-        typer.echo("starting TensorFlow ...", err=True)  # which takes some seconds
+    if find_spec("tensorflow") is not None:
+        find(Home.find(), version)  # a mistyped name is told before TensorFlow is there
+        if not as_json:
+            typer.echo("starting TensorFlow ...", err=True)  # which takes some seconds
     load_keras()  # says at once where the extra is missing
     if folds == 0 and repeats > 1:
         raise typer.BadParameter("there is no cross-validation to repeat: --folds says how it is cut")
@@ -283,6 +285,9 @@ def predict(
 
 def _tell_what_it_is(opened: "Run") -> None:
     typer.echo("Not a medical device: see a doctor about any spot that worries you.", err=True)
+    if opened.metrics.get("one_answer"):  # runs of before do not say
+        typer.echo(opened.metrics["first_line"], err=True)
+        return
     if alarms := opened.metrics["context"]["alarms"]:
         told = ", ".join(f"{100 * one['alarms']['share']:.0f} % of {one['source_label']}" for one in alarms)
         typer.echo(f"Of what it was never taught to tell apart, it called {opened.alarm}: {told}.", err=True)

@@ -114,6 +114,7 @@ class Results:
             },
             "classes": list(self.material.classes),
             "alarm": self.material.alarm,
+            "one_answer": self.one_answer(),
             "first_line": self.first_line(),
             "second_line": self.second_line(),
             "test": plain(verdict.test),
@@ -138,8 +139,24 @@ class Results:
             return None
         return {**plain(folds), "scores": plain(unseen.scores), "strata": plain(unseen.strata)}
 
+    def one_answer(self) -> str | None:
+        """Return the class it calls all test pictures, though they are of several; None where it tells them apart."""
+        confusion = np.array(self.verdict.test.camera.confusion)
+        given = np.flatnonzero(confusion.sum(axis=0))
+        there = np.flatnonzero(confusion.sum(axis=1))
+        return self.material.classes[int(given[0])] if len(given) == 1 < len(there) else None
+
     def first_line(self) -> str:
-        """Return the sentence everybody has to read: what a model that never sees the lesion reaches."""
+        """Return the sentence everybody has to read: what a model that never sees the lesion reaches.
+
+        Where the model has learnt nothing that is the sentence: no figure of it means anything.
+        """
+        if (answer := self.one_answer()) is not None:
+            fitted, asked = self.quantised.fitted, self.verdict.test.camera.accuracy.of
+            return (
+                f"It calls all {asked:,} test pictures {answer}: it has learnt nothing that tells the classes apart "
+                f"(its best epoch was {fitted.best} of {len(fitted.epochs)}). Train it longer, or on more pictures."
+            )
         best = max(self.verdict.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
         own, where = self.own_accuracy()
         told, share = f"from {best.name} alone ({best.sees})", best.accuracy.share or 0.0
@@ -158,7 +175,7 @@ class Results:
     def second_line(self) -> str | None:
         """Return the sentence on what the model says to classes it was never taught; None where none could be asked."""
         alarms = self.verdict.alarms
-        if not alarms:
+        if not alarms or self.one_answer() is not None:
             return None
         hits, asked = sum(one.alarms.hits for one in alarms), sum(one.alarms.of for one in alarms)
         worst = max(alarms, key=lambda one: one.alarms.low)  # a class of two pictures, both called so, says little

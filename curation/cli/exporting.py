@@ -38,6 +38,7 @@ def export(
     from curation.exports import export as export_version
     from curation.versions import Home, load
 
+    to = to.lower()
     if to not in FORMATS:
         raise typer.BadParameter(f"{to!r} is no format; formats: {', '.join(FORMATS)}", param_hint="--to")
     screen = Screen(quiet=quiet, as_json=as_json)

@@ -1,5 +1,6 @@
 """The story of a build in numbers: where every file came from and what became of it, as a table and as a drawn flow."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,7 +25,7 @@ OTHER: Final = "left out otherwise"
 KEPT: Final = "kept"
 
 WIDTH, HEIGHT = 900, 360
-BAR, GAP = 12, 14
+BAR, GAP, WORDS = 12, 14, 16
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def draw_flows(first: Sequence[Flow], second: Sequence[Flow]) -> Drawing:
     used: dict[tuple[str, str], float] = {}
     ribbons = [_ribbon(flow, boxes, used, scale) for flow in sorted(first, key=lambda each: fates.index(each.end))]
     ribbons += [_ribbon(flow, boxes, used, scale) for flow in second]
-    return Drawing(tuple(boxes.values()), tuple(ribbons))
+    # A box of few files is lower than its words: a column of many such is taller than its files alone would be.
+    lowest = max((box.y + max(box.height, WORDS) for box in boxes.values()), default=0.0)
+    return Drawing(tuple(boxes.values()), tuple(ribbons), height=max(HEIGHT, math.ceil(lowest) + 8))
 
 
 def _sums(flows: Sequence[Flow], names: Sequence[str], *, at: str) -> list[tuple[str, int]]:
@@ -115,7 +118,7 @@ def _stack(column: Sequence[tuple[str, int]], number: int, scale: float) -> list
         height = max(2.0, files * scale)
         tone = "source" if number == 0 else "kept" if name == KEPT or number == 2 else "out"
         boxes.append(Box(name, files, number, x, round(y, 1), round(height, 1), tone))
-        y += max(height, 16) + GAP
+        y += max(height, WORDS) + GAP
     return boxes
 
 

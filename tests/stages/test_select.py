@@ -273,8 +273,22 @@ def test_several_shortages_are_named_at_once() -> None:
     """Every class and split that is short has its line, with wanted and had."""
     with pytest.raises(ShortCountError) as caught:
         select(make_manifest(make_pool(3)), make_recipe())
-    for line in ("healthy: train wants 4, had 1", "melanoma: train wants 4, had 1"):
+    for line in (
+        "healthy: train wants 4, had 1 (beside 2 in test)",
+        "melanoma: train wants 4, had 1 (beside 2 in test)",
+    ):
         assert line in caught.value.message
+
+
+def test_a_label_that_no_file_carries_is_the_advice() -> None:
+    """The hint spoke of more sources and other shares, where one letter of the recipe was wrong."""
+    recipe = make_recipe(labels={"classes": {"healthy": ["healthy"], "melanoma": ["melanomas"]}})
+    with pytest.raises(ShortCountError, match=r"no file is labelled 'melanomas'.*did you mean 'melanoma'") as caught:
+        select(
+            make_manifest([row | {"label": None} if row["label"] == "melanoma" else row for row in make_pool(8)]),
+            recipe,
+        )
+    assert caught.value.hint == "write the labels in the recipe's labels.classes as the files carry them"
 
 
 def test_a_group_rule_that_swallows_a_class_is_named() -> None:

@@ -260,7 +260,7 @@ def test_the_first_line_says_when_a_shortcut_does_as_well(run):
     assert ("A model that never sees the middle" in line) == (best >= own["low"])
 
 
-def results_of(share: float, *, border: float):
+def results_of(share: float, *, border: float, confusion: tuple[tuple[int, ...], ...] = ((9, 1), (0, 10))):
     """Return as much of a run's results as its first lines need: 100 pictures, one shortcut, moles it warns of."""
     from types import SimpleNamespace
 
@@ -270,7 +270,9 @@ def results_of(share: float, *, border: float):
     from training.shortcuts import Shortcut
 
     samples = type("Many", (), {"labels": np.array([0, 1] * 50), "__len__": lambda self: 100})()
+    camera = SimpleNamespace(confusion=confusion, accuracy=SimpleNamespace(of=sum(map(sum, confusion))))
     verdict = SimpleNamespace(
+        test=SimpleNamespace(camera=camera),
         shortcuts=(Shortcut("border", "the outer sixth", rate(border * 10_000, 10_000)),),
         folds=SimpleNamespace(folds=5, int8=rate(share * 10_000, 10_000)),
         alarms=(
@@ -279,8 +281,21 @@ def results_of(share: float, *, border: float):
             Alarms("wart", rate(1, 11), rate(0, 11)),
         ),
     )
-    material = SimpleNamespace(samples=samples, alarm="spot")
-    return Results("r", material, None, None, verdict, None, 0.0, 0.0)
+    material = SimpleNamespace(samples=samples, alarm="spot", classes=("skin", "spot"))
+    quantised = SimpleNamespace(fitted=SimpleNamespace(best=1, epochs=(1, 2, 3)))
+    return Results("r", material, None, quantised, verdict, None, 0.0, 0.0)
+
+
+def test_a_net_that_says_the_same_to_all_is_told_so_and_nothing_else_of_it():
+    """50 % was "about as well" as a shortcut's 68 %, and no alarm on any other class read like good news."""
+    idle = results_of(0.5, border=0.68, confusion=((10, 0), (10, 0)))
+    assert idle.one_answer() == "skin"
+    assert idle.first_line() == (
+        "It calls all 20 test pictures skin: it has learnt nothing that tells the classes apart "
+        "(its best epoch was 1 of 3). Train it longer, or on more pictures."
+    )
+    assert idle.second_line() is None
+    assert results_of(0.99, border=0.8, confusion=((0, 0), (0, 10))).one_answer() is None  # one class to be told
 
 
 @pytest.mark.parametrize(

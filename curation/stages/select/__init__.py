@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from curation.errors import CurationError
-from curation.manifest import Manifest, count_reasons
+from curation.manifest import SPLITS, Manifest, count_reasons
 from curation.recipe import Recipe, Split
 from curation.stages.select.plan import Plan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
@@ -151,21 +151,27 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
     if not short:
         return
     least = "at least " if recipe.selection.ratios is not None else ""
-    lines = [
-        f"{label}: {split} wants {least}{count}, had {kept[label, split]}" for (label, split), count in short.items()
-    ]
+    lines = []
+    for (label, split), count in short.items():
+        others = [f"{kept[label, other]} in {other}" for other in SPLITS if other != split and kept[label, other]]
+        beside = f" (beside {' and '.join(others)})" if others else ""
+        lines.append(f"{label}: {split} wants {least}{count}, had {kept[label, split]}{beside}")
     for label in sorted({label for label, _ in short}):
         seen = manifest.rows.filter(pl.col("label") == label)
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
         lines.append(f"{label}: {seen.height} in all, {out}{_tell_groups(pool, label)}")
-    lines += _name_strangers(manifest, recipe, {label for label, _ in short})
+    labels = set(manifest.rows["label"].drop_nulls().unique())
+    strangers = _name_strangers(manifest, recipe, {label for label, _ in short})
+    lines += strangers
     unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
     raise ShortCountError(
         "too few pictures\n" + "\n".join(f"  {line}" for line in lines),
-        hint=_advise(recipe, manifest, pool, {split for _, split in short}),
+        hint="write the labels in the recipe's labels.classes as the files carry them"
+        if strangers and any(label not in labels for label, _ in short)
+        else _advise(recipe, manifest, pool, {split for _, split in short}),
         manifest=manifest,
     )
 
