@@ -84,12 +84,12 @@ def _run(app: typer.Typer, given: list[str], program: str) -> int:
 def _tell(fault: CurationError, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps({"error": fault.message, "hint": fault.hint}, indent=2, ensure_ascii=False))
-    typer.echo(f"error: {_clean(fault.message)}", err=True)
+    typer.echo(f"error: {clean_lines(fault.message)}", err=True)
     if fault.hint:
-        typer.echo(f"hint: {_clean(fault.hint)}", err=True)
+        typer.echo(f"hint: {clean_lines(fault.hint)}", err=True)
     return AT_FAULT
 
 
-def _clean(text: str) -> str:
+def clean_lines(text: str) -> str:
     """Return text for a terminal: control characters of hostile names are shown, not obeyed; lines stay lines."""
     return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)

@@ -26,6 +26,7 @@ from curation.recipe import load_recipe
 from curation.sources import Cache, fetch_all
 from curation.sources.drawn import find_missed, find_wronged, read_truth
 from tests.builders import as_bytes, sha_of, texture, tiny_pictures, write_recipe, write_source
+from tests.disks import mount_disk
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -450,13 +451,8 @@ def test_two_builds_at_once_are_one_version(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a file system of 400 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system to fill up needs root and mount")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mount_disk(tmp_path / "disk", size="400k") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(tmp_path: Path, small_disk: Path) -> None:

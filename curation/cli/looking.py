@@ -7,6 +7,7 @@ import typer
 
 from curation.cli.building import AsJson, Verbose, _examples, print_splits
 from curation.cli.screen import clean, clean_parts, print_json, print_table
+from curation.commands import clean_lines
 from curation.urls import is_url
 
 if TYPE_CHECKING:
@@ -86,11 +87,6 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     typer.echo()
     rows = [(reason.label, reason.stage, reason.reason, reason.rows) for reason in shown.reasons]
     print_table(("class", "step", "reason", "files"), rows, left=3)
-
-
-def clean_lines(text: str) -> str:
-    """Return text of several lines for a terminal."""
-    return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def explain(

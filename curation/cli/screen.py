@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from curation.commands import clean_lines
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -140,7 +142,7 @@ def number(count: int, one: str, many: str) -> str:
 def clean(cell: object) -> str:
     """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
     text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return clean_lines(text).replace("\n", r"\n")
 
 
 def clean_parts(told: object) -> object:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from curation.sources import Cache, Request, Silence
+from tests.disks import mount_disk
 
 NOBODY = 65534
 
@@ -108,7 +109,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Give a disk of one megabyte; skip where none can be mounted."""
-    with _mount(tmp_path / "small", "size=1m") as folder:
+    with mount_disk(tmp_path / "small", size="1m") as folder:
         yield folder
 
 
@@ -118,21 +119,9 @@ def make_read_only(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
     with contextlib.ExitStack() as stack:
 
         def copy(folder: Path) -> Path:
-            disk = stack.enter_context(_mount(tmp_path / "read-only", "size=16m"))
+            disk = stack.enter_context(mount_disk(tmp_path / "read-only", size="16m"))
             subprocess.run(["cp", "-a", f"{folder}/.", disk], check=True)
             subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
             return disk
 
         yield copy
-
-
-@contextlib.contextmanager
-def _mount(folder: Path, options: str) -> Iterator[Path]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small disk takes root's rights")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import tomllib
 from dataclasses import replace
 
@@ -14,6 +12,7 @@ import pytest
 
 from curation.errors import CurationError
 from curation.images import camera_view
+from tests.disks import mount_disk
 from training.oracle import open_oracle
 from training.produce import Options, produce
 from training.quantise import read_metadata
@@ -326,18 +325,11 @@ def test_the_second_line_says_what_it_warns_of_although_it_was_never_taught():
 
 def test_a_full_disk_is_told_and_no_half_run_is_left(drawn, tmp_path, small_settings):
     """An empty TensorBoard log or a cut checkpoint would end in a traceback; what was written is taken up again."""
-    room = tmp_path / "room"
-    room.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(room)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system to fill up needs root and mount")
-    try:
+    with mount_disk(tmp_path / "room", size="64k") as room:
         with pytest.raises(CurationError, match="cannot be written: the disk is full") as caught:
             produce("spots", replace(small_settings, epochs=1), Options(home=drawn.home, runs=room, board="none"))
         assert "free some space" in caught.value.hint
         assert not [path for path in room.iterdir() if not path.name.startswith(".")]
-    finally:
-        subprocess.run(["umount", "--lazy", str(room)], check=True)  # TensorBoard's writer may hold its log
 
 
 def test_a_place_for_runs_that_is_no_folder_is_told(drawn, tmp_path, small_settings):

@@ -26,6 +26,7 @@ from curation.versions import (
     write_draft,
 )
 from curation.versions.faults import explain_disk_faults
+from tests.disks import mount_disk
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
 NOBODY = 65534
@@ -34,15 +35,8 @@ NOBODY = 65534
 @pytest.fixture
 def small_disk(tmp_path):
     """Mount a file system of 1 MB, which only root may; skip where that is not allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mount.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mount.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mount_disk(tmp_path / "disk", size="1m") as folder:
+        yield folder
 
 
 def leave(folder, free):
