@@ -47,9 +47,9 @@ firmware: setup-all ## a trained RUN for the PC and the board: sizes against the
 	fi; \
 	$(BIN)/python -m training export "$$run" --to firmware --output $(GENERATED); \
 	$(MAKE) --no-print-directory -C firmware GENERATED=$(abspath $(GENERATED)) BUILD=$(abspath $(BUILD)); \
-	$(BIN)/python -m firmware.prove "$$run" $(BUILD)/measure-*.elf; \
+	$(BIN)/python -m firmware.tools.check_bit_exact "$$run" $(BUILD)/measure-*.elf; \
 	printf '\nA conversation with the emulated board:\n'; \
-	$(BIN)/python -m firmware.session "$$run" "$$(ls $(BUILD)/board-*.elf | tail -n 1)"
+	$(BIN)/python -m firmware.tools.session "$$run" "$$(ls $(BUILD)/board-*.elf | tail -n 1)"
 
 include firmware/arduino/arduino.mk
 

@@ -23,8 +23,8 @@ from throughput import make_drawn
 from curation.engines import Engine, Local
 from curation.engines.ray import CORES_A_SHARD, Ray
 from curation.pipeline import Options, Silent, build
-from curation.sources import Cache
 from curation.stages.probe import SHARD_FILES
+from curation.storage.cache import Cache
 from curation.versions import Home
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}

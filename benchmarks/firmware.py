@@ -103,7 +103,7 @@ def main() -> None:
     found = {}
     for name in given.nets:
         print(f"{name} ...", flush=True)
-        command = [sys.executable, "-m", "firmware.costs", name, str(given.work.resolve() / name)]
+        command = [sys.executable, "-m", "firmware.tools.costs", name, str(given.work.resolve() / name)]
         said = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
         found[name] = json.loads(said.splitlines()[-1])
     show(found)

@@ -20,11 +20,11 @@ import polars as pl
 from measuring import children, peak_mb, print_table, write_results
 from numpy.typing import NDArray
 
-from curation.decisions import Ruling
+from curation.dataset.decisions import Ruling
+from curation.dataset.manifest import Manifest, check_conservation
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import search_here
 from curation.hashing import Fingerprints, Pairs, SearchReport, Spool
-from curation.manifest import Manifest, check_conservation
-from curation.recipe import Recipe, parse_recipe
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
 from curation.stages.label import label

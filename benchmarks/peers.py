@@ -70,7 +70,7 @@ def _ours(folder: Path) -> list[tuple[str, str]]:
 
     from curation.engines import Local
     from curation.pipeline import Options, build
-    from curation.sources import Cache
+    from curation.storage.cache import Cache
     from curation.versions import Home
 
     with tempfile.TemporaryDirectory() as place:

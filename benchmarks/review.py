@@ -27,8 +27,8 @@ import psutil
 from builds import prepare
 from measuring import ROOT, load_average, print_table, set_aside, timed, write_results
 
-from curation.review.database import fetched_folder, free_port, packaged_mongod
-from curation.sources import Cache
+from curation.review.mongodb import fetched_folder, free_port, packaged_mongod
+from curation.storage.cache import Cache
 from tests.review.browsing import Browser, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, FETCHED
 

@@ -170,8 +170,8 @@ def _prepare_curation(folder: Path, *, workers: int) -> Callable[[], int]:
     from concurrent.futures import ProcessPoolExecutor
 
     from curation.hashing import sha256_hex
-    from curation.sources import list_members
     from curation.stages.probe import SHARD_FILES, Settings, Shard, probe_shard
+    from curation.storage.archives import list_members
 
     settings = Settings("scaled", "scale", "first", "phash")
     members = list_members(folder)

@@ -10,7 +10,7 @@ from curation.errors import CurationError
 
 if TYPE_CHECKING:
     from curation.pipeline import Built, Options, build, pull
-    from curation.sources import Cache
+    from curation.storage.cache import Cache
     from curation.versions import Home, Version, diff, explain, load, published, show, verify
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ __all__ = [
 
 _ROOMS = {
     "curation.pipeline": ("Built", "Options", "build", "pull"),
-    "curation.sources": ("Cache",),
+    "curation.storage.cache": ("Cache",),
     "curation.versions": ("Home", "Version", "diff", "explain", "load", "published", "show", "verify"),
 }
 

@@ -14,16 +14,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curation import __version__
-from curation.decisions import Ruling, read_ledger, rule
+from curation.dataset.decisions import Ruling, read_ledger, rule
+from curation.dataset.findings import Finding
+from curation.dataset.manifest import Manifest, check_conservation, choice_digest, write_atomically
+from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError
-from curation.findings import Finding
 from curation.hashing import Fingerprints, Pairs, SearchReport
-from curation.manifest import Manifest, check_conservation, choice_digest, write_atomically
-from curation.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.report.card import write_card
 from curation.report.summary import Summary, summarise
-from curation.sources import Cache, Fetched, Progress, Silence, fetch_all
+from curation.sources import Fetched, fetch_all
 from curation.sources.shelf import Shelf
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
@@ -32,8 +32,11 @@ from curation.stages.label import label
 from curation.stages.probe import probe
 from curation.stages.quality import quality
 from curation.stages.render import encoder_name, estimate_bytes, render
-from curation.stages.retake import retake
+from curation.stages.restore_split import retake
 from curation.stages.select import ShortCountError, select
+from curation.storage.cache import Cache
+from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.progress import Progress, Silence
 from curation.versions import (
     Home,
     Lock,
@@ -54,12 +57,11 @@ from curation.versions import (
     parse_reference,
     previous_split,
     published,
-    sweep,
+    recover,
     write_draft,
     write_tables,
 )
-from curation.versions.faults import explain_disk_faults
-from curation.versions.sharing import reuse
+from curation.versions.hardlinks import reuse
 from curation.versions.upload import upload
 
 Step = Literal["fetch", "ingest", "probe", "label", "decide", "quality", "dedup", "select"]
@@ -239,7 +241,7 @@ def _build(name: str, options: Options, *, until: Step | None, dry_run: bool) ->
         return run.built("planned" if dry_run else "stopped", estimated_bytes=planned)
     with locked(options.home, name, on_wait=options.listener.note) as held:
         run = _Run(recipe, options)
-        run.notes += sweep(held)
+        run.notes += recover(held)
         try:
             run.choose(None)
         except CurationError as fault:
@@ -278,7 +280,7 @@ def _restore(reference: str, options: Options) -> Built:
     )
     with locked(options.home, name, on_wait=options.listener.note) as held:
         run = _Run(recipe, options)
-        run.notes += sweep(held)
+        run.notes += recover(held)
         if options.home.build(name, line.version).is_dir():
             check_present(options.home, name, line)
             return run.built("unchanged", line=line, folder=options.home.build(name, line.version))
@@ -498,9 +500,9 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     """Audit the staged version, write its page, and return the findings."""
     # A build with nothing to describe is done sooner than these are imported.
     from curation.audit import audit
-    from curation.report.changes import tell_changes
-    from curation.report.evidence import gather_evidence
+    from curation.report.excluded_gallery import gather_evidence
     from curation.report.page import write_page
+    from curation.report.version_diff import tell_changes
 
     audited = audit(version, progress=run.options.listener.progress)
     (version.folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")

@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from curation.dataset.manifest import SCHEMA, Manifest
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.hashing import Fingerprints, symmetries
 from curation.images import grey32
-from curation.manifest import SCHEMA, Manifest
-from curation.recipe import Recipe, parse_recipe
 
 
 def sha_of(name: object) -> str:

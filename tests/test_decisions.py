@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.decisions import (
+from curation.dataset.decisions import (
     DISAGREE,
     Decision,
     append_decisions,
@@ -153,7 +153,7 @@ def test_what_append_returned_from_survives_a_kill(tmp_path):
     path = tmp_path / "decisions.jsonl"
     code = (
         "import sys, pathlib\n"
-        "from curation.decisions import Decision, append_decisions, now\n"
+        "from curation.dataset.decisions import Decision, append_decisions, now\n"
         "import hashlib\n"
         "for n in range(100000):\n"
         "    sha = hashlib.sha256(str(n).encode()).hexdigest()\n"

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.errors import CurationError
-from curation.manifest import (
+from curation.dataset.manifest import (
     SCHEMA,
     Manifest,
     canonical_json,
@@ -19,6 +18,7 @@ from curation.manifest import (
     digest_of,
     write_atomically,
 )
+from curation.errors import CurationError
 from tests.builders import make_manifest, make_row, sha_of
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12, unique=True)

@@ -17,14 +17,15 @@ import polars as pl
 import pytest
 
 from curation import Home, Options, build, diff, explain, load, published, show, verify
-from curation.cli.building import what_to_know
-from curation.decisions import Decision, append_decisions
+from curation.cli.build import what_to_know
+from curation.dataset.decisions import Decision, append_decisions
+from curation.dataset.recipe import load_recipe
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.pipeline import STEPS, Silent
-from curation.recipe import load_recipe
-from curation.sources import Cache, fetch_all
-from curation.sources.drawn import find_missed, find_wronged, read_truth
+from curation.sources import fetch_all
+from curation.sources.synthetic import find_missed, find_wronged, read_truth
+from curation.storage.cache import Cache
 from tests.builders import as_bytes, sha_of, texture, tiny_pictures, write_recipe, write_source
 from tests.disks import mount_disk
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from curation.dataset.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, parse_recipe
 from curation.errors import CurationError
-from curation.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, parse_recipe
-from curation.template import start_dataset
+from curation.init import start_dataset
 from curation.versions import Home
 from tests.builders import as_bytes, make_recipe, texture, write_source
 

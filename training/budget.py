@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from curation.errors import CurationError
-from training.compile import Layer, Model, count_macs, plan, read_model
+from firmware.compiler import Layer, Model, count_macs, plan, read_model
 
 DEFAULT_BOARD = "nano33ble"
 COUNTS: Final[Mapping[str, int]] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from training.results import Results
+from training.run_summary import Results
 from training.scores import Rate
 
 NOT_A_DEVICE = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curation.commands import run_command
+from curation.cli_runner import run_command
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def fit(
     from training.fit import Settings
     from training.framework import load_keras
     from training.models import find_architecture
-    from training.produce import Options, produce
     from training.runs import find_runs
+    from training.train_run import Options, produce
 
     if find_spec("tensorflow") is not None:
         find(Home.find(), version)  # a mistyped name is told before TensorFlow is there
@@ -236,8 +236,8 @@ def evaluate(
     """Judge a run on a version, without the pictures it was trained on."""
     from curation.versions import Home
     from training.framework import require_litert
+    from training.inference import try_on_version
     from training.runs import find_runs, open_run, plain
-    from training.trial import try_on_version
 
     require_litert()
     opened = open_run(find_runs(), run)
@@ -261,8 +261,8 @@ def predict(
 ) -> None:
     """Say what a run's int8 model sees in image files. It is no diagnosis."""
     from training.framework import require_litert
+    from training.inference import Refusal, predict_files
     from training.runs import find_runs, open_run
-    from training.trial import Refusal, predict_files
 
     require_litert()
     opened = open_run(find_runs(), run)
@@ -307,8 +307,8 @@ def export(
 ) -> None:
     """Compile a model for the firmware: model.c, model.h and golden.h."""
     from curation.versions import Home
+    from training.export import export_file, export_run
     from training.framework import require_litert
-    from training.handover import export_file, export_run
     from training.runs import find_runs, open_run
 
     require_litert()
@@ -333,8 +333,8 @@ def budget(
     as_json: Json = False,
 ) -> None:
     """Say what a model costs on a board; ends with 1 where it does not fit."""
+    from training.board_fit import refuse_unfit
     from training.budget import load_board, measure_budget
-    from training.fits import refuse_unfit
     from training.framework import require_litert
     from training.runs import find_runs, open_run, plain
 

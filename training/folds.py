@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from curation.manifest import write_atomically
+from curation.dataset.manifest import write_atomically
+from firmware.compiler.tflite_reference import open_oracle
 from training.data import Samples
 from training.evaluate import CrossValidation, Unseen, judge_strata, pool_folds
 from training.fit import Listener, Settings, fit, predict
-from training.oracle import open_oracle
 from training.quantise import quantise
 from training.runs import write_text
 from training.scores import Probabilities, score

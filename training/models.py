@@ -120,7 +120,7 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
         Side of the input in pixels.
     weights : {"none", "imagenet"}
         "imagenet" downloads them; where there are none or no way to them, that is an error here. Whether to train
-        without them is for the caller to say aloud (``training.produce.settle_weights``).
+        without them is for the caller to say aloud (``training.train_run.settle_weights``).
 
     Returns
     -------

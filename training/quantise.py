@@ -8,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from firmware.compiler.tflite_reference import open_oracle
 from training.data import Frames, Samples
 from training.finetune import finetune
 from training.fit import Fitted, Listener, Settings, predict
 from training.framework import load_keras, quiet
-from training.oracle import open_oracle
-from training.results import Quantised
+from training.run_summary import Quantised
 
 CALIBRATION_PICTURES: Final = 200
 TOLERATED_LOSS: Final = 0.5

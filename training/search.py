@@ -9,16 +9,16 @@ from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
+from curation.dataset.manifest import digest_of
 from curation.errors import CurationError
 from curation.images.camera import Side
-from curation.manifest import digest_of
+from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import Home
-from curation.versions.faults import explain_disk_faults
+from training.board_fit import foresee
 from training.budget import Board, Budget
 from training.data import Material, open_material
 from training.evaluate import CrossValidation
 from training.fit import Listener, Settings
-from training.fits import foresee
 from training.folds import cross_validate
 from training.models import ARCHITECTURES
 from training.report import write_search_page

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from curation.audit.balance import find_imbalance
-from curation.audit.labels import find_doubtful, rank_doubtful
+from curation.audit.cross_validation import cut_folds
+from curation.audit.label_errors import find_doubtful, rank_doubtful
 from curation.audit.leakage import find_leaks
 from curation.audit.licences import find_licence_faults
-from curation.audit.pictures import measure_version
+from curation.audit.measurements import measure_version
 from curation.audit.privacy import find_private
-from curation.audit.probing import cut_folds
 from curation.audit.quality import find_poor, find_unreadable
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
-from curation.findings import Audit, Finding, Probe, waive
-from curation.sources.protocol import Progress
+from curation.dataset.findings import Audit, Finding, Probe, waive
+from curation.storage.progress import Progress
 from curation.versions import Version
 
 __all__ = ["audit", "rank_doubtful", "read_waivers"]

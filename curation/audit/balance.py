@@ -6,9 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from curation.audit.probing import wilson
-from curation.audit.tallies import tally_values
-from curation.findings import Finding, Outcome, count_of
+from curation.audit.cross_validation import wilson
+from curation.audit.crosstabs import tally_values
+from curation.dataset.findings import Finding, Outcome, count_of
 
 STRATA: Final = ("sex", "site", "skin_type", "age")
 PEOPLE: Final = (*STRATA, "patient", "lesion")

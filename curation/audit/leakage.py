@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.crops import MOST_MATCHES, Match, coarse_matches, places, refine_all
-from curation.audit.pictures import Measured
-from curation.findings import Finding, Outcome, count_of
+from curation.audit.crop_matching import MOST_MATCHES, Match, coarse_matches, places, refine_all
+from curation.audit.measurements import Measured
+from curation.dataset.findings import Finding, Outcome, count_of
 
 NUMBERED: Final = re.compile(r"(?P<stem>.*?)(?P<number>\d{3,})$")
 TOKEN: Final = re.compile(r"[A-Za-z]{0,12}[_-]?\d{5,}")

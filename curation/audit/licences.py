@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from curation.findings import Finding, Outcome, count_of
+from curation.dataset.findings import Finding, Outcome, count_of
 
 PERMISSIVE: Final = (
     "CC0",

@@ -4,8 +4,8 @@ from collections import Counter
 
 import polars as pl
 
-from curation.audit.pictures import Measured
-from curation.findings import Finding, Outcome, count_of
+from curation.audit.measurements import Measured
+from curation.dataset.findings import Finding, Outcome, count_of
 
 
 def find_private(measured: Measured, rows: pl.DataFrame) -> Outcome:

@@ -5,9 +5,9 @@ from typing import Final
 
 import polars as pl
 
-from curation.audit.pictures import Measured
-from curation.audit.tallies import tally_shares
-from curation.findings import Finding, Outcome, count_of
+from curation.audit.crosstabs import tally_shares
+from curation.audit.measurements import Measured
+from curation.dataset.findings import Finding, Outcome, count_of
 
 RULES: Final[Mapping[str, tuple[str, pl.Expr, str]]] = {
     "blur": ("are blurred", pl.col("sharpness_fine") < 1.2, "set `min_sharpness` under [quality], or exclude them"),

@@ -10,12 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from curation.audit.pictures import measure_version
+from curation.audit.measurements import measure_version
 from curation.audit.shortcuts import probe_shortcuts
+from curation.dataset.findings import Finding, Probe
 from curation.errors import CurationError
-from curation.findings import Finding, Probe
 from curation.images import DecodeFailure, RenderSettings, Step, crop_border, even_colours, render, soften
-from curation.sources.protocol import Progress
+from curation.storage.progress import Progress
 from curation.versions import Version
 
 SHORT_SIDE: Final = 128

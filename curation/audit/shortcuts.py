@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.pictures import Measured
-from curation.audit.probing import Folds, cut_folds, probe
-from curation.findings import Finding, Outcome, Probe, Severity, count_of
+from curation.audit.cross_validation import Folds, cut_folds, probe
+from curation.audit.measurements import Measured
+from curation.dataset.findings import Finding, Outcome, Probe, Severity, count_of
 
 COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "encoding": (

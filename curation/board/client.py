@@ -8,15 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from curation.board.conversation import (
-    ANSWER_SECONDS,
-    ATTEMPTS,
-    PICTURE_SECONDS,
-    Conversation,
-    Damaged,
-    Refused,
-    Silent,
-)
 from curation.board.frames import ROW_BYTES, Frame
 from curation.board.messages import (
     FRAME_HEIGHT,
@@ -34,6 +25,15 @@ from curation.board.messages import (
     Timing,
 )
 from curation.board.port import Port, SerialPort
+from curation.board.request_response import (
+    ANSWER_SECONDS,
+    ATTEMPTS,
+    PICTURE_SECONDS,
+    Conversation,
+    Damaged,
+    Refused,
+    Silent,
+)
 from curation.errors import CurationError
 
 QUIET_SECONDS = 15.0

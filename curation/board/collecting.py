@@ -19,10 +19,10 @@ from typing import Protocol
 
 from curation.board.frames import Frame, encode_png
 from curation.board.messages import BoardVersion
+from curation.dataset.recipe import CLASS_PATTERN
 from curation.errors import CurationError
-from curation.recipe import CLASS_PATTERN
-from curation.sources.atomic import hold_lock, replace_file, sweep_leftovers, sync_folder
 from curation.sources.board import CAPTURES, name_picture, read_number
+from curation.storage.atomic_files import hold_lock, replace_file, sweep_leftovers, sync_folder
 
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from curation.board.messages import FRAME_HEIGHT, FRAME_WIDTH
 from curation.errors import CurationError
 from curation.images import DecodeFailure, area_average_144, centre_square, decode, from_rgb565, to_rgb565
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 ROW_BYTES = 2 * FRAME_WIDTH
 FRAME_BYTES = FRAME_HEIGHT * ROW_BYTES

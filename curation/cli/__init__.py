@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from curation import __version__
-from curation.cli import auditing, building, exporting, looking, reviewing, watching
-from curation.commands import run_command
+from curation.cli import audit, board, build, export, inspect, review
+from curation.cli_runner import run_command
 
 __all__ = ["app", "main"]
 
@@ -24,12 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-building.add_to(app)
-looking.add_to(app)
-auditing.add_to(app)
-exporting.add_to(app)
-reviewing.add_to(app)
-watching.add_to(app)
+build.add_to(app)
+inspect.add_to(app)
+audit.add_to(app)
+export.add_to(app)
+review.add_to(app)
+board.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:

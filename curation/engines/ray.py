@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curation.engines.protocol import Result, Task, search_here
 from curation.errors import CurationError
 from curation.hashing import Pairs, SearchReport, representatives
-from curation.hashing.shuffle import Sent, cut_bands, keep_closest, search_group, send
+from curation.hashing.distributed_search import Sent, cut_bands, keep_closest, search_group, send
 
 if TYPE_CHECKING:
     import ray.data

@@ -4,7 +4,7 @@ What leaves is what was published: every picture byte for byte, checked against 
 same version always gives the same bytes.
 """
 
-from curation.exports.adopt import LAYOUTS, Adopted, Layout, adopt
-from curation.exports.leave import FORMATS, Exported, Format, export
+from curation.exports.export import FORMATS, Exported, Format, export
+from curation.exports.import_dataset import LAYOUTS, Adopted, Layout, import_dataset
 
-__all__ = ["FORMATS", "LAYOUTS", "Adopted", "Exported", "Format", "Layout", "adopt", "export"]
+__all__ = ["FORMATS", "LAYOUTS", "Adopted", "Exported", "Format", "Layout", "export", "import_dataset"]

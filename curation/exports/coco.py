@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from curation.exports.samples import Outgoing, Sample
+from curation.exports.rows import Outgoing, Sample
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:

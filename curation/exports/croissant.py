@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from curation.dataset.manifest import SPLITS, Manifest
+from curation.dataset.recipe import Recipe
 from curation.exports.responsible import responsibility
-from curation.manifest import SPLITS, Manifest
-from curation.recipe import Recipe
 from curation.sources import Fetched
 
 CONFORMS: Final = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")

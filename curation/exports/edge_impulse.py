@@ -7,7 +7,7 @@ Its own split is random, so every file names its category. It knows no third spl
 import json
 from pathlib import Path
 
-from curation.exports.samples import Outgoing, Sample
+from curation.exports.rows import Outgoing, Sample
 
 CATEGORIES = {"train": "training", "val": "training", "test": "testing"}
 

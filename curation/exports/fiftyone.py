@@ -6,7 +6,7 @@
 import json
 from pathlib import Path
 
-from curation.exports.samples import Outgoing
+from curation.exports.rows import Outgoing
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.exports.samples import PROVENANCE, Outgoing, Sample, cut
+from curation.exports.rows import PROVENANCE, Outgoing, Sample, cut
 
 SHARD_BYTES = 128 << 20
 """The pictures' bytes in a file, about; a file is made in memory."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from curation.exports.samples import Outgoing
+from curation.exports.rows import Outgoing
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curation.manifest import METADATA_COLUMNS, Manifest, is_unreadable
-from curation.recipe import REMEDIES, Recipe
+from curation.dataset.manifest import METADATA_COLUMNS, Manifest, is_unreadable
+from curation.dataset.recipe import REMEDIES, Recipe
 from curation.sources import Fetched
 
 

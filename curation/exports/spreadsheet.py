@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.exports.samples import Outgoing
+from curation.exports.rows import Outgoing
 
 FORMULA = r"^[=+\-@\t\r\n\x00\uFF1D\uFF0B\uFF0D\uFF20]"
 """How a cell begins that Excel, LibreOffice or Google Sheets may run; the last four are full-width."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from curation.exports.crc32c import crc32c, mask
-from curation.exports.samples import Outgoing, Sample, cut
+from curation.exports.rows import Outgoing, Sample, cut
 
 SHARD_BYTES = 128 << 20
 """The pictures' bytes in a file, about."""

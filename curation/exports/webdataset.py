@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from curation.exports.samples import Outgoing, Sample, cut
+from curation.exports.rows import Outgoing, Sample, cut
 
 SHARD_BYTES = 256 << 20
 """The most a shard takes, unless a single sample is larger."""

@@ -8,7 +8,7 @@ from curation.hashing.orientation import INVERSE, SYMMETRIES, turn
 from curation.hashing.perceptual import HashName, from_imagehash, other_hash, phash, symmetries, to_imagehash
 from curation.hashing.plan import Band, SearchReport
 from curation.hashing.search import Pairs, lookalikes, pairs_within, plan_search, representatives
-from curation.hashing.spool import Spool
+from curation.hashing.thumbnail_store import Spool
 from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_flat
 
 __all__ = [

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.bands import Comparison, Found
+from curation.hashing.multi_index import Comparison, Found
 from curation.hashing.orientation import SYMMETRIES
 from curation.hashing.plan import Method, SearchReport, choose_plan
 

@@ -15,11 +15,11 @@ from curation.images.camera import (
     to_tensor,
 )
 from curation.images.decoding import decode, read_header
-from curation.images.picture import DecodeFailure, Header, Picture, Tone, Window
 from curation.images.quality import Quality, grey32, grey32_together, measure, measure_together
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.steps import crop_border, even_colours, soften
+from curation.images.transforms import crop_border, even_colours, soften
+from curation.images.types import DecodeFailure, Header, Picture, Tone, Window
 
 __all__ = [
     "FRAME_SIDE",

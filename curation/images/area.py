@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 _Integers: TypeAlias = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.images.area import area_average
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 Side: TypeAlias = Literal[96, 48]
 FRAME_SIDE: Final = 144

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from curation.images.jpeg import decode_jpeg, read_jpeg_header
-from curation.images.picture import DecodeFailure, Header, Picture, Scale, Tone
-from curation.images.plain import decode_plain, read_plain_header
+from curation.images.pillow_formats import decode_plain, read_plain_header
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import decode_tiff, read_tiff_header
+from curation.images.types import DecodeFailure, Header, Picture, Scale, Tone
 
 _PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
 _IMAGES_NOT_READ: Final = frozenset({"heif", "avif", "jpegxl", "photoshop", "dicom", "svg"})

@@ -8,10 +8,10 @@ from typing import Final, NoReturn
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from curation.images.colour import apply_transform, srgb_transform
+from curation.images.color import apply_transform, srgb_transform
 from curation.images.jpeg_segments import FRAMES, LOSSLESS_FRAMES, walk_segments
 from curation.images.orientation import orientation_of, turn_upright, upright_size
-from curation.images.picture import (
+from curation.images.types import (
     DecodeFailure,
     Header,
     Picture,

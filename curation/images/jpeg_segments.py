@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from curation.images.picture import DecodeFailure
+from curation.images.types import DecodeFailure
 
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 _APP0, _APP14 = 0xE0, 0xEE

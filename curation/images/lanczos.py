@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 _UNIT: Final = 1 << 22
 _LOBES: Final = 3

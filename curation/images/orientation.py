@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import ExifTags, Image
 
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 
 def valid_orientation(value: object) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from curation.images.area import area_average
 from curation.images.lanczos import shrink, shrink_together
-from curation.images.picture import Pixels
+from curation.images.types import Pixels
 
 MEASURED_SIDE = 64
 """The shorter side, in pixels, that a picture is averaged to before it is measured."""

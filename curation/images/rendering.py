@@ -15,8 +15,8 @@ from PIL import Image
 from curation.images.decoding import decode
 from curation.images.jpeg import stands_as_it_is
 from curation.images.jpeg_segments import strip_metadata
-from curation.images.picture import Pixels, Tone
 from curation.images.sniffing import SNIFF_BYTES, sniff
+from curation.images.types import Pixels, Tone
 
 Step: TypeAlias = Callable[[Pixels], Pixels]
 _SUBSAMPLING: Final = {"4:4:4": 0, "4:2:0": 2}

@@ -16,10 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curation.images.colour import over_white, to_eight_bits, to_srgb
+from curation.images.color import over_white, to_eight_bits, to_srgb
 from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
-from curation.images.picture import (
+from curation.images.pillow_formats import EMBEDDED, embedded_size
+from curation.images.sniffing import SNIFF_BYTES, sniff
+from curation.images.tiff_directories import read_directories
+from curation.images.tiff_plain import decode_plain_tiff
+from curation.images.types import (
     DecodeFailure,
     Header,
     Picture,
@@ -30,10 +34,6 @@ from curation.images.picture import (
     check_size,
     foreign_decoder,
 )
-from curation.images.plain import EMBEDDED, embedded_size
-from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.tiff_directories import read_directories
-from curation.images.tiff_plain import decode_plain_tiff
 
 if TYPE_CHECKING:
     from tifffile import TiffPage

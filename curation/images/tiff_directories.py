@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import add
 from typing import Final
 
-from curation.images.picture import DecodeFailure
+from curation.images.types import DecodeFailure
 
 _TYPE_SIZES: Final = {
     1: 1,

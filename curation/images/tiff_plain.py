@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from curation.images.colour import to_srgb
+from curation.images.color import to_srgb
 from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
-from curation.images.picture import Header, Picture, Pixels, check_size
 from curation.images.tiff_directories import Directory
+from curation.images.types import Header, Picture, Pixels, check_size
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _OFFSETS, _CHANNELS, _ROWS, _COUNTS, _PLANAR, _PREDICTOR, _FORMAT = 273, 277, 278, 279, 284, 317, 339

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from curation.findings import SEVERITIES, Finding
-from curation.recipe import Recipe
+from curation.dataset.findings import SEVERITIES, Finding
+from curation.dataset.recipe import Recipe
 from curation.report.summary import Summary
 from curation.sources import Fetched
 

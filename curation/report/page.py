@@ -12,11 +12,10 @@ from typing import Any, Final
 import polars as pl
 from markupsafe import Markup, escape
 
-from curation.findings import SEVERITIES, Audit, Finding, Probe
-from curation.manifest import Manifest
-from curation.recipe import Recipe, parse_recipe
-from curation.report.changes import Changes
-from curation.report.evidence import (
+from curation.dataset.findings import SEVERITIES, Audit, Finding, Probe
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Recipe, parse_recipe
+from curation.report.excluded_gallery import (
     MOST_CONFLICTS,
     MOST_GROUPS,
     MOST_UNREADABLE,
@@ -26,9 +25,10 @@ from curation.report.evidence import (
     find_clusters,
     sample_pairs,
 )
-from curation.report.story import draw_flows, tell_flows
+from curation.report.sankey import draw_flows, tell_flows
 from curation.report.summary import Settled, Summary, find_settled, summarise
 from curation.report.tiles import Sheets, Tile, lay_out, read_tile, thin_out
+from curation.report.version_diff import Changes
 from curation.versions import Version
 
 MOST_TILES: Final = 3000

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from curation.manifest import NO_PICTURE, SPLITS, SYSTEM_FILE, Manifest, count_reasons, is_unreadable
+from curation.dataset.manifest import NO_PICTURE, SPLITS, SYSTEM_FILE, Manifest, count_reasons, is_unreadable
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from curation.decisions import DISAGREE, Decision, in_force
-from curation.review.desk import Desk
-from curation.review.table import QUEUES, Queue, count_queues, differing, last_words
+from curation.dataset.decisions import DISAGREE, Decision, in_force
+from curation.review.review_queues import QUEUES, Queue, count_queues, differing, last_words
+from curation.review.review_session import Desk
 
 
 @dataclass(frozen=True)

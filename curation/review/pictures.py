@@ -16,14 +16,15 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw, ImageFont
 
+from curation.dataset.manifest import canonical_json, digest_of
+from curation.dataset.recipe import Recipe
 from curation.engines import Engine
 from curation.hashing import sha256_hex
 from curation.images import DecodeFailure, RenderSettings, Tone, camera_view, decode, render
-from curation.manifest import canonical_json, digest_of
-from curation.recipe import Recipe
-from curation.sources import Member, UnreadableMember, read_member
 from curation.sources.shelf import Shelf
 from curation.stages.render import settings_of
+from curation.storage.archive_members import Member, UnreadableMember
+from curation.storage.archives import read_member
 
 SHARD_FILES: Final = 48
 PLACEHOLDER_SIZE: Final = (320, 240)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from curation.sources.atomic import replace_file
+from curation.storage.atomic_files import replace_file
 
 PATIENCE_SECONDS = 20.0
 

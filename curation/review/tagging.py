@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 
-from curation.review.database import Keeper, find_database, packaged_mongod
-from curation.review.exchange import read_tags
-from curation.sources import Cache
+from curation.review.decision_import import read_tags
+from curation.review.mongodb import Keeper, find_database, packaged_mongod
+from curation.storage.cache import Cache
 
 
 def read_session_tags(

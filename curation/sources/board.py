@@ -11,13 +11,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from curation.dataset.recipe import BOARD_PATTERN
 from curation.errors import CurationError
-from curation.recipe import BOARD_PATTERN
-from curation.sources.archives import list_members
 from curation.sources.folder import fetch as fetch_folder
+from curation.storage.archives import list_members
 
 if TYPE_CHECKING:
-    from curation.recipe import BoardSource
+    from curation.dataset.recipe import BoardSource
     from curation.sources.protocol import Fetched, Request
 
 CAPTURES = "captures.jsonl"

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from curation.errors import CurationError
-from curation.sources.atomic import replace_file
-from curation.sources.patience import Patience, TryAgain, try_patiently
+from curation.storage.atomic_files import replace_file
+from curation.storage.retry import Patience, TryAgain, try_patiently
 
 _CHUNK_BYTES = 1 << 18
 

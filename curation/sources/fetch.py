@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from curation.errors import CurationError
-from curation.sources.archives import LIMITS
-from curation.sources.cache import Cache
 from curation.sources.lock import lock_line, read_lock, write_lock
-from curation.sources.protocol import Archive, Fetched, Progress, Request, Silence, Source
-from curation.sources.tars import inflate_tar, tar_packing
+from curation.sources.protocol import Archive, Fetched, Request, Source
+from curation.storage.archives import LIMITS
+from curation.storage.cache import Cache
+from curation.storage.progress import Progress, Silence
+from curation.storage.tars import inflate_tar, tar_packing
 
 if TYPE_CHECKING:
-    from curation.recipe import AnySource
+    from curation.dataset.recipe import AnySource
 
 # A new source is a module of this room and its kind in this line.
-KINDS = ("board", "drawn", "edge-impulse", "fiftyone", "figshare", "folder", "huggingface", "kaggle")
+MODULES = {
+    "board": "board",
+    "drawn": "synthetic",
+    "edge-impulse": "edge_impulse",
+    "fiftyone": "fiftyone",
+    "figshare": "figshare",
+    "folder": "folder",
+    "huggingface": "huggingface",
+    "kaggle": "kaggle",
+}
+KINDS = tuple(MODULES)
 
 
 def find_source(kind: str) -> Source:
@@ -32,7 +43,7 @@ def find_source(kind: str) -> Source:
     """
     if kind not in KINDS:
         raise CurationError(f"There is no kind of source called {kind!r}", hint=f"The kinds are {', '.join(KINDS)}.")
-    return cast(Source, importlib.import_module(f"curation.sources.{kind.replace('-', '_')}"))
+    return cast(Source, importlib.import_module(f"curation.sources.{MODULES[kind]}"))
 
 
 def fetch_all(
@@ -72,7 +83,7 @@ def fetch_all(
     CurationError
         A source is missing, damaged, changed since it was locked, or cannot be reached; says what to do.
     """
-    cache.sweep()
+    cache.recover()
     locked = read_lock(lock) if lock is not None and mirror is None else {}
     fetched = []
     for settings in sources:

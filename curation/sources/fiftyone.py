@@ -11,15 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
-from curation.sources.archives import Member, list_members
 from curation.sources.folder import fetch as fetch_folder
 from curation.sources.protocol import Told
-from curation.sources.reading import read_object
+from curation.sources.sidecar_json import read_object
+from curation.storage.archives import Member, list_members
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curation.recipe import ForeignSource
+    from curation.dataset.recipe import ForeignSource
     from curation.sources.protocol import Fetched, Request
 
 LABELS = "labels.json"

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from curation.errors import CurationError
-from curation.sources import mirror
+from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
-from curation.sources.members import number_path
-from curation.sources.protocol import Archive, Fetched, LockedFile, Request, show_progress
+from curation.sources.protocol import Archive, Fetched, LockedFile, Request
+from curation.storage.archive_members import number_path
+from curation.storage.progress import show_progress
 
 # What talks to the network is imported where the network is asked: a build from the cache or a mirror starts a tenth
 # of a second sooner without it.
 if TYPE_CHECKING:
     import httpx
 
-    from curation.recipe import FigshareSource
-    from curation.sources.patience import Patience
+    from curation.dataset.recipe import FigshareSource
+    from curation.storage.retry import Patience
 
 _API = "https://api.figshare.com"
 _LISTED_WITH_ARTICLE = 10
@@ -65,12 +66,12 @@ def fetch(request: Request[FigshareSource], *, patience: Patience | None = None)
         How long to try where the network or the server fails.
     """
     if request.mirror is not None:
-        return mirror.fetch_figshare(request, request.mirror)
+        return offline_mirror.fetch_figshare(request, request.mirror)
     asked = _ask(request.settings)
     if (fetched := find_locked(request, asked, by_hand=_manual_download(request.settings.article))) is not None:
         return fetched
     from curation.sources.download import open_client
-    from curation.sources.patience import Patience
+    from curation.storage.retry import Patience
 
     with open_client() as client:
         return _fetch(request, client, asked, patience or Patience())
@@ -172,7 +173,7 @@ def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _Fi
         cache.check_room(file.size - sum(part.stat().st_size for part in folder.iterdir()))
         with show_progress(request.progress, f"download {file.name}", file.size) as advance, cache.must_write():
             arrived = download(client, wanted, folder, advance=advance, patience=patience)
-        path = cache.adopt(arrived.path, arrived.sha256, mark=mark)
+        path = cache.import_dataset(arrived.path, arrived.sha256, mark=mark)
     return Archive(path, file.name, arrived.sha256, file.size, arrived.md5)
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
-from curation.sources.archives import Member, list_members
-from curation.sources.members import FilePlace
-from curation.sources.protocol import Archive, Fetched, Request, show_progress
-from curation.sources.remote import locate
-from curation.sources.trees import describe_os_error
+from curation.sources.protocol import Archive, Fetched, Request
+from curation.storage.archive_members import FilePlace
+from curation.storage.archives import Member, list_members
+from curation.storage.folders import describe_os_error
+from curation.storage.fsspec_paths import locate
+from curation.storage.progress import show_progress
 
 if TYPE_CHECKING:
-    from curation.recipe import BoardSource, FolderSource, ForeignSource
-    from curation.sources.cache import Cache
-    from curation.sources.protocol import Progress
+    from curation.dataset.recipe import BoardSource, FolderSource, ForeignSource
+    from curation.storage.cache import Cache
+    from curation.storage.progress import Progress
 
 
 def fetch(request: Request[FolderSource | BoardSource | ForeignSource]) -> Fetched:

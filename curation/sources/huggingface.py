@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from curation.dataset.recipe import SPLIT_NAMES
 from curation.errors import CurationError
-from curation.recipe import SPLIT_NAMES
-from curation.sources.archives import list_members
 from curation.sources.folder import identify_archive
-from curation.sources.members import FilePlace, name_system_file
-from curation.sources.protocol import Archive, Fetched, Told, show_progress
+from curation.sources.protocol import Archive, Fetched, Told
+from curation.storage.archive_members import FilePlace, name_system_file
+from curation.storage.archives import list_members
+from curation.storage.progress import show_progress
 
 if TYPE_CHECKING:
-    from curation.recipe import ForeignSource
-    from curation.sources.cache import Cache
-    from curation.sources.protocol import Progress, Request
+    from curation.dataset.recipe import ForeignSource
+    from curation.sources.protocol import Request
+    from curation.storage.cache import Cache
+    from curation.storage.progress import Progress
 
 LAYOUT = 1
 """Of the tars in the cache; another number makes them anew."""

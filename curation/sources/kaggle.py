@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.errors import CurationError
-from curation.sources import mirror
-from curation.sources.archives import ArchiveReader, UnreadableMember, archive_kind, list_members
-from curation.sources.index import hash_file
+from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
-from curation.sources.protocol import Archive, Fetched, LockedFile, Request, show_progress
+from curation.sources.protocol import Archive, Fetched, LockedFile, Request
+from curation.storage.archives import ArchiveReader, UnreadableMember, archive_kind, list_members
+from curation.storage.hash_index import hash_file
+from curation.storage.progress import show_progress
 
 if TYPE_CHECKING:
-    from curation.recipe import KaggleSource
+    from curation.dataset.recipe import KaggleSource
 
 _POLL_SECONDS = 0.2
 _ATTEMPTS = 3
@@ -31,7 +32,7 @@ _CHUNK_BYTES = 1 << 16
 def fetch(request: Request[KaggleSource]) -> Fetched:
     """Take a dataset's zip from the mirror, the cache or Kaggle."""
     if request.mirror is not None:
-        return mirror.fetch_kaggle(request, request.mirror)
+        return offline_mirror.fetch_kaggle(request, request.mirror)
     asked = _ask(request.settings)
     if (fetched := find_locked(request, asked, by_hand=_manual_download(request.settings))) is not None:
         return fetched
@@ -131,7 +132,7 @@ def _take_zip(api: Any, request: Request[KaggleSource], finished: Path, version:
     except CurationError:
         finished.unlink(missing_ok=True)
         raise
-    return (request.cache.adopt(finished, sha256, mark=mark) if found is None else found[1]), sha256
+    return (request.cache.import_dataset(finished, sha256, mark=mark) if found is None else found[1]), sha256
 
 
 def _mark(response: Any, settings: KaggleSource) -> str | None:  # noqa: ANN401 - as above

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError
-from curation.sources.atomic import replace_file, sweep_leftovers
-from curation.sources.protocol import Archive, Fetched, LockedFile, LockLine, Request, show_progress
+from curation.sources.protocol import Archive, Fetched, LockedFile, LockLine, Request
+from curation.storage.atomic_files import replace_file, sweep_leftovers
+from curation.storage.progress import show_progress
 
 _FORMAT = 1
 _UPDATE = "If the change is wanted, take it with `python -m curation pull NAME --update`"

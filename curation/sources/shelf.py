@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from curation.sources.archives import Member, list_members, read_member
 from curation.sources.protocol import Archive, Fetched
+from curation.storage.archives import Member, list_members, read_member
 
 
 @dataclass(frozen=True)

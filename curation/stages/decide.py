@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curation.decisions import DISAGREE, Opinion, Ruling
+from curation.dataset.decisions import DISAGREE, Opinion, Ruling
+from curation.dataset.manifest import Manifest
 from curation.errors import CurationError
-from curation.manifest import Manifest
 
 CONTEXT = "context:"
 _UNREADABLE = ("ingest: ", "probe: ")

@@ -9,25 +9,18 @@ from pathlib import Path
 
 import polars as pl
 
+from curation.dataset.manifest import SCHEMA, Manifest
+from curation.dataset.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe, compose
 from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
-from curation.manifest import SCHEMA, Manifest
-from curation.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe, compose
-from curation.sources import (
-    Archive,
-    Cache,
-    Fetched,
-    Member,
-    Progress,
-    UnreadableMember,
-    list_members,
-    read_member,
-)
-from curation.sources.members import FilePlace, name_system_file
-from curation.sources.protocol import show_progress
-from curation.sources.remote import locate, readable
+from curation.sources import Archive, Fetched
 from curation.sources.shelf import inner_path
+from curation.storage.archive_members import FilePlace, Member, UnreadableMember, name_system_file
+from curation.storage.archives import list_members, read_member
+from curation.storage.cache import Cache
+from curation.storage.fsspec_paths import locate, readable
+from curation.storage.progress import Progress, show_progress
 
 SHARD_FILES = 512
 IN_PROCESS_BYTES = 512 << 20

@@ -2,9 +2,9 @@
 
 import polars as pl
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Labels
 from curation.errors import CurationError
-from curation.manifest import Manifest
-from curation.recipe import Labels
 
 
 def label(manifest: Manifest, labels: Labels) -> Manifest:

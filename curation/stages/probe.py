@@ -15,6 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from curation.dataset.manifest import SCHEMA, Manifest, digest_of
+from curation.dataset.recipe import Recipe, ToneWindow
 from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import (
@@ -29,13 +31,12 @@ from curation.hashing import (
     symmetries,
 )
 from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
-from curation.manifest import SCHEMA, Manifest, digest_of
-from curation.recipe import Recipe, ToneWindow
-from curation.sources import Cache, Member, Progress, UnreadableMember, read_member
-from curation.sources.members import name_system_file
-from curation.sources.protocol import show_progress
-from curation.sources.remote import RemotePath, readable
 from curation.sources.shelf import Shelf, page_id
+from curation.storage.archive_members import Member, UnreadableMember, name_system_file
+from curation.storage.archives import read_member
+from curation.storage.cache import Cache
+from curation.storage.fsspec_paths import RemotePath, readable
+from curation.storage.progress import Progress, show_progress
 
 PROBE_VERSION = 4
 SHARD_FILES = 256

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from curation.manifest import Manifest
-from curation.recipe import Quality
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Quality
 
 
 def quality(manifest: Manifest, thresholds: Quality) -> Manifest:

@@ -9,17 +9,18 @@ import PIL
 import polars as pl
 from PIL import features
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Recipe, Render
 from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
 from curation.images import DecodeFailure, RenderSettings, Step, Tone, Window, crop_border, even_colours, soften
 from curation.images import render as render_bytes
-from curation.manifest import Manifest
-from curation.recipe import Recipe, Render
-from curation.sources import Member, Progress, UnreadableMember, read_member
-from curation.sources.protocol import show_progress
 from curation.sources.shelf import Shelf, file_of
-from curation.versions.sharing import Picture, take_over
+from curation.storage.archive_members import Member, UnreadableMember
+from curation.storage.archives import read_member
+from curation.storage.progress import Progress, show_progress
+from curation.versions.hardlinks import Picture, take_over
 
 SHARD_FILES = 64
 

@@ -1,16 +1,16 @@
 """The store of published versions: what git keeps of them, their folders, and what can be asked of both."""
 
+from curation.dataset.layout import Home
 from curation.versions.commit import Published, Staging, commit, open_staging
-from curation.versions.damage import check_present
 from curation.versions.describe import describe_version, metadata_tables, name_pictures, write_tables
 from curation.versions.diff import Change, Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Story, explain
 from curation.versions.gc import CachePart, Plan, Target, carry_out, plan_gc
-from curation.versions.home import Home
-from curation.versions.lines import VersionLine, published
+from curation.versions.hardlinks import Picture, reuse, take_over
+from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
-from curation.versions.sharing import Picture, reuse, take_over
+from curation.versions.recovery import recover
 from curation.versions.show import Reason, Shown, count_by_class, show
 from curation.versions.store import (
     Draft,
@@ -27,8 +27,8 @@ from curation.versions.store import (
     parse_reference,
     previous_split,
 )
-from curation.versions.sweep import sweep
 from curation.versions.verify import Verification, check_folder, verify
+from curation.versions.version_index import VersionLine, published
 
 __all__ = [
     "CachePart",
@@ -74,9 +74,9 @@ __all__ = [
     "plan_gc",
     "previous_split",
     "published",
+    "recover",
     "reuse",
     "show",
-    "sweep",
     "take_over",
     "verify",
     "write_draft",

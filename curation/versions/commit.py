@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from curation.dataset.manifest import write_atomically
 from curation.errors import CurationError
-from curation.manifest import write_atomically
+from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.fsync import BUILD, flush_folder, flush_tree, make_temp_folder
 from curation.versions.describe import write_sums, write_text
-from curation.versions.disk import BUILD, flush_folder, flush_tree, make_temp_folder
 from curation.versions.drafts import drop_draft
-from curation.versions.faults import explain_disk_faults
-from curation.versions.lines import VersionLine, format_lines, make_line, published, split_table
 from curation.versions.locks import Lock
 from curation.versions.store import Version, open_folder, other_bytes
 from curation.versions.verify import check_folder
+from curation.versions.version_index import VersionLine, format_lines, make_line, published, split_table
 
 
 @dataclass(frozen=True)

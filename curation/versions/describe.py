@@ -3,17 +3,17 @@
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curation.manifest import SPLITS, Manifest, choice_digest, content_digest, write_atomically
+from curation.dataset.manifest import SPLITS, Manifest, choice_digest, content_digest, write_atomically
+from curation.storage.folders import list_files
 
 if TYPE_CHECKING:
-    from curation.recipe import Recipe
+    from curation.dataset.recipe import Recipe
 
 SHORTEST = 12
 METADATA = ("file_name", "label", "split", "sha256", "group", "source")
@@ -136,15 +136,6 @@ def write_text(path: Path, text: str) -> None:
     Python writes the bytes of tables too: Polars has no word for a full disk.
     """
     write_atomically(path, lambda part: part.write_bytes(text.encode()))
-
-
-def list_files(folder: Path) -> tuple[str, ...]:
-    """Return every file below ``folder``, relative, with ``/``, sorted; a symbolic link counts as a file."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        found += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
-    return tuple(sorted(found))
 
 
 def hash_file(path: Path) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
+from curation.dataset.layout import Home
 from curation.errors import CurationError
-from curation.versions.home import Home
-from curation.versions.lines import VersionLine, same_rendering
 from curation.versions.store import chosen, find, load, parse_reference
+from curation.versions.version_index import VersionLine, same_rendering
 
 Kind = Literal["added", "removed", "moved", "relabelled"]
 Key = tuple[str, int]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curation.manifest import Manifest
+from curation.dataset.manifest import Manifest
+from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.fsync import DRAFT, flush_folder, flush_tree, make_temp_folder, remove_tree
 from curation.versions.describe import write_text
-from curation.versions.disk import DRAFT, flush_folder, flush_tree, make_temp_folder, remove_tree
-from curation.versions.faults import explain_disk_faults
 from curation.versions.locks import Lock
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from curation.dataset.layout import Home
+from curation.dataset.manifest import SCHEMA
 from curation.errors import CurationError
-from curation.manifest import SCHEMA
-from curation.versions.home import Home
+from curation.versions.decision_history import Told
 from curation.versions.store import Draft, open_table
-from curation.versions.told import Told
 
 PREFIX = re.compile(r"[0-9a-f]{4,64}")
 NAMED = 10

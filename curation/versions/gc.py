@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from curation.dataset.layout import Home
 from curation.errors import CurationError
-from curation.versions.describe import list_files
-from curation.versions.disk import BUILD, DRAFT, GONE, remove_tree
-from curation.versions.faults import explain_disk_faults
-from curation.versions.home import Home
-from curation.versions.lines import published, read_chosen
+from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.folders import list_files
+from curation.storage.fsync import BUILD, DRAFT, GONE, remove_tree
 from curation.versions.locks import find_holder, locked
 from curation.versions.store import restore_command
+from curation.versions.version_index import published, read_chosen
 
 Kind = Literal["build", "draft", "leftover", "cache"]
 

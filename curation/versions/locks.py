@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from curation.dataset.layout import Home
 from curation.errors import CurationError
-from curation.versions.faults import explain_disk_faults
-from curation.versions.home import Home
+from curation.storage.disk_errors import explain_disk_faults
 
 if sys.platform == "win32":
     import msvcrt

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError
-from curation.sources import Cache, Silence, list_members, read_member
 from curation.sources.folder import identify_archive
-from curation.sources.members import Member
+from curation.storage.archive_members import Member
+from curation.storage.archives import list_members, read_member
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
 from curation.versions.store import Version
 
 

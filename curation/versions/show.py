@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from curation.manifest import Manifest, count_reasons
+from curation.dataset.layout import Home
+from curation.dataset.manifest import Manifest, count_reasons
 from curation.versions.describe import count_pictures
-from curation.versions.home import Home
 from curation.versions.store import Draft, Version, open_table
 
 CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit("no label")).alias("class")

@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from curation.dataset.layout import Home
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import NAME_PATTERN
 from curation.errors import CurationError
-from curation.manifest import Manifest
-from curation.recipe import NAME_PATTERN
-from curation.versions.home import Home
-from curation.versions.lines import SPLIT_COLUMNS, VersionLine, published, read_chosen
+from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, published, read_chosen
 
 REFERENCE = re.compile(
     rf"(?P<name>{NAME_PATTERN.pattern})(@(?:v(?P<number>[1-9]\d{{0,8}})|(?P<draft>draft)|(?P<prefix>[0-9a-f]{{4,64}})))?"

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curation.errors import CurationError
-from curation.sources.remote import RemotePath
-from curation.versions.describe import hash_file, list_files
+from curation.storage.folders import list_files
+from curation.storage.fsspec_paths import RemotePath
+from curation.versions.describe import hash_file
 from curation.versions.store import open_folder
 from curation.versions.verify import Verification, check_folder
 

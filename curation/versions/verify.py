@@ -9,21 +9,21 @@ from typing import Any
 
 import polars as pl
 
+from curation.dataset.layout import Home
+from curation.dataset.manifest import Manifest, canonical_json, choice_digest, content_digest
+from curation.dataset.recipe import parse_recipe
 from curation.errors import CurationError
-from curation.manifest import Manifest, canonical_json, choice_digest, content_digest
-from curation.recipe import parse_recipe
-from curation.versions.contracts import check_contracts, check_radius
-from curation.versions.damage import read_sums, repair_hint
+from curation.storage.folders import list_files
 from curation.versions.describe import (
     SUMS,
     count_pictures,
     hash_file,
-    list_files,
     metadata_tables,
 )
-from curation.versions.home import Home
-from curation.versions.lines import VersionLine, make_line, read_split, split_table
+from curation.versions.integrity import read_sums, repair_hint
+from curation.versions.invariants import check_contracts, check_radius
 from curation.versions.store import Version, find, open_folder, other_bytes, parse_reference, restore_command
+from curation.versions.version_index import VersionLine, make_line, read_split, split_table
 
 TEXTS = ("CARD.md", "audit.json", "croissant.json", "decisions.jsonl", "lock.json", "recipe.toml", "report.html")
 NEEDED = ("manifest.parquet", SUMS, "version.json")
@@ -175,7 +175,7 @@ def _find_metadata(content: bytes) -> str | None:
     """Return what a picture's file holds besides the picture; a clean file loses nothing when it is stripped."""
     # The images bring numpy and Pillow, which reading a version does not need.
     from curation.images.jpeg_segments import strip_metadata, walk_segments
-    from curation.images.picture import DecodeFailure
+    from curation.images.types import DecodeFailure
 
     try:
         if strip_metadata(content) == content:

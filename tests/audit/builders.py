@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from curation.audit.pictures import Measured, measure_version
-from curation.manifest import Manifest
+from curation.audit.measurements import Measured, measure_version
+from curation.dataset.manifest import Manifest
 from curation.versions import Version, describe_version, name_pictures, open_folder, write_tables
 from tests.builders import as_bytes, make_recipe
 

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from curation.audit import audit, rank_doubtful
-from curation.audit.artefacts import measure_artefacts
 from curation.audit.balance import find_imbalance
-from curation.audit.embedded import find_embedded
-from curation.audit.pictures import measure_version
+from curation.audit.image_artifacts import measure_artefacts
+from curation.audit.measurements import measure_version
+from curation.audit.metadata_leaks import find_embedded
 from curation.audit.quality import find_poor
+from curation.dataset.manifest import Manifest
 from curation.errors import CurationError
-from curation.manifest import Manifest
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
 from tests.builders import texture
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from curation.audit import audit
 from curation.audit.remedies import advise, try_remedies
 from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
-from curation.findings import Finding, Probe
+from curation.dataset.findings import Finding, Probe
 from curation.pipeline import Options, build
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, make_version, measure, sample

@@ -13,12 +13,13 @@ import pytest
 from curation import Home, Options, build
 from curation.board import Frame, collect
 from curation.board.messages import BoardVersion
+from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
 from curation.images import decode, to_rgb565
-from curation.recipe import parse_recipe
-from curation.sources import Cache, fetch_all
+from curation.sources import fetch_all
+from curation.storage.cache import Cache
 from tests.board.peers import VERSION, draw_frame
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from curation.board import open_board, prepare_frame
 from curation.images import camera_view
-from firmware.session import PATIENCE, Pictures, emulate, hold_session
+from firmware.tools.session import PATIENCE, Pictures, emulate, hold_session
 from tests.board.firmwares import LABELS, Built, build_for_board
 from tests.board.test_firmware import CLOSE, draw_pictures, measure_quality
 

@@ -11,13 +11,13 @@ import pytest
 
 from curation import Home, Options, build
 from curation.board import SerialPort, open_board, prepare_frame
-from curation.board.conversation import Conversation, Refused
 from curation.board.messages import Ready, Taken
+from curation.board.request_response import Conversation, Refused
 from curation.cli import main
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.images import camera_view, decode, to_rgb565
-from curation.sources import Cache
+from curation.storage.cache import Cache
 from tests.board.firmwares import LABELS, Built, build_for_host, run_on_host, write_frames
 from tests.builders import as_bytes, texture
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curation.cli import main
-from curation.cli.building import what_to_know
+from curation.cli.build import what_to_know
 from curation.report.summary import Conflict, Leak, Summary
 from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
 

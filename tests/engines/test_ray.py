@@ -14,7 +14,7 @@ from curation.engines.ray import Ray
 from curation.errors import CurationError
 from curation.hashing import Pairs
 from curation.pipeline import Options, build
-from curation.sources import Cache
+from curation.storage.cache import Cache
 from curation.versions import Home
 from tests.builders import as_bytes, texture, write_recipe, write_source
 

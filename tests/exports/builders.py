@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from curation import Home, Options, Version, build, load
+from curation.dataset.manifest import digest_of
 from curation.engines import Local
-from curation.manifest import digest_of
-from curation.sources import Cache
+from curation.storage.cache import Cache
 from tests.builders import as_bytes, texture
 
 FORMULA = '=1+1 <script>alert("x")<\n> \uff5c🩺'

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from curation import build, verify
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import load_recipe
 from curation.exports.croissant import describe
-from curation.manifest import Manifest
-from curation.recipe import load_recipe
 from curation.sources import Archive, Fetched
 from tests.exports.builders import LICENCE, build_hostile, options_in
 

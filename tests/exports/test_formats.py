@@ -12,7 +12,7 @@ from PIL import Image
 
 from curation.exports import FORMATS, export
 from curation.exports.huggingface import drop_keys, split_head
-from curation.exports.samples import gather
+from curation.exports.rows import gather
 from curation.exports.tfrecord import write as write_tfrecord
 from curation.exports.webdataset import write as write_webdataset
 from tests.exports.builders import FORMULA, LICENCE, content_of, tree

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.compile.generating import Identity, generate
-from training.compile.model import Model
-from training.compile.oracle import Reference, run_reference
-from training.compile.steps import final_tensor, softmax_input
+from firmware.compiler.codegen import Identity, generate
+from firmware.compiler.model import Model
+from firmware.compiler.reference_outputs import Reference, run_reference
+from firmware.compiler.steps import final_tensor, softmax_input
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ENGINE = FIRMWARE / "engine"

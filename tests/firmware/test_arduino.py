@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware.compiler import export
 from tests.firmware.builds import FIRMWARE, require
 from tests.training.compile.networks import ds_cnn
-from training.compile import export
 
 ARDUINO = FIRMWARE / "arduino"
 SKETCH = ARDUINO / "melanoma_detector"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.compiler.requantize import Factor, scale_by
 from tests.firmware.builds import ENGINE, SANITISERS, WARNINGS, require
-from training.compile.rounding import Factor, scale_by
 
 SHIM = """
 #include "nn_arithmetic.h"

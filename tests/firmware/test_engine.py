@@ -6,6 +6,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from firmware.compiler import plan, read_model
 from tests.firmware.builds import (
     BOARD_FLAGS,
     EMULATOR,
@@ -18,7 +19,6 @@ from tests.firmware.builds import (
     run_on_host,
 )
 from tests.training.compile.networks import Network, ds_cnn, inverted_residual
-from training.compile import plan, read_model
 
 
 def _unstrided_stem():

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from curation.images import to_tensor
-from firmware.costs import LABELS, NETS, draw_pictures, make_network, measure_stack
-from firmware.prove import tell
+from firmware.compiler import export, read_model
+from firmware.tools.check_bit_exact import tell
+from firmware.tools.costs import LABELS, NETS, draw_pictures, make_network, measure_stack
 from tests.firmware.builds import FIRMWARE, ask_oracle, assert_same, draw_inputs, require, run_on_board
 from tests.training.compile.networks import ds_cnn
-from training.compile import export, read_model
 
 pytestmark = pytest.mark.slow
 NET = ds_cnn(seed=1)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.images import camera_view, from_rgb565, to_tensor
+from firmware.compiler import export
 from tests.firmware.builds import ENGINE, FIRMWARE, require
 from tests.training.compile.networks import Network
-from training.compile import export
 
 APPLICATION = FIRMWARE / "application"
 SHIM = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from firmware.compiler import export
 from tests.firmware.builds import FIRMWARE, require
 from tests.training.compile.networks import ds_cnn
-from training.compile import export
 
 SENSOR = Path(__file__).with_name("sensor")
 SKETCH = FIRMWARE / "arduino" / "melanoma_detector"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.hashing import bands, lookalikes, pairs_within, plan_search, representatives, search
+from curation.hashing import lookalikes, multi_index, pairs_within, plan_search, representatives, search
 
 Quads = set[tuple[int, int, int, int]]
 
@@ -140,7 +140,7 @@ def test_small_chunks_and_batches_change_nothing(monkeypatch, queries, long):
     assert np.array_equal(np.concatenate(whole, axis=1), np.concatenate(threaded, axis=1))
     monkeypatch.setattr(search, "_BATCH", 50)
     for name, value in (("_QUERIES", queries), ("_FEW", 1), ("_LONG", long)):
-        monkeypatch.setattr(bands, name, value)
+        monkeypatch.setattr(multi_index, name, value)
     assert collect(pairs_within(hashes, 8, method="bands")) == {
         (int(i), int(j), int(hashes[i] ^ hashes[j]).bit_count(), 0) for part in whole for i, j in part.T
     }

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from curation.audit import audit
-from curation.findings import Audit
-from curation.report.evidence import gather_evidence
+from curation.dataset.findings import Audit
+from curation.report.excluded_gallery import gather_evidence
 from curation.report.page import read_recipe, write_page
 from curation.versions import Version
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from curation.findings import Finding
+from curation.dataset.findings import Finding
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.pipeline import Options, build
-from curation.recipe import Recipe, parse_recipe
 from curation.report.card import write_card
 from curation.report.summary import Summary
 from curation.sources import Fetched

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from curation.audit import audit
-from curation.findings import Audit, Finding, Probe, Severity
+from curation.dataset.findings import Audit, Finding, Probe, Severity
 from curation.hashing import Fingerprints
 from curation.pipeline import Options, build
-from curation.report import evidence
-from curation.report.changes import Changes, compare
+from curation.report import excluded_gallery
 from curation.report.page import read_recipe, tell_risk, write_page
+from curation.report.version_diff import Changes, compare
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, lesion, make_version, sample
 from tests.builders import (
@@ -201,11 +201,11 @@ def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
 
 def test_many_files_of_one_hash_are_counted_without_every_pair(monkeypatch):
     """Each then stands beside the first of them alone, and the page says so."""
-    monkeypatch.setattr(evidence, "MOST_CLUMPED", 2)
+    monkeypatch.setattr(excluded_gallery, "MOST_CLUMPED", 2)
     table = make_manifest([make_row(f"{n}.jpg", phash=5, flat=False) for n in range(4)])
     thumbnail = np.arange(1024, dtype=np.uint16).reshape(1, 32, 32).astype(np.uint8)
     prints = Fingerprints(np.full((4, 8), 5, np.uint64), np.tile(thumbnail, (4, 1, 1)))
-    pairs, are = evidence.find_pairs(table, prints, make_recipe())
+    pairs, are = excluded_gallery.find_pairs(table, prints, make_recipe())
     assert pairs.height == 3
     assert set(pairs["distance"]) == {0}
     assert "with the first of them alone" in are

@@ -20,10 +20,10 @@ from PIL import Image
 
 from curation.engines import Local
 from curation.pipeline import Options, build
-from curation.review.database import fetched_folder, free_port, packaged_mongod
-from curation.review.desk import Desk, open_desk
+from curation.review.mongodb import fetched_folder, free_port, packaged_mongod
 from curation.review.processes import stop_all
-from curation.sources import Cache
+from curation.review.review_session import Desk, open_desk
+from curation.storage.cache import Cache
 from curation.versions import Home
 from tests.builders import as_bytes, texture, write_recipe, write_source
 

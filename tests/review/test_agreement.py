@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from curation.review.agreement import last_words, measure_agreement, take_status
-from curation.review.desk import open_desk
-from tests.builders import sha_of
 from tests.review.test_desk import sha_at
 from tests.review.test_table import said
+
+from curation.review.agreement import last_words, measure_agreement, take_status
+from curation.review.review_session import open_desk
+from tests.builders import sha_of
 
 
 def test_cohens_kappa_is_the_one_of_the_textbook():

@@ -18,18 +18,18 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.review.test_desk import sha_at
 
-from curation.review.database import answers
-from curation.review.desk import open_desk
-from curation.review.opening import Request
+from curation.review.app_server import Serving, review
+from curation.review.mongodb import answers
 from curation.review.processes import Process, stop_all
-from curation.review.serving import Serving, review
-from curation.review.table import QUEUES
-from curation.sources import Cache
+from curation.review.review_queues import QUEUES
+from curation.review.review_session import open_desk
+from curation.review.setup import Request
+from curation.storage.cache import Cache
 from curation.versions import Home, published
 from tests.review.browsing import Browser, Tile, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, SCREENS, App, bare_cache, ledger_lines, review_command, run
-from tests.review.test_desk import sha_at
 from tests.review.test_proposals import write_run
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from PIL import Image
 
 from curation.engines import Local
 from curation.images import camera_view, decode
-from curation.review.opening import Request, prepare
 from curation.review.pictures import PLACEHOLDER_SIZE, draw_placeholder
+from curation.review.setup import Request, prepare
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def review_folder(built, tmp_path):
     """Return a cache with what the build left, and no pictures yet."""
     import shutil
 
-    from curation.sources import Cache
+    from curation.storage.cache import Cache
 
     shutil.copytree(built / "cache", tmp_path / "cache")
     shutil.rmtree(tmp_path / "cache" / "review", ignore_errors=True)

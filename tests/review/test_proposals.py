@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from curation.errors import CurationError
-from curation.review.opening import Request, prepare
 from curation.review.proposals import propose, read_map, read_predictions
+from curation.review.setup import Request, prepare
 from tests.builders import make_manifest, make_row, sha_of
 from tests.review.conftest import ledger_lines
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.sources import Cache, Request, Silence
+from curation.sources import Request
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
 from tests.disks import mount_disk
 
 NOBODY = 65534

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from curation.sources.remote import RemotePath
+from curation.storage.fsspec_paths import RemotePath
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[RemotePath]:
 
 def _forget_systems() -> None:
     """Let no file system of an earlier server answer."""
-    from curation.sources import remote
+    from curation.storage import fsspec_paths
 
-    remote._open_system.cache_clear()
+    fsspec_paths._open_system.cache_clear()
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import CurationError
-from curation.sources import ArchiveReader, UnreadableMember, list_members, read_member
-from curation.sources.archives import Limits, archive_kind, close_readers
+from curation.storage.archive_members import UnreadableMember
+from curation.storage.archives import ArchiveReader, Limits, archive_kind, close_readers, list_members, read_member
 from tests.sources.builders import as_nobody, make_folder, make_tar, make_zip, patch_directory
 
 FILES = {"Train/nevus/b.jpg": b"b" * 3000, "Train/melanoma/a.jpg": bytes(range(256)) * 9, "read me.txt": b""}

@@ -13,19 +13,19 @@ import platformdirs
 import pytest
 
 from curation.errors import CurationError
-from curation.sources import Cache
-from curation.sources.atomic import replace_file
+from curation.storage.atomic_files import replace_file
+from curation.storage.cache import Cache
 from tests.sources.builders import make_folder
 
 CONTENT = b"an archive" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def adopt(cache: Cache, content: bytes = CONTENT) -> Path:
+def import_dataset(cache: Cache, content: bytes = CONTENT) -> Path:
     """Put an archive into the cache the way a download does."""
     with cache.partial("test") as folder:
         (folder / "body").write_bytes(content)
-        return cache.adopt(folder / "body", hashlib.sha256(content).hexdigest())
+        return cache.import_dataset(folder / "body", hashlib.sha256(content).hexdigest())
 
 
 def age(path: Path, seconds: float = 3600) -> None:
@@ -46,7 +46,7 @@ def test_root_is_the_argument_else_the_environment_else_the_users(tmp_path, monk
 
 def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
     """What was adopted is found again by its sha256, by another Cache too, and nothing unfinished stays."""
-    path = adopt(Cache(tmp_path))
+    path = import_dataset(Cache(tmp_path))
     assert path == tmp_path / "archives" / SHA256[:2] / SHA256
     assert Cache(tmp_path).find(SHA256) == path
     assert Cache(tmp_path).find("0" * 64) is None
@@ -57,12 +57,12 @@ def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
 def test_a_damaged_archive_is_not_found_and_is_replaced(tmp_path, damage):
     """An archive whose bytes changed in the cache does not count; adopting it again mends it."""
     cache = Cache(tmp_path)
-    path = adopt(cache)
+    path = import_dataset(cache)
     path.write_bytes(damage)
     age(path)
     assert cache.find(SHA256) is None
     assert "is damaged" in cache.warnings[0]
-    adopt(cache)
+    import_dataset(cache)
     assert cache.find(SHA256) == path
 
 
@@ -159,7 +159,7 @@ def test_a_missing_file_has_no_sha256(tmp_path):
 def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
     """With a cache that cannot be written, what is in it is found, and hashing goes on with a warning."""
     writable = Cache(tmp_path / "cache")
-    adopt(writable)
+    import_dataset(writable)
     cache = Cache(make_read_only(tmp_path / "cache"))
     assert cache.find(SHA256) == cache.archive_path(SHA256)
     path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
@@ -169,7 +169,7 @@ def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
     assert len(cache.warnings) == 1
     assert "Read-only file system" in cache.warnings[0]
     with pytest.raises(CurationError, match="cannot be written: Read-only file system") as caught:
-        adopt(cache)
+        import_dataset(cache)
     assert "CURATION_CACHE" in str(caught.value.hint)
 
 
@@ -179,10 +179,10 @@ def test_a_file_in_place_of_the_cache_is_an_error_when_writing(tmp_path):
     cache = Cache(tmp_path / "cache")
     assert cache.find(SHA256) is None
     assert cache.usage() == ()
-    cache.sweep()
+    cache.recover()
     assert not cache.keep(cache.folder("probe") / "x", b"x")
     with pytest.raises(CurationError, match="cannot be written"):
-        adopt(cache)
+        import_dataset(cache)
     with pytest.raises(CurationError, match="cannot be written"):
         cache.check_room(1)
 
@@ -203,7 +203,7 @@ def test_a_full_disk_keeps_nothing_half_written(small_disk):
 def test_usage_lists_every_file_with_its_kind(tmp_path):
     """For gc every file is listed, sorted, with its kind, size and last use."""
     cache = Cache(tmp_path)
-    path = adopt(cache)
+    path = import_dataset(cache)
     cache.keep(cache.folder("probe") / "ab" / "x", b"123")
     usage = cache.usage()
     assert [(cached.kind, cached.size_bytes) for cached in usage if cached.kind != "index"] == [
@@ -220,7 +220,7 @@ def _adopt_often(root: Path) -> list[str]:
     cache = Cache(root)
     found = []
     for _ in range(8):
-        adopt(cache)
+        import_dataset(cache)
         path = cache.find(SHA256)
         found.append(hashlib.sha256(path.read_bytes()).hexdigest() if path else "missing")
     return found
@@ -275,7 +275,7 @@ def test_a_killed_writer_leaves_a_whole_file_and_what_it_left_is_swept(tmp_path)
         process.join()
         assert len(json.loads((tmp_path / "probe" / "x").read_bytes())[0]) == 200_000
     (tmp_path / "partial" / "x.0123.tmp").write_bytes(b"left by another")
-    Cache(tmp_path).sweep()
+    Cache(tmp_path).recover()
     assert not any((tmp_path / "partial").iterdir())
 
 
@@ -286,7 +286,7 @@ def test_sweeping_spares_what_a_living_process_writes(tmp_path):
     process = context.Process(target=_hold_temporary, args=(tmp_path, ready, go))
     process.start()
     assert ready.wait(30)
-    Cache(tmp_path).sweep()
+    Cache(tmp_path).recover()
     go.set()
     process.join()
     assert process.exitcode == 0

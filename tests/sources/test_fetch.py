@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from curation.dataset.recipe import FigshareSource, FolderSource
 from curation.errors import CurationError
-from curation.recipe import FigshareSource, FolderSource
-from curation.sources import Cache, fetch_all, find_source, read_lock
+from curation.sources import fetch_all, find_source, read_lock
 from curation.sources.fetch import KINDS
+from curation.storage.cache import Cache
 from tests.sources.builders import make_folder, make_zip
 from tests.sources.servers import Article
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from curation.dataset.recipe import FigshareSource
 from curation.errors import CurationError
-from curation.recipe import FigshareSource
-from curation.sources import Cache, Fetched, fetch_all, list_members, read_lock
+from curation.sources import Fetched, fetch_all, read_lock
 from curation.sources.download import Wanted, download, open_client
 from curation.sources.figshare import fetch
-from curation.sources.patience import Patience
+from curation.storage.archives import list_members
+from curation.storage.cache import Cache
+from curation.storage.retry import Patience
 from tests.sources.builders import Ledger, make_folder, make_request, make_zip
 from tests.sources.servers import Article, Fault, Server
 
@@ -446,8 +448,9 @@ def test_every_byte_is_reported_once(article, figshare):
 PULL = """
 import sys
 from pathlib import Path
-from curation.recipe import FigshareSource
-from curation.sources import Cache, fetch_all
+from curation.dataset.recipe import FigshareSource
+from curation.sources import fetch_all
+from curation.storage.cache import Cache
 (fetched,) = fetch_all([FigshareSource(name="skin", kind="figshare", article=7)], cache=Cache(), lock=Path(sys.argv[1]))
 print(fetched.archives[0].sha256)
 """

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from curation.dataset.recipe import FolderSource
 from curation.errors import CurationError
-from curation.recipe import FolderSource
-from curation.sources import Cache, fetch_all, list_members, read_member
+from curation.sources import fetch_all
+from curation.storage.archives import list_members, read_member
+from curation.storage.cache import Cache
 from tests.sources.builders import Ledger, as_nobody, make_folder, make_tar, make_zip
 
 FILES = {"nevus/b.jpg": b"b" * 3000, "melanoma/a.jpg": b"a" * 200}

@@ -5,13 +5,15 @@ import json
 import polars as pl
 import pytest
 
+from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.recipe import parse_recipe
-from curation.sources import Cache, edge_impulse, fetch_all, fiftyone, huggingface
-from curation.sources.protocol import Silence, Told
+from curation.sources import edge_impulse, fetch_all, fiftyone, huggingface
+from curation.sources.protocol import Told
 from curation.sources.shelf import Shelf
 from curation.stages.ingest import ingest
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
 from tests.builders import as_bytes, texture, write_source
 
 

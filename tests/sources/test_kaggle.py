@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from curation.dataset.recipe import KaggleSource
 from curation.errors import CurationError
-from curation.recipe import KaggleSource
-from curation.sources import Cache, Fetched, fetch_all, list_members, read_lock
+from curation.sources import Fetched, fetch_all, read_lock
 from curation.sources.kaggle import fetch
+from curation.storage.archives import list_members
+from curation.storage.cache import Cache
 from tests.sources.builders import Ledger, make_request, make_zip
 from tests.sources.servers import Fault, Server
 
@@ -259,8 +261,9 @@ def test_a_dataset_that_grows_between_attempts_is_an_error_once(archive, kaggle,
 PULL = """
 import sys
 from pathlib import Path
-from curation.recipe import KaggleSource
-from curation.sources import Cache, fetch_all
+from curation.dataset.recipe import KaggleSource
+from curation.sources import fetch_all
+from curation.storage.cache import Cache
 isic = KaggleSource(name="isic", kind="kaggle", dataset="owner/set")
 (fetched,) = fetch_all([isic], cache=Cache(), lock=Path(sys.argv[1]))
 print(fetched.archives[0].sha256)

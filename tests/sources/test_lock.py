@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.dataset.recipe import KaggleSource
 from curation.errors import CurationError
-from curation.recipe import KaggleSource
-from curation.sources import Cache, LockedFile, LockLine, read_lock, write_lock
+from curation.sources import LockedFile, LockLine, read_lock, write_lock
 from curation.sources.lock import check_unchanged, find_locked
+from curation.storage.cache import Cache
 from tests.sources.builders import make_request
 
 LINE = LockLine(

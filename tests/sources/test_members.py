@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.sources import Member
-from curation.sources.members import Limits, number_duplicates, storable_name
+from curation.storage.archive_members import Limits, Member, number_duplicates, storable_name
 
 names = st.text(st.sampled_from("ab./~2 \udce9\ud800é\n"), max_size=6)
 

@@ -13,10 +13,13 @@ import pytest
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.pipeline import Options, build
-from curation.sources import Cache, UnreadableMember, list_members, read_member, remote
 from curation.sources.folder import identify_archive
-from curation.sources.protocol import Silence
-from curation.sources.remote import RemotePath, locate
+from curation.storage import fsspec_paths
+from curation.storage.archive_members import UnreadableMember
+from curation.storage.archives import list_members, read_member
+from curation.storage.cache import Cache
+from curation.storage.fsspec_paths import RemotePath, locate
+from curation.storage.progress import Silence
 from curation.versions import Home
 from tests.builders import tiny_pictures, write_recipe, write_source
 from tests.sources.s3 import bucket, put_files
@@ -138,9 +141,9 @@ def test_a_scheme_nobody_speaks_is_told() -> None:
 def speakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let a test say who speaks a scheme, and forget it afterwards."""
     pytest.importorskip("fsspec", reason="fsspec is an extra")
-    remote._open_system.cache_clear()
+    fsspec_paths._open_system.cache_clear()
     yield monkeypatch
-    remote._open_system.cache_clear()
+    fsspec_paths._open_system.cache_clear()
 
 
 def test_a_scheme_whose_library_is_missing_says_which(speakers: pytest.MonkeyPatch) -> None:

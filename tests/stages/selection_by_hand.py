@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from curation.recipe import Recipe, Split
+from curation.dataset.recipe import Recipe, Split
 from curation.stages.select.plan import Targets, share_out
 
 HELD_OUT: tuple[Split, ...] = ("test", "val")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curation.decisions import Decision, rule
+from curation.dataset.decisions import Decision, rule
 from curation.errors import CurationError
 from curation.stages.decide import Decided, decide
 from tests.builders import make_manifest, make_row, sha_of

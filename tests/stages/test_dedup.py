@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, correlation
-from curation.manifest import Manifest
-from curation.recipe import Duplicates
 from curation.stages.dedup import dedup
 from tests.builders import as_bytes, fingerprints_of, make_manifest, make_row, sha_of, texture
 

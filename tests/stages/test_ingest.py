@@ -7,12 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.manifest import Manifest
-from curation.recipe import Recipe, parse_recipe
-from curation.sources import Cache, Silence, fetch_all
+from curation.sources import fetch_all
 from curation.stages.ingest import ingest
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
 from tests.builders import as_bytes, make_recipe, texture, write_source
 
 

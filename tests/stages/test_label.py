@@ -2,8 +2,8 @@
 
 import pytest
 
+from curation.dataset.recipe import Labels
 from curation.errors import CurationError
-from curation.recipe import Labels
 from curation.stages.label import label
 from tests.builders import make_manifest, make_row
 

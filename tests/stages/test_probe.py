@@ -11,15 +11,17 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from curation.dataset.manifest import Manifest, check_conservation
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import Local
 from curation.hashing import Fingerprints
-from curation.manifest import Manifest, check_conservation
-from curation.recipe import Recipe, parse_recipe
-from curation.sources import Cache, Silence, fetch_all
+from curation.sources import fetch_all
 from curation.sources.shelf import Shelf
 from curation.stages import probe as stage
 from curation.stages.ingest import ingest
 from curation.stages.probe import probe
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
 from tests.builders import as_bytes, texture, write_source
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curation.recipe import Quality
+from curation.dataset.recipe import Quality
 from curation.stages.quality import quality
 from tests.builders import make_manifest, make_row
 

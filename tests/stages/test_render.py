@@ -7,15 +7,17 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.manifest import Manifest
-from curation.recipe import Recipe
-from curation.sources import Cache, Silence, fetch_all
+from curation.sources import fetch_all
 from curation.sources.shelf import Shelf
 from curation.stages.ingest import ingest
 from curation.stages.render import estimate_bytes, render
-from curation.versions.sharing import Picture
+from curation.storage.cache import Cache
+from curation.storage.progress import Silence
+from curation.versions.hardlinks import Picture
 from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
 
 

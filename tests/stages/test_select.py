@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.dataset.manifest import SPLITS, Manifest
+from curation.dataset.recipe import Recipe
 from curation.errors import CurationError
-from curation.manifest import SPLITS, Manifest
-from curation.recipe import Recipe
 from curation.stages.select import ShortCountError, select
 from tests.builders import make_manifest, make_recipe, make_row, sha_of
 from tests.stages.selection_by_hand import select_by_hand

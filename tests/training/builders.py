@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from curation.engines import Local
 from curation.pipeline import Built, Options, build
-from curation.sources import Cache
+from curation.storage.cache import Cache
 from curation.versions import Home
 
 RECIPE = """

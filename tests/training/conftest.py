@@ -66,7 +66,7 @@ def run(
     tmp_path_factory: pytest.TempPathFactory, needs_train: None, drawn: SimpleNamespace, small_settings: object
 ) -> Iterator[object]:
     """Return a finished run on the drawn version, with two folds and the context pictures."""
-    from training.produce import Options, produce
+    from training.train_run import Options, produce
 
     runs = tmp_path_factory.mktemp("runs")
     source = drawn.root / "spots-source"

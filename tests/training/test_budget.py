@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("needs_train")
 @pytest.fixture(scope="module")
 def tiny() -> bytes:
     """Return the smallest net as int8."""
-    from training.fits import convert_untrained
+    from training.board_fit import convert_untrained
 
     return convert_untrained("ds_cnn_xs", classes=2, side=48)
 
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_refused_with_figures(tiny):
 @pytest.mark.slow
 def test_the_nearest_model_that_fits_is_the_largest_that_does():
     """Where flash runs out below MobileNetV2 0.35, 0.2 is named; where nothing fits, that is said."""
-    from training.fits import convert_untrained, find_nearest
+    from training.board_fit import convert_untrained, find_nearest
     from training.models import ARCHITECTURES
 
     board = load_board("nano33ble")
@@ -72,7 +72,7 @@ def test_the_nearest_model_that_fits_is_the_largest_that_does():
 @pytest.mark.slow
 def test_a_net_that_is_only_for_comparison_says_why():
     """EfficientNet for the board: its weights against the flash, its largest activation, the nearest that fits."""
-    from training.fits import require_fit
+    from training.board_fit import require_fit
     from training.models import ARCHITECTURES
 
     with pytest.raises(CurationError, match=r"weights alone take 3,9\d\d,\d{3} B of 983,040 B flash") as caught:

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from firmware.compiler.tflite_reference import Oracle
 from training.evaluate import band_ages, judge_context, judge_strata, pool_folds
-from training.oracle import Oracle
-from training.saliency import PATCHES, cover
+from training.occlusion import PATCHES, cover
 
 
 def test_strata_are_the_values_that_tell_pictures_apart():

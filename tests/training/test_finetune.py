@@ -39,9 +39,9 @@ def test_rounding_is_nearer_to_int8_than_the_float_net(net):
     """On the values before the softmax, the rounded net lies nearer to what the int8 model says than the float net."""
     import keras
 
+    from firmware.compiler.tflite_reference import open_oracle
     from training.finetune import fold_norms, measure_ranges, round_layers
     from training.fit import predict
-    from training.oracle import open_oracle
     from training.quantise import convert_int8
 
     model, pictures = net
@@ -68,11 +68,11 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
 @pytest.mark.slow
 def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(material, small_settings):
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
+    from firmware.compiler.tflite_reference import open_oracle
     from training.finetune import finetune
     from training.fit import Silent, fit
-    from training.oracle import open_oracle
-    from training.produce import split_training
     from training.quantise import choose_calibration, convert_int8
+    from training.train_run import split_training
 
     learn, stop = split_training(material, seed=1)
     fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
@@ -102,8 +102,8 @@ def unbalance(model, share: float) -> None:
 def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(material, small_settings):
     """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
     from training.fit import Fitted, fit
-    from training.produce import split_training
     from training.quantise import measure_loss, quantise
+    from training.train_run import split_training
 
     class Notes:
         def __init__(self) -> None:

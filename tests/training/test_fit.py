@@ -27,7 +27,7 @@ class Interrupt(Silent):
 @pytest.fixture(scope="module")
 def sides(material):
     """Return the pictures to learn from and to validate on."""
-    from training.produce import split_training
+    from training.train_run import split_training
 
     return split_training(material, seed=1)
 

@@ -74,8 +74,8 @@ def test_repeats_cut_otherwise_and_count_a_picture_once(material, small_settings
 
 def test_the_real_judge_gives_the_bytes_it_was_judged_by(material, small_settings, tmp_path):
     """What a fold keeps is the int8 model whose answers it keeps."""
+    from firmware.compiler.tflite_reference import open_oracle
     from training.folds import finish_fold
-    from training.oracle import open_oracle
 
     learn, judge = next(cut_folds(material.samples, folds=3, seed=1))
     settings = replace(small_settings, epochs=1, patience=1)

@@ -35,8 +35,8 @@ def test_every_batch_norm_arrives_within_an_epoch(name):
 @pytest.mark.parametrize(("name", "most"), [("ds_cnn_xs", 900_000), ("ds_cnn_s", 1_300_000)])
 def test_the_boards_own_nets_stay_small(name, most):
     """The family's figures at 96x96 do not creep up unnoticed."""
+    from training.board_fit import convert_untrained
     from training.budget import load_board, measure_budget
-    from training.fits import convert_untrained
 
     found = measure_budget(convert_untrained(name, classes=2, side=96), load_board("nano33ble"))
     assert found.macs <= most
@@ -47,8 +47,8 @@ def test_the_boards_own_nets_stay_small(name, most):
 @pytest.mark.parametrize("name", ["ds_cnn_xs", "mobilenet_v2_0.1"])
 def test_board_nets_need_no_padding_step(name):
     """What is converted holds only convolutions, additions, one mean, one dense layer and one softmax."""
-    from training.compile import read_model
-    from training.fits import convert_untrained
+    from firmware.compiler import read_model
+    from training.board_fit import convert_untrained
 
     found = {layer.op for layer in read_model(convert_untrained(name, classes=2, side=96)).layers}
     assert found <= {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX"}
@@ -104,7 +104,7 @@ def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(
     """Where no server answers, the net is trained without them: aloud, with the reason, and no word of Keras."""
     code = (
         "from training.fit import Settings, Silent\n"
-        "from training.produce import settle_weights\n"
+        "from training.train_run import settle_weights\n"
         "class Aloud(Silent):\n"
         "    def note(self, sentence): print('SAID', sentence)\n"
         "asked = Settings(model='mobilenet_v2_0.35', side=48, weights='imagenet')\n"
@@ -122,7 +122,7 @@ def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(
 def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so():
     """Asked for weights that nobody has published, the training goes on without them, aloud."""
     from training.fit import Silent
-    from training.produce import settle_weights
+    from training.train_run import settle_weights
 
     class Aloud(Silent):
         def __init__(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from curation.errors import CurationError
 from curation.images import camera_view, to_tensor
-from training.oracle import open_oracle
+from firmware.compiler.tflite_reference import open_oracle
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
@@ -88,7 +88,7 @@ def test_only_a_net_too_large_for_any_board_is_asked_through_other_kernels(monke
 
     monkeypatch.setattr(litert, "Interpreter", interpreter)
     reference = open_oracle(content).probabilities(pictures)
-    monkeypatch.setattr("training.oracle.LARGEST_FOR_A_BOARD", len(content) - 1)
+    monkeypatch.setattr("firmware.compiler.tflite_reference.LARGEST_FOR_A_BOARD", len(content) - 1)
     fast = open_oracle(content).probabilities(pictures)
     assert asked == [litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.AUTO]
     np.testing.assert_allclose(fast, reference, atol=2 / 256)

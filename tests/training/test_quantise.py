@@ -54,9 +54,9 @@ def test_the_run_was_calibrated_on_training_pictures_alone(run, material):
 @pytest.mark.parametrize(("name", "side"), [("ds_cnn_xs", 48), ("ds_cnn_xs", 96), ("mobilenet_v2_0.1", 48)])
 def test_the_input_is_exactly_the_cameras(name, side):
     """Scale 1/255 and zero point -128, even where no calibration picture holds black or white."""
+    from firmware.compiler.tflite_reference import open_oracle
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
-    from training.oracle import open_oracle
     from training.quantise import convert_int8
 
     make_repeatable(0)
@@ -86,9 +86,9 @@ def test_converting_twice_gives_the_same_bytes():
 
 def test_metadata_survives_and_changes_no_answer():
     """What a model says of itself comes back, and the oracle answers as before."""
+    from firmware.compiler.tflite_reference import open_oracle
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
-    from training.oracle import open_oracle
     from training.quantise import add_metadata, convert_int8, read_metadata
 
     pictures = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)

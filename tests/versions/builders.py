@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from curation.manifest import Manifest, choice_digest
-from curation.recipe import Recipe, parse_recipe
+from curation.dataset.manifest import Manifest, choice_digest
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.versions import (
     Home,
     Published,
@@ -23,10 +23,10 @@ from curation.versions import (
     next_number,
     open_staging,
     published,
-    sweep,
+    recover,
     write_tables,
 )
-from curation.versions.lines import format_lines, make_line, split_table
+from curation.versions.version_index import format_lines, make_line, split_table
 
 RECIPE = """
 title = "Two kinds of drawn squares"
@@ -179,7 +179,7 @@ def publish(
     """Build and publish a version as the pipeline does: lock, sweep, stage, fill, commit."""
     recipe = recipe or make_recipe(name=name)
     with locked(home, name) as held:
-        sweep(held)
+        recover(held)
         with open_staging(held) as build:
             fill(build.folder, rows, recipe, number=number_of(home, rows, recipe), encoder=encoder)
             text = (home.dataset(name) / "recipe.toml").read_bytes()

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from curation.versions import Home, commit, locked, open_staging, sweep
+from curation.versions import Home, commit, locked, open_staging, recover
 from tests.versions.builders import fill, make_recipe, make_rows, number_of
 
 
@@ -11,7 +11,7 @@ def main(datasets: Path, salt: str) -> None:
     """Wait for the lock, printing whom for, then publish and print the outcome."""
     home, rows, recipe = Home(datasets), make_rows(salt=salt), make_recipe()
     with locked(home, "squares", on_wait=lambda sentence: print(sentence, flush=True)) as held:
-        sweep(held)
+        recover(held)
         with open_staging(held) as build:
             fill(build.folder, rows, recipe, number=number_of(home, rows, recipe))
             published = commit(build)

@@ -15,17 +15,8 @@ from types import FrameType
 
 # The verification's imports, made here once and not in every child.
 import curation.images.jpeg_segments  # noqa: F401  (imported before the tracing begins)
-from curation.manifest import Manifest
-from curation.versions import (
-    Home,
-    carry_out,
-    commit,
-    locked,
-    open_staging,
-    plan_gc,
-    sweep,
-    write_draft,
-)
+from curation.dataset.manifest import Manifest
+from curation.versions import Home, carry_out, commit, locked, open_staging, plan_gc, recover, write_draft
 
 MOST = 3000
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
@@ -50,7 +41,7 @@ def draft(home: Home, folder: Path) -> None:
 def clear(home: Home, folder: Path) -> None:
     """Clear up after a crash."""
     with locked(home, "squares") as held:
-        sweep(held)
+        recover(held)
 
 
 def free(home: Home, folder: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from curation.errors import CurationError
-from curation.template import start_dataset
+from curation.init import start_dataset
+from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import (
     Home,
     carry_out,
@@ -21,11 +22,10 @@ from curation.versions import (
     open_staging,
     plan_gc,
     published,
-    sweep,
+    recover,
     verify,
     write_draft,
 )
-from curation.versions.faults import explain_disk_faults
 from tests.disks import mount_disk
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
@@ -132,7 +132,7 @@ def test_a_full_disk_at_the_last_step_is_finished_by_the_next_sweep(small_disk, 
     assert published(home, "squares") == ()
     (small_disk / "ballast").unlink()
     with locked(home, "squares") as held:
-        assert len(sweep(held)) == 1
+        assert len(recover(held)) == 1
     assert [line.version for line in published(home, "squares")] == [1]
     assert verify(home, "squares").problems == ()
 

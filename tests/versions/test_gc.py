@@ -20,7 +20,7 @@ from curation.versions import (
     write_draft,
 )
 from curation.versions.describe import hash_file
-from curation.versions.sharing import Picture
+from curation.versions.hardlinks import Picture
 from tests.versions.builders import make_home, make_manifest, make_rows, publish
 
 

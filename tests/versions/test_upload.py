@@ -8,7 +8,7 @@ from curation.cli import main
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.pipeline import Built, Options, build
-from curation.sources.remote import RemotePath
+from curation.storage.fsspec_paths import RemotePath
 from curation.versions import Home, upload
 from curation.versions.upload import verify_url
 from tests.builders import tiny_pictures, write_recipe, write_source

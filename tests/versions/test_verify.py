@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from curation.dataset.manifest import Manifest, content_digest
 from curation.errors import CurationError
-from curation.manifest import Manifest, content_digest
 from curation.versions import Home, check_folder, check_present, load, published, verify
 from curation.versions.describe import write_sums, write_tables
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from training.report.figures import draw_calibration, draw_epochs, draw_map, draw_pr, draw_roc
 from training.report.pictures import choose_worst, choose_worst_unseen
-from training.results import Results
+from training.run_summary import Results
 from training.scores import Rate
 
 
@@ -18,7 +18,7 @@ def write_report(results: Results, embeddings: pl.DataFrame) -> str:
     ----------
     results : Results
     embeddings : polars.DataFrame
-        From ``training.writing.tabulate_embeddings``.
+        From ``training.run_writer.tabulate_embeddings``.
     """
     quantised, unseen = results.quantised, results.verdict.unseen
     curves = {"test": results.verdict.test.camera} | ({"cross-validation": unseen.scores} if unseen else {})

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from firmware.compiler.tflite_reference import Oracle, open_oracle
 from training.data import Frames, Samples
-from training.oracle import Oracle, open_oracle
-from training.results import Results
-from training.saliency import cover
+from training.occlusion import cover
+from training.run_summary import Results
 from training.scores import Labels, Probabilities
 
 SHOWN: Final = 8

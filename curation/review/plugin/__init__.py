@@ -10,13 +10,13 @@ from fiftyone import operators as foo
 from fiftyone.operators import types
 from fiftyone.server.events import get_state
 
-from curation.decisions import Action
+from curation.dataset.decisions import Action
+from curation.dataset.findings import count_of
 from curation.errors import CurationError
-from curation.findings import count_of
-from curation.review.desk import Outcome, warn_of_others
-from curation.review.opening import desk_of, reload_session
-from curation.review.session import refresh
-from curation.review.table import QUEUES, count_queues
+from curation.review.fiftyone_sync import refresh
+from curation.review.review_queues import QUEUES, count_queues
+from curation.review.review_session import Outcome, warn_of_others
+from curation.review.setup import desk_of, reload_session
 
 PLUGIN = "@curation/review"
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
+from curation.dataset.manifest import Manifest
+from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, Search, connected_components
-from curation.manifest import Manifest
-from curation.recipe import Duplicates
-from curation.stages.dedup.represent import choose, rank
-from curation.stages.dedup.resemble import Integers, Likeness, first_of, resemble
+from curation.stages.dedup.match import Integers, Likeness, first_of, resemble
+from curation.stages.dedup.representatives import choose, rank
 
 __all__ = ["dedup"]
 

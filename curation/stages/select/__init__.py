@@ -12,9 +12,9 @@ from math import ceil
 import numpy as np
 import polars as pl
 
+from curation.dataset.manifest import SPLITS, Manifest, count_reasons
+from curation.dataset.recipe import Recipe, Split
 from curation.errors import CurationError
-from curation.manifest import SPLITS, Manifest, count_reasons
-from curation.recipe import Recipe, Split
 from curation.stages.select.plan import Plan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from curation.manifest import SPLITS
-from curation.recipe import Split
+from curation.dataset.manifest import SPLITS
+from curation.dataset.recipe import Split
 from curation.stages.select.pool import HELD_OUT, NOWHERE, NUMBER, Flags, Numbers, Pool, Sides
 
 Targets = Mapping[str, Mapping[Split, int]]

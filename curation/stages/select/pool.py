@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curation.manifest import SPLITS
-from curation.recipe import Selection, Split
+from curation.dataset.manifest import SPLITS
+from curation.dataset.recipe import Selection, Split
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Sides: TypeAlias = npt.NDArray[np.int8]

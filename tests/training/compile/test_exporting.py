@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError
+from firmware.compiler import export, plan, read_model
+from firmware.compiler.reference_outputs import run_reference
+from firmware.compiler.steps import softmax_input
 from tests.training.compile.networks import Network, ds_cnn
 from training.cli import main
-from training.compile import export, plan, read_model
-from training.compile.oracle import run_reference
-from training.compile.steps import softmax_input
 
 NET = ds_cnn(side=48, channels=(8, 12, 16), strides=(2, 2))
 GIVEN = {"labels": ("healthy", "melanoma"), "alarm": "melanoma", "data_version": "drawn@v3", "data_digest": "ab12"}

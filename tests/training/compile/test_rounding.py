@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import CurationError
+from firmware.compiler import read_model
+from firmware.compiler.requantize import Clamp, Factor, clamp_of, scale_by, to_factor, to_kernel
 from tests.training.compile.networks import Network
-from training.compile import read_model
-from training.compile.rounding import Clamp, Factor, clamp_of, scale_by, to_factor, to_kernel
 
 
 @given(st.floats(1e-9, 1e9))

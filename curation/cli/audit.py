@@ -1,0 +1,163 @@
+"""The verbs that tell what a version is worth: audit and report."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation.cli.build import AsJson, Verbose, _examples
+from curation.cli.console import Screen, clean, print_json, print_table
+from curation.cli.inspect import Published
+
+if TYPE_CHECKING:
+    from curation.dataset.findings import Audit, Finding
+
+BRIEF = 3
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command(epilog=_examples("audit melanoma", "audit melanoma@v2 --fail-on error", "audit sample --remedies"))(
+        audit
+    )
+    app.command(epilog=_examples("report melanoma --open", "report sample --remedies --output sample.html"))(report)
+
+
+def audit(
+    reference: Published,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(help="Exit with 1 where this level or a worse one stands: error, warning or note"),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A training run's folder: its embeddings.parquet finds doubtful labels better")
+    ] = None,
+    remedies: Annotated[
+        bool, typer.Option("--remedies", help="Try every remedy of the recipe and show what it does to the shortcuts")
+    ] = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Audit a version from its files alone: shortcuts, leakage, labels, balance, quality, licences, privacy.
+
+    What [audit.waive] of the recipe accepts today is accepted, whenever the version was built. With --run the doubtful
+    labels become the review queue of that name.
+    """
+    from curation.audit import audit as audit_version
+    from curation.audit import read_waivers
+    from curation.dataset.findings import SEVERITIES
+    from curation.versions import Home, load
+
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise typer.BadParameter(f"{fail_on!r} is no level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
+    screen = Screen(as_json=as_json)
+    with screen.progress:
+        home = Home.find()
+        version = load(home, reference)
+        waivers = read_waivers(home.dataset(version.name))
+        audited = audit_version(version, run=run, remedies=remedies, waivers=waivers, progress=screen.progress)
+    if run is not None:
+        doubts = version.folder.with_name(f"{version.folder.name}.audit.json")
+        _write(doubts, json.dumps(audited.as_json(), indent=1) + "\n")
+    if as_json:
+        print_json(audited.as_json())
+    else:
+        _tell(audited, verbose=verbose)
+        if run is not None:
+            typer.echo(f"look:    python -m curation review {version.name}@v{version.number} --queue doubtful")
+    failing = audited.at_least(fail_on) if fail_on is not None else ()
+    if failing:
+        typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse are not waived", err=True)
+        raise typer.Exit(1)
+
+
+def _tell(audited: "Audit", *, verbose: bool) -> None:
+    from curation.dataset.findings import SEVERITIES, count_of
+
+    typer.echo(f"{audited.reference}: what the label can be told by (AUC and 95 % interval; 0.5 is chance)")
+    print_table(
+        ("probe", "AUC", "sees only"), [(each.name, str(each), each.looks_at) for each in audited.probes], left=3
+    )
+    if audited.remedies:
+        typer.echo("\nAUC after each remedy, tried on the published pictures")
+        head = ("remedy", *(probe.name for probe in audited.probes))
+        rows = [
+            (name, *("-" if probe.auc is None else f"{probe.auc:.3f}" for probe in probes))
+            for name, probes in audited.remedies.items()
+        ]
+        print_table(head, rows)
+    typer.echo()
+    for finding in audited.findings:
+        _tell_finding(finding, verbose=verbose)
+    counts = ", ".join(count_of(audited.count(level), level) for level in SEVERITIES)
+    typer.echo(f"{count_of(len(audited.checks), 'check')}: {counts}")
+
+
+def _tell_finding(finding: "Finding", *, verbose: bool) -> None:
+    level = "waived" if finding.waived is not None else finding.severity
+    typer.echo(f"{level:<8} {finding.id}: {clean(finding.says)}")
+    typer.echo(f"{'':<8} {'known: ' + clean(finding.waived) if finding.waived is not None else clean(finding.advice)}")
+    shown = finding.which if verbose else finding.which[:BRIEF]
+    for name in shown:
+        typer.echo(f"{'':<12} {clean(name)}")
+    if len(shown) < len(finding.which):
+        typer.echo(f"{'':<12} ... and {len(finding.which) - len(shown):,} more (-v names all)")
+
+
+def report(
+    reference: Published,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the page here, too")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet (SVG) of published pictures, duplicates and a conflict")
+    ] = None,
+    remedies: Annotated[
+        bool, typer.Option("--remedies", help="Make the page anew, with what every remedy does to the shortcuts on it")
+    ] = False,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where originals lie that the cache does not hold: an archive, a folder, a mirror"),
+    ] = None,
+) -> None:
+    """Show the page of a version, or write it or a contact sheet to a file."""
+    import webbrowser
+
+    from curation.audit import audit as audit_version
+    from curation.audit import read_waivers
+    from curation.report.api import make_page, make_sheet
+    from curation.versions import Home, load
+
+    home = Home.find()
+    version = load(home, reference)
+    if sheet is not None:
+        _write(sheet, make_sheet(version, places=source or ()))
+        typer.echo(f"wrote {sheet}")
+    page = version.folder / "report.html"
+    published = page.is_file() and not remedies
+    if output is not None and published:
+        _write(output, page.read_text(encoding="utf-8"))
+        typer.echo(f"wrote {output}")
+    elif output is not None or (sheet is None and not published):
+        page = output or Path(f"{version.name}-v{version.number}-report.html")
+        screen = Screen()
+        with screen.progress:
+            waivers = read_waivers(home.dataset(version.name))
+            audited = audit_version(version, remedies=remedies, waivers=waivers, progress=screen.progress)
+        _write(page, make_page(home, version, audited, places=source or ()))
+        typer.echo(f"wrote {page}")
+    opened = open_it and webbrowser.open(page.resolve().as_uri())
+    if open_it and not opened:
+        typer.echo("no browser could be opened; open the page by hand:", err=True)
+    if not opened and (open_it or (sheet is None and output is None)):
+        typer.echo(str(page))
+
+
+def _write(path: Path, text: str) -> None:
+    from curation.dataset.manifest import write_atomically
+    from curation.errors import CurationError
+
+    try:
+        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as fault:
+        raise CurationError(f"{path}: cannot be written: {fault.strerror}") from None

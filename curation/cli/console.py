@@ -1,0 +1,156 @@
+"""What a person sees: stage lines, tables, and progress where the output is a terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import typer
+
+from curation.cli_runner import clean_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from curation.pipeline import StageLine
+
+PATIENCE_SECONDS = 1.0
+"""What ends sooner needs no bar."""
+
+
+@dataclass
+class _Task:
+    description: str
+    total_bytes: int | None
+    started: float
+    done_bytes: int = 0
+    bar: "TaskID | None" = None
+
+
+class Bars:
+    """Progress with rate and remaining time, on standard error, for whatever takes over a second; none elsewhere."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown and sys.stderr.isatty()
+        self._tasks: dict[int, _Task] = {}
+        self._live: Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Begin with nothing on the screen."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear the bars away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def start(self, description: str, total_bytes: int | None) -> int:
+        """Begin a task."""
+        number = len(self._tasks)
+        self._tasks[number] = _Task(description, total_bytes, time.monotonic())
+        return number
+
+    def advance(self, task: int, size_bytes: int) -> None:
+        """Count bytes; draw the bar once the task has taken a second."""
+        known = self._tasks[task]
+        known.done_bytes += size_bytes
+        if not self._shown or time.monotonic() - known.started < PATIENCE_SECONDS:
+            return
+        live = self._open()
+        if known.bar is None:
+            known.bar = live.add_task(known.description, total=known.total_bytes)
+        live.update(known.bar, completed=known.done_bytes)
+
+    def finish(self, task: int) -> None:
+        """End a task and take its bar away."""
+        bar = self._tasks[task].bar
+        if bar is not None and self._live is not None:
+            self._live.remove_task(bar)
+
+    def _open(self) -> "Progress":
+        if self._live is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import TransferSpeedColumn as Rate
+
+            columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Rate(), TimeRemainingColumn()]
+            self._live = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._live.start()
+        return self._live
+
+
+@dataclass
+class Screen:
+    """A listener of a build that prints; with ``quiet`` or ``as_json`` only notes reach standard error."""
+
+    quiet: bool = False
+    as_json: bool = False
+    progress: Bars = field(init=False)
+    _headed: bool = False
+
+    def __post_init__(self) -> None:
+        self.progress = Bars(shown=not self.quiet)
+
+    def stage(self, line: "StageLine") -> None:
+        """Print a line for a step that has ended."""
+        if self.quiet or self.as_json:
+            return
+        if not self._headed:
+            typer.echo(f"{'step':<10}{'rows':>9}{'kept':>9}{'excluded':>10}{'seconds':>9}")
+            self._headed = True
+        typer.echo(f"{line.step:<10}{line.rows:>9,}{line.kept:>9,}{line.excluded:>10,}{line.seconds:>9.2f}")
+        sys.stdout.flush()  # who reads through a pipe wants the line when the step ends
+
+    def note(self, sentence: str) -> None:
+        """Say at once what is worth knowing."""
+        typer.echo(sentence, err=True)
+
+
+def print_json(content: object) -> None:
+    """Print one JSON document on standard output."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
+    """Print a plain table; the first ``left`` columns are text, the others numbers."""
+    cells = [[clean(head_cell) for head_cell in head], *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        padded = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  ".join(padded).rstrip())
+
+
+def number(count: int, one: str, many: str) -> str:
+    """Return a count with the words that go with it.
+
+    Examples
+    --------
+    >>> number(1, "file repeats", "files repeat"), number(2, "file repeats", "files repeat")
+    ('1 file repeats', '2 files repeat')
+    """
+    return f"{count} {one if count == 1 else many}"
+
+
+def clean(cell: object) -> str:
+    """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
+    text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+    return clean_lines(text).replace("\n", r"\n")
+
+
+def clean_parts(told: object) -> object:
+    """Return a frozen value with every text in it cleaned, so that it prints the lines that it means to."""
+    if isinstance(told, str):
+        return clean(told)
+    if isinstance(told, tuple):
+        return tuple(map(clean_parts, told))
+    if is_dataclass(told) and not isinstance(told, type):
+        return replace(told, **{each.name: clean_parts(getattr(told, each.name)) for each in fields(told)})
+    return told

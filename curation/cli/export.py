@@ -1,0 +1,87 @@
+"""The verbs at the borders: export hands a version to other tools, import takes a foreign set in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curation.cli.build import AsJson, Quiet, _examples, print_splits
+from curation.cli.console import Screen, clean, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command(
+        epilog=_examples("export melanoma@v2 --to imagefolder ~/melanoma", "export melanoma --to huggingface out/")
+    )(export)
+    app.command("import", epilog=_examples("import ~/pictures --as birds", "import out/ --as copy --layout fiftyone"))(
+        import_set
+    )
+
+
+def export(
+    reference: Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="imagefolder, huggingface, tfrecord, webdataset, fiftyone, edge-impulse, coco or csv",
+        ),
+    ],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a version in a format that other tools read."""
+    from curation.exports import FORMATS
+    from curation.exports import export as export_version
+    from curation.versions import Home, load
+
+    to = to.lower()
+    if to not in FORMATS:
+        raise typer.BadParameter(f"{to!r} is no format; formats: {', '.join(FORMATS)}", param_hint="--to")
+    screen = Screen(quiet=quiet, as_json=as_json)
+    with screen.progress:
+        version = load(Home.find(), reference)
+        done = export_version(version, to, folder, progress=screen.progress)  # type: ignore[arg-type]  # checked above
+    if as_json:
+        print_json(done.as_json())
+        return
+    typer.echo(f"exported {done.version}, {done.pictures:,} pictures, as {done.format} to {clean(done.folder)}")
+
+
+def import_set(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="An ImageFolder, or a Hugging Face, FiftyOne or Edge Impulse folder")
+    ],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="What the new dataset is called")],
+    layout: Annotated[
+        str | None,
+        typer.Option(help="imagefolder, huggingface, fiftyone or edge-impulse [found out from the files]"),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the recipe that takes a foreign set in, under its own labels and splits."""
+    from curation.exports import LAYOUTS, import_dataset
+    from curation.versions import Home
+
+    if layout is not None and layout not in LAYOUTS:
+        raise typer.BadParameter(f"{layout!r} is no layout; layouts: {', '.join(LAYOUTS)}", param_hint="--layout")
+    found = import_dataset(Home.find(), folder, name, layout=layout)  # type: ignore[arg-type]  # checked above
+    if as_json:
+        print_json(found.as_json())
+        return
+    if not quiet:
+        print_splits(found.splits)
+        for label, chosen in found.classes.items():
+            if label != chosen:
+                typer.echo(
+                    f"- label {clean(repr(label))} becomes class {clean(repr(chosen))}, as it cannot name a folder"
+                )
+        if found.content_digest:
+            typer.echo(f"- an export of this program, taken whole: content digest {clean(found.content_digest[:12])}")
+    typer.echo(f"wrote {clean(found.recipe)} for {found.pictures:,} pictures in the layout of {found.layout}")
+    if not quiet:
+        typer.echo(f"next: python -m curation build {name}")

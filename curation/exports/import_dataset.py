@@ -1,0 +1,262 @@
+"""A foreign set comes in: its folder becomes the source of a new recipe, which is written here.
+
+The recipe carries every picture byte for byte, under the set's own labels and in its own split. A set that this program
+exported is taken whole: built, it has the content digest it left with.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from curation.dataset.manifest import SPLITS, write_atomically
+from curation.dataset.recipe import NAME_PATTERN, SPLIT_NAMES, compose, name_classes
+from curation.errors import CurationError
+from curation.sources import edge_impulse, fiftyone, huggingface
+from curation.sources.folder_layout import is_picture_name
+from curation.sources.protocol import Told
+from curation.storage.archives import list_members
+from curation.storage.disk_errors import explain_disk_faults
+from curation.versions import Home
+
+Layout = Literal["imagefolder", "huggingface", "fiftyone", "edge-impulse"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
+
+PATTERN = rf"(?:(?:^|/)(?P<split>(?i:{'|'.join(sorted(SPLIT_NAMES))}))/)?(?P<label>[^/]+)/[^/]+\Z"
+
+COCO = re.compile(r"(?:^|/)annotations/[^/]+\.json\Z")
+KNOWN = f"what can be imported: {', '.join(LAYOUTS)}; for any other, `init` writes a recipe to begin with"
+
+_TELLERS = {"huggingface": huggingface.tell, "fiftyone": fiftyone.tell, "edge-impulse": edge_impulse.tell}
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What a foreign set was found to be, and the recipe that was written for it.
+
+    Parameters
+    ----------
+    recipe : pathlib.Path
+    layout : str
+    pictures : int
+        Those that the set itself names; broken ones too.
+    classes : mapping of str to str
+        Label -> class; they differ where a label cannot name a folder.
+    splits : mapping of str to mapping of str to int
+        Split -> class -> pictures; ``"none"`` for pictures without one.
+    content_digest : str, optional
+        Of the version that the set is an export of.
+    """
+
+    recipe: Path
+    layout: str
+    pictures: int
+    classes: Mapping[str, str]
+    splits: Mapping[str, Mapping[str, int]]
+    content_digest: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {**asdict(self), "recipe": str(self.recipe)}
+
+
+def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None = None) -> Adopted:
+    """Write ``datasets/<name>/recipe.toml`` for a set that another tool wrote.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        An ImageFolder, a Hugging Face dataset in Parquet, a FiftyOne export or an Edge Impulse folder.
+    name : str
+        Of the new dataset.
+    layout : str, optional
+        What the folder is; found out from its files where it is not given.
+
+    Raises
+    ------
+    CurationError
+        Where the folder is none of these, nothing in it is labelled, the name cannot be used, or the recipe exists.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise CurationError(
+            f"{name!r} cannot name a dataset",
+            hint="use lower-case letters, digits, - and _ (64 at most), starting with a letter or digit",
+        )
+    path = home.dataset(name) / "recipe.toml"
+    if path.exists():
+        raise CurationError(f"{path} is there already", hint="choose another name")
+    if not folder.is_dir():
+        raise CurationError(f"{folder}: there is no such folder", hint="unpack an archive first")
+    layout = layout or find_layout(folder)
+    told = [_plain(said) for said in _tell(folder, layout).values()]
+    labels = sorted({said.label for said in told if said.label})
+    if not labels:
+        raise CurationError(
+            f"{folder}: no picture in it has a label", hint="write a recipe with `init` and label by `review`"
+        )
+    if layout == "imagefolder" and all(label.lower() in SPLIT_NAMES for label in labels):
+        raise CurationError(
+            f"{folder}: its folders name splits ({', '.join(labels)}) and no classes, so it is no ImageFolder",
+            hint=KNOWN,
+        )
+    classes = name_classes(labels)
+    counts = Counter((said.split or "none", classes[said.label]) for said in told if said.label)
+    splits = {
+        split: {label: counts[split, label] for label in sorted(set(classes.values()))}
+        for split in (*SPLITS, "none")
+        if any(key[0] == split for key in counts)
+    }
+    signature = _read_signature(folder, splits)
+    text = _write_recipe(folder.resolve(), name, layout, classes, splits, signature=signature)
+    with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda part: part.write_bytes(text.encode()))
+    return Adopted(path, layout, len(told), classes, splits, str(signature["content_digest"]) if signature else None)
+
+
+def find_layout(folder: Path) -> Layout:
+    """Return which tool's layout a folder has.
+
+    Raises
+    ------
+    CurationError
+        It is none of those that are known.
+    """
+    paths = [member.path for member in list_members(folder)]
+    names = {path.rpartition("/")[2] for path in paths}
+    if edge_impulse.LABELS in names:
+        return "edge-impulse"
+    if fiftyone.LABELS in names and any("data" in path.split("/")[:-1] for path in paths):
+        return "fiftyone"
+    if any(name.lower().endswith(".parquet") for name in names):
+        return "huggingface"
+    if any(COCO.search(path) for path in paths):
+        raise CurationError(f"{folder}: the layout of COCO, which cannot be imported", hint=KNOWN)
+    if any("/" in path and is_picture_name(path) for path in paths):
+        return "imagefolder"
+    raise CurationError(f"{folder}: no layout that is known", hint=KNOWN)
+
+
+def _tell(folder: Path, layout: Layout) -> Mapping[str, Told]:
+    if layout != "imagefolder":
+        return _TELLERS[layout](folder)
+    told = {}
+    for member in list_members(folder):
+        match = re.search(PATTERN, member.path)
+        if match and is_picture_name(member.path):
+            told[member.path] = Told(match["label"], match["split"])
+    return told
+
+
+def _plain(said: Told) -> Told:
+    return Told(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
+
+
+def _read_signature(folder: Path, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:
+    """Return what ``version.json`` says, where the folder is the whole export of a version."""
+    try:
+        told = json.loads((folder / "version.json").read_bytes())
+        whole = told["counts"] == splits and isinstance(told["content_digest"], str) and isinstance(told["name"], str)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if whole else None
+
+
+def _write_recipe(
+    folder: Path,
+    name: str,
+    layout: Layout,
+    classes: Mapping[str, str],
+    splits: Mapping[str, Mapping[str, int]],
+    *,
+    signature: Mapping[str, Any] | None,
+) -> str:
+    kind = "folder" if layout == "imagefolder" else layout
+    by_class: dict[str, list[str]] = {}
+    for label, chosen in sorted(classes.items()):
+        by_class.setdefault(chosen, []).append(label)
+    pattern = [f"pattern = {quote(PATTERN)}"] if layout == "imagefolder" else []
+    lines = [
+        f"# Written by `python -m curation import` for a set in the layout of {layout}.",
+        "",
+        f"title = {quote(name.replace('-', ' ').replace('_', ' ').capitalize())}",
+        "",
+        "[[sources]]",
+        f"name = {quote(name)}",
+        f"kind = {quote(kind)}",
+        f"path = {quote(str(folder))}",
+        *_name_licence(signature),
+        *pattern,
+        "",
+        "[labels]",
+        'context = "*"',
+        "",
+        "[labels.classes]",
+        *(f"{quote(chosen)} = [{', '.join(map(quote, labels))}]" for chosen, labels in sorted(by_class.items())),
+        "",
+        "[render]",
+        'encode = "keep"                      # JPEGs are copied as they are, less their metadata',
+        "short_side = 8192                    # a picture is scaled down to this, never up",
+        "",
+        *(_take_whole(signature) if signature else _curate(splits)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _name_licence(signature: Mapping[str, Any] | None) -> list[str]:
+    """Return the licence that came along: all of them, where there are several."""
+    given = signature.get("licences") if signature else None
+    names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+    if names:
+        return [f"licence = {quote(' AND '.join(names))}"]
+    return ['# licence = "CC-BY-4.0"              # as an SPDX name: what its publisher says']
+
+
+def _take_whole(signature: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"# An export of {_comment(signature['name'])}@v{_comment(signature['version'])}, curated already: it is taken "
+        "whole, and built it has the content digest",
+        f"# {_comment(signature['content_digest'])}. To curate it anew, drop [duplicates] and give ratios.",
+        "[duplicates]",
+        "radius = 0",
+        "correlation = 1.0",
+        "symmetries = false",
+        "near = false",
+        "",
+        "[selection]",
+        'source_split = "respect"',
+    ]
+    counts = signature["counts"]
+    for label in sorted({label for by_class in counts.values() for label in by_class}):
+        lines += ["", f"[selection.counts.{quote(label)}]"]
+        lines += [f"{split} = {counts[split][label]}" for split in SPLITS if split in counts]
+    return lines
+
+
+def _curate(splits: Mapping[str, Mapping[str, int]]) -> list[str]:
+    told = [split for split in SPLITS if split in splits]
+    first, *others = told or SPLITS
+    says = "its own splits stay as they are" if told else "it tells no splits"
+    return [
+        "[selection]",
+        f'source_split = "respect"             # {says}; pictures without one are shared out',
+        '#                                      with "ignore" and other ratios all are split anew',
+        "",
+        "[selection.ratios]",
+        f"{first} = {1 - len(others) / 10}",
+        *(f"{split} = 0.1" for split in others),
+    ]
+
+
+def _comment(value: object) -> str:
+    """Return text that cannot leave a comment of one line."""
+    return re.sub(r"[^\w.@-]", "", str(value))[:80]
+
+
+def quote(text: str) -> str:
+    """Return text as a TOML string of one line, whatever it holds."""
+    # TOML's escapes are JSON's, but for the one control character that JSON lets stand.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

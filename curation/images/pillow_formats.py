@@ -1,0 +1,148 @@
+"""Reading PNG, GIF, BMP, WebP and JPEG 2000: through Pillow, and through imagecodecs where samples exceed 8 bits."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from curation.images.color import over_white, to_eight_bits, to_srgb
+from curation.images.orientation import orientation_of, turn_upright, upright_size
+from curation.images.truncation import ends_early
+from curation.images.types import (
+    DecodeFailure,
+    Header,
+    Picture,
+    Pixels,
+    Tone,
+    check_page,
+    check_size,
+    foreign_decoder,
+)
+
+_PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "jpeg2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+_PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+EMBEDDED: Final[dict[str, type[ImageFile.ImageFile]]] = {**_PLUGINS, "jpeg": JpegImagePlugin.JpegImageFile}
+"""The formats whose streams a TIFF may hold as strips or tiles, among those whose size can be read here."""
+
+_ENDED: Final = frozenset({"png", "gif", "jpeg2000"})
+_SIZ: Final = b"\xff\x4f\xff\x51"
+_ALPHA: Final = frozenset({"LA", "PA", "RGBA", "RGBa", "La"})
+_GREY: Final = frozenset({"1", "L"})
+
+
+def read_plain_header(content: bytes, kind: str) -> Header:
+    """Read the header of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
+    with foreign_decoder(kind, content):
+        return _header(_open(content, kind), content, kind)
+
+
+def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> Picture:
+    """Decode one page of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
+    with foreign_decoder(kind, content):
+        image = _open(content, kind)
+        header = _header(image, content, kind)
+        check_page(page, header.pages)
+        # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
+        if kind in _ENDED and ends_early(kind, content):
+            raise DecodeFailure("truncated")
+        if page > 1:
+            image.seek(page - 1)
+        image.load()
+        profile = image.info.get("icc_profile")
+        samples = _deep_samples(content, kind) if header.bits > 8 else None
+    if samples is None:
+        colour, mode = _channels(image, kind)
+    else:
+        colour, mode = _deep_channels(samples, header.bits, tone)
+    return Picture(header, turn_upright(to_srgb(colour, mode, profile), header.orientation))
+
+
+def embedded_size(content: bytes, kind: str) -> tuple[int, int]:
+    """Return (width, height) as an image stream inside a TIFF states them."""
+    with foreign_decoder(kind, content):
+        return EMBEDDED[kind](BytesIO(content)).size
+
+
+def _open(content: bytes, kind: str) -> Image.Image:
+    # the plugin itself rather than Image.open, whose own check only warns up to twice the limit
+    image = _PLUGINS[kind](BytesIO(content))
+    check_size(*image.size)
+    return image
+
+
+def _header(image: Image.Image, content: bytes, kind: str) -> Header:
+    orientation = orientation_of(image)
+    width, height = upright_size(*image.size, orientation)
+    mode, bits = _depth(image, content, kind)
+    return Header(
+        format=kind,
+        width=width,
+        height=height,
+        mode=mode,
+        bits=bits,
+        pages=getattr(image, "n_frames", 1),
+        orientation=orientation,
+        lossless=kind in ("png", "gif", "bmp") or (kind == "webp" and b"VP8L" in content[:64]),
+    )
+
+
+def _depth(image: Image.Image, content: bytes, kind: str) -> tuple[str, int]:
+    """Return the channels and bits as stored, which Pillow's modes do not tell of 16-bit colour."""
+    if kind == "png":
+        return _PNG_MODES[content[25]], content[24]
+    if kind == "jpeg2000":
+        siz = content.find(_SIZ)
+        bits = (content[siz + 42] & 0x7F) + 1 if siz >= 0 else 8
+        return {"I;16": "L"}.get(image.mode, image.mode), bits
+    return image.mode, 1 if image.mode == "1" else 8
+
+
+def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
+    """Return the channels of a loaded 8-bit image over white, (h, w, 1 or 3 or 4), and their mode."""
+    if image.mode in _ALPHA or "transparency" in image.info:
+        rgba = np.asarray(image.convert("RGBA"))
+        return over_white(rgba[..., :3], rgba[..., 3]), "RGB"
+    if image.mode in _GREY:
+        return np.asarray(image.convert("L"))[..., None], "L"
+    if image.mode == "CMYK":
+        return np.asarray(image), "CMYK"
+    if image.mode in ("RGB", "P", "RGBX", "YCbCr"):
+        return np.asarray(image.convert("RGB")), "RGB"
+    raise DecodeFailure(f"not read: {kind} of mode {image.mode}")
+
+
+def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:
+    import imagecodecs
+
+    samples: npt.NDArray[Any] = imagecodecs.png_decode(content) if kind == "png" else imagecodecs.jpeg2k_decode(content)
+    return samples if samples.ndim == 3 else samples[..., None]
+
+
+def _deep_channels(samples: npt.NDArray[Any], bits: int, tone: Tone) -> tuple[Pixels, str]:
+    channels = samples.shape[2]
+    if channels > 4:
+        raise DecodeFailure(f"{channels} channels")
+    opaque = channels - 1 + channels % 2
+    colour = to_eight_bits(samples[..., :opaque], bits=bits, tone=tone)
+    if channels % 2 == 0:
+        colour = over_white(colour, to_eight_bits(samples[..., opaque], bits=bits, tone="scale"))
+    return colour, "L" if opaque == 1 else "RGB"

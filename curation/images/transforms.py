@@ -1,0 +1,108 @@
+"""Remedies against shortcuts: pure steps from pixels to pixels that take away what tells a camera and not a lesion.
+
+Each gives the same pixels on every machine: sums are over integers, and what has to be a real number ends in a table of
+256 rounded levels or in Pillow's fixed-point resampling.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from curation.images.types import Pixels
+
+Constancy: TypeAlias = Literal["grey-world", "shades-of-grey"]
+NORMS: Final = {"grey-world": 1, "shades-of-grey": 6}
+SMALLEST: Final = 8
+"""No picture is taken through fewer pixels on its shorter side."""
+
+
+def crop_border(pixels: Pixels, share: float) -> Pixels:
+    """Cut the same share of its side off every edge, so that borders, rulers and vignettes stay outside.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 ndarray
+    share : float
+        Above 0, below 0.5; a share of each side's length, rounded down to whole pixels.
+    """
+    height, width = pixels.shape[:2]
+    top, left = int(height * share), int(width * share)
+    return np.ascontiguousarray(pixels[top : height - top, left : width - left])
+
+
+def even_colours(pixels: Pixels, constancy: Constancy) -> Pixels:
+    """Scale the channels so that the light appears white: what is left of a camera's white balance goes.
+
+    The colour of the light is the Minkowski mean of each channel: of norm 1 (grey world, Buchsbaum 1980) or of norm 6
+    (shades of grey, Finlayson and Trezzi 2004). The mean of the three stays; what would exceed 255 is clipped.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 ndarray, sRGB
+        The published values are scaled as they are, without undoing sRGB's curve, as is usual for these methods.
+    """
+    norm = NORMS[constancy]
+    powers = [level**norm for level in range(256)]
+    light = []
+    for channel in range(3):
+        counts = np.bincount(pixels[..., channel].ravel(), minlength=256).tolist()
+        total = sum(count * power for count, power in zip(counts, powers, strict=True))
+        light.append((total / (pixels.shape[0] * pixels.shape[1])) ** (1 / norm))
+    mean = sum(light) / 3
+    evened = np.empty_like(pixels)
+    for channel, strength in enumerate(light):
+        gain = mean / strength if strength > 0 else 1.0
+        table = np.minimum(np.floor(np.arange(256) * gain + 0.5), 255).astype(np.uint8)
+        evened[..., channel] = table[pixels[..., channel]]
+    return evened
+
+
+def soften(pixels: Pixels, *, sharpness: float, short_side: int | None) -> Pixels:
+    """Take a picture that is sharper than allowed through fewer pixels and back, until it is not.
+
+    What one camera resolves and the other does not is lost in both. A picture that is softer already stays: nothing
+    brings back what was never there.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 ndarray
+    sharpness : float
+        The largest variance of the 3x3 Laplacian of the grey picture, in squared grey levels, at the size that is
+        published.
+    short_side : int or None
+        That size: the picture is scaled down to it first.
+    """
+    from curation.images.rendering import shrink
+
+    image = shrink(Image.fromarray(pixels), short_side)
+    if _sharpness(image) <= sharpness:
+        return np.asarray(image)
+    few, many = SMALLEST, min(image.size)
+    while many - few > 1:
+        middle = (few + many) // 2
+        if _sharpness(_through(image, middle)) <= sharpness:
+            few = middle
+        else:
+            many = middle
+    return np.asarray(_through(image, few))
+
+
+def _through(image: Image.Image, side: int) -> Image.Image:
+    """Return the image after its shorter side was ``side`` pixels long."""
+    short = min(image.size)
+    if side >= short:
+        return image
+    width, height = (max(side, (length * side + short // 2) // short) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS).resize(image.size, Image.Resampling.BICUBIC)
+
+
+def _sharpness(image: Image.Image) -> float:
+    grey = np.asarray(image.convert("L")).astype(np.int32)
+    change = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    if not change.size:
+        return 0.0
+    total, squares = int(change.sum(dtype=np.int64)), int((change * change).sum(dtype=np.int64))
+    return (change.size * squares - total * total) / (change.size * change.size)

@@ -1,0 +1,142 @@
+"""The values that pixels are passed around in, and the one error of a file that holds none.
+
+A decoded picture is upright sRGB, 8 bits a channel, whatever it was in its file; what cannot be brought there by a
+stated rule is a `DecodeFailure` with a reason, never a guess and never `None`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from curation.images.truncation import ends_early
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Scale: TypeAlias = Literal["full", "scaled"]
+
+
+class DecodeFailure(Exception):
+    """Raised where a file gives no picture.
+
+    Attributes
+    ----------
+    reason : str
+        Short, and the same for the same fault on every machine: "truncated", "empty file", "not an image: html".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rule that maps `low` to 0 and `high` to 255, linearly, and clips what lies outside.
+
+    Applies to grey and RGB samples of more than 8 bits, in the units of the file, and is the only rule that covers
+    signed and floating-point samples.
+    """
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.high <= self.low:
+            raise ValueError(f"a window needs low < high, not {self.low} to {self.high}")
+
+
+Tone: TypeAlias = Literal["scale"] | Window
+"""How samples of more than 8 bits become 8: `"scale"` maps the range of the declared bits (16: v / 257, rounded)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its picture, before any pixel is read.
+
+    Attributes
+    ----------
+    format : str
+        As `sniff` names it: "jpeg", "png", "tiff", "gif", "bmp", "webp", "jpeg2000".
+    width, height : int
+        Pixels of the file, after the orientation has been applied.
+    mode : str
+        The channels as stored: "1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "CMYKA", "YCbCr", ...
+    bits : int
+        Bits of one channel.
+    pages : int
+        Pictures in the file; thumbnails and masks are none.
+    orientation : int
+        1 to 8, as in EXIF; 1 where the file says nothing, or nonsense.
+    lossless : bool
+        Whether the stored pixels are those that were put in.
+    """
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    bits: int
+    pages: int
+    orientation: int
+    lossless: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded page: its file's header, and its pixels, (h, w, 3) or (h, w) uint8, upright sRGB."""
+
+    header: Header
+    pixels: Pixels
+
+
+@contextmanager
+def foreign_decoder(kind: str, content: bytes) -> Iterator[None]:
+    """Turn whatever a library raises over a hostile file into a `DecodeFailure`, and keep its warnings from the screen.
+
+    What stands inside is the reading of the file and little else, so that a mistake of our own keeps its traceback.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except DecodeFailure:
+            raise
+        except Image.DecompressionBombError as error:  # a frame or a tile inside a file of innocent size
+            raise DecodeFailure("decompression bomb") from error
+        except MemoryError as error:
+            raise DecodeFailure("too large for memory") from error
+        except Exception as error:  # every codec has errors of its own; which one it was stays with the reason
+            cut = ends_early(kind, content) or "truncated" in str(error).lower()
+            raise DecodeFailure("truncated" if cut else f"damaged {kind}") from error
+
+
+def check_bomb(width: int, height: int) -> None:
+    """Raise `DecodeFailure` where so many pixels must not be decoded.
+
+    The limit is Pillow's own `Image.MAX_IMAGE_PIXELS`, where Pillow only warns; read at each call, so it can be raised.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise DecodeFailure(f"decompression bomb: {width * height / 1e6:.0f} megapixels")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise `DecodeFailure` where a picture of this size must not be decoded: bombs, and pictures that are none."""
+    check_bomb(width, height)
+    if width < 1 or height < 1:
+        raise DecodeFailure("no pixels")
+    if width == 1 or height == 1:
+        raise DecodeFailure("1 pixel wide" if width == 1 else "1 pixel high")
+
+
+def check_page(page: int, pages: int) -> None:
+    """Raise `DecodeFailure` where the file has no such page; pages count from 1."""
+    if not 1 <= page <= pages:
+        raise DecodeFailure(f"no page {page} of {pages}")

@@ -1,0 +1,46 @@
+"""Makes the page, or a contact sheet, of a version that lies finished on the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from curation.dataset.findings import Audit
+from curation.dataset.recipe import Recipe
+from curation.report.contact_sheet import write_sheet
+from curation.report.excluded_gallery import Evidence, gather_evidence
+from curation.report.page import read_recipe, write_page
+from curation.report.version_diff import tell_changes
+from curation.versions import Home, Version
+from curation.versions.originals import open_originals
+
+
+def make_page(home: Home, version: Version, audit: Audit, *, places: Sequence[Path] = ()) -> str:
+    """Return the page of a published version as HTML.
+
+    Excluded pictures are shown as far as their archives are found; the histogram knows the confirmed pairs alone.
+
+    Parameters
+    ----------
+    home : Home
+        Where the version before is looked up.
+    places : sequence of Path
+        Archives, or folders that hold them, where the cache does not.
+    """
+    recipe = read_recipe(version)
+    before = tell_changes(home, version)
+    return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places), before=before)
+
+
+def make_sheet(version: Version, *, places: Sequence[Path] = ()) -> str:
+    """Return a contact sheet of a published version as SVG.
+
+    Raises
+    ------
+    CurationError
+        Where a place does not exist.
+    """
+    return write_sheet(version, evidence=_evidence(version, read_recipe(version), places))
+
+
+def _evidence(version: Version, recipe: Recipe, places: Sequence[Path]) -> Evidence:
+    originals = open_originals(version, places=places)
+    return gather_evidence(version.manifest, recipe, read=lambda name, sha: originals.read(name, sha256=sha))

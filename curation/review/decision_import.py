@@ -1,0 +1,242 @@
+"""Decisions without the App: from and to CSV, and from the tags of a plain FiftyOne session."""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import polars as pl
+
+from curation.dataset.decisions import Action, Decision, now
+from curation.errors import CurationError
+from curation.review.review_session import Desk, check_labels, tool_version
+from curation.stages.decide import CONTEXT
+from curation.versions.explain import find_rows, near_names
+
+COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
+REQUIRED: Final = ("action", "sha256")
+NAMED: Final = 5
+"""Files that are named one by one where several are meant."""
+
+
+def export_csv(ledger: Sequence[Decision]) -> str:
+    """Return the whole ledger as CSV, a line a decision, oldest first."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows([getattr(decision, column) for column in COLUMNS] for decision in ledger)
+    return out.getvalue()
+
+
+def import_csv(path: Path, desk: Desk) -> tuple[Decision, ...]:
+    """Read decisions from CSV; nothing is written.
+
+    The columns ``action`` and ``sha256`` are needed; ``reviewer``, ``time`` and ``tool`` are the desk's, now and this
+    program's where the table leaves them out. A ``sha256`` may also be some of its digits, or the file's name. A line
+    that stands in the ledger already, time and reviewer included, is left out, so that importing an export twice
+    changes nothing.
+
+    Raises
+    ------
+    CurationError
+        That names every broken line by its number; then none is taken.
+    """
+    lines = _read_lines(path)
+    known = {_without_line(line) for line in desk.ledger()}
+    moment = now()
+    made: list[Decision] = []
+    problems: list[str] = []
+    for number, fields in lines:
+        try:
+            decision = _as_decision(fields, desk, moment)
+            check_labels([decision], desk.rules.classes)
+        except CurationError as fault:
+            problems.append(f"  line {number}: {fault.message}")
+            continue
+        if _without_line(decision) not in known:
+            made.append(decision)
+    if problems:
+        raise CurationError(
+            f"{path}: {len(problems)} broken line(s)\n" + "\n".join(problems),
+            hint=f"columns: {', '.join(COLUMNS)}; actions: {', '.join(get_args(Action))}",
+        )
+    return tuple(made)
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            heads = [str(head).strip() for head in reader.fieldnames or ()]
+            unknown = sorted(set(heads) - set(COLUMNS))
+            missing = [name for name in REQUIRED if name not in heads]
+            if unknown or missing:
+                said = [f"missing {', '.join(missing)}"] if missing else []
+                said += [f"unknown {', '.join(unknown)}"] if unknown else []
+                raise CurationError(f"{path}: its columns: {'; '.join(said)}", hint=f"columns: {', '.join(COLUMNS)}")
+            reader.fieldnames = heads
+            return [(reader.line_num, _plain(fields)) for fields in reader]
+    except FileNotFoundError:
+        raise CurationError(f"{path}: there is no such file") from None
+    except (csv.Error, UnicodeDecodeError, OSError) as fault:
+        raise CurationError(f"{path}: cannot be read as CSV: {fault}", hint="save it as CSV in UTF-8") from None
+
+
+def _plain(fields: Mapping[str | None, Any]) -> dict[str, str]:
+    return {name: (value or "").strip() for name, value in fields.items() if name is not None}
+
+
+def _as_decision(fields: Mapping[str, str], desk: Desk, moment: str) -> Decision:
+    given = {name: fields.get(name, "") for name in COLUMNS}
+    if not given["action"]:
+        raise CurationError("no action")
+    if given["action"] == "exclude" and not given["reason"]:
+        raise CurationError("an exclusion wants a reason")
+    given["sha256"] = find_sha(desk, given["sha256"])
+    given["other"] = find_sha(desk, given["other"]) if given["other"] else ""
+    if given["action"] == "not-duplicates" and given["other"]:
+        given["sha256"], given["other"] = sorted((given["sha256"], given["other"]))
+    given["reviewer"] = given["reviewer"] or desk.reviewer
+    given["time"] = given["time"] or moment
+    given["tool"] = given["tool"] or tool_version()
+    return Decision(**given)  # type: ignore[arg-type]  # the decision checks its action
+
+
+def _without_line(decision: Decision) -> tuple[str, ...]:
+    return tuple(getattr(decision, column) for column in COLUMNS)
+
+
+def find_sha(desk: Desk, given: str) -> str:
+    """Return the sha256 of the file that a person means; a whole sha256 is taken as it is, whether it is here or not.
+
+    Parameters
+    ----------
+    given : str
+        4 or more digits of the sha256, or a name as ``explain`` takes it: a file name, a path or its end, an id.
+
+    Raises
+    ------
+    CurationError
+        Where no file is meant, or several that differ.
+    """
+    if re.fullmatch("[0-9a-fA-F]{64}", given):
+        return given.lower()
+    found = find_rows(desk.manifest.rows, given)
+    first = found.filter(pl.col("sha256").is_not_null()).unique("sha256", keep="first", maintain_order=True)
+    if first.height == 1:
+        return str(first["sha256"][0])
+    if found.height and not first.height:
+        raise CurationError(
+            f"{found['id'][0]} was never read ({found['excluded'][0]}): without bytes there is nothing to decide on"
+        )
+    if not first.height:
+        near = near_names(desk.manifest.rows, given)
+        raise CurationError(
+            f"no file is called {given!r}, and no sha256 begins so",
+            hint=f"did you mean {' or '.join(near)}?" if near else "`explain` shows names and digits",
+        )
+    named = [f"{row['id']} ({row['sha256'][:12]})" for row in first.head(NAMED).iter_rows(named=True)]
+    more = f" and {first.height - NAMED} more" if first.height > NAMED else ""
+    raise CurationError(
+        f"{first.height} different files are called {given!r}: {', '.join(named)}{more}",
+        hint="give more of the path, the id, or more digits of the sha256",
+    )
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What the tags of a FiftyOne dataset come to.
+
+    Parameters
+    ----------
+    decisions : tuple of Decision
+    notes : tuple of str
+        Tags that mean nothing here, and tagged samples that are no file of this dataset.
+    """
+
+    decisions: tuple[Decision, ...]
+    notes: tuple[str, ...]
+
+
+def import_tags(desk: Desk, samples: Iterable[tuple[str, str, Sequence[str]]]) -> Tagged:
+    """Turn tags into decisions; nothing is written.
+
+    ``exclude`` and ``exclude:<reason>`` exclude, ``keep`` keeps, ``prefer`` prefers; a class of the recipe,
+    ``context:<source label>`` and ``relabel:<either>`` relabel. What is in force in that way already is left out.
+
+    Parameters
+    ----------
+    samples : iterable of (str, str, sequence of str)
+        (sha256 or ``""``, path of the sample's file, tags).
+    """
+    rendered = dict(
+        desk.manifest.rows.filter(pl.col("file_sha256").is_not_null()).select("file_sha256", "sha256").rows()
+    )
+    present = set(desk.manifest.rows["sha256"].drop_nulls())
+    wanted: dict[tuple[str, str, str], str] = {}
+    strangers: set[str] = set()
+    unknown: dict[str, int] = {}
+    for given, path, tags in samples:
+        sha = given if given in present else _identify(Path(path), rendered, present)
+        for tag in tags:
+            meaning = _meaning(tag, desk.rules.classes)
+            if meaning is None:
+                unknown[tag] = unknown.get(tag, 0) + 1
+            elif sha is None:
+                strangers.add(path)
+            else:
+                wanted[(sha, meaning[0], meaning[1])] = meaning[2]
+    known = {(line.sha256, line.action, line.label) for line in desk.ledger() if line.reviewer == desk.reviewer}
+    moment = now()
+    made = tuple(
+        Decision(action, sha, desk.reviewer, moment, label=label, reason=reason, tool=tool_version())  # type: ignore[arg-type]  # of the table below
+        for (sha, action, label), reason in sorted(wanted.items())
+        if (sha, action, label) not in known
+    )
+    notes = [f"{count} samples are tagged {tag!r}, which is no decision" for tag, count in sorted(unknown.items())]
+    notes += [f"{path} is tagged, but is no file of {desk.reference}" for path in sorted(strangers)]
+    return Tagged(made, tuple(notes))
+
+
+def _meaning(tag: str, classes: Sequence[str]) -> tuple[str, str, str] | None:
+    """Return (action, label, reason) of a tag; None where it is no decision."""
+    head, _, rest = tag.partition(":")
+    if head == "exclude":
+        return "exclude", "", rest.strip() or "tagged exclude"
+    if tag in {"keep", "prefer"}:
+        return tag, "", ""
+    label = rest.strip() if head == "relabel" else tag
+    is_label = label in classes or (label.startswith(CONTEXT) and label != CONTEXT)
+    return ("relabel", label, "") if is_label else None
+
+
+def _identify(path: Path, rendered: Mapping[str, str], present: set[str]) -> str | None:
+    try:
+        sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+    return sha if sha in present else rendered.get(sha)
+
+
+def read_tags(name: str) -> list[tuple[str, str, list[str]]]:
+    """Return (sha256 or "", file, tags) of each tagged sample of a FiftyOne dataset.
+
+    Raises
+    ------
+    CurationError
+        Where FiftyOne knows no dataset of that name.
+    """
+    import fiftyone as fo
+
+    if not fo.dataset_exists(name):
+        known = ", ".join(fo.list_datasets()) or "none"
+        raise CurationError(f"FiftyOne knows no dataset {name!r}", hint=f"it knows: {known}")
+    dataset = fo.load_dataset(name)
+    has_sha = "sha256" in dataset.get_field_schema()
+    paths, tags = dataset.values(["filepath", "tags"])
+    shas = dataset.values("sha256") if has_sha else [""] * len(paths)
+    return [(sha or "", path, list(words)) for sha, path, words in zip(shas, paths, tags, strict=True) if words]

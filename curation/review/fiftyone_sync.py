@@ -1,0 +1,376 @@
+"""The review's table as a FiftyOne dataset: a sample a row, updated in place, with the queues as saved views.
+
+The dataset is disposable: everything in it is made again from the manifest and the ledger. Nothing is decided in it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from curation.dataset.manifest import METADATA_COLUMNS, canonical_json
+from curation.review.review_queues import CHANGING, QUEUES, Queue, count_queues
+
+LAYOUT: Final = 1
+"""Raise it where the fields change: datasets of an older layout are then made anew."""
+
+PLAIN: Final[Mapping[str, str]] = {
+    "row": "id",
+    "sha256": "sha256",
+    "page": "page",
+    "split": "split",
+    "excluded": "excluded",
+    "decision": "decision",
+    "reserve": "reserve",
+    "disputed": "disputed",
+    "claims": "claims",
+    "group_of": "group",
+    "cluster": "cluster",
+    "rank": "rank",
+    "distance": "distance",
+    "correlation": "correlation",
+    "sharpness": "sharpness",
+    "brightness": "brightness",
+    "contrast": "contrast",
+    "source": "source",
+    "source_label": "source_label",
+    "source_split": "source_split",
+    "licence": "licence",
+    "queues": "queues",
+    "left": "left",
+    "reviewers": "reviewers",
+    "doubt": "doubt",
+    "uncertainty": "uncertainty",
+    **{name: name for name in METADATA_COLUMNS},
+}
+"""Field of a sample -> column of the table."""
+
+SHOWN: Final = ("label", "excluded", "decision", "split", "proposal")
+"""The fields that are written under each picture of the grid, unless the reviewer chooses others."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a FiftyOne dataset shows, and where its decisions go; kept in the dataset's ``info``.
+
+    Parameters
+    ----------
+    name, reference : str
+        The dataset, and the version or draft of it.
+    datasets : str
+        The folder of definitions.
+    run : str
+        The training run whose proposals or embeddings are shown, or ``""``.
+    """
+
+    name: str
+    reference: str
+    datasets: str
+    run: str = ""
+
+
+def dataset_name(datasets: Path, name: str) -> str:
+    """Return the name of the FiftyOne dataset: the same dataset of two folders is two of them."""
+    mark = hashlib.sha256(str(datasets.resolve()).encode()).hexdigest()[:6]
+    return f"{name}-{mark}"
+
+
+def synchronise(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Subject) -> Any:
+    """Bring the FiftyOne dataset to what ``rows`` say, and return it.
+
+    Samples are added, changed and removed one by one, by the row's id; tags and whatever else a person put on a
+    sample stay.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        As ``lay_out`` returns them, with ``proposal`` and ``confidence`` where a run proposes.
+    pictures : polars.DataFrame
+        As ``prepare_pictures`` returns them, aligned with ``rows``.
+    """
+    dataset = _open(subject)
+    wanted = [_fields(row) for row in _table(rows, pictures).iter_rows(named=True)]
+    there = dict(zip(*dataset.values(["row", "stamp"]), strict=True))
+    ids = {fields["row"] for fields in wanted}
+    gone = sorted(set(there) - ids)
+    if gone:
+        dataset.delete_samples(dataset.select_by("row", gone))
+    new = [fields for fields in wanted if fields["row"] not in there]
+    changed = [fields for fields in wanted if fields["row"] in there and there[fields["row"]] != fields["stamp"]]
+    if new:
+        import fiftyone as fo
+
+        # Every field is declared already: to look for new ones and to check each value costs a third of the time.
+        samples = [_sample(fo, fields) for fields in new]
+        dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
+    if changed:
+        _write(dataset, changed)
+    _keep_info(dataset, subject)
+    save_queues(dataset, rows)
+    if new or gone:
+        _make_durable(dataset, len(ids))
+    return dataset
+
+
+def _make_durable(dataset: Any, count: int) -> None:
+    """Have the database write its count of the samples down, and count anew where it is wrong.
+
+    MongoDB recovers documents from its journal after a kill, but not their number, and the App shows "No samples yet"
+    where that says 0.
+    """
+    from fiftyone.core.odm import get_db_conn
+    from pymongo.errors import PyMongoError
+
+    database, name = get_db_conn(), dataset._sample_collection_name
+    with suppress(PyMongoError):  # a database of somebody else may not allow it
+        if database[name].estimated_document_count() != count:
+            database.command("validate", name)
+        database.client.admin.command("fsync")
+
+
+def refresh(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Bring the database to what ``lay_out`` now says of every row of these sha256.
+
+    Returns
+    -------
+    dict of str to dict
+        The id of each sample that was written -> field -> value, as JSON has it.
+    """
+    from bson import ObjectId
+    from pymongo import UpdateOne
+
+    part = rows.filter(pl.col("sha256").is_in(list(shas)) | _cluster_of(rows, shas))
+    found = dataset.select_by("row", part["id"].to_list())
+    ids = dict(zip(*found.values(["row", "id"]), strict=True))
+    values = {ids[row["id"]]: _changing(row) for row in part.iter_rows(named=True) if row["id"] in ids}
+    # The stamp is of the whole row: without one the next session writes it again.
+    besides = {"stamp": "", "last_modified_at": datetime.now(UTC)}
+    # FiftyOne's set_values asks the database once and again for every field; this is one question for all.
+    if values:
+        dataset._bulk_write([UpdateOne({"_id": ObjectId(one)}, {"$set": new | besides}) for one, new in values.items()])
+    describe_queues(dataset, rows)
+    return {one: {**new, "label": _as_json(new["label"])} for one, new in values.items()}
+
+
+def _changing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a decision can change of a sample, as the database keeps it."""
+    label = _classification(row["label"])
+    return {**{column: row[column] for column in CHANGING}, "label": None if label is None else label.to_dict()}
+
+
+def _as_json(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a document of the database without the types that JSON lacks."""
+    return None if document is None else {**document, "_id": str(document["_id"])}
+
+
+def _cluster_of(rows: pl.DataFrame, shas: Sequence[str]) -> pl.Expr:
+    touched = rows.filter(pl.col("sha256").is_in(list(shas)))["cluster"].drop_nulls().unique()
+    return pl.col("cluster").is_in(touched.implode()).fill_null(value=False)
+
+
+def _classification(label: str | None, confidence: float | None = None) -> Any:
+    import fiftyone as fo
+
+    return None if label is None else fo.Classification(label=label, confidence=confidence)
+
+
+def _open(subject: Subject) -> Any:
+    import fiftyone as fo
+
+    name = dataset_name(Path(subject.datasets), subject.name)
+    if fo.dataset_exists(name):
+        dataset = fo.load_dataset(name)
+        if dataset.info.get("layout") == LAYOUT:
+            return dataset
+        fo.delete_dataset(name)
+    dataset = fo.Dataset(name, persistent=True)
+    _declare(fo, dataset)
+    return dataset
+
+
+def _declare(fo: Any, dataset: Any) -> None:
+    """Declare every field once, so that an empty one is shown as such and no type is guessed."""
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("row", "sha256", "split", "excluded", "decision", "group_of", "cluster"), fo.StringField),
+        **dict.fromkeys(("source", "source_label", "source_split", "licence", "stamp", "board"), fo.StringField),
+        **dict.fromkeys(("lesion", "patient", "sex", "site", "skin_type"), fo.StringField),
+        **dict.fromkeys(("page", "rank", "distance"), fo.IntField),
+        **dict.fromkeys(("correlation", "sharpness", "brightness", "contrast", "age"), fo.FloatField),
+        **dict.fromkeys(("doubt", "uncertainty"), fo.FloatField),
+        **dict.fromkeys(("reserve", "disputed"), fo.BooleanField),
+    }
+    for name, kind in kinds.items():
+        dataset.add_sample_field(name, kind)
+    for name in ("claims", "queues", "left", "reviewers"):
+        dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
+    for name in ("label", "proposal"):
+        dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    document = fo.EmbeddedDocumentField
+    dataset.add_sample_field(
+        "lookalikes", fo.ListField, subfield=document, embedded_doc_type=fo.DynamicEmbeddedDocument
+    )
+    for part, kind in (
+        ("row", fo.StringField),
+        ("kind", fo.StringField),
+        ("distance", fo.IntField),
+        ("correlation", fo.FloatField),
+    ):
+        dataset.add_sample_field(f"lookalikes.{part}", kind)
+    dataset.create_index("row", unique=True)
+    for name in ("queues", "left", "cluster", "group_of", "sha256"):
+        dataset.create_index(name)
+    _arrange(fo, dataset)
+
+
+def _arrange(fo: Any, dataset: Any) -> None:
+    """Set up the sidebar, the two pictures and what is written under each."""
+    config = dataset.app_config
+    config.media_fields = ["filepath", "board"]
+    config.active_fields = fo.core.odm.dataset.ActiveFields(paths=list(SHOWN))
+    config.color_scheme = fo.ColorScheme(color_by="value")
+    group = fo.SidebarGroupDocument
+    config.sidebar_groups = [
+        group(
+            name="review", paths=["label", "decision", "excluded", "split", "reserve", "reviewers", "left", "queues"]
+        ),
+        group(
+            name="conflicts and duplicates",
+            paths=[
+                "disputed",
+                "claims",
+                "group_of",
+                "cluster",
+                "rank",
+                "distance",
+                "correlation",
+                "lookalikes.row",
+                "lookalikes.kind",
+                "lookalikes.distance",
+                "lookalikes.correlation",
+            ],
+        ),
+        group(name="proposals and doubts", paths=["proposal", "uncertainty", "doubt"]),
+        group(name="quality", paths=["sharpness", "brightness", "contrast"]),
+        group(
+            name="source",
+            paths=["row", "source", "source_label", "source_split", "licence", "sha256", "page", *METADATA_COLUMNS],
+        ),
+        group(name="tags", paths=["tags"], expanded=False),
+        group(
+            name="metadata",
+            paths=[f"metadata.{part}" for part in ("size_bytes", "mime_type", "width", "height", "num_channels")]
+            + ["id", "filepath", "board", "stamp", "created_at", "last_modified_at"],
+            expanded=False,
+        ),
+    ]
+    dataset.save()
+
+
+def _table(rows: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
+    absent = [
+        pl.lit(None, dtype=kind).alias(name)
+        for name, kind in (("proposal", pl.String), ("confidence", pl.Float64), ("uncertainty", pl.Float64))
+        if name not in rows.columns
+    ]
+    shown = pictures.select("full", "board", pl.col("width").alias("_width"), pl.col("height").alias("_height"))
+    return pl.concat([rows.with_columns(absent), shown], how="horizontal")
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a sample holds of a row, with the stamp that tells whether it changed."""
+    fields = {field: row[column] for field, column in PLAIN.items()}
+    fields |= {
+        "filepath": row["full"],
+        "board": row["board"],
+        "label": row["label"],
+        "proposal": [row["proposal"], row["confidence"]],
+        "size": [row["size_bytes"], row["_width"], row["_height"]],
+        "lookalikes": [
+            {"row": other["id"], **{key: other[key] for key in ("kind", "distance", "correlation")}}
+            for other in row["lookalikes"] or ()
+        ],
+    }
+    return {**fields, "stamp": hashlib.sha256(canonical_json(fields).encode()).hexdigest()[:16]}
+
+
+def _values(fo: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields as FiftyOne's own types."""
+    size_bytes, width, height = fields["size"]
+    proposal, confidence = fields["proposal"]
+    values = {name: value for name, value in fields.items() if name != "size"}
+    values["label"] = None if fields["label"] is None else fo.Classification(label=fields["label"])
+    # With a question mark, for under a picture in the grid it stands beside the label and must not pass for one.
+    values["proposal"] = None if proposal is None else fo.Classification(label=f"{proposal}?", confidence=confidence)
+    values["metadata"] = fo.ImageMetadata(size_bytes=size_bytes, width=width, height=height)
+    values["lookalikes"] = [fo.DynamicEmbeddedDocument(**other) for other in fields["lookalikes"]]
+    return values
+
+
+def _sample(fo: Any, fields: Mapping[str, Any]) -> Any:
+    return fo.Sample(**_values(fo, fields))
+
+
+def _write(dataset: Any, changed: Sequence[Mapping[str, Any]]) -> None:
+    import fiftyone as fo
+
+    values = {fields["row"]: _values(fo, fields) for fields in changed}
+    for name in next(iter(values.values())):
+        if name != "row":
+            dataset.set_values(name, {row: fields[name] for row, fields in values.items()}, key_field="row")
+
+
+def _keep_info(dataset: Any, subject: Subject) -> None:
+    dataset.info = {
+        "layout": LAYOUT,
+        "name": subject.name,
+        "reference": subject.reference,
+        "datasets": subject.datasets,
+        "run": subject.run,
+    }
+    dataset.save()
+
+
+def subject_of(dataset: Any) -> Subject | None:
+    """Return what a FiftyOne dataset shows; None where it is none of ours."""
+    told = dataset.info or {}
+    if told.get("layout") != LAYOUT:
+        return None
+    return Subject(told["name"], told["reference"], told["datasets"], told.get("run", ""))
+
+
+def save_queues(dataset: Any, rows: pl.DataFrame) -> None:
+    """Save a view of each queue, under the queue's name, with the count of what is left."""
+    counts = count_queues(rows)
+    for queue in QUEUES:
+        text = _describe(queue, counts[queue])
+        dataset.save_view(queue, queue_view(dataset, queue), description=text, overwrite=True)
+
+
+def describe_queues(dataset: Any, rows: pl.DataFrame) -> None:
+    """Bring the counts in the saved views' descriptions up to date."""
+    counts = count_queues(rows)
+    for queue in QUEUES:
+        text = _describe(queue, counts[queue])
+        if dataset.get_saved_view_info(queue)["description"] != text:
+            dataset.update_saved_view_info(queue, {"description": text})
+
+
+def _describe(queue: Queue, counts: tuple[int, int]) -> str:
+    return f"{counts[1]:,} of {counts[0]:,} left: {QUEUES[queue]}"
+
+
+def queue_view(dataset: Any, queue: Queue) -> Any:
+    """Return a queue as a view: what is left first, and what belongs together side by side."""
+    from fiftyone import ViewField as F
+
+    view = dataset if queue == "everything" else dataset.match(F("queues").contains(queue))
+    waiting = (F("left").contains(queue), -1)
+    if queue == "near-duplicates":
+        return view.sort_by([waiting, ("cluster", 1), ("rank", 1)]).group_by("cluster", order_by="rank")
+    first = {"unlabelled": [("uncertainty", -1)], "doubtful": [("doubt", -1)]}.get(queue, [("group_of", 1)])
+    return view.sort_by([waiting, *first, ("sha256", 1), ("row", 1)])

@@ -1,0 +1,236 @@
+"""What the App shows of every row: the manifest as it was built, with the decisions made since laid over it.
+
+No FiftyOne here: the same rows are counted by ``review status`` and updated by the plugin after each decision.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import polars as pl
+
+from curation.dataset.decisions import DISAGREE, Decision, Ruling, in_force, rule
+from curation.dataset.manifest import Manifest, is_unreadable
+from curation.dataset.recipe import Recipe
+from curation.stages.decide import CONTEXT, decide
+
+Queue = Literal[
+    "conflicts", "near-duplicates", "reserve", "quality", "unlabelled", "doubtful", "disagreements", "everything"
+]
+QUEUES: Final[Mapping[Queue, str]] = {
+    "conflicts": "one picture under several labels, as bytes or as a look-alike",
+    "near-duplicates": "pictures that look alike in other bytes, the one that is kept first",
+    "reserve": "disputed pictures that are used because a count cannot be reached otherwise",
+    "quality": "unreadable files and pictures below a threshold",
+    "unlabelled": "pictures that wait for a label, the most uncertain proposal first",
+    "doubtful": "labels the audit doubts, the most doubtful first",
+    "disagreements": "pictures on which reviewers differ",
+    "everything": "every file that was ever seen",
+}
+CHANGING: Final = ("label", "split", "excluded", "decision", "reviewers", "left")
+"""The columns a decision can change."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What of a recipe decides how decisions are read.
+
+    Parameters
+    ----------
+    classes : tuple of str
+    class_of : mapping
+        Source label -> class.
+    agreement, adjudicator
+        The recipe's policy.
+    """
+
+    classes: tuple[str, ...]
+    class_of: Mapping[str, str]
+    agreement: Literal["newest", "majority", "adjudicator"]
+    adjudicator: str | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Rules":
+        """Return the rules of a recipe."""
+        review = recipe.review
+        return cls(recipe.classes, recipe.labels.class_of(), review.agreement, review.adjudicator)
+
+    def rule(self, ledger: tuple[Decision, ...]) -> Ruling:
+        """Resolve the ledger under the recipe's policy."""
+        return rule(ledger, agreement=self.agreement, adjudicator=self.adjudicator)
+
+
+def lay_out(
+    manifest: Manifest, ledger: tuple[Decision, ...], rules: Rules, *, doubts: Mapping[str, float] | None = None
+) -> pl.DataFrame:
+    """Return what is shown of every row, in the manifest's order.
+
+    Parameters
+    ----------
+    doubts : mapping of sha256 to float, optional
+        How doubtful the audit finds a label, 0 to 1.
+
+    Returns
+    -------
+    polars.DataFrame
+        The manifest's columns, with ``label`` (``context:<source label>`` where it is of no class), ``excluded`` and
+        ``decision`` as the decisions have it now, and besides: ``cluster`` (of look-alikes, null for a picture that
+        is alone), ``rank`` (0 represents its cluster), ``queues``, ``left`` (the queues in which it still waits),
+        ``reviewers`` and ``doubt``.
+    """
+    ruling = rules.rule(ledger)
+    rows = _with_decisions(manifest, ruling, rules)
+    rows = _with_clusters(rows)
+    rows = _with_doubts(rows, doubts or {})
+    rows = rows.join(_who(ledger), on="sha256", how="left", maintain_order="left")
+    contradicted = differing(ledger)
+    rows = _with_words(rows, ledger, contradicted)
+    queues = _queues(rows, contradicted)
+    return rows.with_columns(queues=_listed(queues), left=_listed(_left(rows, queues, ruling)))
+
+
+def _with_decisions(manifest: Manifest, ruling: Ruling, rules: Rules) -> pl.DataFrame:
+    """Lay the ruling over a manifest that has been through the stages under an older one."""
+    built = manifest.rows
+    relabelled = pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False)
+    original = pl.col("source_label").replace_strict(dict(rules.class_of), default=None, return_dtype=pl.String)
+    bare = built.with_columns(
+        label=pl.when(relabelled).then(original).otherwise("label"),
+        excluded=pl.when(~pl.col("excluded").str.starts_with("decide: ").fill_null(value=False)).then("excluded"),
+    )
+    now = decide(Manifest(bare), ruling, classes=rules.classes).manifest.rows
+    # What a decision since the build changes shows at once; what it did not touch stays as it was built.
+    pending = now["decision"].fill_null("") != built["decision"].fill_null("")
+    keeps = now["decision"].str.contains(r"(?:^|; )keep\b").fill_null(value=False)
+    freed = keeps & now["excluded"].str.starts_with("quality: ").fill_null(value=False)
+    context = pl.when(pl.col("source_label") != "").then(pl.lit(CONTEXT) + pl.col("source_label"))
+    rows = built.with_columns(
+        decision=now["decision"],
+        label=pl.when(pending).then(now["label"]).otherwise("label"),
+        source_label=pl.when(pending).then(now["source_label"]).otherwise("source_label"),
+        excluded=pl.when(pending & freed).then(None).when(pending).then(now["excluded"]).otherwise("excluded"),
+    )
+    return rows.with_columns(
+        label=pl.coalesce("label", context), split=pl.when(pl.col("excluded").is_null()).then("split")
+    )
+
+
+def _with_clusters(rows: pl.DataFrame) -> pl.DataFrame:
+    """Name the clusters of look-alikes that one picture stands for; exact copies alone make none."""
+    sizes = (
+        rows.filter(pl.col("representative").is_not_null())
+        .group_by("representative")
+        .agg(files=pl.col("sha256").n_unique())
+        .filter(pl.col("files") > 1)
+    )
+    known = rows["representative"].is_in(sizes["representative"].implode()).fill_null(value=False)
+    return rows.with_columns(
+        cluster=pl.when(known).then("representative"),
+        rank=(pl.col("id") != pl.col("representative")).fill_null(value=False).cast(pl.Int32),
+    )
+
+
+def _with_doubts(rows: pl.DataFrame, doubts: Mapping[str, float]) -> pl.DataFrame:
+    table = pl.DataFrame(
+        {"sha256": list(doubts), "doubt": list(doubts.values())}, schema={"sha256": pl.String, "doubt": pl.Float64}
+    )
+    return rows.join(table, on="sha256", how="left", maintain_order="left")
+
+
+def _who(ledger: tuple[Decision, ...]) -> pl.DataFrame:
+    names: dict[str, set[str]] = {}
+    for decision in ledger:
+        for sha in filter(None, (decision.sha256, decision.other)):
+            names.setdefault(sha, set()).add(decision.reviewer)
+    return pl.DataFrame(
+        {"sha256": list(names), "reviewers": [sorted(found) for found in names.values()]},
+        schema={"sha256": pl.String, "reviewers": pl.List(pl.String)},
+    )
+
+
+def _with_words(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
+    """Say before the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
+    words = last_words(ledger)
+    said = {
+        sha: ", ".join(f"{name}: {found[sha]}" for name, found in words.items() if sha in found) for sha in contradicted
+    }
+    table = pl.DataFrame(
+        {"sha256": list(said), "_said": list(said.values())}, schema={"sha256": pl.String, "_said": pl.String}
+    )
+    joined = rows.join(table, on="sha256", how="left", maintain_order="left")
+    decision = pl.concat_str("_said", "decision", separator="; ", ignore_nulls=True)
+    return joined.with_columns(decision=pl.when(pl.col("_said").is_null()).then("decision").otherwise(decision)).drop(
+        "_said"
+    )
+
+
+def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.Series]:
+    """Return, for each queue, which rows belong to it, whether decided or not."""
+    excluded = rows["excluded"].fill_null("")
+    claimed = rows["claims"].list.len().fill_null(0) > 1
+    built_unlabelled = rows["source_label"].is_null() | (rows["source_label"] == "")
+    readable = rows["format"].is_not_null() & ~excluded.str.contains("^(ingest|probe): ")
+    return {
+        "conflicts": claimed & readable,
+        "near-duplicates": rows["cluster"].is_not_null(),
+        "reserve": rows["reserve"].fill_null(value=False),
+        "quality": excluded.str.starts_with("quality: ") | rows.select(is_unreadable()).to_series(),
+        "unlabelled": built_unlabelled & readable,
+        "doubtful": rows["doubt"].is_not_null(),
+        "disagreements": rows["sha256"].is_in(sorted(contradicted)).fill_null(value=False),
+        "everything": pl.Series([True] * rows.height, dtype=pl.Boolean),
+    }
+
+
+def _left(rows: pl.DataFrame, queues: Mapping[Queue, pl.Series], ruling: Ruling) -> dict[Queue, pl.Series]:
+    """Return, for each queue, which of its rows still wait for a decision."""
+    settled = {sha for sha, opinion in ruling.fate.items() if opinion.verdict != DISAGREE}
+    settled -= {sha for sha, opinion in ruling.labels.items() if opinion.verdict == DISAGREE}
+    labelled = {sha for sha in settled if sha in ruling.labels or ruling.fate[sha].verdict == "exclude"}
+    apart = {sha for pair in ruling.apart for sha in pair}
+    judged = settled | apart | set(ruling.preferred)
+    preferred = rows.filter(pl.col("sha256").is_in(sorted(ruling.preferred)))["cluster"].drop_nulls().unique()
+    in_cluster = rows["cluster"].is_in(preferred.implode()).fill_null(value=False)
+
+    def waits(done: set[str]) -> pl.Series:
+        return ~rows["sha256"].is_in(sorted(done)).fill_null(value=False)
+
+    waiting = waits(settled)
+    left = {queue: member & waiting for queue, member in queues.items()}
+    left["near-duplicates"] = queues["near-duplicates"] & waits(judged) & ~in_cluster
+    left["unlabelled"] = queues["unlabelled"] & waits(labelled)
+    left["everything"] = queues["everything"] & waits(judged)
+    return left
+
+
+def _listed(flags: Mapping[Queue, pl.Series]) -> pl.Series:
+    table = pl.DataFrame(dict(flags))
+    parts = [pl.when(pl.col(queue)).then(pl.lit(queue)) for queue in flags]
+    return table.select(pl.concat_list(parts).list.drop_nulls()).to_series()
+
+
+def differing(ledger: tuple[Decision, ...]) -> frozenset[str]:
+    """Return the pictures on which the reviewers' last words differ, whatever the policy makes of it."""
+    # Without an adjudicator that policy agrees only where everybody does.
+    strict = rule(ledger, agreement="adjudicator", adjudicator=None)
+    opinions = (*strict.fate.items(), *strict.labels.items())
+    return frozenset(sha for sha, opinion in opinions if opinion.verdict == DISAGREE)
+
+
+def last_words(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
+    """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
+    words: dict[str, dict[str, str]] = {}
+    for line in in_force(ledger):
+        if line.action in {"exclude", "keep", "relabel"}:
+            words.setdefault(line.reviewer, {})[line.sha256] = line.label or line.action
+    return dict(sorted(words.items()))
+
+
+def count_queues(rows: pl.DataFrame) -> dict[Queue, tuple[int, int]]:
+    """Return, for each queue, (pictures in it, pictures left); a picture is a file's bytes, in however many rows."""
+    key = pl.coalesce("sha256", "id")
+
+    def count(column: str, queue: Queue) -> int:
+        return int(rows.filter(pl.col(column).list.contains(queue)).select(key.n_unique()).item())
+
+    return {queue: (count("queues", queue), count("left", queue)) for queue in QUEUES}

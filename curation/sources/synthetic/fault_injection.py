@@ -1,0 +1,230 @@
+"""The faults that are planted: what is done to a picture, where the result lies, and what a build owes it."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from curation.sources.synthetic import encodings
+from curation.sources.synthetic.encodings import exif, jpeg, png, with_exif
+from curation.sources.synthetic.ground_truth import Expected
+from curation.sources.synthetic.images import Pixels
+from curation.sources.synthetic.texture import soften
+
+Pages = tuple[Pixels, ...]
+Make = Callable[[Pages], bytes]
+
+
+@dataclass(frozen=True)
+class Planting:
+    """One fault to plant.
+
+    Parameters
+    ----------
+    kind, expected
+        As in ``Fault``.
+    make : callable
+        From the picture (the first of ``pages``) to the file's bytes.
+    place : str
+        The folder, below the archive's own: ``"Train/melanoma"``. Skin patches have none.
+    twin : str or None
+        The folder in which the untouched picture lies too; None where it does not.
+    name : str or None
+        A file name of its own (``{}`` stands for the number), else one like all others.
+    same_name : bool
+        The file has its twin's name, as the doubles of the published set have.
+    pages : int
+        How many pictures ``make`` wants.
+    """
+
+    kind: str
+    expected: Expected
+    make: Make
+    place: str = "Train/melanoma"
+    twin: str | None = None
+    name: str | None = None
+    same_name: bool = False
+    pages: int = 1
+
+
+def as_stored(pixels: Pixels) -> Pixels:
+    """Return the pixels that a reader of the picture's own JPEG sees."""
+    with Image.open(io.BytesIO(jpeg(pixels))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+SYMMETRIES: dict[str, Callable[[Pixels], Pixels]] = {
+    "flipped left to right": lambda pixels: pixels[:, ::-1],
+    "flipped top to bottom": lambda pixels: pixels[::-1],
+    "turned by 90 degrees": lambda pixels: np.rot90(pixels, 1),
+    "turned by 180 degrees": lambda pixels: np.rot90(pixels, 2),
+    "turned by 270 degrees": lambda pixels: np.rot90(pixels, 3),
+    "transposed": lambda pixels: np.swapaxes(pixels, 0, 1),
+    "transversed": lambda pixels: np.swapaxes(pixels[::-1, ::-1], 0, 1),
+}
+
+HOSTILE_NAMES = (
+    "../evil.jpg",
+    "line\nbreak.jpg",
+    "<script>alert(1)<script>.jpg",
+    "<img src=x onerror=alert(1)>.jpg",
+    "\N{STETHOSCOPE} mole \N{SMILING FACE WITH SUNGLASSES}.jpg",
+    "long" * 49 + ".jpg",
+    "=1+1.jpg",
+    "quote\"'`;&|$(x).jpg",
+)
+
+
+def halved(pixels: Pixels) -> Pixels:
+    """Return the picture at half its size, four pixels becoming their mean."""
+    even = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].astype(np.uint16)
+    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return ((total + 2) // 4).astype(np.uint8)
+
+
+def dimmed(pixels: Pixels) -> Pixels:
+    """Return the picture darker by an eighth, which clips nothing."""
+    return (pixels.astype(np.uint16) * 7 // 8).astype(np.uint8)
+
+
+def cropped(pixels: Pixels) -> Pixels:
+    """Return the picture without 2 % of its width and height, half of it at each side."""
+    (top, left), (height, width) = (max(1, side // 100) for side in pixels.shape[:2]), pixels.shape[:2]
+    return pixels[top : height - top, left : width - left]
+
+
+def blurred(pixels: Pixels) -> Pixels:
+    """Return the picture far out of focus."""
+    soft = soften(pixels.astype(np.float64), max(2, min(pixels.shape[:2]) // 10))
+    return np.floor(np.round(soft, 6) + 0.5).astype(np.uint8)
+
+
+def blank(pixels: Pixels) -> Pixels:
+    """Return a picture of that size in one colour, the same for all, so that two of them are copies."""
+    return np.broadcast_to(np.array((206, 172, 150), np.uint8), pixels.shape).copy()
+
+
+def _stored(change: Callable[[Pixels], Pixels], *, quality: int = 95) -> Make:
+    """Return what makes a JPEG of the changed picture, as someone does who opens, changes and saves it."""
+    return lambda pages: jpeg(np.ascontiguousarray(change(as_stored(pages[0]))), quality=quality)
+
+
+def _copy(pages: Pages) -> bytes:
+    return jpeg(pages[0])
+
+
+def _upright(pages: Pages) -> bytes:
+    """Return the picture lying on its side, with the EXIF orientation (6) that sets it upright."""
+    return with_exif(jpeg(np.ascontiguousarray(np.rot90(pages[0], 1))), exif(orientation=6))
+
+
+TRAIN, TEST = "Train/melanoma", "Test/melanoma"
+CONTEXT, OTHER_CONTEXT = "nevus", "seborrheic keratosis"
+
+_TWINS = (
+    Planting("byte copy", "duplicate", _copy, twin=TRAIN),
+    Planting("byte copy", "duplicate", _copy, twin=TRAIN),
+    Planting("byte copy", "duplicate", _copy, place=TEST, twin=TEST),
+    Planting("byte copy", "duplicate", _copy, place=f"Train/{CONTEXT}", twin=f"Train/{CONTEXT}"),
+    Planting("metadata changed", "duplicate", lambda p: with_exif(_copy(p), exif(description="a copy")), twin=TRAIN),
+    Planting("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
+    Planting("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
+    Planting("half the size", "duplicate", _stored(halved), twin=TRAIN),
+    Planting("half the size", "duplicate", _stored(halved), twin=TRAIN),
+    Planting("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
+    Planting("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
+    Planting("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
+    Planting("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
+    *(Planting(kind, "duplicate", _stored(turn), twin=TRAIN) for kind, turn in SYMMETRIES.items()),
+    Planting("EXIF-rotated", "duplicate", _upright, twin=TRAIN),
+    Planting("CMYK", "duplicate", lambda p: jpeg(p[0], mode="CMYK"), twin=TRAIN),
+    Planting("palette", "duplicate", lambda p: png(as_stored(p[0]), mode="P"), twin=TRAIN, name="DRAWN_{}.png"),
+    Planting("16-bit", "duplicate", lambda p: encodings.tiff_16_bit(as_stored(p[0])), twin=TRAIN, name="DRAWN_{}.tif"),
+)
+
+_DISPUTES = (
+    *(
+        Planting(
+            "two labels, same bytes", "disputed", _copy, place=f"Train/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
+        )
+        for _ in range(4)
+    ),
+    Planting("two labels, look-alike", "disputed", _stored(halved), place=f"Train/{OTHER_CONTEXT}", twin=TRAIN),
+    Planting(
+        "two labels, look-alike",
+        "disputed",
+        _stored(SYMMETRIES["turned by 90 degrees"]),
+        place=f"Train/{CONTEXT}",
+        twin=TRAIN,
+    ),
+    Planting(
+        "two labels, across the splits", "disputed", _copy, place=f"Test/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
+    ),
+)
+
+_LEAKS = (
+    Planting("in train and test, same bytes", "leak", _copy, twin=TEST, same_name=True),
+    Planting("in train and test, same bytes", "leak", _copy, twin=TEST),
+    Planting("in train and test, re-encoded", "leak", _stored(lambda p: p, quality=75), twin=TEST),
+    Planting("in train and test, turned", "leak", _stored(SYMMETRIES["turned by 180 degrees"]), twin=TEST),
+    Planting("context in train and test", "context leak", _copy, place=f"Train/{CONTEXT}", twin=f"Test/{CONTEXT}"),
+    Planting(
+        "context in train and test, two labels",
+        "context leak",
+        _copy,
+        place=f"Train/{CONTEXT}",
+        twin=f"Test/{OTHER_CONTEXT}",
+        same_name=True,
+    ),
+)
+
+_UNREADABLE = (
+    Planting("truncated", "unreadable", lambda p: _copy(p)[: len(_copy(p)) * 55 // 100]),
+    Planting("zero bytes", "unreadable", lambda p: b""),
+    Planting("HTML named .jpg", "unreadable", lambda p: encodings.NOT_AN_IMAGE),
+    Planting("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, name="notes_{}.txt"),
+    Planting("decompression bomb", "unreadable", lambda p: encodings.bomb(), name="DRAWN_{}.png"),
+)
+
+_LOW_QUALITY = (
+    Planting("one pixel", "unreadable", lambda p: jpeg(p[0][:1, :1])),
+    Planting("blank", "low quality", lambda p: jpeg(blank(p[0]))),
+    Planting("blank, a copy", "low quality", lambda p: jpeg(blank(p[0]))),
+    Planting("blurred", "low quality", lambda p: jpeg(blurred(p[0]))),
+    Planting("too dark", "low quality", lambda p: jpeg(p[0] // 16)),
+)
+
+_ODD = (
+    Planting("PNG named .jpg", "kept", lambda p: png(p[0])),
+    Planting("broken EXIF", "kept", lambda p: with_exif(_copy(p), encodings.broken_exif())),
+    Planting("place in EXIF", "kept", lambda p: with_exif(_copy(p), exif(gps=True, description="drawn"))),
+    Planting("alpha", "kept", lambda p: png(p[0], mode="RGBA"), name="DRAWN_{}.png"),
+    Planting("several pages", "kept", encodings.tiff_pages, name="DRAWN_{}.tif", pages=3),
+    *(Planting("hostile name", "kept", _copy, name=name.replace("{", "")) for name in HOSTILE_NAMES),
+)
+
+LESIONS: tuple[Planting, ...] = (*_TWINS, *_DISPUTES, *_LEAKS, *_UNREADABLE, *_LOW_QUALITY, *_ODD)
+
+
+def _patch(kind: str, make: Callable[[Pixels], bytes]) -> Planting:
+    """Return a skin patch planted a second time, as another skin's, in another encoding."""
+    return Planting(kind, "duplicate", lambda pages: make(pages[0]), place="", twin="")
+
+
+SKIN: tuple[Planting, ...] = (
+    _patch("byte copy", encodings.tiff),
+    *(_patch(f"coded as {kind}", make) for kind, make in encodings.PATCH_ENCODINGS.items() if kind != "uncompressed"),
+    _patch("flipped left to right", lambda p: encodings.tiff(np.ascontiguousarray(p[:, ::-1]))),
+    _patch("turned by 90 degrees", lambda p: encodings.tiff(np.ascontiguousarray(np.rot90(p)))),
+    _patch("half the size", lambda p: encodings.tiff(halved(p))),
+    Planting("several pages", "kept", encodings.tiff_pages, place="", pages=3),
+    Planting("JPEG named .tif", "kept", _copy, place=""),
+    Planting("outside the naming rule", "kept", lambda p: encodings.tiff(p[0]), place="", name="loose patch {}.tif"),
+    Planting("truncated", "unreadable", lambda p: encodings.tiff(p[0])[:20_000], place=""),
+    Planting("zero bytes", "unreadable", lambda p: b"", place=""),
+    Planting("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, place="", name="notes {}.txt"),
+    Planting("blank", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
+    Planting("blank, a copy", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
+)

@@ -1,0 +1,108 @@
+"""What was planted in a drawn archive, so that a test can say what was found and what was missed."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from curation.errors import CurationError
+
+Part = Literal["lesions", "skin"]
+
+Expected = Literal["duplicate", "disputed", "leak", "context leak", "unreadable", "low quality", "kept"]
+"""What a build owes a planted file.
+
+======================  ====================================================================================
+``duplicate``           in one group with its twin; at most one of the two is kept
+``disputed``            in one group with its twin, which has another label; marked disputed
+``leak``                in one group with its twin, which is in the source's test split; excluded, the twin is not
+``context leak``        the same, but both are of context classes: named in the summary and the audit
+``unreadable``          excluded by the probe
+``low quality``         excluded by the thresholds of quality
+``kept``                reaches the selection: neither unreadable nor of low quality nor anyone's duplicate
+======================  ====================================================================================
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One planted file.
+
+    Parameters
+    ----------
+    kind : str
+        What was done to it, in words.
+    path : str
+        Its path inside the archive.
+    expected : Expected
+        What a build owes it.
+    label : str or None
+        Its source label; None where its path names none.
+    twin : str or None
+        The path of the file that it was made from, where that one is in the archive too.
+    """
+
+    kind: str
+    path: str
+    expected: Expected
+    label: str | None
+    twin: str | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that is known of a drawn archive.
+
+    Parameters
+    ----------
+    part, seed
+        As in the recipe.
+    clean : tuple of str
+        Sorted paths of the pictures that resemble no other; none of them may be excluded as a duplicate.
+    faults : tuple of Fault
+        Sorted by path. The archive holds ``clean``, the faults and their twins, and nothing else.
+    """
+
+    part: Part
+    seed: int
+    clean: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path in the archive, sorted."""
+        twins = {fault.twin for fault in self.faults if fault.twin is not None}
+        return tuple(sorted({*self.clean, *(fault.path for fault in self.faults), *twins}))
+
+    def to_json(self) -> str:
+        """Return the truth as JSON, in ASCII, the same text on every machine."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Truth":
+        """Return the truth that ``to_json`` wrote."""
+        stored = json.loads(text)
+        faults = tuple(Fault(**fault) for fault in stored["faults"])
+        return cls(part=stored["part"], seed=stored["seed"], clean=tuple(stored["clean"]), faults=faults)
+
+
+def truth_path(archive: Path) -> Path:
+    """Return where the truth of a drawn archive lies: beside it."""
+    return archive.with_name(archive.name + ".truth.json")
+
+
+def read_truth(archive: Path) -> Truth:
+    """Return the truth that was written beside a drawn archive.
+
+    Raises
+    ------
+    CurationError
+        Where there is none.
+    """
+    path = truth_path(archive)
+    try:
+        return Truth.from_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CurationError(
+            f"{path}: no truth lies beside the archive", hint="draw it again: curation.sources.synthetic.draw"
+        ) from None

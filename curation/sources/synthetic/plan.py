@@ -1,0 +1,154 @@
+"""Plans a drawn source from its settings alone: which scenes are drawn, which files they become, what is planted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from curation.sources.synthetic.encodings import PATCH_ENCODINGS, jpeg, tiff
+from curation.sources.synthetic.fault_injection import LESIONS, SKIN, Make, Pages, Planting
+from curation.sources.synthetic.ground_truth import Fault, Part, Truth
+from curation.sources.synthetic.images import Lesion, Pixels
+
+FOLDERS: dict[Part, str] = {"lesions": "Skin drawn set", "skin": "Drawn texture patches"}
+CLASSES: tuple[Lesion, ...] = ("melanoma", "nevus", "seborrheic keratosis")
+PATCHES = 4
+# Faults are drawn first and numbered below this, so that a larger count adds pictures and changes none.
+FIRST_CLEAN = 1001
+
+
+class Settings(Protocol):
+    """What a recipe says of a drawn source."""
+
+    @property
+    def part(self) -> Part:
+        """``lesions``: JPEGs in folders by split and class; ``skin``: TIFF patches, four of each skin."""
+
+    @property
+    def seed(self) -> int:
+        """The same seed draws the same pictures."""
+
+    @property
+    def count(self) -> int:
+        """Pictures without a fault: of melanoma (half as many of each other class), or patches of skin."""
+
+    @property
+    def faults(self) -> bool:
+        """Whether faults are planted."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a picture in pixels."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One drawing and the files made from it.
+
+    Parameters
+    ----------
+    key : tuple of int
+        The random key: seed, part, class (0 for what carries a fault), index.
+    lesion : Lesion or None
+        What is drawn; None is bare skin.
+    pages : int
+        How many pictures.
+    files : tuple of (path, make)
+        Each file and how its bytes are made from the pictures.
+    """
+
+    key: tuple[int, ...]
+    lesion: Lesion | None
+    pages: int
+    files: tuple[tuple[str, Make], ...]
+
+
+def plan_scenes(settings: Settings) -> tuple[Scene, ...]:
+    """Return what is to be drawn, in the order of drawing."""
+    faulty = [scene for _, scene in _plan_faults(settings)]
+    return tuple(faulty + _plan_clean(settings))
+
+
+def tell_truth(settings: Settings) -> Truth:
+    """Return what is planted with these settings, and which pictures are clean, without drawing them."""
+    clean = sorted(path for scene in _plan_clean(settings) for path, _ in scene.files)
+    faults = sorted((fault for fault, _ in _plan_faults(settings)), key=lambda fault: fault.path)
+    return Truth(part=settings.part, seed=settings.seed, clean=tuple(clean), faults=tuple(faults))
+
+
+def _plan_clean(settings: Settings) -> list[Scene]:
+    """Return the scenes without a fault; those of a smaller count come first."""
+    if settings.part == "skin":
+        return [_plan_skin(settings, index) for index in range((settings.count + PATCHES - 1) // PATCHES)]
+    scenes = []
+    for index in range(settings.count):
+        # Half as many of the context classes: every second round draws one of each.
+        for number, label in enumerate(CLASSES if index % 2 == 0 else CLASSES[:1]):
+            folder = f"{FOLDERS['lesions']}/{_split_of(index, label)}/{label}"
+            path = f"{folder}/DRAWN_{FIRST_CLEAN + len(CLASSES) * index + number:07d}.jpg"
+            key = (settings.seed, 0, 1 + number, index)
+            scenes.append(Scene(key=key, lesion=label, pages=1, files=((path, _first(jpeg)),)))
+    return scenes
+
+
+def _split_of(index: int, label: Lesion) -> str:
+    """Return the source's own split: every fifth picture of a class is in ``Test``."""
+    turn = index if label == CLASSES[0] else index // 2
+    return "Test" if turn % 5 == 4 else "Train"
+
+
+def _plan_skin(settings: Settings, index: int) -> Scene:
+    """Return one skin's patches, each in the encoding whose turn it is."""
+    ways = list(PATCH_ENCODINGS.values())
+    numbers = range(PATCHES * index, min(PATCHES * (index + 1), settings.count))
+    files = tuple(
+        (_patch_path(FIRST_CLEAN + index, number % PATCHES), _nth(number % PATCHES, ways[number % len(ways)]))
+        for number in numbers
+    )
+    return Scene(key=(settings.seed, 1, 1, index), lesion=None, pages=PATCHES, files=files)
+
+
+def _plan_faults(settings: Settings) -> list[tuple[Fault, Scene]]:
+    if not settings.faults:
+        return []
+    if settings.part == "skin":
+        return [_plan_skin_fault(settings.seed, index, planting) for index, planting in enumerate(SKIN)]
+    return [_plan_lesion_fault(settings.seed, index, planting) for index, planting in enumerate(LESIONS)]
+
+
+def _plan_lesion_fault(seed: int, index: int, planting: Planting) -> tuple[Fault, Scene]:
+    number = f"{2 * index + 1:07d}"
+    twin = None if planting.twin is None else f"{FOLDERS['lesions']}/{planting.twin}/DRAWN_{number}.jpg"
+    own = number if planting.same_name or twin is None else f"{2 * index + 2:07d}"
+    name = (planting.name or "DRAWN_{}.jpg").replace("{}", own)
+    path = f"{FOLDERS['lesions']}/{planting.place}/{name}"
+    # A picture under two labels is drawn as the one that its twin's folder says.
+    drawn = next(label for label in CLASSES if label == (planting.twin or planting.place).split("/")[1])
+    label = planting.place.split("/")[1]
+    fault = Fault(kind=planting.kind, path=path, expected=planting.expected, label=label, twin=twin)
+    files = ((path, planting.make), *(() if twin is None else ((twin, _first(jpeg)),)))
+    return fault, Scene(key=(seed, 0, 0, index), lesion=drawn, pages=planting.pages, files=files)
+
+
+def _plan_skin_fault(seed: int, index: int, planting: Planting) -> tuple[Fault, Scene]:
+    twin = None if planting.twin is None else _patch_path(2 * index + 1, 0)
+    path = _patch_path(2 * index + (1 if twin is None else 2), 0)
+    if planting.name is not None:
+        path = f"{FOLDERS['skin']}/" + planting.name.replace("{}", f"{2 * index + 1}")
+    fault = Fault(kind=planting.kind, path=path, expected=planting.expected, label=None, twin=twin)
+    files = ((path, planting.make), *(() if twin is None else ((twin, _first(tiff)),)))
+    return fault, Scene(key=(seed, 1, 0, index), lesion=None, pages=planting.pages, files=files)
+
+
+def _patch_path(number: int, patch: int) -> str:
+    return f"{FOLDERS['skin']}/patch_{number:03d}_DRAWN_{number:07d}_{patch}.tif"
+
+
+def _first(encode: Callable[[Pixels], bytes]) -> Make:
+    return _nth(0, encode)
+
+
+def _nth(page: int, encode: Callable[[Pixels], bytes]) -> Make:
+    def make(pages: Pages) -> bytes:
+        return encode(pages[page])
+
+    return make

@@ -1,0 +1,82 @@
+"""A published split is taken again from git's text: the same pictures, wherever the recipe stands today."""
+
+import polars as pl
+
+from curation.dataset.manifest import Manifest
+from curation.errors import CurationError
+
+NAMED = 5
+"""Lost pictures that an error names."""
+
+
+def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manifest:
+    """Choose exactly what a version published, by sha256 and page.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        After dedup. Whatever excluded a chosen picture since does not count; others keep their reason, or get
+        ``select: not in <reference>``.
+    chosen : polars.DataFrame
+        ``sha256``, ``page``, ``label``, ``split``, ``group`` of every sample of the version.
+
+    Raises
+    ------
+    CurationError
+        Where sources hold some of the pictures no more.
+    """
+    wanted = chosen.select("sha256", "page", _label="label", _split="split", _group="group")
+    rows = manifest.rows.with_columns(_page=pl.col("page").fill_null(1))
+    joined = rows.join(
+        wanted, left_on=["sha256", "_page"], right_on=["sha256", "page"], how="left", maintain_order="left"
+    )
+    # Of several rows of the same bytes one stands for the sample: one that is kept, then the smallest id.
+    first = joined.filter(pl.col("_split").is_not_null() & pl.col("width").is_not_null())
+    first = first.sort(pl.col("excluded").is_not_null(), "id").unique(["sha256", "_page"], keep="first")
+    if first.height < chosen.height:
+        lost = wanted.join(first, left_on=["sha256", "page"], right_on=["sha256", "_page"], how="anti").sort(
+            "_split", "_label", "sha256"
+        )
+        names = [f"{split}/{label}/{sha[:12]}" for sha, _, label, split, _ in lost.head(NAMED).iter_rows()]
+        more = [f"and {lost.height - NAMED} more"] if lost.height > NAMED else []
+        raise CurationError(
+            f"{reference}: {chosen.height - first.height} of its {chosen.height} pictures are in no source any more: "
+            f"{', '.join([*names, *more])}",
+            hint="bring the files with these sha256 back, under whatever name; of a download, lock.json in git tells "
+            "which version of it this was made from",
+        )
+    taken = pl.col("id").is_in(first["id"].implode())
+    marked = joined.with_columns(
+        label=pl.when(taken).then("_label").otherwise("label"),
+        group=pl.when(taken).then("_group"),  # groups have grown since: the others belong to none of this version
+        split=pl.when(taken).then("_split"),
+        excluded=pl.when(~taken).then(pl.coalesce("excluded", pl.lit(f"select: not in {reference}"))),
+    ).with_columns(
+        disputed=pl.when(taken).then(pl.col("disputed") & (pl.col("_split") == "train")).otherwise("disputed")
+    )
+    marked = marked.with_columns(
+        reserve=pl.when(taken).then("disputed"),
+        claims=pl.when(taken & ~pl.col("disputed")).then(None).otherwise("claims"),
+        representative=pl.when(taken & (pl.col("representative") != pl.col("id")))
+        .then(None)
+        .otherwise("representative"),
+    )
+    return Manifest(_forget_todays_likeness(marked, taken).drop("_page", "_label", "_split", "_group"))
+
+
+def _forget_todays_likeness(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:
+    """Drop what today's rules say of the taken pictures where it contradicts the groups they were published in.
+
+    A wider radius or a coarser group rule joins pictures that the version held apart.
+    """
+    ours = rows.filter(taken).select("id", "group", "group_key", "lookalikes")
+    keys = ours.drop_nulls("group_key").group_by("group_key").agg(pl.col("group").n_unique())
+    edges = ours.select("group", other=pl.col("lookalikes").list.eval(pl.element().struct.field("id")))
+    edges = edges.explode("other", empty_as_null=True).join(ours.select(other="id", theirs="group"), on="other")
+    contradicted = (keys["group"] > 1).any() or (edges["group"] != edges["theirs"]).any()
+    if not contradicted:
+        return rows
+    return rows.with_columns(
+        pl.when(taken).then(None).otherwise(pl.col(name)).alias(name)
+        for name in ("group_key", "lookalikes", "distance", "correlation", "representative")
+    )

@@ -1,0 +1,257 @@
+"""The cache: archives under their sha256, what is known of files on disk, and room for other steps beside them.
+
+Nothing in it is ever half written: a file is written aside, synced, and renamed into its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from curation.errors import CurationError
+from curation.storage.archive_members import format_bytes
+from curation.storage.atomic_files import hold_lock, replace_file, sweep_leftovers, sync_file, sync_folder
+from curation.storage.fsspec_paths import RemotePath, locate
+from curation.storage.hash_index import Known, hash_files, index_bytes, read_index
+from curation.storage.urls import is_url
+
+_ROOM_HINT = "Make room there, or set CURATION_CACHE to a folder that can be written."
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """One file of the cache, for `gc`.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        The folder below the cache's root it stands in: ``archives``, ``partial``, ``index``, ``tars``, or another
+        step's.
+    size_bytes : int
+    last_used : float
+        Seconds since the epoch: the later of the last reading and the last writing, as the file system keeps them.
+    """
+
+    path: Path
+    kind: str
+    size_bytes: int
+    last_used: float
+
+
+class Cache:
+    """The cache folder and the one way to put something there.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The folder; else ``$CURATION_CACHE``, else the user's cache folder. It is made when first written to. Where it
+        is a URL, what the steps find out (probes, listings) is kept there, for every machine, and the rest (downloads,
+        which are read at random, and the index of this machine's files) in the user's cache folder.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        own = platformdirs.user_cache_dir("curation")
+        chosen = root or os.environ.get("CURATION_CACHE") or own
+        self.shared = locate(chosen) if is_url(chosen) else None
+        self.root = Path(own if self.shared else chosen).expanduser().absolute()
+        self._warnings: list[str] = []
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be kept or used, in plain words, each once."""
+        return tuple(self._warnings)
+
+    def folder(self, kind: str) -> Path:
+        """Return the folder of one kind (``archives``, ``probe`` ...); it may not exist yet."""
+        return self.root / kind
+
+    def shared_folder(self, kind: str) -> Path:
+        """Return the folder of what every machine may use: whole files, named by what they hold."""
+        return (self.shared or self.root) / kind
+
+    def keep(self, path: Path, content: bytes) -> bool:
+        """Write a file below the cache as a whole; where that cannot be done, warn and return False."""
+        try:
+            if isinstance(path, RemotePath):
+                path.write_bytes(content)
+            else:
+                replace_file(path, content, temporary=self.folder("partial"))
+        except OSError as error:
+            where = self.shared if isinstance(path, RemotePath) else self.root
+            self._warn(f"The cache {where} cannot be written ({error.strerror}): the next run starts from less.")
+            return False
+        return True
+
+    def archive_path(self, sha256: str) -> Path:
+        """Return where the archive of this sha256 stands, or would."""
+        return self.folder("archives") / sha256[:2] / sha256
+
+    def find(self, sha256: str, *, advance: Callable[[int], None] | None = None) -> Path | None:
+        """Return the archive of this sha256 where it is whole, else None.
+
+        One that was touched since it was adopted is hashed again, and one that is not what it was does not count.
+        """
+        path = self.archive_path(sha256)
+        if not path.is_file():
+            return None
+        if self.file_sha256s(path, [path], advance=advance) != (sha256,):
+            self._warn(f"The cached archive {path} is damaged and not used.")
+            return None
+        return path
+
+    def recall(self, sha256: str) -> Path | None:
+        """Return a file outside of the cache that was last hashed to this and is unchanged since, else None.
+
+        A mirror's archives are read where they stand, so nothing but the index tells where that was.
+        """
+        for index in sorted(self.folder("index").glob("*.json")):
+            for file, known in read_index(index).items():
+                with suppress(OSError):
+                    if known.sha256 == sha256 and known.matches(Path(file).stat()):
+                        return Path(file)
+        return None
+
+    def find_download(self, mark: str) -> tuple[str, Path] | None:
+        """Return sha256 and path of the archive that was adopted under a mark, where it is whole, else None."""
+        try:
+            sha256 = json.loads(self._mark_path(mark).read_bytes())["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        path = self.find(str(sha256))
+        return None if path is None else (str(sha256), path)
+
+    def import_dataset(self, finished: Path, sha256: str, *, mark: str | None = None) -> Path:
+        """Move a finished file below the cache, whose sha256 the caller computed, to its place as an archive.
+
+        Two processes that adopt the same archive replace it by itself.
+
+        Parameters
+        ----------
+        finished : Path
+        sha256 : str
+        mark : str, optional
+            What a server tells of the file before it is downloaded, and of no other one: an md5, an ETag.
+        """
+        path = self.archive_path(sha256)
+        status = self.place(finished, path).stat()
+        known = Known(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
+        self.keep(self._index_path(path), index_bytes({str(path): known}))
+        if mark is not None:
+            self.keep(self._mark_path(mark), json.dumps({"mark": mark, "sha256": sha256}).encode())
+        return path
+
+    def place(self, finished: Path, path: Path) -> Path:
+        """Sync a finished file below the cache and rename it to `path`."""
+        with self.must_write():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sync_file(finished)
+            finished.replace(path)
+            sync_folder(path.parent)
+        return path
+
+    @contextmanager
+    def must_write(self) -> Iterator[None]:
+        """Turn a failed write into the error that says what to do: without this file there is no going on."""
+        try:
+            yield
+        except OSError as error:
+            raise CurationError(
+                f"The cache {self.root} cannot be written: {error.strerror or error}",
+                hint=_ROOM_HINT,
+            ) from error
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise CurationError where the cache's disk has not that much left, rather than hours later."""
+        with self.must_write():
+            self.root.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.root).free
+        if free < size_bytes:
+            raise CurationError(
+                f"The cache {self.root} has {format_bytes(free)} left; {format_bytes(size_bytes)} are needed",
+                hint=_ROOM_HINT,
+            )
+
+    @contextmanager
+    def partial(self, key: str) -> Iterator[Path]:
+        """Hold the folder of one unfinished download; whoever wants the same one waits.
+
+        Parameters
+        ----------
+        key : str
+            What is downloaded. What the folder holds when the download fails is there when the key is next held.
+        """
+        name = _short_name(key.encode())
+        folder = self.folder("partial") / name
+        lock = hold_lock(self.folder("partial") / f"{name}.lock")
+        with self.must_write():
+            self.folder("partial").mkdir(parents=True, exist_ok=True)
+            lock.__enter__()
+        try:
+            with self.must_write():
+                folder.mkdir(exist_ok=True)
+            yield folder
+        finally:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            lock.__exit__(None, None, None)
+
+    def recover(self) -> None:
+        """Remove the temporary files of processes that died; a living one's stay."""
+        sweep_leftovers(self.folder("partial"))
+
+    def file_sha256s(
+        self, root: Path, paths: Sequence[Path], *, advance: Callable[[int], None] | None = None
+    ) -> tuple[str | None, ...]:
+        """Return the sha256 of each file, None where it cannot be read; only new and changed ones are read.
+
+        Parameters
+        ----------
+        root : Path
+            What the files belong to (a folder, or the one file itself): what is known of them is kept under its name.
+        paths : sequence of Path
+        advance : callable, optional
+            Told how many bytes were dealt with, read or not.
+        """
+        index = self._index_path(root)
+        known = read_index(index)
+        digests, now_known = hash_files(paths, known, advance=advance)
+        if now_known != known:
+            self.keep(index, index_bytes(now_known))
+        return digests
+
+    def usage(self) -> tuple[CachedFile, ...]:
+        """List every file of the cache, sorted by path."""
+        found = []
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    status = path.lstat()
+                except FileNotFoundError:  # another process is at work
+                    continue
+                kind = path.relative_to(self.root).parts[0]
+                found.append(CachedFile(path, kind, status.st_size, max(status.st_atime, status.st_mtime)))
+        return tuple(sorted(found, key=lambda cached: cached.path))
+
+    def _index_path(self, root: Path) -> Path:
+        return self.folder("index") / f"{_short_name(os.fsencode(root.absolute()))}.json"
+
+    def _mark_path(self, mark: str) -> Path:
+        return self.folder("downloads") / f"{_short_name(mark.encode())}.json"
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+
+def _short_name(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:32]

@@ -1,0 +1,51 @@
+"""Flushing, moving and removing folders so that a crash leaves nothing half done."""
+
+import os
+import secrets
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from curation.storage.folders import list_files
+
+BUILD, DRAFT, GONE = ".build-", ".draft-", ".gone-"
+"""Names of temp folders. Only a holder of the lock makes them, so under the lock those of others are dead."""
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder so that a crash on the way leaves it whole or under a name that ``sweep`` clears."""
+    gone = folder.with_name(f"{GONE}{os.getpid()}-{secrets.token_hex(4)}")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def flush_tree(folder: Path) -> None:
+    """Have every file and folder below ``folder`` written to the disk itself; several at a time, as a disk waits."""
+    files = [folder / name for name in list_files(folder)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_flush_file, files))
+    for path in sorted({parent for file in files for parent in file.parents if parent.is_relative_to(folder)}):
+        flush_folder(path)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as handle:  # Windows flushes only what may be written
+        os.fsync(handle.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have a folder's names written to the disk; Windows does so by itself and offers no call for it."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_temp_folder(builds: Path, prefix: str) -> Path:
+    """Make a folder of a name that nobody has; only a holder of the dataset's lock does so."""
+    folder = builds / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,144 @@
+"""Zip archives: the central directory through zipfile, single members by their offset.
+
+A worker that reads one member must not pay for parsing the directory of all of them, nor look one up by a name
+that stands there twice; hence the direct read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import lzma
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from curation.errors import CurationError
+from curation.storage.archive_members import (
+    Limits,
+    Member,
+    UnreadableMember,
+    ZipPlace,
+    number_duplicates,
+    storable_name,
+)
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_FLAG_UTF8 = 0x800
+_FLAG_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_MADE_ON_DOS = 0
+# What zipfile raises on a damaged directory besides its own error.
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, EOFError)
+
+
+def list_zip(path: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
+    """List the files of a zip, sorted by path; what may not be read carries the reason."""
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except UnicodeDecodeError as error:
+        raise CurationError(
+            f"{name}: holds a name that claims to be UTF-8 and is not: {error.object!r}",
+            hint="Unpack it and pack it again, or use the unpacked folder.",
+        ) from error
+    except _DAMAGE as error:
+        raise CurationError(
+            f"{name}: the zip's directory cannot be read ({error}): it is damaged or incomplete",
+            hint="Fetch or copy it again.",
+        ) from error
+    if len(infos) > limits.members:
+        raise CurationError(f"{name}: holds {len(infos)} files; more than {limits.members} are refused")
+    return number_duplicates(_refuse_overlaps(infos, [_describe(info, limits) for info in infos]))
+
+
+def _describe(info: zipfile.ZipInfo, limits: Limits) -> Member:
+    refused = _refuse(info, limits)
+    place = ZipPlace(info.header_offset, info.compress_size, info.compress_type, info.CRC)
+    return Member(_decode_name(info), info.file_size, None if refused else place, refused)
+
+
+def _refuse(info: zipfile.ZipInfo, limits: Limits) -> str | None:
+    if info.flag_bits & _FLAG_ENCRYPTED:
+        return "encrypted"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "link"
+    if info.compress_type not in _READABLE:
+        return f"packed by a method that is not supported ({info.compress_type})"
+    return limits.refuse_size(info.file_size, info.compress_size)
+
+
+def _decode_name(info: zipfile.ZipInfo) -> str:
+    name = info.filename
+    if not info.flag_bits & _FLAG_UTF8:
+        # Many tools write UTF-8 without saying so; cp437 decodes every byte, so that its inverse gives them back.
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except UnicodeError:
+            name = info.filename
+    if info.create_system == _MADE_ON_DOS:
+        name = name.replace("\\", "/")
+    return storable_name(name)
+
+
+def _refuse_overlaps(infos: Sequence[zipfile.ZipInfo], members: Sequence[Member]) -> list[Member]:
+    """Refuse files whose packed bytes run into the next one's: bombs let thousands of names share one stream."""
+    order = sorted(range(len(infos)), key=lambda index: (infos[index].header_offset, index))
+    checked = list(members)
+    for index, follower in itertools.pairwise(order):
+        end = infos[index].header_offset + _LOCAL_HEADER.size + infos[index].compress_size
+        if end > infos[follower].header_offset and checked[index].refused is None:
+            checked[index] = replace(checked[index], locator=None, refused="zip bomb: shares its bytes with another")
+    return checked
+
+
+def read_zip_member(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes:
+    """Read one file at its place and check its length and checksum."""
+    if place.method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        packed = _read_packed(stream, place)
+        content = packed if place.method == zipfile.ZIP_STORED else _inflate(packed, size_bytes)
+    else:
+        content = _read_rare(stream, place, size_bytes)
+    if len(content) != size_bytes:
+        raise UnreadableMember("zip entry is not as long as it declares")
+    if zlib.crc32(content) != place.crc32:
+        raise UnreadableMember("zip entry fails its checksum")
+    return content
+
+
+def _read_packed(stream: BinaryIO, place: ZipPlace) -> bytes:
+    stream.seek(place.header_offset)
+    header = stream.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size:
+        raise UnreadableMember("zip is truncated")
+    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+    if signature != b"PK\x03\x04":
+        raise UnreadableMember("zip entry has no header where the directory says")
+    stream.seek(place.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
+    packed = stream.read(place.packed_bytes)
+    if len(packed) < place.packed_bytes:
+        raise UnreadableMember("zip is truncated")
+    return packed
+
+
+def _inflate(packed: bytes, size_bytes: int) -> bytes:
+    try:
+        # One byte more than declared tells a liar without unpacking all it holds.
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size_bytes + 1)
+    except zlib.error as error:
+        raise UnreadableMember("zip entry cannot be unpacked") from error
+
+
+def _read_rare(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes:
+    """Leave bzip2 and LZMA, which hardly anyone uses in zips, to zipfile."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            info = next(info for info in archive.infolist() if info.header_offset == place.header_offset)
+            with archive.open(info) as member:
+                return member.read(size_bytes + 1)
+    except (*_DAMAGE, lzma.LZMAError, OSError, StopIteration) as error:
+        raise UnreadableMember("zip entry cannot be unpacked") from error

@@ -1,0 +1,72 @@
+"""Pictures that several versions share are hard links to one file: what may be taken over, and the taking."""
+
+import errno
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from curation.dataset.layout import Home
+from curation.errors import CurationError
+from curation.versions.describe import hash_file
+from curation.versions.store import open_folder
+from curation.versions.version_index import published, same_rendering
+
+NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EACCES, errno.ENOSYS})
+"""Another file system, too many links, or a file system without links: a copy serves as well."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A published picture, and the sha256 its file had when it was published."""
+
+    path: Path
+    file_sha256: str
+
+
+def reuse(home: Home, name: str, *, rendering: Mapping[str, object], encoder: str) -> Mapping[tuple[str, int], Picture]:
+    """Return (sha256, page) -> picture for what published versions hold, rendered and encoded in the very same way.
+
+    A version whose folder is absent or cannot be read is passed over. Nothing is checked here; ``take_over`` does.
+    """
+    found: dict[tuple[str, int], Picture] = {}
+    for line in published(home, name):
+        folder = home.build(name, line.version)
+        if not same_rendering(line.rendering, rendering) or not folder.is_dir():
+            continue
+        try:
+            version = open_folder(folder)
+            if version.digest != line.digest or version.description.get("encoder") != encoder:
+                continue
+            kept = version.manifest.kept
+        except CurationError:
+            # A damaged version gives nothing to others; `verify` is the one to tell of it.
+            continue
+        for sha256, page, file, digest in (
+            kept.select("sha256", "page", "file", "file_sha256").drop_nulls("file").rows()
+        ):
+            found[sha256, page or 1] = Picture(folder / file, digest)
+    return found
+
+
+def take_over(picture: Picture, target: Path) -> bool:
+    """Link a published picture to ``target`` (copy it across file systems), if its bytes are still the published ones.
+
+    Returns
+    -------
+    bool
+        False where the picture is gone or was changed: then it has to be rendered.
+    """
+    try:
+        if hash_file(picture.path) != picture.file_sha256:
+            return False
+    except OSError:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(picture.path)
+    except OSError as fault:
+        if fault.errno not in NO_LINK:
+            raise
+        shutil.copyfile(picture.path, target)
+    return True

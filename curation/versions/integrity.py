@@ -1,0 +1,103 @@
+"""Sees in a moment whether a version's files are still as they were published, and says how to make them again."""
+
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from curation.dataset.layout import Home
+from curation.errors import CurationError
+from curation.versions.describe import SUMS, hash_file
+from curation.versions.store import open_folder, restore_command, wrong_folder
+from curation.versions.version_index import VersionLine
+
+SUM_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>\S.*)")
+NAMED = 10
+"""Damaged files that an error names; `verify` names all."""
+
+
+def check_present(home: Home, name: str, line: VersionLine) -> None:
+    """Check that every file of a built version is there and was not written to since; a stat a file.
+
+    Nothing is read but a file that is younger than the checksums, which are written last. ``verify`` reads every byte.
+
+    Raises
+    ------
+    CurationError
+        Where a file is missing, empty, no regular file or changed, or the folder holds another version.
+    """
+    folder = home.build(name, line.version)
+    if problems := list(_find_damage(folder)):
+        more = [f"  ... and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
+        raise CurationError(
+            "\n".join(
+                [f"{folder}: damaged since it was built", *(f"  {each}" for each in problems[:NAMED]), *more],
+            ),
+            hint=repair_hint(folder, name, line.version, problems=problems),
+        )
+    version = open_folder(folder)
+    if version.digest != line.digest:
+        raise wrong_folder(version, line)
+
+
+def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[str] = ()) -> str:
+    """Return how the files of a damaged version are made again, and which other versions hold the same damage."""
+    hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
+    if sharing := _name_sharers(folder, problems):
+        hint += f"; damaged files are shared with {', '.join(sharing)} (versions share pictures), so do the same there"
+    return hint
+
+
+def _name_sharers(folder: Path, problems: Sequence[str]) -> list[str]:
+    """Return the other versions that share a damaged file by a hard link, the lowest first."""
+    damaged: set[tuple[int, int]] = set()
+    for problem in problems:
+        try:
+            seen = (folder / problem.partition(": ")[0]).lstat()
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
+            damaged.add((seen.st_dev, seen.st_ino))
+    if not damaged:
+        return []
+    others = (path for path in folder.parent.glob("v*") if path != folder and path.name[1:].isdigit())
+    return [
+        other.name
+        for other in sorted(others, key=lambda path: int(path.name[1:]))
+        if any((file.lstat().st_dev, file.lstat().st_ino) in damaged for file in other.rglob("*"))
+    ]
+
+
+def read_sums(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the checksums by file name, and what is wrong with the list itself."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError) as fault:
+        return {}, [f"{SUMS}: cannot be read: {fault}"]
+    found = [SUM_LINE.fullmatch(line) for line in lines]
+    broken = [f"{SUMS}: line {number} is no checksum" for number, match in enumerate(found, start=1) if match is None]
+    return {match["name"]: match["sha256"] for match in found if match}, broken
+
+
+def _find_damage(folder: Path) -> Iterator[str]:
+    sums, broken = read_sums(folder)
+    yield from broken
+    if not sums and not broken:
+        yield f"{SUMS}: missing or empty"
+        return
+    written = (folder / SUMS).lstat().st_mtime_ns
+    for name, sha256 in sorted(sums.items()):
+        path = folder / name
+        try:
+            seen = path.lstat()
+        except OSError:
+            yield f"{name}: missing"
+            continue
+        if not stat.S_ISREG(seen.st_mode):
+            yield f"{name}: no regular file"
+        elif seen.st_mtime_ns > written and hash_file(path) != sha256:
+            yield f"{name}: changed since {SUMS} was written"
+        elif not seen.st_size:
+            yield f"{name}: empty"

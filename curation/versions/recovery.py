@@ -1,0 +1,86 @@
+"""Clears up after builds that died, and finishes a publication that was cut short."""
+
+import itertools
+import shutil
+
+from curation.errors import CurationError
+from curation.storage.fsync import BUILD, DRAFT, GONE
+from curation.versions.commit import write_split, write_texts
+from curation.versions.drafts import drop_draft
+from curation.versions.locks import Lock
+from curation.versions.store import open_folder, wrong_folder
+from curation.versions.verify import check_folder
+from curation.versions.version_index import VersionLine, published, read_chosen
+
+
+def recover(held: Lock) -> tuple[str, ...]:
+    """Clear up after builds that died, and finish a publication that was cut short.
+
+    Returns
+    -------
+    tuple of str
+        What was done, a sentence each.
+
+    Raises
+    ------
+    CurationError
+        Where a folder ``v<n>`` is not the version that line n names, or one without a line does not verify.
+    """
+    home, name = held.home, held.name
+    done = _remove_leftovers(held)
+    lines = published(home, name)
+    for line in lines:
+        folder = home.build(name, line.version)
+        if not folder.exists():
+            continue
+        version = open_folder(folder)
+        if version.digest != line.digest:
+            raise wrong_folder(version, line)
+        if not home.split(name, line.version).exists():
+            write_split(held, version)
+            read_chosen(home, name, line)
+            done.append(f"v{line.version}.csv was missing and is written again")
+    for number in itertools.count(len(lines) + 1):
+        if not home.build(name, number).exists():
+            break
+        line = _finish(held, number)
+        done.append(
+            f"v{line.version} ({line.digest[:12]}) was built whole but not yet in versions.jsonl: published now"
+        )
+    return tuple(done)
+
+
+def _finish(held: Lock, number: int) -> VersionLine:
+    folder = held.home.build(held.name, number)
+    hint = f"versions.jsonl does not name it: move it away, or delete it, and build again (v{number} is free then)"
+    version = open_folder(folder)
+    problems = list(check_folder(folder).problems)
+    if (version.name, version.number) != (held.name, number):
+        problems.append(f"version.json: says {version.name}@v{version.number}")
+    if any(line.digest == version.digest for line in published(held.home, held.name)):
+        problems.append(f"version.json: the digest {version.digest[:12]} is published under another number")
+    if problems:
+        raise CurationError(
+            "\n  ".join([f"{folder}: a version without a line that does not verify", *problems]), hint=hint
+        )
+    drop_draft(held)
+    return write_texts(held, version)
+
+
+def _remove_leftovers(held: Lock) -> list[str]:
+    """Remove what has a temp name. Only a holder of the lock makes such names, so all of them are dead."""
+    home, name, done = held.home, held.name, []
+    builds = home.builds(name)
+    for folder in sorted(builds.glob(f"{DRAFT}*")):
+        if (folder / "draft.json").exists() and not home.draft(name).exists():
+            folder.rename(home.draft(name))
+            done.append("put the draft of the last failed build in its place")
+    for folder in sorted(path for prefix in (BUILD, DRAFT, GONE) for path in builds.glob(f"{prefix}*")):
+        shutil.rmtree(folder)
+        if folder.name.startswith(BUILD):
+            done.append(f"removed {folder.name}, which a build left that did not end")
+    own = [*home.dataset(name).glob(".versions.jsonl.*.part"), *home.split(name, 1).parent.glob(".v*.csv.*.part")]
+    for part in sorted(own):
+        part.unlink()
+        done.append(f"removed {part.name}, a half-written file")
+    return done

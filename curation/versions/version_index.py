@@ -1,0 +1,195 @@
+"""The two texts that git keeps of a published version: its line in ``versions.jsonl`` and its split ``v<n>.csv``."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curation.dataset.layout import Home
+from curation.dataset.manifest import canonical_json, choice_digest
+from curation.errors import CurationError
+
+SPLIT_COLUMNS: Mapping[str, Any] = {
+    "sha256": pl.String(),
+    "page": pl.UInt32(),
+    "label": pl.String(),
+    "split": pl.String(),
+    "group": pl.String(),
+}
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class VersionLine:
+    """What git keeps of a version: its number, its identity and its counts.
+
+    Parameters
+    ----------
+    version : int
+        1, 2, ...
+    digest, content_digest, recipe_digest : str
+        64 hex digits each: what was chosen, the bytes that came out, the recipe that asked for it.
+    counts : mapping
+        Split -> class -> pictures.
+    rows, kept, reserve : int
+        Files ever seen, pictures published, pictures among them that were used although disputed.
+    rendering : mapping
+        What decides the pixels; a part of the digest.
+    encoder : str
+        The encoder that wrote the pictures; no part of the digest.
+    tool : str
+        The version of this program.
+    created : str
+        When it was published, ISO 8601 in UTC.
+    """
+
+    version: int
+    digest: str
+    content_digest: str
+    recipe_digest: str
+    counts: Mapping[str, Mapping[str, int]]
+    rows: int
+    kept: int
+    reserve: int
+    rendering: Mapping[str, object]
+    encoder: str
+    tool: str
+    created: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as JSON-able values, in the order of the fields."""
+        return asdict(self)
+
+
+def make_line(description: Mapping[str, Any], *, created: str) -> VersionLine:
+    """Return the line of a version from its ``version.json``.
+
+    Raises
+    ------
+    ValueError
+        Where the description lacks a field or holds another type; names the field.
+    """
+    return _parse({**description, "created": created})
+
+
+def published(home: Home, name: str) -> tuple[VersionLine, ...]:
+    """Return the lines of ``versions.jsonl``, oldest first; empty where nothing was published.
+
+    Raises
+    ------
+    CurationError
+        For each line that is not a version, all at once, by number: broken JSON, a missing field, a number out of
+        turn, a digest that stands twice.
+    """
+    path = home.lines(name)
+    try:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise CurationError(f"{path}: cannot be read: {fault}") from None
+    lines: list[VersionLine] = []
+    mistakes: list[str] = []
+    seen: dict[str, int] = {}
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = _parse(json.loads(text))
+            if line.version != number:
+                raise ValueError(f"it says version {line.version} where {number} has its turn")
+            if line.digest in seen:
+                raise ValueError(f"digest {line.digest[:12]} stands in line {seen[line.digest]} already")
+        except ValueError as fault:
+            mistakes.append(f"  line {number}: {fault}")
+            continue
+        seen[line.digest] = number
+        lines.append(line)
+    if mistakes:
+        raise CurationError(
+            f"{path}: not a list of versions\n" + "\n".join(mistakes),
+            hint="the program alone writes this file: take it back from git; after a merge keep one branch's lines",
+        )
+    return tuple(lines)
+
+
+def _parse(fields_of_line: object) -> VersionLine:
+    if not isinstance(fields_of_line, dict):
+        raise ValueError("not a JSON object")
+    types: Mapping[str, type] = {
+        "version": int,
+        "rows": int,
+        "kept": int,
+        "reserve": int,
+        "counts": dict,
+        "rendering": dict,
+    }
+    values: dict[str, Any] = {}
+    for name in (field.name for field in fields(VersionLine)):
+        value, wanted = fields_of_line.get(name), types.get(name, str)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ValueError(f"{name!r} is missing" if value is None else f"{name!r} is not of type {wanted.__name__}")
+        if name.endswith("digest") and not SHA256.fullmatch(str(value)):
+            raise ValueError(f"{name!r} is not a sha256")
+        values[name] = value
+    return VersionLine(**values)
+
+
+def format_lines(before: bytes, line: VersionLine) -> bytes:
+    """Return the bytes of ``versions.jsonl`` with one line more; what stood there before stays as it is."""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    return before + json.dumps(line.as_json(), ensure_ascii=True).encode() + b"\n"
+
+
+def split_table(kept: pl.DataFrame) -> pl.DataFrame:
+    """Return what ``v<n>.csv`` holds of the kept rows: ``SPLIT_COLUMNS``, sorted by sha256 and page."""
+    table = kept.with_columns(pl.col("page").fill_null(1))
+    return table.select([pl.col(name).cast(kind) for name, kind in SPLIT_COLUMNS.items()]).sort("sha256", "page")
+
+
+def read_split(path: Path) -> pl.DataFrame:
+    """Return a published split: columns ``SPLIT_COLUMNS``, sorted by sha256 and page.
+
+    Raises
+    ------
+    CurationError
+        Where the file is missing or is no such table.
+    """
+    hint = f"it belongs in git: `git checkout -- {path}`"
+    try:
+        table = pl.read_csv(path, schema=dict(SPLIT_COLUMNS))
+    except FileNotFoundError:
+        raise CurationError(f"{path}: the published split is missing", hint=hint) from None
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        raise CurationError(f"{path}: not a published split: {fault}", hint=hint) from None
+    if table.columns != list(SPLIT_COLUMNS) or table["page"].null_count():
+        raise CurationError(f"{path}: not a published split: its columns are {', '.join(table.columns)}", hint=hint)
+    return table.sort("sha256", "page")
+
+
+def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
+    """Return the published split of one version, checked against its line's digest.
+
+    Raises
+    ------
+    CurationError
+        Where the file is missing, is no split, or is not the one that was published.
+    """
+    path = home.split(name, line.version)
+    table = read_split(path)
+    digest = choice_digest(table, rendering=line.rendering)
+    if digest != line.digest:
+        raise CurationError(
+            f"{path}: not the split that was published as v{line.version}: "
+            f"its digest is {digest[:12]}, the line's {line.digest[:12]}",
+            hint=f"versions are never changed: `git checkout -- {path}`; corrections belong into recipe and decisions",
+        )
+    return table
+
+
+def same_rendering(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Tell whether two renderings decide the same pixels."""
+    return canonical_json(dict(one)) == canonical_json(dict(other))

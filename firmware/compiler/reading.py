@@ -1,0 +1,247 @@
+"""Reads an int8 ``.tflite`` file into a checked `Model`, or says what is wrong with it.
+
+The bytes may come from anywhere: whatever cannot be read as the format says ends in one error, and nothing is believed
+that was not checked.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.errors import CurationError
+from firmware.compiler.check_model import check_model
+from firmware.compiler.model import (
+    OPERATORS,
+    Activation,
+    ElementType,
+    Layer,
+    Model,
+    Operator,
+    Padding,
+    Shape,
+    Tensor,
+)
+
+IDENTIFIER: Final = b"TFL3"
+SCHEMA_VERSION: Final = 3
+_TYPES: Final[dict[int, ElementType]] = {0: "float32", 2: "int32", 3: "uint8", 4: "int64", 9: "int8"}
+_ACTIVATIONS: Final[dict[int, Activation]] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
+_SAME: Final = 0
+_LARGEST_SIDE: Final = 1 << 15
+_MALFORMED: Final = (struct.error, ArithmeticError, ValueError, TypeError, LookupError, AttributeError)
+"""What the generated flatbuffer reader and numpy raise on bytes that are no such file."""
+
+_HINT: Final = "Export the model again, or copy the file again; it has to be a .tflite with int8 input and output."
+
+
+def read_model(content: bytes) -> Model:
+    """Read an int8 network.
+
+    Parameters
+    ----------
+    content : bytes
+        A ``.tflite`` file.
+
+    Returns
+    -------
+    Model
+        Layers that nobody needs (a reshape's computed shape, say) are left out.
+
+    Raises
+    ------
+    CurationError
+        It is truncated or something else, it is not quantised to int8, or it holds an operator or a setting the
+        firmware has no kernel for; every such layer is named.
+    """
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
+        raise CurationError(
+            f"Not a .tflite file: {len(content)} bytes that do not carry {IDENTIFIER.decode()!r} at byte 4", hint=_HINT
+        )
+    try:
+        packed = _unpack(content)
+        model = _assemble(packed)
+    except _MALFORMED as error:
+        raise CurationError(
+            f"The .tflite file is damaged: {len(content)} bytes that end or point outside it ({error})", hint=_HINT
+        ) from error
+    check_model(model)
+    return model
+
+
+def _unpack(content: bytes) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    packed = schema.ModelT.InitFromPackedBuf(content, 0)
+    if packed.version != SCHEMA_VERSION:
+        raise CurationError(f"The .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}", hint=_HINT)
+    if len(packed.subgraphs) != 1:
+        raise CurationError(f"The .tflite file holds {len(packed.subgraphs)} graphs; one is expected", hint=_HINT)
+    return packed
+
+
+def _assemble(packed: Any) -> Model:
+    graph = packed.subgraphs[0]
+    tensors = tuple(_read_tensor(packed, index, raw) for index, raw in enumerate(graph.tensors))
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise CurationError(
+            f"The network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is expected",
+            hint="Export the classifier alone.",
+        )
+    first, last = _tensor_number(graph.inputs[0], tensors), _tensor_number(graph.outputs[0], tensors)
+    names = _operator_names(packed)
+    needed = _needed_operators(graph, last, names)
+    _refuse_unknown(graph, needed, names, tensors)
+    layers = tuple(_read_layer(graph.operators[index], index, names, tensors) for index in needed)
+    return Model(tensors=tensors, layers=layers, input=first, output=last)
+
+
+def _read_tensor(packed: Any, index: int, raw: Any) -> Tensor:
+    shape: Shape = tuple(int(side) for side in (raw.shape if raw.shape is not None else ()))
+    if any(not 0 <= side <= _LARGEST_SIDE for side in shape) and raw.type in _TYPES:
+        raise ValueError(f"tensor {index} has the shape {shape}")
+    kind = _TYPES.get(raw.type, "float32")
+    quantisation = raw.quantization
+    scales = np.zeros(0) if quantisation is None or quantisation.scale is None else quantisation.scale
+    points = [] if quantisation is None or quantisation.zeroPoint is None else quantisation.zeroPoint
+    if len({int(point) for point in points}) > 1:
+        raise ValueError(f"tensor {index} has several zero points")
+    return Tensor(
+        index=index,
+        name=raw.name.decode("utf-8") if raw.name else f"tensor {index}",
+        shape=shape,
+        type=kind,
+        scales=np.asarray(scales, np.float32).astype(np.float64),
+        zero_point=int(points[0]) if len(points) else 0,
+        values=_read_values(packed, raw, shape, kind),
+    )
+
+
+def _read_values(packed: Any, raw: Any, shape: Shape, kind: ElementType) -> npt.NDArray[Any] | None:
+    if not 0 <= raw.buffer < len(packed.buffers):
+        raise IndexError(f"buffer {raw.buffer} of {len(packed.buffers)}")
+    content = packed.buffers[raw.buffer].data
+    if raw.buffer == 0 or content is None or len(content) == 0 or raw.type not in _TYPES:
+        return None
+    values = np.frombuffer(bytes(bytearray(content)), np.dtype(kind).newbyteorder("<"))
+    if values.size != math.prod(shape):
+        raise ValueError(f"a constant of shape {shape} has {values.size} values")
+    return values.reshape(shape)
+
+
+def _tensor_number(number: Any, tensors: tuple[Tensor, ...]) -> int:
+    if not 0 <= int(number) < len(tensors):
+        raise IndexError(f"tensor {number} of {len(tensors)}")
+    return int(number)
+
+
+def _needed_operators(graph: Any, last: int, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Find, from the end, the operators whose results reach the output; what only computes a shape does not."""
+    needed, kept = {last}, []
+    for index in range(len(graph.operators) - 1, -1, -1):
+        operator = graph.operators[index]
+        if len(operator.outputs) and int(operator.outputs[0]) in needed:
+            kept.append(index)
+            read = operator.inputs[:1] if names[operator.opcodeIndex] == "RESHAPE" else operator.inputs
+            needed.update(int(number) for number in read)
+    return tuple(reversed(kept))
+
+
+def _operator_names(packed: Any) -> tuple[str, ...]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    known = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    names = []
+    for code in packed.operatorCodes:
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        custom = code.customCode.decode("utf-8", "replace") if code.customCode else ""
+        names.append(custom or known.get(number, f"operator {number}"))
+    return tuple(names)
+
+
+def _refuse_unknown(graph: Any, needed: tuple[int, ...], names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> None:
+    faults = []
+    for index in needed:
+        operator = graph.operators[index]
+        name = names[operator.opcodeIndex]
+        if name not in OPERATORS:
+            made = tensors[_tensor_number(operator.outputs[0], tensors)].name
+            faults.append(f"layer {index} ({made!r}) is {name}, for which the firmware has no kernel")
+    if faults:
+        raise CurationError("\n".join(faults), hint=f"The firmware knows {', '.join(OPERATORS)}.")
+
+
+def _read_layer(raw: Any, index: int, names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> Layer:
+    op: Operator = next(known for known in OPERATORS if known == names[raw.opcodeIndex])
+    inputs = tuple(int(number) for number in raw.inputs)
+    if op == "RESHAPE":
+        inputs = inputs[:1]
+    for number in inputs:
+        if number != -1:
+            _tensor_number(number, tensors)
+    output = _tensor_number(raw.outputs[0], tensors)
+    options = raw.builtinOptions
+    layer = Layer(index=index, op=op, name=tensors[output].name, inputs=inputs, output=output)
+    if op in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return _read_convolution(layer, options, tensors)
+    if op == "AVERAGE_POOL_2D":
+        return _read_pool(layer, options, tensors)
+    if op in ("ADD", "FULLY_CONNECTED"):
+        return _with(layer, activation=_ACTIVATIONS[options.fusedActivationFunction])
+    if op == "PAD":
+        return _with(layer, padding=_read_pad(tensors[inputs[1]]))
+    if op == "SOFTMAX" and options.beta != 1.0:
+        raise CurationError(f"{layer.place} has beta {options.beta}; the firmware's softmax knows 1")
+    return layer
+
+
+def _with(layer: Layer, **changes: Any) -> Layer:
+    return replace(layer, **changes)
+
+
+def _read_convolution(layer: Layer, options: Any, tensors: tuple[Tensor, ...]) -> Layer:
+    if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
+        raise CurationError(f"{layer.place} is dilated, for which the firmware has no kernel")
+    height, width = tensors[layer.inputs[1]].shape[1:3]
+    return _with(
+        layer,
+        stride=(options.strideH, options.strideW),
+        window=(height, width),
+        padding=_explicit_padding(layer, options, (height, width), tensors),
+        activation=_ACTIVATIONS[options.fusedActivationFunction],
+    )
+
+
+def _read_pool(layer: Layer, options: Any, tensors: tuple[Tensor, ...]) -> Layer:
+    window = (options.filterHeight, options.filterWidth)
+    return _with(
+        layer,
+        stride=(options.strideH, options.strideW),
+        window=window,
+        padding=_explicit_padding(layer, options, window, tensors),
+        activation=_ACTIVATIONS[options.fusedActivationFunction],
+    )
+
+
+def _explicit_padding(layer: Layer, options: Any, window: tuple[int, int], tensors: tuple[Tensor, ...]) -> Padding:
+    if options.padding != _SAME:
+        return Padding()
+    _, height, width, _ = tensors[layer.inputs[0]].shape
+    rows = max((-(-height // options.strideH) - 1) * options.strideH + window[0] - height, 0)
+    columns = max((-(-width // options.strideW) - 1) * options.strideW + window[1] - width, 0)
+    return Padding(top=rows // 2, left=columns // 2, bottom=rows - rows // 2, right=columns - columns // 2)
+
+
+def _read_pad(amounts: Tensor) -> Padding:
+    if amounts.values is None or amounts.shape != (4, 2):
+        raise ValueError("a PAD without constant amounts for four dimensions")
+    before_after = amounts.values.astype(int).tolist()
+    if before_after[0] != [0, 0] or before_after[3] != [0, 0] or min(map(min, before_after)) < 0:
+        raise ValueError(f"a PAD by {before_after}")
+    (_, (top, bottom), (left, right), _) = before_after
+    return Padding(top=top, left=left, bottom=bottom, right=right)

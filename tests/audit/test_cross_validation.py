@@ -1,0 +1,110 @@
+"""What a label can be told by: the area, its interval, and folds that no group straddles."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from curation.audit.cross_validation import area, cut_folds, held_out_scores, interval, probe, wilson
+
+
+def make_table(labels: list[str], groups: list[str]) -> pl.DataFrame:
+    """Return rows to be cut into folds."""
+    shas = [f"{number:064x}" for number in range(len(labels))]
+    return pl.DataFrame({"sha256": shas, "label": labels, "group": groups})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=4, max_size=60))
+def test_the_area_is_that_of_scikit_learn(pairs):
+    """Ties count half, as everywhere; one fold is the plain area under the curve."""
+    truth = np.array([label for label, _ in pairs])
+    scores = np.array([float(score) for _, score in pairs])
+    if truth.all() or not truth.any():
+        return
+    assert area(scores, truth, np.zeros(len(pairs), np.int64)) == pytest.approx(roc_auc_score(truth, scores))
+
+
+@given(st.floats(0.0, 1.0), st.integers(4, 400), st.integers(4, 400))
+def test_the_interval_holds_the_estimate_and_never_shrinks_to_nothing(value, inside, others):
+    """At 1.0, too, a few groups leave room for doubt."""
+    low, high = interval(value, inside, others)
+    assert 0 <= low <= value + 1e-9
+    assert value - 1e-9 <= high <= 1
+    assert high - low > 0.001
+
+
+def test_more_groups_make_a_narrower_interval():
+    """Twice the groups say more."""
+    few, many = interval(0.9, 10, 10), interval(0.9, 100, 100)
+    assert few[0] < many[0] < many[1] < few[1]
+
+
+@given(st.lists(st.integers(0, 9), min_size=40, max_size=80))
+def test_no_group_straddles_a_fold(numbers):
+    """What belongs together is held out together."""
+    labels = ["a" if number % 2 else "b" for number in numbers]
+    folds = cut_folds(make_table(labels, [f"g{number}" for number in numbers]))
+    if isinstance(folds, str):
+        return
+    for group in set(folds.groups):
+        assert len(set(folds.fold[folds.groups == group])) == 1
+
+
+def test_what_cannot_be_cut_is_said_in_words():
+    """One class, or a class of one group, gives a reason and no exception."""
+    assert cut_folds(make_table(["a"] * 9, [str(n) for n in range(9)])) == "there are not two classes"
+    told = cut_folds(make_table(["a"] * 9 + ["b"] * 9, [str(n) for n in range(9)] + ["one"] * 9))
+    assert told == "b has only 1 independent groups of pictures, 4 are needed"
+
+
+def test_a_feature_that_never_varies_is_exactly_chance():
+    """Nothing can be told from a constant."""
+    folds = cut_folds(make_table(["a", "b"] * 20, [str(n) for n in range(40)]))
+    assert not isinstance(folds, str)
+    found = probe(np.ones((40, 3)), folds, name="flat", looks_at="nothing")
+    assert found.auc == 0.5
+
+
+def test_too_much_or_too_little_is_seen_as_well_as_more():
+    """A class at both ends of the scale is told from one in its middle."""
+    random = np.random.default_rng(1)
+    ends = np.concatenate([random.uniform(0, 1, 40), random.uniform(3, 4, 40)])
+    values = np.concatenate([ends, random.uniform(1.2, 2.8, 80)])[:, None]
+    folds = cut_folds(make_table(["a"] * 80 + ["b"] * 80, [str(n) for n in range(160)]))
+    assert not isinstance(folds, str)
+    assert probe(values, folds, name="ends", looks_at="the ends").auc > 0.95
+
+
+def test_of_several_classes_the_one_that_is_told_best_is_named():
+    """One class stands out among three."""
+    random = np.random.default_rng(2)
+    values = np.concatenate([random.normal(0, 1, 60), random.normal(9, 1, 30)])[:, None]
+    labels = ["a", "b"] * 30 + ["c"] * 30
+    folds = cut_folds(make_table(labels, [str(n) for n in range(90)]))
+    assert not isinstance(folds, str)
+    found = probe(values, folds, name="one", looks_at="one")
+    assert found.label == "c"
+    assert found.auc > 0.99
+
+
+def test_a_picture_is_never_judged_by_a_model_that_saw_its_group():
+    """Random features and labels that hang on the group alone stay near chance."""
+    random = np.random.default_rng(3)
+    base = random.normal(size=(30, 6))
+    groups = np.repeat(np.arange(30), 8)
+    features = base[groups] + random.normal(0, 0.01, (240, 6))
+    labels = np.where(random.permutation(30) < 15, "a", "b")[groups]
+    folds = cut_folds(make_table(labels.tolist(), [str(group) for group in groups]))
+    assert not isinstance(folds, str)
+    truth = folds.labels == "a"
+    assert 0.2 < area(held_out_scores(features[folds.rows], truth, folds), truth, folds.fold) < 0.8
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_wilsons_interval_holds_the_rate(hits, trials):
+    """Whatever was counted lies inside."""
+    hits = min(hits, trials)
+    low, high = wilson(hits, trials)
+    assert 0 <= low <= hits / trials <= high <= 1

@@ -1,0 +1,85 @@
+"""Remedies: what each takes away, what it leaves alone, and that none of them invents anything."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image, ImageFilter
+
+from curation.images import RenderSettings, crop_border, decode, even_colours, render, soften
+from curation.images.transforms import _sharpness
+from tests.builders import as_bytes, texture
+
+PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(8, 40), st.integers(8, 40), st.just(3)))
+
+
+def test_a_border_is_cut_off_at_every_edge():
+    """A tenth of each side goes, the middle stays as it was."""
+    pixels = texture(1, width=100, height=60)
+    assert np.array_equal(crop_border(pixels, 0.1), pixels[6:54, 10:90])
+
+
+@given(PIXELS, st.floats(0.001, 0.499))
+def test_something_is_always_left(pixels, share):
+    """However much is cut off, a picture remains."""
+    assert min(crop_border(pixels, share).shape[:2]) >= 1
+
+
+@given(PIXELS, st.sampled_from(["grey-world", "shades-of-grey"]))
+def test_grey_stays_grey(pixels, constancy):
+    """A picture without colour has nothing to be evened out."""
+    grey = np.repeat(pixels[..., :1], 3, axis=2)
+    assert np.array_equal(even_colours(grey, constancy), grey)
+
+
+@pytest.mark.parametrize("constancy", ["grey-world", "shades-of-grey"])
+def test_a_tinted_light_is_taken_away(constancy):
+    """The same picture under two lights comes out nearly the same."""
+    pixels = (texture(2) * 0.6).astype(np.uint8)
+    tinted = (pixels * np.array([1.0, 0.8, 0.6])).round().astype(np.uint8)
+    one, other = (even_colours(each, constancy).astype(np.int64) for each in (pixels, tinted))
+    scale = one.mean() / other.mean()
+    before = np.abs(pixels - tinted * (pixels.mean() / tinted.mean())).mean()
+    assert np.abs(one - other * scale).mean() < before / 5
+
+
+def test_grey_world_makes_the_channel_means_equal():
+    """Where nothing is clipped, within rounding."""
+    means = even_colours((texture(3) * 0.5).astype(np.uint8), "grey-world").mean(axis=(0, 1))
+    assert np.ptp(means) < 0.6
+
+
+@pytest.mark.parametrize("limit", [5.0, 40.0, 200.0])
+def test_a_sharp_picture_is_softened_to_the_limit(limit):
+    """It comes as near to the limit as whole pixels let it, and not above."""
+    pixels = texture(4, width=128, height=128)
+    before = _sharpness(Image.fromarray(pixels))
+    after = _sharpness(Image.fromarray(soften(pixels, sharpness=limit, short_side=128)))
+    assert before > limit
+    assert limit / 4 < after <= limit
+
+
+def test_a_soft_picture_is_left_alone():
+    """Nothing brings back what was never there."""
+    soft = np.asarray(Image.fromarray(texture(5)).filter(ImageFilter.GaussianBlur(6)))
+    assert np.array_equal(soften(soft, sharpness=500.0, short_side=None), soft)
+
+
+def test_a_common_sharpness_makes_two_cameras_alike():
+    """A sharp and a blurred copy of a picture are hard to tell apart afterwards."""
+    sharp = texture(6, width=128, height=128)
+    blurred = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(1.2)))
+    limit = _sharpness(Image.fromarray(blurred))
+    softened = soften(sharp, sharpness=limit, short_side=None)
+    assert _sharpness(Image.fromarray(sharp)) > 20 * limit
+    assert _sharpness(Image.fromarray(softened)) == pytest.approx(limit, rel=0.5)
+
+
+def test_with_a_step_nothing_is_copied():
+    """`encode = "keep"` copies a JPEG that needs no change; one that is to be cut is written anew."""
+    content = as_bytes(texture(7), quality=80)
+    settings = RenderSettings(encode="keep")
+    assert render(content, settings) == content
+    cut = render(content, settings, steps=[lambda pixels: crop_border(pixels, 0.25)])
+    assert decode(cut).pixels.shape == (48, 48, 3)

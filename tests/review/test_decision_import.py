@@ -1,0 +1,151 @@
+"""Tables and tags: the same decisions by any way are the same lines."""
+
+import csv
+import io
+import json
+
+import polars as pl
+import pytest
+from tests.review.test_desk import sha_at
+
+from curation.dataset.decisions import Decision, append_decisions
+from curation.dataset.manifest import Manifest
+from curation.errors import CurationError
+from curation.review.decision_import import COLUMNS, export_csv, find_sha, import_csv, import_tags
+from tests.builders import sha_of
+from tests.review.conftest import ledger_lines
+
+
+def write_csv(path, rows, columns=("action", "sha256", "other", "label", "reason")):
+    """Write a table of decisions."""
+    with path.open("w", newline="") as stream:
+        table = csv.DictWriter(stream, columns)
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+def test_an_export_imports_as_the_same_bytes(desk, home, tmp_path):
+    """Commas, quotes, line ends and umlauts in a reason survive; a second import changes nothing."""
+    shas = [sha_at(desk, f"train/healthy/g{number}.jpg") for number in (100, 101, 104, 604)]
+    desk.decide("exclude", shas[:2], reason='blurred, "very" müde\nsecond line')
+    desk.decide("relabel", shas[:1], label="context:nevus")
+    desk.decide("not-duplicates", shas[2:])
+    desk.decide("undo", shas[:1])
+    ledger = desk.ledger_path.read_bytes()
+    table = tmp_path / "table.csv"
+    table.write_text(export_csv(desk.ledger()), encoding="utf-8", newline="")
+    assert import_csv(table, desk) == ()
+    desk.ledger_path.unlink()
+    append_decisions(desk.ledger_path, import_csv(table, desk))
+    assert desk.ledger_path.read_bytes() == ledger
+
+
+def test_a_short_table_takes_the_desks_reviewer_and_time(desk, tmp_path):
+    """Only action and sha256 are needed; digits are enough, a byte order mark does no harm."""
+    sha = sha_at(desk, "train/melanoma/g5.jpg")
+    table = tmp_path / "table.csv"
+    table.write_text(f"\ufeffaction,sha256\nkeep,{sha[:12].upper()}\n", encoding="utf-8")
+    (made,) = import_csv(table, desk)
+    assert (made.action, made.sha256, made.reviewer, made.tool) == ("keep", sha, "anna", "0.1.0")
+
+
+def test_every_broken_line_of_a_table_is_named(desk, home, tmp_path):
+    """All mistakes in one message, and none of the good lines is taken."""
+    sha = sha_at(desk, "train/melanoma/g5.jpg")
+    rows = [
+        {"action": "keep", "sha256": sha},
+        {"action": "burn", "sha256": sha},
+        {"action": "exclude", "sha256": sha},
+        {"action": "relabel", "sha256": sha, "label": "melanom"},
+        {"action": "keep", "sha256": "xyz"},
+        {"action": "keep", "sha256": "0000"},
+        {"action": "", "sha256": sha},
+    ]
+    with pytest.raises(CurationError) as fault:
+        import_csv(write_csv(tmp_path / "table.csv", rows), desk)
+    told = fault.value.message.splitlines()
+    assert told[0].endswith("6 broken line(s)")
+    assert [line.split(":")[0].strip() for line in told[1:]] == [f"line {number}" for number in range(3, 9)]
+    assert ledger_lines(home) == []
+
+
+@pytest.mark.parametrize("text", ["sha256,why\n", "", "action\n"])
+def test_a_table_of_other_columns_is_refused(desk, tmp_path, text):
+    """The message names what is missing and what is unknown."""
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(CurationError, match=r"columns: (missing|unknown)"):
+        import_csv(tmp_path / "table.csv", desk)
+
+
+def test_a_file_is_meant_by_digits_or_by_name(desk):
+    """A whole sha256 of a file that is gone is taken as it is; of an unknown name the near ones are told."""
+    sha = sha_at(desk, "train/melanoma/g0.jpg")
+    assert find_sha(desk, sha_of("gone")) == sha_of("gone")
+    for given in (sha[:8], sha.upper(), "train/melanoma/g0.jpg", "melanoma/g0.jpg", "src/train/melanoma/g0.jpg"):
+        assert find_sha(desk, given) == sha
+    with pytest.raises(CurationError, match="no file is called"):
+        find_sha(desk, sha_of("gone")[:20])
+    with pytest.raises(CurationError, match=r"no file is called 'g108\.jpeg'") as fault:
+        find_sha(desk, "g108.jpeg")
+    assert "g108.jpg" in str(fault.value.hint)
+
+
+def test_a_name_that_two_files_share_is_refused_unless_they_are_the_same(desk, monkeypatch):
+    """Two rows of the same bytes are one file; of others the message gives each with its digits."""
+    assert find_sha(desk, "g0.jpg") == sha_at(desk, "train/nevus/g0.jpg")
+    one, two = sha_at(desk, "train/healthy/g100.jpg"), sha_at(desk, "train/healthy/g108.jpg")
+    renamed = desk.manifest.rows.with_columns(path=pl.col("path").str.replace("healthy/g100.jpg", "other/g108.jpg"))
+    monkeypatch.setattr(type(desk), "manifest", Manifest(renamed))
+    with pytest.raises(CurationError, match=r"2 different files are called 'g108\.jpg'") as fault:
+        find_sha(desk, "g108.jpg")
+    assert f"({one[:12]})" in fault.value.message
+    assert f"({two[:12]})" in fault.value.message
+
+
+def test_a_file_that_was_never_read_cannot_be_decided_on(desk, monkeypatch):
+    """It has no sha256 by which the ledger could know it; the message says why it was not read."""
+    rows = desk.manifest.rows.with_columns(
+        sha256=pl.when(pl.col("path") == "train/healthy/g108.jpg").then(None).otherwise("sha256"),
+        excluded=pl.lit("ingest: encrypted"),
+    )
+    monkeypatch.setattr(type(desk), "manifest", Manifest(rows))
+    with pytest.raises(CurationError, match=r"g108\.jpg was never read \(ingest: encrypted\)"):
+        find_sha(desk, "train/healthy/g108.jpg")
+
+
+def test_tags_become_decisions_once(desk, home, tmp_path):
+    """By sha256, by the source's file or by the published one; what means nothing is told; twice changes nothing."""
+    rows = desk.manifest.rows
+    kept = rows.filter(pl.col("file").is_not_null()).row(0, named=True)
+    published = home.build("tiny", 1) / kept["file"]
+    source = tmp_path / "copy.jpg"
+    source.write_bytes(next((home.datasets.parent).glob("copy*"), published).read_bytes())
+    stranger = tmp_path / "stranger.jpg"
+    stranger.write_bytes(b"nothing of ours")
+    one = sha_at(desk, "train/melanoma/g5.jpg")
+    samples = [
+        (one, "/elsewhere/a.jpg", ["exclude:ruler", "nice"]),
+        ("", str(published), ["context:nevus"]),
+        ("", str(source), ["relabel:melanoma"]),
+        ("", str(stranger), ["keep"]),
+        ("", "/nowhere/at/all.jpg", ["melanoma"]),
+    ]
+    tagged = import_tags(desk, samples)
+    said = {(line.action, line.sha256, line.label, line.reason) for line in tagged.decisions}
+    assert said == {
+        ("exclude", one, "", "ruler"),
+        ("relabel", kept["sha256"], "context:nevus", ""),
+        ("relabel", kept["sha256"], "melanoma", ""),
+    }
+    assert [note.split(" is tagged")[0] for note in tagged.notes[1:]] == ["/nowhere/at/all.jpg", str(stranger)]
+    assert "tagged 'nice', which is no decision" in tagged.notes[0]
+    append_decisions(desk.ledger_path, tagged.decisions)
+    assert import_tags(desk, samples).decisions == ()
+
+
+def test_the_columns_are_the_ledgers_fields():
+    """A field the table did not know would be lost on the way."""
+    full = Decision("relabel", sha_of("a"), "anna", "2026-11-24T10:00:00Z", label="x", reason="y", tool="z")
+    assert set(json.loads(full.as_json())) <= set(COLUMNS)
+    assert next(csv.reader(io.StringIO(export_csv([full])))) == list(COLUMNS)

@@ -1,0 +1,80 @@
+"""Pictures of no class: found in the archives, rendered as the version's own, and left out where they are not here."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from curation.errors import CurationError
+from curation.images import decode
+from curation.versions import load
+from curation.versions.originals import open_originals
+from training.data import frame_of
+from training.out_of_distribution import list_context, read_context, rendering_of
+
+
+@pytest.fixture(scope="module")
+def version(drawn):
+    """Return the drawn version."""
+    return load(drawn.home, "spots")
+
+
+def test_context_rows_are_those_of_no_class(version):
+    """The drawn moles that are no duplicate, and nothing else."""
+    found = list_context(version)
+    assert set(found["source_label"]) == {"mole"}
+    assert found.height > 5
+
+
+def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
+    """A kept picture rendered the same way from its original has the very pixels of the published file."""
+    originals = open_originals(version, places=[drawn.root / "spots-source"])
+    context = read_context(version, originals, side=48)
+    assert len(context.frames) == context.table.height == list_context(version).height
+    assert context.left_out == 0
+    from curation.images import render
+
+    row = version.samples().row(0, named=True)
+    settings, tone = rendering_of(version)
+    again = render(originals.read(row["id"], sha256=row["sha256"]), settings, tone=tone)
+    published = (version.folder / version.manifest.kept.row(0, named=True)["file"]).parent
+    assert published.is_dir()
+    with open(row["file"], "rb") as file:  # noqa: PTH123  # the table holds text
+        content = file.read()
+    assert np.array_equal(decode(again).pixels, decode(content).pixels)
+    assert frame_of(again, side=48, name="a")[0].shape == (144, 144, 3)
+
+
+def test_without_the_archives_none_is_read(version, tmp_path):
+    """No archive, no picture: all are counted as left out, and the source is named."""
+    originals = open_originals(version, places=[tmp_path])
+    assert originals.missing == ("drawn",)
+    context = read_context(version, originals, side=48)
+    assert context.left_out == list_context(version).height
+    assert context.frames.shape == (0, 144, 144, 3)
+
+
+def test_a_changed_archive_is_not_taken(version, drawn, tmp_path):
+    """A folder with one other byte is not the source the version was built from."""
+    copy = tmp_path / "spots-source"
+    shutil.copytree(drawn.root / "spots-source", copy)
+    assert open_originals(version, places=[copy]).missing == ()
+    picture = sorted(copy.rglob("*.png"))[0]
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    assert open_originals(version, places=[copy]).missing == ("drawn",)
+
+
+def test_a_place_that_is_not_there_is_an_error(version, tmp_path):
+    """A mistyped folder is said, not passed over."""
+    with pytest.raises(CurationError, match="is not there"):
+        open_originals(version, places=[tmp_path / "nowhere"])
+
+
+def test_a_file_that_changed_in_its_archive_is_refused(version, drawn):
+    """The bytes read must be those of the manifest's sha256."""
+    originals = open_originals(version, places=[drawn.root / "spots-source"])
+    identity = list_context(version)["id"][0]
+    with pytest.raises(CurationError, match="changed since"):
+        originals.read(identity, sha256="0" * 64)
+    with pytest.raises(CurationError, match="not in any archive"):
+        originals.read("drawn/nothing.png", sha256="0" * 64)
