@@ -9,10 +9,10 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 LINTER = Path(sys.executable).parent / "lint-imports"
 ROOMS = (
-    "audit", "board", "board.port", "cli", "cross_validation", "dataset", "dataset.manifest", "dataset.recipe", "engines",
-    "engines.local", "engines.ray", "errors", "exports", "hashing", "images", "images.camera", "init", "pipeline", "report",
-    "review", "review.fiftyone_sync", "sources", "sources.synthetic", "sources.kaggle", "stages", "stages.dedup",
-    "stages.select", "storage", "storage.zips", "versions", "versions.store",
+    "audit", "board", "board.port", "cli", "cross_validation", "dataset", "dataset.manifest", "dataset.recipe",
+    "engines", "engines.local", "engines.ray", "errors", "exports", "hashing", "images", "images.camera", "init",
+    "pipeline", "report", "review", "review.fiftyone_sync", "sources", "sources.synthetic", "sources.kaggle", "stages",
+    "stages.dedup", "stages.select", "storage", "storage.zips", "versions", "versions.store",
 )  # fmt: skip
 OUTSIDE = (
     "training",
