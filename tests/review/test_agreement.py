@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.review.test_desk import sha_at
-from tests.review.test_table import said
+from tests.review.test_review_session import sha_at
+from tests.review.test_review_queues import said
 
 from curation.review.agreement import last_words, measure_agreement, take_status
 from curation.review.review_session import open_desk

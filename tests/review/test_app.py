@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.review.test_desk import sha_at
+from tests.review.test_review_session import sha_at
 
 from curation.review.app_server import Serving, review
 from curation.review.mongodb import answers

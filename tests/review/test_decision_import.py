@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 import pytest
-from tests.review.test_desk import sha_at
+from tests.review.test_review_session import sha_at
 
 from curation.dataset.decisions import Decision, append_decisions
 from curation.dataset.manifest import Manifest
