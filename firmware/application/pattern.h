@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { PATTERN_RIGHT, PATTERN_SWAPPED, PATTERN_WRONG } pattern_verdict;
+typedef enum { PATTERN_NOT_TESTED, PATTERN_RIGHT, PATTERN_SWAPPED, PATTERN_WRONG } pattern_verdict;
 
 /* Judges a row of eight bars: white, yellow, cyan, green, magenta, red, blue, black, or the other way round. */
 pattern_verdict pattern_judge(const uint8_t *row);

@@ -189,6 +189,18 @@ def test_a_given_picture_keeps_the_light_for_three_seconds(firmware, shown, tmp_
     assert told.of("scores")[-1]["verdict"] == "healthy"
 
 
+@pytest.mark.parametrize("command", ["frame", "golden"])
+def test_a_command_during_the_hold_leaves_the_injected_image_out_of_later_verdicts(firmware, shown, tmp_path, command):
+    """The first image of the camera after it counts whole, as after a start."""
+    frames = write_frames(tmp_path / "frames", [shown["healthy"]])
+    script = inject(shown["melanoma"], at=2500) + f"3000 {command}\n"
+    told = run(firmware.program, frames, script=script, until=5000)
+    given = next(place for place, line in enumerate(told.of("scores")) if line["injected"])
+    following = told.of("scores")[given + 1]
+    assert following["smoothed"] == following["scores"]
+    assert following["verdict"] == "healthy"
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -240,6 +252,21 @@ def test_a_frame_is_what_the_camera_shows(firmware, shown, tmp_path):
     assert b"".join(base64.b64decode(row["data"]) for row in rows) == shown["doubt"].packed
     assert told.of("frame-end") == [{"type": "frame-end", "crc32": shown["doubt"].crc32}]
     assert [line["code"] for line in run(firmware.program, "dead", script="3000 frame\n").of("error")] == ["no-camera"]
+
+
+def test_a_frame_that_does_not_come_is_refused_with_its_cause(firmware):
+    """A camera that begins frames and gives no rows: the error has the cause that the self-test has."""
+    told = run(firmware.program, "frozen", script="6000 frame\n", until=7000)
+    assert [line["message"] for line in told.of("error")] == [told.of("selftest")[0]["camera"]]
+
+
+def test_after_reset_nothing_is_judged(firmware, shown, tmp_path):
+    """The light is blue and no scores are sent until the watchdog restarts the board."""
+    told = run(
+        firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), script="2000 reset\n", until=8000
+    )
+    assert told.lines[-1]["type"] == "done"
+    assert [light for at, light in told.lights if at >= 2000] == ["blue"]
 
 
 def test_reset_lets_the_watchdog_bite(firmware, shown, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import graphlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -35,6 +37,18 @@ def test_every_file_has_the_one_format():
     command = ["clang-format", f"--style=file:{FIRMWARE / '.clang-format'}", "--dry-run", "-Werror"]
     done = subprocess.run([*command, *sources], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_the_applications_dependencies_run_one_way():
+    """Each ``.c`` includes its own header first, and no header comes back to itself through those it includes."""
+    needs: dict[str, set[str]] = {}
+    for path in sorted((FIRMWARE / "application").glob("*.[ch]")):
+        included = re.findall(r'^#include "(\w+)\.h"$', path.read_text(encoding="utf-8"), re.MULTILINE)
+        if path.suffix == ".c":
+            assert included[0] == path.stem, f"{path.name} does not include its own header first"
+        needs.setdefault(path.stem, set()).update(set(included) - {path.stem})
+    assert len(needs) > 15
+    graphlib.TopologicalSorter(needs).prepare()  # a circle raises
 
 
 @pytest.mark.parametrize("mode", [0, 1])
