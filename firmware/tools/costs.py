@@ -28,7 +28,7 @@ from training.framework import load_keras
 from training.models import ARCHITECTURES, build_model
 from training.quantise import convert_int8
 
-FIRMWARE = Path(__file__).resolve().parent
+FIRMWARE = Path(__file__).resolve().parents[1]
 LABELS = ("healthy", "melanoma")
 MODES = ("frame", "rows")
 MOBILENET_V1 = "mobilenet_v1_0.25"

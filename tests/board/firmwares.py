@@ -18,7 +18,7 @@ from curation.board import Frame
 from curation.images import camera_view, to_tensor
 from firmware.compiler import export, read_model
 from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITISERS, ask_oracle, build_engine, require
-from tests.training.compile.networks import Network
+from tests.firmware.compiler.networks import Network
 
 LABELS = ("healthy", "melanoma")
 

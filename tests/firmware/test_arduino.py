@@ -13,7 +13,7 @@ import pytest
 
 from firmware.compiler import export
 from tests.firmware.builds import FIRMWARE, require
-from tests.training.compile.networks import ds_cnn
+from tests.firmware.compiler.networks import ds_cnn
 
 ARDUINO = FIRMWARE / "arduino"
 SKETCH = ARDUINO / "melanoma_detector"

@@ -18,7 +18,7 @@ from tests.firmware.builds import (
     run_on_board,
     run_on_host,
 )
-from tests.training.compile.networks import Network, ds_cnn, inverted_residual
+from tests.firmware.compiler.networks import Network, ds_cnn, inverted_residual
 
 
 def _unstrided_stem():

@@ -15,7 +15,7 @@ from firmware.compiler import export, read_model
 from firmware.tools.check_bit_exact import tell
 from firmware.tools.costs import LABELS, NETS, draw_pictures, make_network, measure_stack
 from tests.firmware.builds import FIRMWARE, ask_oracle, assert_same, draw_inputs, require, run_on_board
-from tests.training.compile.networks import ds_cnn
+from tests.firmware.compiler.networks import ds_cnn
 
 pytestmark = pytest.mark.slow
 NET = ds_cnn(seed=1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from curation.images import camera_view, from_rgb565, to_tensor
 from firmware.compiler import export
 from tests.firmware.builds import ENGINE, FIRMWARE, require
-from tests.training.compile.networks import Network
+from tests.firmware.compiler.networks import Network
 
 APPLICATION = FIRMWARE / "application"
 SHIM = """

@@ -11,7 +11,7 @@ import pytest
 
 from firmware.compiler import export
 from tests.firmware.builds import FIRMWARE, require
-from tests.training.compile.networks import ds_cnn
+from tests.firmware.compiler.networks import ds_cnn
 
 SENSOR = Path(__file__).with_name("sensor")
 SKETCH = FIRMWARE / "arduino" / "melanoma_detector"

@@ -8,7 +8,7 @@ from firmware.compiler import plan, read_model
 from firmware.compiler.arena import Buffer, Overlap, lay_out
 from firmware.compiler.planning import schedule_frame
 from firmware.compiler.steps import Block, Plain, Pointwise, to_steps
-from tests.training.compile.networks import Network, ds_cnn, inverted_residual
+from tests.firmware.compiler.networks import Network, ds_cnn, inverted_residual
 
 BUFFERS = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 8), st.integers(0, 3)), min_size=1, max_size=14)
 

@@ -9,7 +9,7 @@ from curation.errors import CurationError
 from firmware.compiler import export, plan, read_model
 from firmware.compiler.reference_outputs import run_reference
 from firmware.compiler.steps import softmax_input
-from tests.training.compile.networks import Network, ds_cnn
+from tests.firmware.compiler.networks import Network, ds_cnn
 from training.cli import main
 
 NET = ds_cnn(side=48, channels=(8, 12, 16), strides=(2, 2))

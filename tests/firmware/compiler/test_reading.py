@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curation.errors import CurationError
 from firmware.compiler import Padding, count_macs, plan, read_model
-from tests.training.compile.networks import Network, ds_cnn
+from tests.firmware.compiler.networks import Network, ds_cnn
 
 NET = ds_cnn(side=24, channels=(4, 8), strides=(2,))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curation.errors import CurationError
 from firmware.compiler import read_model
 from firmware.compiler.requantize import Clamp, Factor, clamp_of, scale_by, to_factor, to_kernel
-from tests.training.compile.networks import Network
+from tests.firmware.compiler.networks import Network
 
 
 @given(st.floats(1e-9, 1e9))
