@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from curation.audit.balance import find_imbalance
-from curation.audit.cross_validation import cut_folds
 from curation.audit.label_errors import find_doubtful, rank_doubtful
 from curation.audit.leakage import find_leaks
 from curation.audit.licences import find_licence_faults
@@ -18,6 +17,7 @@ from curation.audit.measurements import measure_version
 from curation.audit.privacy import find_private
 from curation.audit.quality import find_poor, find_unreadable
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
+from curation.cross_validation import cut_folds
 from curation.dataset.findings import Audit, Finding, Probe, waive
 from curation.storage.progress import Progress
 from curation.versions import Version

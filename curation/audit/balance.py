@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from curation.audit.cross_validation import wilson
 from curation.audit.crosstabs import tally_values
+from curation.cross_validation import wilson_interval
 from curation.dataset.findings import Finding, Outcome, count_of
 
 STRATA: Final = ("sex", "site", "skin_type", "age")
@@ -137,7 +137,7 @@ def _classes(rows: pl.DataFrame) -> Finding | None:
 def _test_sizes(rows: pl.DataFrame) -> list[Finding]:
     findings = []
     for split, total, least in _held_out(rows):
-        low, high = wilson(0.95 * total, total)
+        low, high = wilson_interval(0.95 * total, total)
         if high - low < WIDE:
             continue
         figures = {"pictures": float(total), "low": round(low, 3), "high": round(high, 3)}
@@ -192,11 +192,11 @@ def _strata(rows: pl.DataFrame) -> list[Finding]:
 def _tell_sizes(rows: pl.DataFrame) -> str:
     told = []
     for split, total, least in _held_out(rows):
-        low, high = wilson(total, total)
+        low, high = wilson_interval(total, total)
         told.append(
             f"{split} holds {count_of(total, 'picture')}: with all of them right the true rate may still be from "
             f"{100 * low:.1f} % to {100 * high:.0f} % (of the {least:,} of its smallest class alone, from "
-            f"{100 * wilson(least, least)[0]:.1f} %), and two models must differ by "
+            f"{100 * wilson_interval(least, least)[0]:.1f} %), and two models must differ by "
             f"{100 * smallest_difference(total):.0f} points to be told apart"
         )
     return "; ".join(told) or "there is no test and no val"

@@ -8,8 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curation.audit.crop_matching import WHOLE, coarse_matches, refine_all
-from curation.audit.cross_validation import Folds, cut_folds, held_out_scores
 from curation.audit.measurements import Measured
+from curation.cross_validation import Folds, NoFolds, cut_folds, held_out_scores
 from curation.dataset.findings import Finding, Outcome, count_of
 from curation.errors import CurationError
 
@@ -24,7 +24,7 @@ MOST_COMPARED: Final = 4000
 
 
 def find_doubtful(
-    measured: Measured, rows: pl.DataFrame, *, run: Path | None = None, folds: Folds | str | None = None
+    measured: Measured, rows: pl.DataFrame, *, run: Path | None = None, folds: Folds | NoFolds | None = None
 ) -> Outcome:
     """Return the doubtful labels.
 
@@ -34,7 +34,7 @@ def find_doubtful(
         The version's kept rows, for ``disputed`` and ``reserve``.
     run : Path, optional
         A training run's folder: its ``embeddings.parquet`` (``sha256``, ``embedding``) replaces the simple features.
-    folds : Folds or str, optional
+    folds : Folds or NoFolds, optional
         What ``cut_folds`` gave for the readable pictures, where it is known already.
 
     Raises
@@ -65,7 +65,7 @@ def find_doubtful(
 
 
 def rank_doubtful(
-    measured: Measured, *, run: Path | None = None, folds: Folds | str | None = None
+    measured: Measured, *, run: Path | None = None, folds: Folds | NoFolds | None = None
 ) -> tuple[pl.DataFrame, str]:
     """Return id, sha256, label and out-of-fold confidence in that label, the most doubtful first, and what was done.
 
@@ -81,7 +81,7 @@ def rank_doubtful(
         what = f"the embeddings of {run.name}"
     if run is not None or folds is None:
         folds = cut_folds(readable)
-    if isinstance(folds, str):
+    if isinstance(folds, NoFolds):
         return empty, f"not measured: {folds}"
     confidence = _own_confidence(features[folds.rows], folds)
     table = readable[folds.rows].select("id", "sha256", "label").with_columns(confidence=pl.Series(confidence).round(4))

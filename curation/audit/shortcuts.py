@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.cross_validation import Folds, cut_folds, probe
 from curation.audit.measurements import Measured
+from curation.cross_validation import Folds, NoFolds, cut_folds, probe
 from curation.dataset.findings import Finding, Outcome, Probe, Severity, count_of
 
 COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -83,18 +83,18 @@ def point_to_trial(findings: Iterable[Finding], reference: str) -> tuple[Finding
     return tuple(replace(each, advice=each.advice + trial) if each.id in untried else each for each in findings)
 
 
-def probe_shortcuts(measured: Measured, folds: Folds | str | None = None) -> tuple[Probe, ...]:
+def probe_shortcuts(measured: Measured, folds: Folds | NoFolds | None = None) -> tuple[Probe, ...]:
     """Return what every probe gives; where the pictures cannot be cut into folds, each says why.
 
     Parameters
     ----------
-    folds : Folds or str, optional
+    folds : Folds or NoFolds, optional
         What ``cut_folds`` gave for the readable pictures, where it is known already.
     """
     readable = measured.readable
     folds = cut_folds(readable) if folds is None else folds
-    if isinstance(folds, str):
-        return tuple(Probe(name=name, looks_at=text, why_not=folds) for name, text in _every_probe())
+    if isinstance(folds, NoFolds):
+        return tuple(Probe(name=name, looks_at=text, why_not=str(folds)) for name, text in _every_probe())
     cells = measured.colour.reshape(-1, 8, 2, 8, 2, 3).astype(np.float64).mean(axis=(2, 4)).round()
     outside = np.ones((8, 8), np.bool_)
     outside[2:6, 2:6] = False
