@@ -27,7 +27,7 @@ import psutil
 from builds import prepare
 from measuring import ROOT, load_average, print_table, set_aside, timed, write_results
 
-from curation.review.mongodb import fetched_folder, free_port, packaged_mongod
+from curation.review.mongodb import bundled_mongod, fetched_folder, free_port
 from curation.storage.cache import Cache
 from tests.review.browsing import Browser, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, FETCHED
@@ -95,7 +95,7 @@ def set_up(folder: Path) -> Place:
         check=True,
     )
     fetched = fetched_folder(Cache(FETCHED))
-    if packaged_mongod() is None and fetched.is_dir():
+    if bundled_mongod() is None and fetched.is_dir():
         target = fetched_folder(Cache(folder / "cache"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(fetched)

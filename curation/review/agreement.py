@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from curation.dataset.decisions import DISAGREE, Decision, in_force
-from curation.review.review_queues import QUEUES, Queue, count_queues, differing, last_words
-from curation.review.review_session import Desk
+from curation.review.review_queues import QUEUES, Queue, count_queues, find_disagreements, last_opinions
+from curation.review.review_session import ReviewSession
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Status:
+class ReviewStatus:
     """How far a review has come.
 
     Parameters
@@ -96,22 +96,22 @@ class Status:
         return fields
 
 
-def take_status(desk: Desk) -> Status:
+def review_status(session: ReviewSession) -> ReviewStatus:
     """Return how far the review of a dataset has come."""
-    ledger, rows = desk.ledger(), desk.rows()
-    words = last_words(ledger)
+    ledger, rows = session.ledger(), session.rows()
+    words = last_opinions(ledger)
     standing = in_force(ledger)
     names = sorted({line.reviewer for line in standing})
-    ruling = desk.rules.rule(ledger)
+    ruling = session.rules.rule(ledger)
     present = set(rows["sha256"].drop_nulls())
-    return Status(
-        reference=desk.reference,
-        policy=desk.rules.agreement,
+    return ReviewStatus(
+        reference=session.reference,
+        policy=session.rules.agreement,
         queues=count_queues(rows),
         reviewers={name: _progress(rows, [line for line in standing if line.reviewer == name]) for name in names},
         decisions={name: sum(line.reviewer == name for line in standing) for name in names},
         kappas=measure_agreement(words),
-        disagreements=_disagreements(desk, rows, words, ledger),
+        disagreements=_disagreements(session, rows, words, ledger),
         absent=tuple(sorted(ruling.mentioned() - present)),
     )
 
@@ -161,10 +161,10 @@ def _progress(rows: pl.DataFrame, lines: Sequence[Decision]) -> dict[Queue, int]
 
 
 def _disagreements(
-    desk: Desk, rows: pl.DataFrame, words: Mapping[str, Mapping[str, str]], ledger: tuple[Decision, ...]
+    session: ReviewSession, rows: pl.DataFrame, words: Mapping[str, Mapping[str, str]], ledger: tuple[Decision, ...]
 ) -> tuple[Disagreement, ...]:
-    ruling = desk.rules.rule(ledger)
-    contradicted = sorted(differing(ledger))
+    ruling = session.rules.rule(ledger)
+    contradicted = sorted(find_disagreements(ledger))
     ids: dict[str, list[str]] = {}
     for sha, name in rows.filter(pl.col("sha256").is_in(contradicted)).select("sha256", "id").iter_rows():
         ids.setdefault(sha, []).append(name)

@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 from curation.errors import CurationError
 from curation.review.fiftyone_sync import dataset_name
-from curation.review.mongodb import Keeper, answers, find_database, free_port
-from curation.review.processes import Process, find_apps, forget, remember
-from curation.review.setup import Request, prepare, show
+from curation.review.mongodb import MongoServer, find_database, free_port, is_listening
+from curation.review.processes import Process, find_running_apps, record_process, remove_record
+from curation.review.setup import ReviewRequest, prepare, show
 from curation.storage.cache import Cache
 
 DEFAULT_PORT: Final = 5151
@@ -35,7 +35,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServerOptions:
     """How the App is run.
 
     Parameters
@@ -56,7 +56,7 @@ class Serving:
     queue: str = ""
 
 
-def review(request: Request, serving: Serving, *, cache: Cache, tell: Tell) -> None:
+def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, tell: Tell) -> None:
     """Open a dataset in the App, and stay until Ctrl-C unless an App of ours runs already.
 
     Raises
@@ -66,41 +66,43 @@ def review(request: Request, serving: Serving, *, cache: Cache, tell: Tell) -> N
     """
     began = time.monotonic()
     folder = cache.folder("review")
-    running = _find_app(folder, request, serving)
+    running = _find_app(folder, request, options)
     if running is not None:
-        _hand_over(running, request, serving, tell=tell, began=began)
+        _show_in_running_app(running, request, options, tell=tell, began=began)
         return
-    port = _choose_port(serving)
-    keeper = Keeper(cache, find_database(cache))
+    port = _choose_port(options)
+    server = MongoServer(cache, find_database(cache))
     with ThreadPoolExecutor(1) as beside:
         # Pictures are decoded in processes of their own while this one imports FiftyOne, which takes seconds.
         preparing = beside.submit(prepare, request, cache=cache)
         try:
-            uri = keeper.open()
+            uri = server.open()
             _set_up(uri, request, cache, port=port)
             _import_server()
             prepared = preparing.result()
             for note in prepared.notes:
                 tell(note)
             show(prepared)
-            remember(folder, f"app-{port}", _describe_self(request, serving, port))
-            url = _url(serving.address, port, request, serving.queue)
-            _serve(serving.address, port, ready=lambda: _announce(url, serving, prepared.desk.reference, tell, began))
+            record_process(folder, f"app-{port}", _describe_self(request, options, port))
+            url = _url(options.address, port, request, options.queue)
+            _serve(
+                options.address, port, ready=lambda: _announce(url, options, prepared.session.reference, tell, began)
+            )
         finally:
             preparing.cancel()
-            forget(folder, f"app-{port}")
-            _close(keeper, folder)
+            remove_record(folder, f"app-{port}")
+            _close(server, folder)
 
 
-def _find_app(folder: Path, request: Request, serving: Serving) -> Process | None:
+def _find_app(folder: Path, request: ReviewRequest, options: ServerOptions) -> Process | None:
     """Return the App that runs for this reviewer and these datasets, where nobody wants another port."""
-    for app in find_apps(folder):
+    for app in find_running_apps(folder):
         same = app.reviewer == request.reviewer and app.datasets == str(Path(request.datasets).resolve())
-        if serving.port not in {None, app.port} or not answers(app.address, app.port):
+        if options.port not in {None, app.port} or not is_listening(app.address, app.port):
             continue
         if same:
             return app
-        if serving.port == app.port:
+        if options.port == app.port:
             raise CurationError(
                 f"port {app.port} is taken by the review of {app.reviewer} in {app.datasets}",
                 hint="give another --port, or end it with `python -m curation review --stop`",
@@ -108,16 +110,16 @@ def _find_app(folder: Path, request: Request, serving: Serving) -> Process | Non
     return None
 
 
-def _choose_port(serving: Serving) -> int:
-    wanted = serving.port or DEFAULT_PORT
-    if not answers(serving.address, wanted):
+def _choose_port(options: ServerOptions) -> int:
+    wanted = options.port or DEFAULT_PORT
+    if not is_listening(options.address, wanted):
         return wanted
-    if serving.port is not None:
+    if options.port is not None:
         raise CurationError(f"port {wanted} is taken by another program", hint="give another --port")
     return free_port()
 
 
-def _set_up(uri: str, request: Request, cache: Cache, *, port: int) -> None:
+def _set_up(uri: str, request: ReviewRequest, cache: Cache, *, port: int) -> None:
     """Set what FiftyOne reads from its environment: our database, our plugin, and nothing sent home."""
     os.environ |= {
         "FIFTYONE_DATABASE_URI": uri,
@@ -127,7 +129,7 @@ def _set_up(uri: str, request: Request, cache: Cache, *, port: int) -> None:
         "FIFTYONE_DEFAULT_APP_PORT": str(port),
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "FIFTYONE_SERVER": "1",
-        # It wants a replica set, which a server on a desk is not.
+        # It wants a replica set, which a single server is not.
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",
         "CURATION_REVIEWER": request.reviewer,
         "CURATION_CACHE": str(cache.root),
@@ -142,9 +144,9 @@ def _import_server() -> None:
         import fiftyone.server.app  # noqa: F401  # what it imports is the work
 
 
-def _describe_self(request: Request, serving: Serving, port: int) -> Process:
+def _describe_self(request: ReviewRequest, options: ServerOptions, port: int) -> Process:
     datasets = str(Path(request.datasets).resolve())
-    return Process.of(os.getpid(), port=port, address=serving.address, reviewer=request.reviewer, datasets=datasets)
+    return Process.of(os.getpid(), port=port, address=options.address, reviewer=request.reviewer, datasets=datasets)
 
 
 def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
@@ -163,9 +165,9 @@ def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
     async def run() -> None:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        with _signals(lambda: loop.call_soon_threadsafe(ended.set)):
-            server = asyncio.create_task(serve(_confine(app), config, shutdown_trigger=ended.wait))
-            while not server.done() and not await asyncio.to_thread(answers, address, port):
+        with _end_on_signals(lambda: loop.call_soon_threadsafe(ended.set)):
+            server = asyncio.create_task(serve(_add_content_policy(app), config, shutdown_trigger=ended.wait))
+            while not server.done() and not await asyncio.to_thread(is_listening, address, port):
                 await asyncio.sleep(0.05)
             if not server.done():
                 await asyncio.to_thread(ready)
@@ -174,7 +176,7 @@ def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
     asyncio.run(run())
 
 
-def _confine(app: Any) -> Any:
+def _add_content_policy(app: Any) -> Any:
     """Have the browser ask nobody but this server: the App's page would fetch its fonts from elsewhere."""
 
     async def confined(scope: Any, receive: Any, send: Any) -> None:
@@ -189,7 +191,7 @@ def _confine(app: Any) -> Any:
 
 
 @contextmanager
-def _signals(end: Callable[[], object]) -> Iterator[None]:
+def _end_on_signals(end: Callable[[], object]) -> Iterator[None]:
     """Have Ctrl-C and a request to end call ``end`` instead of raising in the middle of something."""
     kinds = [signal.SIGINT, signal.SIGTERM]
     before = {kind: signal.signal(kind, lambda *_: end()) for kind in kinds}
@@ -200,10 +202,10 @@ def _signals(end: Callable[[], object]) -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _announce(url: str, serving: Serving, reference: str, tell: Tell, began: float) -> None:
+def _announce(url: str, options: ServerOptions, reference: str, tell: Tell, began: float) -> None:
     tell(f"{reference} is ready after {time.monotonic() - began:.1f} s: {url}")
     tell("Ctrl-C ends the App and its database; decisions are in the ledger as soon as the App says so")
-    if serving.browser:
+    if options.browser:
         _open_browser(url)
 
 
@@ -214,21 +216,23 @@ def _open_browser(url: str) -> None:
         webbrowser.open(url)
 
 
-def _close(keeper: Keeper, folder: Path) -> None:
+def _close(server: MongoServer, folder: Path) -> None:
     """End the database, unless another App still uses it."""
-    if any(app.pid != os.getpid() for app in find_apps(folder)):
-        keeper.leave()
+    if any(app.pid != os.getpid() for app in find_running_apps(folder)):
+        server.leave()
     else:
-        keeper.close()
+        server.close()
 
 
-def _url(address: str, port: int, request: Request, queue: str) -> str:
+def _url(address: str, port: int, request: ReviewRequest, queue: str) -> str:
     host = "127.0.0.1" if address in {"0.0.0.0", "::"} else address  # noqa: S104  # compared, not listened on
     name = dataset_name(Path(request.datasets), request.reference.partition("@")[0])
     return f"http://{host}:{port}/datasets/{quote(name)}" + (f"?view={quote(queue)}" if queue else "")
 
 
-def _hand_over(app: Process, request: Request, serving: Serving, *, tell: Tell, began: float) -> None:
+def _show_in_running_app(
+    app: Process, request: ReviewRequest, options: ServerOptions, *, tell: Tell, began: float
+) -> None:
     """Have the App that runs show what is wanted."""
     base = f"http://{app.address}:{app.port}"
     answer = _post(f"{base}/operators/execute", {"operator_uri": OPERATOR, "params": request.as_json()})
@@ -240,9 +244,9 @@ def _hand_over(app: Process, request: Request, serving: Serving, *, tell: Tell, 
         )
     for note in result["notes"]:
         tell(note)
-    url = _url(app.address, app.port, request, serving.queue)
+    url = _url(app.address, app.port, request, options.queue)
     tell(f"{result['reference']} is ready after {time.monotonic() - began:.1f} s in the App that runs: {url}")
-    if serving.browser:
+    if options.browser:
         _open_browser(url)
 
 

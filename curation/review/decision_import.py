@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ import polars as pl
 
 from curation.dataset.decisions import Action, Decision, now
 from curation.errors import CurationError
-from curation.review.review_session import Desk, check_labels, tool_version
+from curation.review.review_session import ReviewSession, check_labels, tool_version
 from curation.stages.decide import CONTEXT
+from curation.storage.cache import Cache
 from curation.versions.explain import find_rows, near_names
 
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
@@ -32,13 +34,12 @@ def export_csv(ledger: Sequence[Decision]) -> str:
     return out.getvalue()
 
 
-def import_csv(path: Path, desk: Desk) -> tuple[Decision, ...]:
+def import_csv(path: Path, session: ReviewSession) -> tuple[Decision, ...]:
     """Read decisions from CSV; nothing is written.
 
-    The columns ``action`` and ``sha256`` are needed; ``reviewer``, ``time`` and ``tool`` are the desk's, now and this
-    program's where the table leaves them out. A ``sha256`` may also be some of its digits, or the file's name. A line
-    that stands in the ledger already, time and reviewer included, is left out, so that importing an export twice
-    changes nothing.
+    The columns ``action`` and ``sha256`` are required. ``reviewer``, ``time`` and ``tool`` default to the session's
+    reviewer, the current time and this program. A ``sha256`` may be abbreviated, or be a file name. A line that is in
+    the ledger already, with the same time and reviewer, is skipped: importing an export twice changes nothing.
 
     Raises
     ------
@@ -46,14 +47,14 @@ def import_csv(path: Path, desk: Desk) -> tuple[Decision, ...]:
         That names every broken line by its number; then none is taken.
     """
     lines = _read_lines(path)
-    known = {_without_line(line) for line in desk.ledger()}
+    known = {_without_line(line) for line in session.ledger()}
     moment = now()
     made: list[Decision] = []
     problems: list[str] = []
     for number, fields in lines:
         try:
-            decision = _as_decision(fields, desk, moment)
-            check_labels([decision], desk.rules.classes)
+            decision = _as_decision(fields, session, moment)
+            check_labels([decision], session.rules.classes)
         except CurationError as fault:
             problems.append(f"  line {number}: {fault.message}")
             continue
@@ -90,17 +91,17 @@ def _plain(fields: Mapping[str | None, Any]) -> dict[str, str]:
     return {name: (value or "").strip() for name, value in fields.items() if name is not None}
 
 
-def _as_decision(fields: Mapping[str, str], desk: Desk, moment: str) -> Decision:
+def _as_decision(fields: Mapping[str, str], session: ReviewSession, moment: str) -> Decision:
     given = {name: fields.get(name, "") for name in COLUMNS}
     if not given["action"]:
         raise CurationError("no action")
     if given["action"] == "exclude" and not given["reason"]:
         raise CurationError("an exclusion wants a reason")
-    given["sha256"] = find_sha(desk, given["sha256"])
-    given["other"] = find_sha(desk, given["other"]) if given["other"] else ""
+    given["sha256"] = resolve_sha256(session, given["sha256"])
+    given["other"] = resolve_sha256(session, given["other"]) if given["other"] else ""
     if given["action"] == "not-duplicates" and given["other"]:
         given["sha256"], given["other"] = sorted((given["sha256"], given["other"]))
-    given["reviewer"] = given["reviewer"] or desk.reviewer
+    given["reviewer"] = given["reviewer"] or session.reviewer
     given["time"] = given["time"] or moment
     given["tool"] = given["tool"] or tool_version()
     return Decision(**given)  # type: ignore[arg-type]  # the decision checks its action
@@ -110,7 +111,7 @@ def _without_line(decision: Decision) -> tuple[str, ...]:
     return tuple(getattr(decision, column) for column in COLUMNS)
 
 
-def find_sha(desk: Desk, given: str) -> str:
+def resolve_sha256(session: ReviewSession, given: str) -> str:
     """Return the sha256 of the file that a person means; a whole sha256 is taken as it is, whether it is here or not.
 
     Parameters
@@ -125,7 +126,7 @@ def find_sha(desk: Desk, given: str) -> str:
     """
     if re.fullmatch("[0-9a-fA-F]{64}", given):
         return given.lower()
-    found = find_rows(desk.manifest.rows, given)
+    found = find_rows(session.manifest.rows, given)
     first = found.filter(pl.col("sha256").is_not_null()).unique("sha256", keep="first", maintain_order=True)
     if first.height == 1:
         return str(first["sha256"][0])
@@ -134,7 +135,7 @@ def find_sha(desk: Desk, given: str) -> str:
             f"{found['id'][0]} was never read ({found['excluded'][0]}): without bytes there is nothing to decide on"
         )
     if not first.height:
-        near = near_names(desk.manifest.rows, given)
+        near = near_names(session.manifest.rows, given)
         raise CurationError(
             f"no file is called {given!r}, and no sha256 begins so",
             hint=f"did you mean {' or '.join(near)}?" if near else "`explain` shows names and digits",
@@ -148,7 +149,7 @@ def find_sha(desk: Desk, given: str) -> str:
 
 
 @dataclass(frozen=True)
-class Tagged:
+class ImportedTags:
     """What the tags of a FiftyOne dataset come to.
 
     Parameters
@@ -162,7 +163,7 @@ class Tagged:
     notes: tuple[str, ...]
 
 
-def import_tags(desk: Desk, samples: Iterable[tuple[str, str, Sequence[str]]]) -> Tagged:
+def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequence[str]]]) -> ImportedTags:
     """Turn tags into decisions; nothing is written.
 
     ``exclude`` and ``exclude:<reason>`` exclude, ``keep`` keeps, ``prefer`` prefers; a class of the recipe,
@@ -174,32 +175,32 @@ def import_tags(desk: Desk, samples: Iterable[tuple[str, str, Sequence[str]]]) -
         (sha256 or ``""``, path of the sample's file, tags).
     """
     rendered = dict(
-        desk.manifest.rows.filter(pl.col("file_sha256").is_not_null()).select("file_sha256", "sha256").rows()
+        session.manifest.rows.filter(pl.col("file_sha256").is_not_null()).select("file_sha256", "sha256").rows()
     )
-    present = set(desk.manifest.rows["sha256"].drop_nulls())
+    present = set(session.manifest.rows["sha256"].drop_nulls())
     wanted: dict[tuple[str, str, str], str] = {}
     strangers: set[str] = set()
     unknown: dict[str, int] = {}
     for given, path, tags in samples:
         sha = given if given in present else _identify(Path(path), rendered, present)
         for tag in tags:
-            meaning = _meaning(tag, desk.rules.classes)
+            meaning = _meaning(tag, session.rules.classes)
             if meaning is None:
                 unknown[tag] = unknown.get(tag, 0) + 1
             elif sha is None:
                 strangers.add(path)
             else:
                 wanted[(sha, meaning[0], meaning[1])] = meaning[2]
-    known = {(line.sha256, line.action, line.label) for line in desk.ledger() if line.reviewer == desk.reviewer}
+    known = {(line.sha256, line.action, line.label) for line in session.ledger() if line.reviewer == session.reviewer}
     moment = now()
     made = tuple(
-        Decision(action, sha, desk.reviewer, moment, label=label, reason=reason, tool=tool_version())  # type: ignore[arg-type]  # of the table below
+        Decision(action, sha, session.reviewer, moment, label=label, reason=reason, tool=tool_version())  # type: ignore[arg-type]  # of the table below
         for (sha, action, label), reason in sorted(wanted.items())
         if (sha, action, label) not in known
     )
     notes = [f"{count} samples are tagged {tag!r}, which is no decision" for tag, count in sorted(unknown.items())]
-    notes += [f"{path} is tagged, but is no file of {desk.reference}" for path in sorted(strangers)]
-    return Tagged(made, tuple(notes))
+    notes += [f"{path} is tagged, but is no file of {session.reference}" for path in sorted(strangers)]
+    return ImportedTags(made, tuple(notes))
 
 
 def _meaning(tag: str, classes: Sequence[str]) -> tuple[str, str, str] | None:
@@ -222,14 +223,31 @@ def _identify(path: Path, rendered: Mapping[str, str], present: set[str]) -> str
     return sha if sha in present else rendered.get(sha)
 
 
-def read_tags(name: str) -> list[tuple[str, str, list[str]]]:
+def read_tags(name: str, *, cache: Cache, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, list[str]]]:
     """Return (sha256 or "", file, tags) of each tagged sample of a FiftyOne dataset.
+
+    A plain session keeps its datasets where FiftyOne is told to (``$FIFTYONE_DATABASE_URI``), else in the server of
+    FiftyOne's own package; where neither is there, in the review's database.
 
     Raises
     ------
     CurationError
-        Where FiftyOne knows no dataset of that name.
+        Where there is no database, or no such dataset in it.
     """
+    from curation.review.mongodb import MongoServer, bundled_mongod, find_database  # needs the extra `review`
+
+    os.environ |= {"FIFTYONE_DO_NOT_TRACK": "true", "FIFTYONE_SHOW_PROGRESS_BARS": "false"}
+    if environ.get("FIFTYONE_DATABASE_URI") or bundled_mongod() is not None:
+        return _read_tags(name)
+    server = MongoServer(cache, find_database(cache))
+    try:
+        os.environ |= {"FIFTYONE_DATABASE_URI": server.open(), "FIFTYONE_DATABASE_VALIDATION": "false"}
+        return _read_tags(name)
+    finally:
+        server.close()
+
+
+def _read_tags(name: str) -> list[tuple[str, str, list[str]]]:
     import fiftyone as fo
 
     if not fo.dataset_exists(name):

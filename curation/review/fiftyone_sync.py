@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from curation.dataset.manifest import METADATA_COLUMNS, canonical_json
-from curation.review.review_queues import CHANGING, QUEUES, Queue, count_queues
+from curation.review.review_queues import DECISION_COLUMNS, QUEUES, Queue, count_queues
 
 LAYOUT: Final = 1
 """Raise it where the fields change: datasets of an older layout are then made anew."""
@@ -55,7 +55,7 @@ SHOWN: Final = ("label", "excluded", "decision", "split", "proposal")
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReviewSubject:
     """What a FiftyOne dataset shows, and where its decisions go; kept in the dataset's ``info``.
 
     Parameters
@@ -80,7 +80,7 @@ def dataset_name(datasets: Path, name: str) -> str:
     return f"{name}-{mark}"
 
 
-def synchronise(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Subject) -> Any:
+def synchronize_dataset(rows: pl.DataFrame, pictures: pl.DataFrame, subject: ReviewSubject) -> Any:
     """Bring the FiftyOne dataset to what ``rows`` say, and return it.
 
     Samples are added, changed and removed one by one, by the row's id; tags and whatever else a person put on a
@@ -89,9 +89,9 @@ def synchronise(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Subject) ->
     Parameters
     ----------
     rows : polars.DataFrame
-        As ``lay_out`` returns them, with ``proposal`` and ``confidence`` where a run proposes.
+        As ``build_review_table`` returns them, with ``proposal`` and ``confidence`` where a run proposes.
     pictures : polars.DataFrame
-        As ``prepare_pictures`` returns them, aligned with ``rows``.
+        As ``prepare_media`` returns them, aligned with ``rows``.
     """
     dataset = _open(subject)
     wanted = [_fields(row) for row in _table(rows, pictures).iter_rows(named=True)]
@@ -110,7 +110,7 @@ def synchronise(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Subject) ->
         dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
     if changed:
         _write(dataset, changed)
-    _keep_info(dataset, subject)
+    _save_info(dataset, subject)
     save_queues(dataset, rows)
     if new or gone:
         _make_durable(dataset, len(ids))
@@ -133,8 +133,8 @@ def _make_durable(dataset: Any, count: int) -> None:
         database.client.admin.command("fsync")
 
 
-def refresh(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Bring the database to what ``lay_out`` now says of every row of these sha256.
+def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Bring the database to what ``build_review_table`` now says of every row of these sha256.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def refresh(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, 
 def _changing(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a decision can change of a sample, as the database keeps it."""
     label = _classification(row["label"])
-    return {**{column: row[column] for column in CHANGING}, "label": None if label is None else label.to_dict()}
+    return {**{column: row[column] for column in DECISION_COLUMNS}, "label": None if label is None else label.to_dict()}
 
 
 def _as_json(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -179,7 +179,7 @@ def _classification(label: str | None, confidence: float | None = None) -> Any:
     return None if label is None else fo.Classification(label=label, confidence=confidence)
 
 
-def _open(subject: Subject) -> Any:
+def _open(subject: ReviewSubject) -> Any:
     import fiftyone as fo
 
     name = dataset_name(Path(subject.datasets), subject.name)
@@ -324,7 +324,7 @@ def _write(dataset: Any, changed: Sequence[Mapping[str, Any]]) -> None:
             dataset.set_values(name, {row: fields[name] for row, fields in values.items()}, key_field="row")
 
 
-def _keep_info(dataset: Any, subject: Subject) -> None:
+def _save_info(dataset: Any, subject: ReviewSubject) -> None:
     dataset.info = {
         "layout": LAYOUT,
         "name": subject.name,
@@ -335,12 +335,12 @@ def _keep_info(dataset: Any, subject: Subject) -> None:
     dataset.save()
 
 
-def subject_of(dataset: Any) -> Subject | None:
+def read_subject(dataset: Any) -> ReviewSubject | None:
     """Return what a FiftyOne dataset shows; None where it is none of ours."""
     told = dataset.info or {}
     if told.get("layout") != LAYOUT:
         return None
-    return Subject(told["name"], told["reference"], told["datasets"], told.get("run", ""))
+    return ReviewSubject(told["name"], told["reference"], told["datasets"], told.get("run", ""))
 
 
 def save_queues(dataset: Any, rows: pl.DataFrame) -> None:

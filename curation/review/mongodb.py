@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from curation.errors import CurationError
-from curation.review.processes import Process, forget, remember
+from curation.review.processes import Process, record_process, remove_record
 from curation.storage.atomic_files import hold_lock
 from curation.storage.cache import Cache
 
@@ -64,7 +64,7 @@ def find_database(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> D
     CurationError
         Where there is none; says how to go on.
     """
-    own = packaged_mongod()
+    own = bundled_mongod()
     if own is not None:
         return Database("fiftyone", mongod=own)
     uri = environ.get("FIFTYONE_DATABASE_URI")
@@ -84,7 +84,7 @@ def find_database(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> D
     )
 
 
-def packaged_mongod() -> Path | None:
+def bundled_mongod() -> Path | None:
     """Return the server that FiftyOne's package brought; None where it could not, as behind a firewall."""
     # The parent package is only looked for: importing it takes seconds.
     spec = find_spec("fiftyone")
@@ -176,14 +176,14 @@ def free_port(address: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(address: str, port: int, *, seconds: float = 0.5) -> bool:
+def is_listening(address: str, port: int, *, seconds: float = 0.5) -> bool:
     """Tell whether somebody accepts connections there."""
     with suppress(OSError), socket.create_connection((address, port), timeout=seconds):
         return True
     return False
 
 
-def _spare_farewell() -> None:
+def _skip_exit_cleanup() -> None:
     """Keep FiftyOne from asking its database once more at the end: it would wait half a minute for it."""
     database = sys.modules.get("fiftyone.core.odm.database")
     farewell = getattr(database, "_delete_non_persistent_datasets_if_allowed", None)
@@ -191,7 +191,7 @@ def _spare_farewell() -> None:
         atexit.unregister(farewell)
 
 
-class Keeper:
+class MongoServer:
     """A MongoDB server on loopback with its data in the cache: started, or taken over from another session.
 
     One that dies (killed, out of memory) while it is kept is started again on its port, so that the App goes on.
@@ -233,7 +233,7 @@ class Keeper:
         self._ending.set()
         if self._process is None:
             return
-        _spare_farewell()
+        _skip_exit_cleanup()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -241,7 +241,7 @@ class Keeper:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        forget(self._folder, "mongod")
+        remove_record(self._folder, "mongod")
 
     def leave(self) -> None:
         """Let the server run on, for another session that uses it."""
@@ -268,7 +268,7 @@ class Keeper:
             env=environ,
             start_new_session=True,
         )
-        remember(self._folder, "mongod", Process.of(self._process.pid, port=port))
+        record_process(self._folder, "mongod", Process.of(self._process.pid, port=port))
         if not _wait_for(port, START_SECONDS, process=self._process):
             raise self._silent(f"{self._database.mongod}: MongoDB did not start")
 
@@ -296,7 +296,7 @@ class Keeper:
 def _wait_for(port: int, seconds: float, *, process: "subprocess.Popen[bytes] | None" = None) -> bool:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
-        if answers("127.0.0.1", port):
+        if is_listening("127.0.0.1", port):
             return True
         if process is not None and process.poll() is not None:
             return False

@@ -84,17 +84,17 @@ class Process:
         return not self.runs()
 
 
-def remember(folder: Path, name: str, process: Process) -> None:
+def record_process(folder: Path, name: str, process: Process) -> None:
     """Keep a process under ``name``."""
     replace_file(folder / f"{name}.json", json.dumps(asdict(process)).encode())
 
 
-def forget(folder: Path, name: str) -> None:
+def remove_record(folder: Path, name: str) -> None:
     """Forget the process kept under ``name``."""
     (folder / f"{name}.json").unlink(missing_ok=True)
 
 
-def find_apps(folder: Path) -> tuple[Process, ...]:
+def find_running_apps(folder: Path) -> tuple[Process, ...]:
     """Return the Apps that run, by port."""
     found = (Process.find(folder, path.stem) for path in sorted(folder.glob("app-*.json")))
     return tuple(sorted((process for process in found if process), key=lambda process: process.port))
@@ -103,7 +103,7 @@ def find_apps(folder: Path) -> tuple[Process, ...]:
 def stop_all(folder: Path, *, tell: Callable[[str], None]) -> int:
     """End every App and then the database that a review started; return how many processes that were."""
     ended = 0
-    for app in find_apps(folder):
+    for app in find_running_apps(folder):
         # An App that ends in order ends the database it started, too.
         database = Process.find(folder, "mongod")
         if app.end():
@@ -112,12 +112,12 @@ def stop_all(folder: Path, *, tell: Callable[[str], None]) -> int:
         if database is not None and not database.runs():
             tell(f"ended its database (process {database.pid})")
             ended += 1
-        forget(folder, f"app-{app.port}")
+        remove_record(folder, f"app-{app.port}")
     database = Process.find(folder, "mongod")
     if database is not None and database.end():
         tell(f"ended the database (process {database.pid})")
         ended += 1
-    forget(folder, "mongod")
+    remove_record(folder, "mongod")
     for path in sorted(folder.glob("app-*.json")):
         path.unlink(missing_ok=True)
     return ended

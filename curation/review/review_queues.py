@@ -27,12 +27,12 @@ QUEUES: Final[Mapping[Queue, str]] = {
     "disagreements": "pictures on which reviewers differ",
     "everything": "every file that was ever seen",
 }
-CHANGING: Final = ("label", "split", "excluded", "decision", "reviewers", "left")
+DECISION_COLUMNS: Final = ("label", "split", "excluded", "decision", "reviewers", "left")
 """The columns a decision can change."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class DecisionRules:
     """What of a recipe decides how decisions are read.
 
     Parameters
@@ -50,7 +50,7 @@ class Rules:
     adjudicator: str | None
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "Rules":
+    def of(cls, recipe: Recipe) -> "DecisionRules":
         """Return the rules of a recipe."""
         review = recipe.review
         return cls(recipe.classes, recipe.labels.class_of(), review.agreement, review.adjudicator)
@@ -60,8 +60,8 @@ class Rules:
         return rule(ledger, agreement=self.agreement, adjudicator=self.adjudicator)
 
 
-def lay_out(
-    manifest: Manifest, ledger: tuple[Decision, ...], rules: Rules, *, doubts: Mapping[str, float] | None = None
+def build_review_table(
+    manifest: Manifest, ledger: tuple[Decision, ...], rules: DecisionRules, *, doubts: Mapping[str, float] | None = None
 ) -> pl.DataFrame:
     """Return what is shown of every row, in the manifest's order.
 
@@ -82,14 +82,14 @@ def lay_out(
     rows = _with_decisions(manifest, ruling, rules)
     rows = _with_clusters(rows)
     rows = _with_doubts(rows, doubts or {})
-    rows = rows.join(_who(ledger), on="sha256", how="left", maintain_order="left")
-    contradicted = differing(ledger)
-    rows = _with_words(rows, ledger, contradicted)
+    rows = rows.join(_reviewers(ledger), on="sha256", how="left", maintain_order="left")
+    contradicted = find_disagreements(ledger)
+    rows = _with_opinions(rows, ledger, contradicted)
     queues = _queues(rows, contradicted)
     return rows.with_columns(queues=_listed(queues), left=_listed(_left(rows, queues, ruling)))
 
 
-def _with_decisions(manifest: Manifest, ruling: Ruling, rules: Rules) -> pl.DataFrame:
+def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) -> pl.DataFrame:
     """Lay the ruling over a manifest that has been through the stages under an older one."""
     built = manifest.rows
     relabelled = pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False)
@@ -137,7 +137,7 @@ def _with_doubts(rows: pl.DataFrame, doubts: Mapping[str, float]) -> pl.DataFram
     return rows.join(table, on="sha256", how="left", maintain_order="left")
 
 
-def _who(ledger: tuple[Decision, ...]) -> pl.DataFrame:
+def _reviewers(ledger: tuple[Decision, ...]) -> pl.DataFrame:
     names: dict[str, set[str]] = {}
     for decision in ledger:
         for sha in filter(None, (decision.sha256, decision.other)):
@@ -148,9 +148,9 @@ def _who(ledger: tuple[Decision, ...]) -> pl.DataFrame:
     )
 
 
-def _with_words(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
+def _with_opinions(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
     """Say before the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
-    words = last_words(ledger)
+    words = last_opinions(ledger)
     said = {
         sha: ", ".join(f"{name}: {found[sha]}" for name, found in words.items() if sha in found) for sha in contradicted
     }
@@ -209,7 +209,7 @@ def _listed(flags: Mapping[Queue, pl.Series]) -> pl.Series:
     return table.select(pl.concat_list(parts).list.drop_nulls()).to_series()
 
 
-def differing(ledger: tuple[Decision, ...]) -> frozenset[str]:
+def find_disagreements(ledger: tuple[Decision, ...]) -> frozenset[str]:
     """Return the pictures on which the reviewers' last words differ, whatever the policy makes of it."""
     # Without an adjudicator that policy agrees only where everybody does.
     strict = rule(ledger, agreement="adjudicator", adjudicator=None)
@@ -217,7 +217,7 @@ def differing(ledger: tuple[Decision, ...]) -> frozenset[str]:
     return frozenset(sha for sha, opinion in opinions if opinion.verdict == DISAGREE)
 
 
-def last_words(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
+def last_opinions(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
     """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
     words: dict[str, dict[str, str]] = {}
     for line in in_force(ledger):

@@ -1,4 +1,4 @@
-"""The desk a reviewer works at: a dataset's table, its ledger, and the decisions that go from the one to the other."""
+"""A review session: a dataset's table, its ledger, and the decisions that a reviewer adds to the ledger."""
 
 import getpass
 import json
@@ -25,7 +25,7 @@ from curation.dataset.decisions import (
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, load_recipe
 from curation.errors import CurationError
-from curation.review.review_queues import Rules, lay_out
+from curation.review.review_queues import DecisionRules, build_review_table
 from curation.stages.decide import CONTEXT
 from curation.versions import Draft, Home, Version, open_table, parse_reference
 
@@ -34,7 +34,7 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecisionResult:
     """What a decision came to.
 
     Parameters
@@ -56,7 +56,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Desk:
+class ReviewSession:
     """One dataset under review.
 
     Parameters
@@ -88,9 +88,9 @@ class Desk:
         return self.table.manifest
 
     @cached_property
-    def rules(self) -> Rules:
+    def rules(self) -> DecisionRules:
         """How the recipe reads decisions."""
-        return Rules.of(self.recipe)
+        return DecisionRules.of(self.recipe)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -111,11 +111,11 @@ class Desk:
 
     def rows(self) -> pl.DataFrame:
         """Return what is shown of every row, with all decisions so far."""
-        return lay_out(self.manifest, self.ledger(), self.rules, doubts=self.doubts)
+        return build_review_table(self.manifest, self.ledger(), self.rules, doubts=self.doubts)
 
     def decide(
         self, action: Action, shas: Sequence[str], *, label: str = "", reason: str = "", rows: Sequence[str] = ()
-    ) -> Outcome:
+    ) -> DecisionResult:
         """Write one decision on each picture to the ledger; when this returns they are on the disk.
 
         Parameters
@@ -147,7 +147,7 @@ class Desk:
         touched = tuple(sorted({sha for decision in made for sha in (decision.sha256, decision.other) if sha}))
         message = self._tell(action, label, touched, rows, len(made))
         message += f". Taken back: {'; '.join(map(tell_line, withdrawn))}" if withdrawn else ""
-        return Outcome(made, touched, message, withdrawn)
+        return DecisionResult(made, touched, message, withdrawn)
 
     def others(self, shas: Sequence[str], rows: Sequence[str]) -> list[str]:
         """Return the ids of further rows that hold the same bytes as the selected ones."""
@@ -168,11 +168,11 @@ class Desk:
         text = f"{what}: {lines} {'decision' if lines == 1 else 'decisions'} in the ledger"
         others = self.others(shas, rows) if rows else []
         if others:
-            text += f". {warn_of_others(others)}"
+            text += f". {describe_other_rows(others)}"
         return text
 
 
-def warn_of_others(others: Sequence[str]) -> str:
+def describe_other_rows(others: Sequence[str]) -> str:
     """Return the sentence that says which rows are touched because they hold the same bytes."""
     named = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
     rows = "another row" if len(others) == 1 else f"{len(others)} other rows"
@@ -227,7 +227,7 @@ def check_labels(decisions: Sequence[Decision], classes: Sequence[str]) -> None:
         )
 
 
-def open_desk(home: Home, reference: str, *, reviewer: str | None = None) -> Desk:
+def open_session(home: Home, reference: str, *, reviewer: str | None = None) -> ReviewSession:
     """Open a dataset for review: the version or draft that is named, else the draft of a failed build, else the newest.
 
     Raises
@@ -242,7 +242,7 @@ def open_desk(home: Home, reference: str, *, reviewer: str | None = None) -> Des
     table = open_table(home, reference)
     full = f"{table.name}@draft" if isinstance(table, Draft) else f"{table.name}@v{table.number}"
     recipe = load_recipe(home.dataset(wanted.name))
-    return Desk(home, wanted.name, full, table, recipe, reviewer or default_reviewer())
+    return ReviewSession(home, wanted.name, full, table, recipe, reviewer or default_reviewer())
 
 
 def tool_version() -> str:

@@ -11,10 +11,10 @@ import polars as pl
 
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError
-from curation.review.fiftyone_sync import Subject, subject_of, synchronise
-from curation.review.pictures import prepare_pictures
+from curation.review.fiftyone_sync import ReviewSubject, read_subject, synchronize_dataset
+from curation.review.media import prepare_media
 from curation.review.proposals import propose, read_map, read_predictions
-from curation.review.review_session import Desk, open_desk
+from curation.review.review_session import ReviewSession, open_session
 from curation.sources import Fetched, fetch_all
 from curation.sources.shelf import Shelf
 from curation.storage.cache import Cache
@@ -25,7 +25,7 @@ MAP = "embeddings"
 
 
 @dataclass(frozen=True)
-class Request:
+class ReviewRequest:
     """What somebody wants to review.
 
     Parameters
@@ -53,27 +53,27 @@ class Request:
         return asdict(self)
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "Request":
+    def of(cls, fields: Mapping[str, Any]) -> "ReviewRequest":
         """Return what ``as_json`` gave."""
         return cls(**{name: str(fields.get(name) or "") for name in cls.__dataclass_fields__})
 
-    def open(self) -> Desk:
-        """Open the desk."""
-        return open_desk(Home(Path(self.datasets)), self.reference, reviewer=self.reviewer)
+    def open(self) -> ReviewSession:
+        """Open the session."""
+        return open_session(Home(Path(self.datasets)), self.reference, reviewer=self.reviewer)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedReview:
     """Everything a session shows, before FiftyOne is asked."""
 
-    request: Request
-    desk: Desk
+    request: ReviewRequest
+    session: ReviewSession
     rows: pl.DataFrame
     pictures: pl.DataFrame
     notes: tuple[str, ...]
 
 
-def prepare(request: Request, *, cache: Cache, engine: Engine | None = None) -> Prepared:
+def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = None) -> PreparedReview:
     """Read the table and make the pictures that are missing; FiftyOne is not needed for it.
 
     Raises
@@ -81,8 +81,8 @@ def prepare(request: Request, *, cache: Cache, engine: Engine | None = None) -> 
     CurationError
         Where there is nothing to review, or a run cannot be read.
     """
-    desk = request.open()
-    rows, notes = desk.rows(), []
+    session = request.open()
+    rows, notes = session.rows(), []
     if request.proposals:
         rows = propose(rows, read_predictions(Path(request.proposals)))
         waiting = rows.filter(pl.col("queues").list.contains("unlabelled"))
@@ -90,22 +90,22 @@ def prepare(request: Request, *, cache: Cache, engine: Engine | None = None) -> 
         if unseen:
             notes.append(f"the run proposes nothing for {unseen} of {waiting.height} unlabelled pictures")
     missing: list[str] = []
-    pictures = prepare_pictures(
-        desk.manifest.rows,
-        desk.recipe,
+    pictures = prepare_media(
+        session.manifest.rows,
+        session.recipe,
         folder=cache.folder("review") / "media",
-        shelf=lambda: _open_shelf(desk, cache, request.mirror, missing),
-        built=desk.table.folder if (desk.table.folder / "images").is_dir() else None,
+        shelf=lambda: _open_shelf(session, cache, request.mirror, missing),
+        built=session.table.folder if (session.table.folder / "images").is_dir() else None,
         engine=engine or Local(count_cores()),
     )
-    return Prepared(request, desk, rows, pictures, tuple(notes + missing))
+    return PreparedReview(request, session, rows, pictures, tuple(notes + missing))
 
 
-def _open_shelf(desk: Desk, cache: Cache, mirror: str, missing: list[str]) -> Shelf:
+def _open_shelf(session: ReviewSession, cache: Cache, mirror: str, missing: list[str]) -> Shelf:
     """Open what can be had without the network; name the sources that cannot."""
     fetched: list[Fetched] = []
-    lock = desk.home.dataset(desk.name) / "lock.json"
-    for source in desk.recipe.sources:
+    lock = session.home.dataset(session.name) / "lock.json"
+    for source in session.recipe.sources:
         try:
             fetched += fetch_all(
                 [source], cache=cache, mirror=Path(mirror) if mirror else None, lock=lock, offline=True
@@ -113,16 +113,16 @@ def _open_shelf(desk: Desk, cache: Cache, mirror: str, missing: list[str]) -> Sh
         except CurationError:
             missing.append(
                 f"the files of {source.name} are not here, so their pictures cannot be shown: "
-                f"give --mirror, or run `python -m curation pull {desk.name}`"
+                f"give --mirror, or run `python -m curation pull {session.name}`"
             )
     return Shelf(tuple(fetched))
 
 
-def show(prepared: Prepared) -> Any:
+def show(prepared: PreparedReview) -> Any:
     """Bring the FiftyOne dataset up to date with what was prepared, and return it."""
-    request, desk = prepared.request, prepared.desk
-    subject = Subject(desk.name, desk.reference, str(desk.home.datasets.resolve()), request.map)
-    dataset = synchronise(prepared.rows, prepared.pictures, subject)
+    request, session = prepared.request, prepared.session
+    subject = ReviewSubject(session.name, session.reference, str(session.home.datasets.resolve()), request.map)
+    dataset = synchronize_dataset(prepared.rows, prepared.pictures, subject)
     if request.map:
         _draw_map(dataset, prepared.rows, Path(request.map))
     return dataset
@@ -145,22 +145,22 @@ def _draw_map(dataset: Any, rows: pl.DataFrame, run: Path) -> None:
 def reload_session(fields: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Open a review in the App that runs, for a second ``review`` command; return what to tell of it."""
     try:
-        prepared = prepare(Request.of(fields), cache=Cache(Path(environ["CURATION_CACHE"])))
+        prepared = prepare(ReviewRequest.of(fields), cache=Cache(Path(environ["CURATION_CACHE"])))
         dataset = show(prepared)
     except CurationError as fault:
         return {"error": fault.message, "hint": fault.hint}
-    return {"dataset": dataset.name, "reference": prepared.desk.reference, "notes": list(prepared.notes)}
+    return {"dataset": dataset.name, "reference": prepared.session.reference, "notes": list(prepared.notes)}
 
 
-def desk_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> Desk:
-    """Return the desk of a FiftyOne dataset that a review made; the reviewer is the App's.
+def session_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> ReviewSession:
+    """Return the session of a FiftyOne dataset that a review made; the reviewer is the App's.
 
     Raises
     ------
     CurationError
         Where the dataset is none of a review's.
     """
-    subject = subject_of(dataset)
+    subject = read_subject(dataset)
     if subject is None:
         raise CurationError(
             "this FiftyOne dataset was not opened by a review", hint="open one with `python -m curation review NAME`"
@@ -174,5 +174,5 @@ def desk_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> Desk:
 
 
 @lru_cache(maxsize=8)
-def _open_once(datasets: str, reference: str, reviewer: str, stamps: tuple[int, ...]) -> Desk:
-    return open_desk(Home(Path(datasets)), reference, reviewer=reviewer)
+def _open_once(datasets: str, reference: str, reviewer: str, stamps: tuple[int, ...]) -> ReviewSession:
+    return open_session(Home(Path(datasets)), reference, reviewer=reviewer)

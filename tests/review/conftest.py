@@ -20,9 +20,9 @@ from PIL import Image
 
 from curation.engines import Local
 from curation.pipeline import Options, build
-from curation.review.mongodb import fetched_folder, free_port, packaged_mongod
+from curation.review.mongodb import bundled_mongod, fetched_folder, free_port
 from curation.review.processes import stop_all
-from curation.review.review_session import Desk, open_desk
+from curation.review.review_session import ReviewSession, open_session
 from curation.storage.cache import Cache
 from curation.versions import Home
 from tests.builders import as_bytes, texture, write_recipe, write_source
@@ -91,9 +91,9 @@ def cache(built: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
 
 
 @pytest.fixture
-def desk(home: Home) -> Desk:
-    """Return anna's desk."""
-    return open_desk(home, "tiny", reviewer="anna")
+def session(home: Home) -> ReviewSession:
+    """Return anna's session."""
+    return open_session(home, "tiny", reviewer="anna")
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +101,7 @@ def mongod() -> Path | None:
     """Return the folder of the fetched MongoDB, None where FiftyOne brought its own; skip where there is neither."""
     if find_spec("fiftyone") is None:
         pytest.skip("FiftyOne is not installed: pip install -e '.[review]'")
-    if packaged_mongod() is not None or shutil.which("mongod"):
+    if bundled_mongod() is not None or shutil.which("mongod"):
         return None
     folder = fetched_folder(Cache(FETCHED))
     if not (folder / "mongod").is_file():

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.review.test_review_session import sha_at
-from tests.review.test_review_queues import said
 
-from curation.review.agreement import last_words, measure_agreement, take_status
-from curation.review.review_session import open_desk
+from curation.review.agreement import last_opinions, measure_agreement, review_status
+from curation.review.review_session import open_session
 from tests.builders import sha_of
+from tests.review.test_review_queues import said
+from tests.review.test_review_session import sha_at
 
 
 def test_cohens_kappa_is_the_one_of_the_textbook():
@@ -55,22 +55,22 @@ def test_the_last_word_counts_and_an_undone_one_does_not():
         said("undo", sha_of("b"), "ben", 4),
         said("prefer", sha_of("c"), second=5),
     ]
-    assert last_words(lines) == {"anna": {sha_of("a"): "melanoma"}}
+    assert last_opinions(lines) == {"anna": {sha_of("a"): "melanoma"}}
 
 
-def test_status_tells_who_did_what_and_what_is_open(desk, home):
+def test_status_tells_who_did_what_and_what_is_open(session, home):
     """Progress per queue and reviewer, agreement, the open disagreement first, and decisions on files that are gone."""
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text() + '\n[review]\nagreement = "majority"\n')
-    anna, ben, cleo = (open_desk(home, "tiny", reviewer=name) for name in ("anna", "ben", "cleo"))
-    conflict, clean = sha_at(desk, "train/nevus/g0.jpg"), sha_at(desk, "train/melanoma/g5.jpg")
+    anna, ben, cleo = (open_session(home, "tiny", reviewer=name) for name in ("anna", "ben", "cleo"))
+    conflict, clean = sha_at(session, "train/nevus/g0.jpg"), sha_at(session, "train/melanoma/g5.jpg")
     for reviewer in (anna, ben):
         reviewer.decide("relabel", [conflict], label="melanoma")
     cleo.decide("exclude", [conflict], reason="x")
     anna.decide("keep", [clean])
     ben.decide("exclude", [clean], reason="x")
     anna.decide("keep", [sha_of("gone")])
-    status = take_status(anna)
+    status = review_status(anna)
     assert status.policy == "majority"
     assert status.queues["conflicts"] == (4, 3)
     assert {name: queues["conflicts"] for name, queues in status.reviewers.items()} == {"anna": 1, "ben": 1, "cleo": 1}

@@ -18,19 +18,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.review.test_review_session import sha_at
 
-from curation.review.app_server import Serving, review
-from curation.review.mongodb import answers
+from curation.review.app_server import ServerOptions, review
+from curation.review.mongodb import is_listening
 from curation.review.processes import Process, stop_all
 from curation.review.review_queues import QUEUES
-from curation.review.review_session import open_desk
-from curation.review.setup import Request
+from curation.review.review_session import open_session
+from curation.review.setup import ReviewRequest
 from curation.storage.cache import Cache
 from curation.versions import Home, published
 from tests.review.browsing import Browser, Tile, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, SCREENS, App, bare_cache, ledger_lines, review_command, run
 from tests.review.test_proposals import write_run
+from tests.review.test_review_session import sha_at
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +83,8 @@ class Running:
     def show(self, **runs: str) -> list[str]:
         """Bring the App up to date with what lies in the folders, as a second ``review`` does; return what it says."""
         told: list[str] = []
-        request = Request("tiny", str(self.home.datasets), "anna", **runs)
-        review(request, Serving(port=self.port, browser=False), cache=self.cache, tell=told.append)
+        request = ReviewRequest("tiny", str(self.home.datasets), "anna", **runs)
+        review(request, ServerOptions(port=self.port, browser=False), cache=self.cache, tell=told.append)
         return told
 
 
@@ -122,7 +122,7 @@ def app(running: Running, built: Path, monkeypatch: pytest.MonkeyPatch) -> Runni
 
 def in_order(home, queue: str) -> list[dict[str, object]]:
     """Return the rows of a queue in the order of its saved view."""
-    rows = open_desk(home, "tiny").rows().filter(pl.col("queues").list.contains(queue))
+    rows = open_session(home, "tiny").rows().filter(pl.col("queues").list.contains(queue))
     waiting = rows["left"].list.contains(queue)
     return rows.with_columns(done=~waiting).sort("done", "group", "sha256", "id").to_dicts()
 
@@ -225,7 +225,7 @@ def test_a_decision_shows_at_once_where_no_picture_moves(app, browser):
     """In the grid of everything no page is asked for again, and a page that is opened later shows the same."""
     asked: list[str] = []
     browser.open(app.url)
-    count = open_desk(app.home, "tiny").rows().height
+    count = open_session(app.home, "tiny").rows().height
     browser.wait_for_words("keep (anna)", of=count)
     browser.wait_idle()
     browser.page.on("request", lambda request: asked.append(request.post_data or ""))
@@ -266,14 +266,16 @@ def test_the_panel_counts_opens_queues_and_labels(app, browser):
 def test_each_queue_is_a_saved_view(app, browser, tmp_path):
     """Every queue opens under its name with the pictures it promises, and is kept as a screenshot for a person."""
     home = app.home
-    desk = open_desk(home, "tiny", reviewer="ben")
-    kept = desk.manifest.kept["id"].to_list()
+    session = open_session(home, "tiny", reviewer="ben")
+    kept = session.manifest.kept["id"].to_list()
     findings = [{"id": "labels-doubtful", "which": kept[:3]}]
-    (desk.table.folder / "audit.json").write_text(json.dumps({"findings": findings}))
-    new = desk.manifest.rows.filter(pl.col("source") == "new")["sha256"].to_list()
+    (session.table.folder / "audit.json").write_text(json.dumps({"findings": findings}))
+    new = session.manifest.rows.filter(pl.col("source") == "new")["sha256"].to_list()
     proposed = write_run(tmp_path / "run", new[:3])
     for reviewer, action in (("ben", "keep"), ("cleo", "exclude")):
-        open_desk(home, "tiny", reviewer=reviewer).decide(action, [sha_at(desk, "train/healthy/g108.jpg")], reason="x")
+        open_session(home, "tiny", reviewer=reviewer).decide(
+            action, [sha_at(session, "train/healthy/g108.jpg")], reason="x"
+        )
     told = app.show(proposals=str(proposed))
     assert "the run proposes nothing for 1 of 4 unlabelled pictures" in "".join(told)
     samples = {"conflicts": 6, "reserve": 1, "quality": 3, "unlabelled": 4, "doubtful": 3, "disagreements": 1}
@@ -295,7 +297,7 @@ def test_each_queue_is_a_saved_view(app, browser, tmp_path):
 
 def test_a_runs_embeddings_are_a_map_in_the_app(app, browser, tmp_path):
     """The embeddings panel offers the map and counts its points; what is drawn is kept as a screenshot for a person."""
-    manifest = open_desk(app.home, "tiny").manifest
+    manifest = open_session(app.home, "tiny").manifest
     shas = manifest.kept["sha256"].to_list()
     found = write_run(tmp_path / "run", shas, likely=tuple(0.5 + number / 100 for number in range(len(shas))))
     app.show(map=str(found))
@@ -365,7 +367,7 @@ def test_a_second_review_uses_the_app_that_runs(app):
     assert second.returncode == 0, second.stderr
     assert "s in the App that runs" in second.stdout
     seen = read_dataset(app)
-    assert sorted(seen["rows"]) == sorted(open_desk(home, "tiny").manifest.rows["id"])
+    assert sorted(seen["rows"]) == sorted(open_session(home, "tiny").manifest.rows["id"])
     assert set(seen["decided"]) == {sha}
     assert (seen["persistent"], seen["media"], seen["boards"]) == (True, ["filepath", "board"], True)
     assert any(view.startswith("0 of 1 left: disputed pictures that are used") for view in seen["views"])
@@ -406,7 +408,7 @@ def where_fiftyone_keeps(app: Running) -> dict[str, str]:
 
 def test_tags_of_a_plain_session_become_decisions(app, monkeypatch):
     """A published picture that was tagged in FiftyOne without any of this is excluded by its source's sha256."""
-    row = open_desk(app.home, "tiny").manifest.kept.row(0, named=True)
+    row = open_session(app.home, "tiny").manifest.kept.row(0, named=True)
     published_file = app.home.build("tiny", 1) / row["file"]
     code = (
         "import fiftyone as fo\n"
@@ -456,14 +458,14 @@ def test_killing_the_database_and_the_app_loses_nothing(start, home, browser, re
     ended = run(home, "review", "--stop")
     assert ended.stdout.count("ended") == 2
     assert again.process.wait(60) == 0
-    assert not answers("127.0.0.1", database.port)
+    assert not is_listening("127.0.0.1", database.port)
     assert "no review runs" in run(home, "review", "--stop").stdout
 
 
 def is_back(folder: Path, killed: Process) -> bool:
-    """Tell whether another server answers at the port of the one that was killed."""
+    """Tell whether another server listens at the port of the one that was killed."""
     found = Process.find(folder, "mongod")
-    return found is not None and found.pid != killed.pid and answers("127.0.0.1", killed.port)
+    return found is not None and found.pid != killed.pid and is_listening("127.0.0.1", killed.port)
 
 
 def test_another_address_is_warned_of_and_ctrl_c_ends_everything(start, home, review_cache):
@@ -473,5 +475,5 @@ def test_another_address_is_warned_of_and_ctrl_c_ends_everything(start, home, re
     assert "asks nobody for a password" in app.lines[0]
     database = Process.find(review_cache / "review", "mongod")
     assert app.end() == 0
-    assert not answers("127.0.0.1", database.port)
+    assert not is_listening("127.0.0.1", database.port)
     assert list((review_cache / "review").glob("*.json")) == []

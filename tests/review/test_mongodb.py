@@ -13,8 +13,8 @@ import pytest
 
 from curation.errors import CurationError
 from curation.review import mongodb
-from curation.review.mongodb import Keeper, answers, fetch_mongod, fetched_folder, find_database, free_port
-from curation.review.processes import Process, find_apps, forget, remember, stop_all
+from curation.review.mongodb import MongoServer, fetch_mongod, fetched_folder, find_database, free_port, is_listening
+from curation.review.processes import Process, find_running_apps, record_process, remove_record, stop_all
 from curation.storage.cache import Cache
 
 
@@ -33,9 +33,9 @@ def test_the_first_database_there_is_is_taken(tmp_path, monkeypatch):
     on_path = program(tmp_path / "bin" / "mongod")
     fetched = program(fetched_folder(cache) / "mongod")
     environ = {"FIFTYONE_DATABASE_URI": "mongodb://db:27017", "PATH": str(on_path.parent)}
-    monkeypatch.setattr(mongodb, "packaged_mongod", lambda: own)
+    monkeypatch.setattr(mongodb, "bundled_mongod", lambda: own)
     assert find_database(cache, environ=environ).mongod == own
-    monkeypatch.setattr(mongodb, "packaged_mongod", lambda: None)
+    monkeypatch.setattr(mongodb, "bundled_mongod", lambda: None)
     assert find_database(cache, environ=environ).uri == "mongodb://db:27017"
     del environ["FIFTYONE_DATABASE_URI"]
     assert find_database(cache, environ=environ).mongod == on_path
@@ -67,8 +67,8 @@ def test_a_package_index_that_does_not_answer_is_told(tmp_path, monkeypatch):
 def test_a_killed_database_comes_back_with_what_it_held(mongod, review_cache):
     """kill -9: the same port answers again within seconds; ended, nobody listens and no process is left."""
     cache = Cache(review_cache)
-    keeper = Keeper(cache, find_database(cache))
-    uri = keeper.open()
+    server = MongoServer(cache, find_database(cache))
+    uri = server.open()
     port = int(uri.rpartition(":")[2])
     write = f"import pymongo; print(pymongo.MongoClient({uri!r}).t.c.insert_one({{'a': 1}}, ).acknowledged)"
     assert subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=True).stdout == "True\n"
@@ -77,15 +77,15 @@ def test_a_killed_database_comes_back_with_what_it_held(mongod, review_cache):
     time.sleep(0.3)  # its journal is written ten times a second
     os.kill(running.pid, signal.SIGKILL)
     limit = time.monotonic() + 20
-    while (Process.find(cache.folder("review"), "mongod") or running).pid == running.pid or not answers(
+    while (Process.find(cache.folder("review"), "mongod") or running).pid == running.pid or not is_listening(
         "127.0.0.1", port
     ):
         assert time.monotonic() < limit
         time.sleep(0.05)
     read = f"import pymongo; print(pymongo.MongoClient({uri!r}).t.c.count_documents({{}}))"
     assert subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True).stdout == "1\n"
-    keeper.close()
-    assert not answers("127.0.0.1", port)
+    server.close()
+    assert not is_listening("127.0.0.1", port)
     assert Process.find(cache.folder("review"), "mongod") is None
 
 
@@ -93,20 +93,20 @@ def test_a_killed_database_comes_back_with_what_it_held(mongod, review_cache):
 def test_a_second_session_takes_the_running_database(mongod, review_cache):
     """One server a cache; whoever did not start it does not end it."""
     cache = Cache(review_cache)
-    one, two = (Keeper(cache, find_database(cache)) for _ in range(2))
+    one, two = (MongoServer(cache, find_database(cache)) for _ in range(2))
     assert one.open() == two.open()
     assert (one.started, two.started) == (True, False)
     two.close()
-    assert answers("127.0.0.1", int(one.uri.rpartition(":")[2]))
+    assert is_listening("127.0.0.1", int(one.uri.rpartition(":")[2]))
     one.close()
 
 
 def test_a_database_that_cannot_start_is_told(tmp_path):
     """The program ends at once: the error names it and its log."""
     cache = Cache(tmp_path)
-    keeper = Keeper(cache, mongodb.Database("path", mongod=program(tmp_path / "bin" / "mongod")))
+    server = MongoServer(cache, mongodb.Database("path", mongod=program(tmp_path / "bin" / "mongod")))
     with pytest.raises(CurationError, match="MongoDB did not start"):
-        keeper.open()
+        server.open()
     assert Process.find(cache.folder("review"), "mongod") is None
 
 
@@ -119,13 +119,13 @@ def test_a_process_is_known_beyond_its_number(tmp_path):
     """A number that was given out again is another process: it is neither found nor ended."""
     child = sleeper()
     process = Process.of(child.pid, port=1)
-    remember(tmp_path, "app-1", process)
+    record_process(tmp_path, "app-1", process)
     assert Process.find(tmp_path, "app-1") == process
-    remember(tmp_path, "app-1", Process(child.pid, process.born - 60, 1))
+    record_process(tmp_path, "app-1", Process(child.pid, process.born - 60, 1))
     assert Process.find(tmp_path, "app-1") is None
     assert stop_all(tmp_path, tell=print) == 0
     assert child.poll() is None
-    remember(tmp_path, "app-1", process)
+    record_process(tmp_path, "app-1", process)
     told: list[str] = []
     assert stop_all(tmp_path, tell=told.append) == 1
     assert child.poll() is not None
@@ -136,15 +136,15 @@ def test_a_process_is_known_beyond_its_number(tmp_path):
 def test_a_broken_note_is_no_process(tmp_path):
     """A file somebody cut short says nothing."""
     (tmp_path / "app-2.json").write_text('{"pid": 1')
-    assert find_apps(tmp_path) == ()
-    forget(tmp_path, "app-2")
-    forget(tmp_path, "app-2")
+    assert find_running_apps(tmp_path) == ()
+    remove_record(tmp_path, "app-2")
+    remove_record(tmp_path, "app-2")
 
 
 def test_a_free_port_is_free():
-    """Nobody answers there until somebody listens."""
+    """A port answers only while a server listens."""
     port = free_port()
-    assert not answers("127.0.0.1", port)
+    assert not is_listening("127.0.0.1", port)
     with socket.create_server(("127.0.0.1", port)):
-        assert answers("127.0.0.1", port)
+        assert is_listening("127.0.0.1", port)
     assert psutil.pid_exists(os.getpid())

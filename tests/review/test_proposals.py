@@ -5,7 +5,7 @@ import pytest
 
 from curation.errors import CurationError
 from curation.review.proposals import propose, read_map, read_predictions
-from curation.review.setup import Request, prepare
+from curation.review.setup import ReviewRequest, prepare
 from tests.builders import make_manifest, make_row, sha_of
 from tests.review.conftest import ledger_lines
 
@@ -43,13 +43,13 @@ def test_the_uncertain_ones_are_ranked(tmp_path):
     assert rows["confidence"].to_list()[:2] == pytest.approx([0.9, 0.55], abs=1e-6)
 
 
-def test_a_proposal_decides_nothing(home, cache, tmp_path, desk):
+def test_a_proposal_decides_nothing(home, cache, tmp_path, session):
     """It is shown beside the label; ledger, labels and queues are what they were, and unseen pictures are counted."""
-    rows = desk.manifest.rows
+    rows = session.manifest.rows
     run = write_run(tmp_path / "run", rows["sha256"].unique().sort().head(3).to_list())
-    prepared = prepare(Request("tiny", str(home.datasets), "anna", proposals=str(run)), cache=cache)
+    prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna", proposals=str(run)), cache=cache)
     assert prepared.rows["proposal"].drop_nulls().len() >= 3
-    assert prepared.rows["label"].to_list() == desk.rows()["label"].to_list()
+    assert prepared.rows["label"].to_list() == session.rows()["label"].to_list()
     assert ledger_lines(home) == []
 
 

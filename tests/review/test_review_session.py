@@ -7,20 +7,20 @@ import polars as pl
 import pytest
 
 from curation.errors import CurationError
-from curation.review.review_session import Desk, default_reviewer, make_decisions, open_desk, read_doubts
+from curation.review.review_session import ReviewSession, default_reviewer, make_decisions, open_session, read_doubts
 from tests.builders import sha_of
 from tests.review.conftest import ledger_lines
 
 
-def sha_at(desk: Desk, path: str) -> str:
+def sha_at(session: ReviewSession, path: str) -> str:
     """Return the sha256 of a file."""
-    return str(desk.manifest.rows.filter(pl.col("path") == path)["sha256"].item())
+    return str(session.manifest.rows.filter(pl.col("path") == path)["sha256"].item())
 
 
-def test_a_decision_is_on_the_disk_when_decide_returns(desk, home):
+def test_a_decision_is_on_the_disk_when_decide_returns(session, home):
     """Each picture gets one line with reviewer, time and the tool's version, in the order of their sha256."""
-    shas = [sha_at(desk, f"train/healthy/g{number}.jpg") for number in (100, 101)]
-    outcome = desk.decide("exclude", [*shas, shas[0]], reason=" out of focus ")
+    shas = [sha_at(session, f"train/healthy/g{number}.jpg") for number in (100, 101)]
+    outcome = session.decide("exclude", [*shas, shas[0]], reason=" out of focus ")
     lines = ledger_lines(home)
     assert [line["sha256"] for line in lines] == sorted(shas)
     assert {(line["action"], line["reviewer"], line["reason"], line["tool"]) for line in lines} == {
@@ -31,14 +31,14 @@ def test_a_decision_is_on_the_disk_when_decide_returns(desk, home):
     assert outcome.message == "exclude: 2 decisions in the ledger"
 
 
-def test_the_reviewer_is_told_of_other_rows(desk):
+def test_the_reviewer_is_told_of_other_rows(session):
     """A decision goes by bytes: the row that was not selected is named."""
-    outcome = desk.decide(
-        "exclude", [sha_at(desk, "train/melanoma/g0.jpg")], reason="x", rows=["src/train/melanoma/g0.jpg"]
+    outcome = session.decide(
+        "exclude", [sha_at(session, "train/melanoma/g0.jpg")], reason="x", rows=["src/train/melanoma/g0.jpg"]
     )
     assert outcome.message.endswith("This also touches another row of the same bytes: src/train/nevus/g0.jpg")
     both = ["src/train/melanoma/g1.jpg", "src/train/nevus/g1.jpg"]
-    assert "touches" not in desk.decide("keep", [sha_at(desk, "train/nevus/g1.jpg")], rows=both).message
+    assert "touches" not in session.decide("keep", [sha_at(session, "train/nevus/g1.jpg")], rows=both).message
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_the_reviewer_is_told_of_other_rows(desk):
         ("undo", {}, "decided nothing here"),
     ],
 )
-def test_what_makes_no_sense_is_refused(desk, home, action, fields, said):
+def test_what_makes_no_sense_is_refused(session, home, action, fields, said):
     """The mistake is told and nothing is written: a label no recipe knows would stop the next build."""
     with pytest.raises(CurationError, match=said):
-        desk.decide(action, [sha_at(desk, "train/melanoma/g5.jpg")], **fields)
+        session.decide(action, [sha_at(session, "train/melanoma/g5.jpg")], **fields)
     assert ledger_lines(home) == []
 
 
-def test_nothing_selected_is_a_mistake(desk):
+def test_nothing_selected_is_a_mistake(session):
     """A button pressed on an empty selection decides nothing."""
     with pytest.raises(CurationError, match="nothing is selected"):
-        desk.decide("keep", [])
+        session.decide("keep", [])
 
 
 def test_not_duplicates_is_about_every_pair():
@@ -73,55 +73,55 @@ def test_not_duplicates_is_about_every_pair():
     assert [(line.sha256, line.other) for line in made] == [(shas[0], shas[1]), (shas[0], shas[2]), (shas[1], shas[2])]
 
 
-def test_undo_takes_back_what_this_reviewer_said_last(desk, home):
+def test_undo_takes_back_what_this_reviewer_said_last(session, home):
     """Ben's decision stands; without a selection the last batch goes as a whole."""
-    one, two = (sha_at(desk, f"train/healthy/g{number}.jpg") for number in (100, 101))
-    ben = open_desk(home, "tiny", reviewer="ben")
+    one, two = (sha_at(session, f"train/healthy/g{number}.jpg") for number in (100, 101))
+    ben = open_session(home, "tiny", reviewer="ben")
     ben.decide("exclude", [one], reason="ben's")
-    desk.decide("exclude", [one, two], reason="anna's")
-    outcome = desk.decide("undo", [one])
+    session.decide("exclude", [one, two], reason="anna's")
+    outcome = session.decide("undo", [one])
     assert [(line.sha256, line.reason) for line in outcome.withdrawn] == [(one, "anna's")]
     assert re.search(r"Taken back: line \d: anna on [\d-]+: exclude: anna's$", outcome.message)
     assert [line["sha256"] for line in ledger_lines(home)[3:]] == [one]
-    rows = desk.rows().filter(pl.col("sha256").is_in([one, two])).sort("path")
+    rows = session.rows().filter(pl.col("sha256").is_in([one, two])).sort("path")
     assert rows["excluded"].to_list() == ["decide: excluded (ben: ben's)", "decide: excluded (anna: anna's)"]
-    desk.decide("keep", [one, two])
-    assert len(desk.decide("undo", []).made) == 2
-    assert desk.rows().filter(pl.col("sha256") == two)["decision"].item() == "exclude (anna: anna's)"
+    session.decide("keep", [one, two])
+    assert len(session.decide("undo", []).made) == 2
+    assert session.rows().filter(pl.col("sha256") == two)["decision"].item() == "exclude (anna: anna's)"
 
 
-def test_a_pair_is_undone_from_either_side(desk):
+def test_a_pair_is_undone_from_either_side(session):
     """The second picture of a pair knows of the decision, too."""
-    one, two = (sha_at(desk, f"train/healthy/g{number}.jpg") for number in (104, 604))
-    desk.decide("not-duplicates", [one, two])
-    (undo,) = desk.decide("undo", [two]).made
+    one, two = (sha_at(session, f"train/healthy/g{number}.jpg") for number in (104, 604))
+    session.decide("not-duplicates", [one, two])
+    (undo,) = session.decide("undo", [two]).made
     assert {undo.sha256, undo.other} == {one, two}
-    assert desk.rules.rule(desk.ledger()).apart == frozenset()
+    assert session.rules.rule(session.ledger()).apart == frozenset()
 
 
-def test_the_labels_are_the_classes_and_the_contexts_that_occur(desk):
+def test_the_labels_are_the_classes_and_the_contexts_that_occur(session):
     """What the form offers is what the next build understands."""
-    assert desk.labels == ("healthy", "melanoma", "context:nevus")
+    assert session.labels == ("healthy", "melanoma", "context:nevus")
 
 
-def test_a_draft_is_opened_before_the_newest_version(desk, home, cache):
+def test_a_draft_is_opened_before_the_newest_version(session, home, cache):
     """Where the last build failed, its table is what stands in the way; a version can still be asked for."""
     from curation.engines import Local
     from curation.pipeline import Options, build
 
-    shas = [sha_at(desk, f"train/melanoma/g{number}.jpg") for number in range(3, 8)]
-    desk.decide("exclude", shas, reason="x")
+    shas = [sha_at(session, f"train/melanoma/g{number}.jpg") for number in range(3, 8)]
+    session.decide("exclude", shas, reason="x")
     with pytest.raises(CurationError, match="too few pictures"):
         build("tiny", Options(home=home, cache=cache, engine=Local(1)))
-    assert open_desk(home, "tiny").reference == "tiny@draft"
-    assert open_desk(home, "tiny@v1").reference == "tiny@v1"
-    assert len(open_desk(home, "tiny").rows().filter(pl.col("queues").list.contains("conflicts"))) == 6
+    assert open_session(home, "tiny").reference == "tiny@draft"
+    assert open_session(home, "tiny@v1").reference == "tiny@v1"
+    assert len(open_session(home, "tiny").rows().filter(pl.col("queues").list.contains("conflicts"))) == 6
 
 
 def test_an_unknown_dataset_is_named(home):
     """The hint gives the near name."""
     with pytest.raises(CurationError, match="no dataset 'tyni'") as fault:
-        open_desk(home, "tyni")
+        open_session(home, "tyni")
     assert "tiny" in str(fault.value.hint)
 
 

@@ -13,10 +13,10 @@ from fiftyone.server.events import get_state
 from curation.dataset.decisions import Action
 from curation.dataset.findings import count_of
 from curation.errors import CurationError
-from curation.review.fiftyone_sync import refresh
+from curation.review.fiftyone_sync import update_samples
 from curation.review.review_queues import QUEUES, count_queues
-from curation.review.review_session import Outcome, warn_of_others
-from curation.review.setup import desk_of, reload_session
+from curation.review.review_session import DecisionResult, describe_other_rows
+from curation.review.setup import reload_session, session_of
 
 PLUGIN = "@curation/review"
 
@@ -30,17 +30,17 @@ def _chosen(ctx: Any) -> tuple[list[str], list[str]]:
     return rows, [sha for sha in shas if sha]
 
 
-def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> Outcome | None:
+def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> DecisionResult | None:
     """Write the decision, show it, and say what it touched; a mistake is told, not raised."""
     rows, shas = _chosen(ctx)
-    desk = desk_of(ctx.dataset)
+    session = session_of(ctx.dataset)
     try:
-        outcome = desk.decide(action, shas, label=label, reason=reason, rows=rows)
+        outcome = session.decide(action, shas, label=label, reason=reason, rows=rows)
     except CurationError as fault:
         ctx.ops.notify(f"{fault.message}. {fault.hint or ''}".strip(), variant="error")
         return None
     # From here on the decision is on the disk, whatever becomes of the App or its database.
-    changed = refresh(ctx.dataset, desk.rows(), outcome.shas)
+    changed = update_samples(ctx.dataset, session.rows(), outcome.shas)
     ctx.ops.clear_selected_samples()
     ctx.trigger(f"{PLUGIN}/show_decisions", params={"samples": changed})
     if ctx.has_custom_view:
@@ -85,17 +85,17 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             return None
         inputs = types.Object()
         rows, shas = _chosen(ctx)
-        desk = desk_of(ctx.dataset)
-        _say_what(inputs, rows, shas, desk.others(shas, rows))
+        session = session_of(ctx.dataset)
+        _say_what(inputs, rows, shas, session.others(shas, rows))
         if "label" in self.asks:
             choices = types.AutocompleteView()
-            for label in desk.labels:
+            for label in session.labels:
                 choices.add_choice(label, label=label)
-            inputs.enum("label", list(desk.labels), label="Label", required=True, view=choices)
+            inputs.enum("label", list(session.labels), label="Label", required=True, view=choices)
         if "reason" in self.asks:
             # No list to choose from: it would complete what was typed to a reason nobody gave.
             inputs.str("reason", label="Reason", required=self.action == "exclude", view=types.TextFieldView())
-        return types.Property(inputs, view=types.View(label=f"{self.title} ({desk.reviewer})"))
+        return types.Property(inputs, view=types.View(label=f"{self.title} ({session.reviewer})"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Decide on the selection."""
@@ -111,7 +111,7 @@ def _say_what(inputs: Any, rows: Sequence[str], shas: Sequence[str], others: Seq
     what = f"{len(rows)} rows, {count_of(len(set(shas)), 'picture')} by their bytes" if len(rows) > 1 else rows[0]
     inputs.message("what", label=what)
     if others:
-        inputs.view("others", types.Warning(label=warn_of_others(others)))
+        inputs.view("others", types.Warning(label=describe_other_rows(others)))
 
 
 class Keep(_Deciding):
@@ -194,8 +194,8 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
         self._count(ctx)
 
     def _count(self, ctx: Any) -> None:
-        desk = desk_of(ctx.dataset)
-        counts = count_queues(desk.rows())
+        session = session_of(ctx.dataset)
+        counts = count_queues(session.rows())
         ctx.panel.state.set("counts", {queue: list(count) for queue, count in counts.items()})
         ctx.panel.state.set("chosen", len(ctx.selected or ()))
 
@@ -223,10 +223,11 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
 
     def render(self, ctx: Any) -> Any:
         """Lay out the buttons and the queues."""
-        desk = desk_of(ctx.dataset)
+        session = session_of(ctx.dataset)
         panel = types.Object()
         panel.md(
-            f"### {desk.reference}\n{desk.reviewer} decides; {ctx.panel.state.get('chosen') or 0} selected", "head"
+            f"### {session.reference}\n{session.reviewer} decides; {ctx.panel.state.get('chosen') or 0} selected",
+            "head",
         )
         # Two rows: half a screen has no room for six buttons beside one another, and the last would be cut off.
         rows = [panel.btn_group("actions"), panel.btn_group("more_actions")]
@@ -236,7 +237,7 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
             actions = rows[number // 3]
             actions.btn(name, label=kind.title, icon=kind.icon, variant="outlined", on_click=click, params=params)
         labels = panel.btn_group("labels")
-        for number, label in enumerate(desk.rules.classes):
+        for number, label in enumerate(session.rules.classes):
             labels.btn(
                 f"label_{number}",
                 label=f"It is {label}",

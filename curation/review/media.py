@@ -32,17 +32,17 @@ _FULL: Final = RenderSettings(encode="keep", quality=95)
 
 
 @dataclass(frozen=True)
-class Shard:
+class MediaShard:
     """Files of one archive to be shown."""
 
     archive: Path
-    pictures: tuple["Pair", ...]
+    pictures: tuple["MediaFiles", ...]
     settings: RenderSettings
     tone: Tone
 
 
 @dataclass(frozen=True)
-class Pair:
+class MediaFiles:
     """The two pictures of one file: where it is read, and where they go; ``rendered`` is what a version holds of it."""
 
     member: Member
@@ -53,7 +53,7 @@ class Pair:
     board: Path
 
 
-def prepare_pictures(
+def prepare_media(
     rows: pl.DataFrame,
     recipe: Recipe,
     *,
@@ -128,28 +128,28 @@ def _make(
     settings, tone = settings_of(recipe)
     places = shelf().places
     reasons: dict[str, str] = {}
-    by_archive: dict[Path, list[Pair]] = {}
+    by_archive: dict[Path, list[MediaFiles]] = {}
     for row in missing.iter_rows(named=True):
         place = places.get(f"{row['source']}/{row['path']}")
         if place is None:
             reasons[row["full"]] = "its source is not here"
             continue
         rendered = built / row["file"] if built is not None and row["file"] is not None else None
-        pair = Pair(place[1], row["sha256"], row["page"], rendered, Path(row["full"]), Path(row["board"]))
+        pair = MediaFiles(place[1], row["sha256"], row["page"], rendered, Path(row["full"]), Path(row["board"]))
         by_archive.setdefault(place[0], []).append(pair)
     for folder in sorted({Path(path).parent for column in ("full", "board") for path in missing[column]}):
         folder.mkdir(parents=True, exist_ok=True)
     shards = [
-        Shard(archive, tuple(pictures[start : start + SHARD_FILES]), settings, tone)
+        MediaShard(archive, tuple(pictures[start : start + SHARD_FILES]), settings, tone)
         for archive, pictures in sorted(by_archive.items())
         for start in range(0, len(pictures), SHARD_FILES)
     ]
-    for failures in engine.map(make_shard, shards):
+    for failures in engine.map(write_media, shards):
         reasons |= {str(full): reason for full, reason in failures}
     return reasons
 
 
-def make_shard(shard: Shard) -> list[tuple[Path, str]]:
+def write_media(shard: MediaShard) -> list[tuple[Path, str]]:
     """Write the pictures of one shard; return (full target, reason) for those that could not be made."""
     failures = []
     for pair in shard.pictures:

@@ -10,14 +10,14 @@ from PIL import Image
 
 from curation.engines import Local
 from curation.images import camera_view, decode
-from curation.review.pictures import PLACEHOLDER_SIZE, draw_placeholder
-from curation.review.setup import Request, prepare
+from curation.review.media import PLACEHOLDER_SIZE, draw_placeholder
+from curation.review.setup import ReviewRequest, prepare
 
 
 @pytest.fixture
 def shown(home, review_folder, monkeypatch):
     """Return the rows and their pictures."""
-    prepared = prepare(Request("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
+    prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
     return prepared.rows.join(prepared.pictures, on="id"), prepared
 
 
@@ -76,8 +76,8 @@ def test_a_second_review_decodes_nothing(shown, home, review_folder, monkeypatch
     def must_not(*_):
         raise AssertionError("a picture was made again")
 
-    monkeypatch.setattr("curation.review.pictures.make_shard", must_not)
-    again = prepare(Request("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
+    monkeypatch.setattr("curation.review.media.write_media", must_not)
+    again = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
     assert again.pictures["full"].to_list() == rows["full"].to_list()
     assert {path: Path(path).stat().st_mtime_ns for path in before} == before
 
@@ -86,7 +86,7 @@ def test_a_source_that_is_gone_is_said_on_the_picture_and_in_words(home, review_
     """Where the originals cannot be had the review goes on: placeholders, and one note that says what to do."""
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(built / "images"), str(built / "gone")))
-    prepared = prepare(Request("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
+    prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
     lost = prepared.pictures.filter(pl.col("id").str.starts_with("src/"))
     assert all("/placeholders/" in path for path in lost["full"])
     assert len(prepared.notes) == 1
@@ -102,7 +102,7 @@ def test_other_bytes_under_the_same_name_are_not_shown(home, review_folder, buil
     shutil.copy(images / "train/melanoma/g6.jpg", images / "train/melanoma/g5.jpg")
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(built / "images"), str(images)))
-    prepared = prepare(Request("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
+    prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
     row = prepared.pictures.filter(pl.col("id") == "src/train/melanoma/g5.jpg")
     assert "/placeholders/" in row["full"].item()
 
