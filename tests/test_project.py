@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 README = PROJECT / "README.md"
 MAX_BYTES = 1_000_000
 OLDEST_PYTHON = "3.11.2"  # Debian 12's
+LEFT_BY_0_1_0 = PROJECT / "tests/fixtures/schema_1"  # images, tables and a database, as version 0.1.0 wrote them
 
 HEAVY = {
     "PIL", "ai_edge_litert", "fiftyone", "imagecodecs", "imagehash", "kaggle", "keras", "matplotlib", "numpy", "pandas",
@@ -67,6 +68,11 @@ def tracked_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True).stdout
     paths = (PROJECT / name for name in listed.decode().split("\0") if name)
     return sorted(path for path in paths if path.is_file())
+
+
+def text_files() -> list[Path]:
+    """Return every file that git holds, except what an earlier version left for the tests to read."""
+    return [path for path in tracked_files() if LEFT_BY_0_1_0 not in path.parents]
 
 
 def pins() -> dict[str, str]:
@@ -232,9 +238,9 @@ def test_every_pin_installs_on_the_oldest_python():
 
 
 def test_every_file_is_text_below_a_megabyte():
-    """Git holds text alone, and no file that a person could not read in a review."""
+    """Git holds text alone, and no file that a reviewer could not read."""
     unfit = []
-    for path in tracked_files():
+    for path in text_files():
         content = path.read_bytes()
         try:
             fit = len(content) < MAX_BYTES and "\0" not in content.decode("utf-8")
@@ -245,12 +251,19 @@ def test_every_file_is_text_below_a_megabyte():
     assert unfit == []
 
 
+def test_what_an_earlier_version_left_is_small():
+    """The one folder of binary files in git holds at most 300 KB of images and a megabyte in all."""
+    left = [path for path in tracked_files() if LEFT_BY_0_1_0 in path.parents]
+    assert sum(path.stat().st_size for path in left) < MAX_BYTES
+    assert sum(path.stat().st_size for path in left if path.suffix in (".jpg", ".png")) < 300_000
+
+
 def test_no_file_names_a_package_registry():
     """Where packages come from is the machine's business: no file names a registry's host or an option that would."""
     forbidden = REGISTRIES + INDEX_OPTIONS
     named = [
         f"{path.relative_to(PROJECT)}: {word}"
-        for path in tracked_files()
+        for path in text_files()
         for word in forbidden
         if word in path.read_text(encoding="utf-8").lower()
     ]
