@@ -304,16 +304,18 @@ def test_every_module_starts_with_a_sentence():
 
 @pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path):
-    """A wheel brings the templates, plugin and board files along that lie beside the modules."""
+    """A wheel contains the templates, plugin files and board files that are next to the modules."""
     source = copy_of_project(tmp_path / "source")
     run_in(source, [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", "."])
     (wheel,) = (source / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
     wanted = {str(path.relative_to(PROJECT)) for path in tracked_files()}
-    wanted = {name for name in wanted if name.startswith(("curation/", "training/"))}
+    packages = ("curation/", "training/", "firmware/compiler/", "firmware/tools/")
+    wanted = {name for name in wanted if name.startswith(packages)}
     assert wanted
     assert sorted(wanted - held) == []
+    assert {name.split("/")[0] for name in held if name.endswith(".py")} == {"curation", "firmware", "training"}
 
 
 def test_readme_names_every_command():
