@@ -9,7 +9,7 @@ static detector the_detector;
 static line commands_in;
 
 void application_begin(void) {
-  line_begin(&commands_in);
+  line_init(&commands_in);
   detector_init(&the_detector);
   messages_out_send_hello(&the_detector.out);
 }

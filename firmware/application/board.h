@@ -17,7 +17,7 @@ uint32_t board_ms(void);
 uint32_t board_us(void);
 
 /* Takes one byte that has come over the serial line; -1 where none has. Never waits. */
-int32_t board_read(void);
+int32_t board_read_byte(void);
 
 /* Takes all `count` bytes (1,024 at most) or none; false where there is no room for them at once, or nobody listens. */
 bool board_write(const char *text, uint32_t count);

@@ -57,4 +57,4 @@ bool classifier_golden_run(int32_t vector) {
 
 const int8_t *classifier_golden_expected(int32_t vector) { return golden_logits[vector]; }
 
-uint8_t *classifier_frame(void) { return MODEL_ROWS ? NULL : (uint8_t *)memory + FRAME_AT; }
+uint8_t *classifier_frame_buffer(void) { return MODEL_ROWS ? NULL : (uint8_t *)memory + FRAME_AT; }

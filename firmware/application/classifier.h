@@ -30,6 +30,6 @@ const int8_t *classifier_golden_expected(int32_t vector);
 
 /* Memory for a whole frame, shared with the net's, or NULL where the net takes its rows as they come. It is lost as
  * rows are given, but never before a caller who goes through it in order has read them. */
-uint8_t *classifier_frame(void);
+uint8_t *classifier_frame_buffer(void);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "base64_crc.h"
 #include "board.h"
-#include "coding.h"
 
 enum { BYTES_A_STEP = 256 };
 
@@ -26,7 +26,7 @@ static void run_row(detector *self, const char *text) {
   const int32_t number = parse_row_number(&text);
   if (number < 0 || number >= CAMERA_HEIGHT || number != detector_injected_rows(self)) {
     refuse_image(self, "out-of-order", "this row is not the next one");
-  } else if (!base64_read(text, self->frame.row, CAMERA_ROW_BYTES)) {
+  } else if (!base64_crc_decode(text, self->frame.row, CAMERA_ROW_BYTES)) {
     refuse_image(self, "bad-base64", "a row is the base64 of 352 bytes");
   } else {
     detector_inject_row(self, self->frame.row);
@@ -38,7 +38,7 @@ static void run_end(detector *self, const char *text) {
   uint32_t crc = 0;
   if (detector_injected_rows(self) != CAMERA_HEIGHT) {
     refuse_image(self, "out-of-order", "the picture is not whole");
-  } else if (!hexadecimal_read(text, &crc)) {
+  } else if (!base64_crc_parse_crc(text, &crc)) {
     refuse_image(self, "bad-argument", "a CRC is eight hexadecimal digits");
   } else if (crc != self->crc) {
     refuse_image(self, "bad-crc", "the picture did not arrive as it was sent");
@@ -129,18 +129,18 @@ static void run_line(detector *self, const char *text) {
 
 void commands_poll(line *in, detector *self) {
   for (int32_t count = 0; count < BYTES_A_STEP && detector_accepts_commands(self); count++) {
-    const int32_t byte = board_read();
+    const int32_t byte = board_read_byte();
     if (byte < 0) {
       return;
     }
-    switch (line_take(in, (char)byte)) {
-      case LINE_WHOLE:
+    switch (line_add_byte(in, (char)byte)) {
+      case LINE_COMPLETE:
         run_line(self, in->text);
         break;
       case LINE_TOO_LONG:
         refuse_image(self, "too-long", "a line has 1,023 bytes at most");
         break;
-      case LINE_NOT_YET:
+      case LINE_INCOMPLETE:
         break;
     }
   }

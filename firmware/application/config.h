@@ -15,7 +15,7 @@ enum {
   CLIPPED = 300, /* of 1,000 pixels burnt out: too bright */
   BLURRED = 2,   /* variance of the luma's Laplacian below which nothing can be seen */
 
-  PATTERN_NEEDED = 1, /* 0: a camera whose test picture has the wrong colours may be used */
+  COLOR_BARS_REQUIRED = 1, /* 0: a camera whose test picture has the wrong colors may be used */
 
   BLINK_MS = 500,     /* half a period: the alarm blinks at 1 Hz */
   LAMP_TEST_MS = 400, /* how long red, green and blue each are shown at the start */

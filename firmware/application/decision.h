@@ -13,13 +13,13 @@ typedef struct {
   int32_t smoothed[CLASSIFIER_LABELS]; /* 0 to SMOOTHED_ONE */
   int32_t label;
   bool alarming; /* the alarm's label leads, and by more than 80 % */
-  bool any;      /* a picture was taken since the beginning */
+  bool started;  /* an image was taken since the reset */
 } decision;
 
 /* Forgets what was seen. */
-void decision_clear(decision *self);
+void decision_reset(decision *self);
 
 /* Takes the scores of a picture, 0 to SCORE_ONE, one a label. */
-void decision_take(decision *self, const int32_t *scores);
+void decision_update(decision *self, const int32_t *scores);
 
 #endif

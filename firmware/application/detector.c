@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base64_crc.h"
 #include "board.h"
-#include "coding.h"
 #include "config.h"
 
 enum { COLOR_BAR_ROW = CAMERA_HEIGHT / 2, LAMPS = 3 };
@@ -18,10 +18,10 @@ static bool is_over(const detector *self, uint32_t limit_ms) { return board_ms()
 
 static bool is_testing(const detector *self) { return self->stage <= STAGE_TEST_GOLDEN; }
 
-static void set_light(detector *self, light wanted) { lights_say(&self->lights, wanted, board_ms()); }
+static void set_light(detector *self, light wanted) { lights_set(&self->lights, wanted, board_ms()); }
 
 static void begin_frame(detector *self) {
-  frame_reader_begin_image(&self->frame, self->test.color_bars == PATTERN_SWAPPED);
+  frame_reader_begin_image(&self->frame, self->test.color_bars == COLOR_BARS_SWAPPED);
 }
 
 static void begin_color_bars(detector *self, detector_stage next) {
@@ -40,8 +40,8 @@ static void resume_images(detector *self) {
   set_stage(self, self->test.camera_error == NULL ? STAGE_IMAGE_BEGIN : STAGE_CAMERA_FAILED);
 }
 
-/* Without an image `quality` is NULL; without scores, because the image cannot be used, `scores` is NULL. */
-static void send_scores(detector *self, const quality_values *quality, const int32_t *scores, const char *verdict) {
+/* Without an image `values` is NULL; without scores, because the image cannot be used, `scores` is NULL. */
+static void send_scores(detector *self, const quality_values *values, const int32_t *scores, const char *verdict) {
   const scores_message message = {
       .frame = self->timing.frames,
       .injected = self->stage == STAGE_FINISH_INJECTION,
@@ -49,7 +49,7 @@ static void send_scores(detector *self, const quality_values *quality, const int
       .smoothed = self->decision.smoothed,
       .verdict = verdict,
       .led = self->lights.wanted,
-      .quality = quality,
+      .quality = values,
       .inference_us = self->timing.inference_us,
   };
   messages_out_send_scores(&self->out, &message);
@@ -57,7 +57,7 @@ static void send_scores(detector *self, const quality_values *quality, const int
 
 static void fail_camera(detector *self, const char *why) {
   self->test.camera_error = why;
-  decision_clear(&self->decision);
+  decision_reset(&self->decision);
   set_light(self, LIGHT_BLUE);
   if (is_testing(self)) {
     begin_golden(self, STAGE_TEST_GOLDEN);
@@ -84,7 +84,7 @@ static void open_camera(detector *self, detector_stage next) {
     self->test.camera_error = NULL;
     begin_color_bars(self, next);
   } else if (status == CAMERA_FAILED) {
-    fail_camera(self, camera_fault());
+    fail_camera(self, camera_error_text());
   } else if (is_over(self, OPEN_MS)) {
     fail_camera(self, "the camera does not wake");
   }
@@ -98,7 +98,7 @@ static void step_reopen_camera(detector *self) { open_camera(self, STAGE_RETEST_
 static frame_event poll_frame(detector *self) {
   const frame_event event = frame_reader_poll(&self->frame);
   if (event == FRAME_FAILED || is_over(self, FRAME_MS)) {
-    fail_camera(self, event == FRAME_FAILED ? camera_fault() : "no frame comes");
+    fail_camera(self, event == FRAME_FAILED ? camera_error_text() : "no frame comes");
     return FRAME_FAILED;
   }
   return event;
@@ -108,7 +108,7 @@ static bool test_color_bars(detector *self) {
   if (poll_frame(self) != FRAME_ROW || self->frame.rows <= COLOR_BAR_ROW) {
     return false;
   }
-  self->test.color_bars = pattern_judge(self->frame.row);
+  self->test.color_bars = color_bar_test_row(self->frame.row);
   return true;
 }
 
@@ -165,7 +165,7 @@ static void step_image_begin(detector *self) {
 
 /* A network that takes its rows as they come has no memory for the whole frame. */
 static void step_image_rows(detector *self) {
-  uint8_t *frame = classifier_frame();
+  uint8_t *frame = classifier_frame_buffer();
   if (poll_frame(self) != FRAME_ROW) {
     return;
   }
@@ -181,7 +181,7 @@ static void step_image_rows(detector *self) {
 
 /* Decides on the scores, shows the light and returns the verdict. */
 static const char *decide(detector *self, const int32_t *scores) {
-  decision_take(&self->decision, scores);
+  decision_update(&self->decision, scores);
   if (self_test_refuses(&self->test)) {
     set_light(self, LIGHT_BLUE);
     return "refused";
@@ -193,7 +193,7 @@ static const char *decide(detector *self, const int32_t *scores) {
 
 static const char *reject_image(detector *self, quality_verdict fault) {
   static const char *const verdicts[] = {"", "dark", "bright", "blurred"};
-  decision_clear(&self->decision);
+  decision_reset(&self->decision);
   set_light(self, LIGHT_BLUE);
   return verdicts[fault];
 }
@@ -209,7 +209,7 @@ static void finish_image(detector *self) {
 }
 
 static void step_image_finish(detector *self) {
-  const uint8_t *frame = classifier_frame();
+  const uint8_t *frame = classifier_frame_buffer();
   self->timing.capture_us = board_us() - self->scoring.begun_us;
   for (int32_t y = 0; frame != NULL && y < CAMERA_HEIGHT; y++) {
     scoring_take_row(&self->scoring, frame + y * CAMERA_ROW_BYTES);
@@ -233,9 +233,9 @@ static void step_inject(detector *self) {
 
 /* The image is judged alone: nothing of the camera's images goes into its verdict, and nothing of it into theirs. */
 static void step_finish_injection(detector *self) {
-  decision_clear(&self->decision);
+  decision_reset(&self->decision);
   finish_image(self);
-  decision_clear(&self->decision);
+  decision_reset(&self->decision);
   set_stage(self, STAGE_HOLD);
 }
 
@@ -264,7 +264,7 @@ static void step_send_frame(detector *self) {
       messages_out_send_frame(&self->out);
       break;
     case FRAME_ROW:
-      self->crc = crc32_add(self->crc, self->frame.row, CAMERA_ROW_BYTES);
+      self->crc = base64_crc_update_crc(self->crc, self->frame.row, CAMERA_ROW_BYTES);
       messages_out_send_frame_row(&self->out, self->frame.rows - 1, self->frame.row);
       self->since_ms = board_ms();
       break;
@@ -276,9 +276,9 @@ static void step_send_frame(detector *self) {
 static void step_restart(detector *self) { (void)self; }
 
 void detector_init(detector *self) {
-  lights_begin(&self->lights);
+  lights_init(&self->lights);
   messages_out_init(&self->out);
-  decision_clear(&self->decision);
+  decision_reset(&self->decision);
   detector_begin_self_test(self);
 }
 
@@ -302,7 +302,7 @@ void detector_step(detector *self) {
       [STAGE_RESTART] = step_restart,
   };
   steps[self->stage](self);
-  lights_step(&self->lights, board_ms());
+  lights_update(&self->lights, board_ms());
 }
 
 bool detector_accepts_commands(const detector *self) {
@@ -360,7 +360,7 @@ void detector_begin_injection(detector *self) {
 int32_t detector_injected_rows(const detector *self) { return self->stage == STAGE_INJECT ? self->scoring.rows : -1; }
 
 void detector_inject_row(detector *self, const uint8_t *row) {
-  self->crc = crc32_add(self->crc, row, CAMERA_ROW_BYTES);
+  self->crc = base64_crc_update_crc(self->crc, row, CAMERA_ROW_BYTES);
   scoring_take_row(&self->scoring, row);
   self->since_ms = board_ms();
 }

@@ -21,7 +21,7 @@ static void swap_bytes(uint8_t *row) {
 }
 
 static frame_event start_frame(frame_reader *self) {
-  switch (camera_start(self->color_bars)) {
+  switch (camera_start_frame(self->color_bars)) {
     case CAMERA_OK:
       self->rows = 0;
       return FRAME_STARTED;
@@ -34,7 +34,7 @@ static frame_event start_frame(frame_reader *self) {
 }
 
 static frame_event read_row(frame_reader *self) {
-  switch (camera_row(self->rows, self->row)) {
+  switch (camera_read_row(self->rows, self->row)) {
     case CAMERA_OK:
       if (self->low_byte_first) {
         swap_bytes(self->row);

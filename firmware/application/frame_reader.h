@@ -11,7 +11,7 @@ typedef enum {
   FRAME_WAIT,    /* nothing yet: poll again */
   FRAME_STARTED, /* the camera has started the frame; its rows follow */
   FRAME_ROW,     /* `row` holds the row with the number `rows` - 1 */
-  FRAME_FAILED,  /* the camera failed: camera_fault() says why */
+  FRAME_FAILED,  /* the camera failed: camera_error_text() says why */
 } frame_event;
 
 typedef struct {

@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 /* Lights red, green and blue as told; called only when something changes. */
-void indicator_show(bool red, bool green, bool blue);
+void indicator_set(bool red, bool green, bool blue);
 
 #ifdef __cplusplus
 }

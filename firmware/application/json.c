@@ -1,6 +1,6 @@
 #include "json.h"
 
-#include "coding.h"
+#include "base64_crc.h"
 
 static const char kDigits[] = "0123456789abcdef";
 
@@ -90,7 +90,7 @@ void json_begin(json *self, const char *type) {
   self->length = 0;
   self->first = true;
   put(self, '{');
-  json_text(self, "type", type);
+  json_string(self, "type", type);
 }
 
 void json_end(json *self) {
@@ -98,7 +98,7 @@ void json_end(json *self) {
   put(self, '\n');
 }
 
-void json_text(json *self, const char *key, const char *value) {
+void json_string(json *self, const char *key, const char *value) {
   put_key(self, key);
   put_quoted(self, value);
 }
@@ -111,12 +111,12 @@ void json_number(json *self, const char *key, int64_t value) {
   put_number(self, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-void json_truth(json *self, const char *key, bool value) {
+void json_bool(json *self, const char *key, bool value) {
   put_key(self, key);
   put_all(self, value ? "true" : "false");
 }
 
-void json_share(json *self, const char *key, int64_t numerator, int64_t denominator) {
+void json_fraction(json *self, const char *key, int64_t numerator, int64_t denominator) {
   const uint64_t parts = (uint64_t)((numerator * 20000 + denominator) / (2 * denominator));
   put_key(self, key);
   put_number(self, parts / 10000);
@@ -141,14 +141,14 @@ void json_base64(json *self, const char *key, const uint8_t *bytes, uint32_t cou
   put_key(self, key);
   put(self, '"');
   if (self->length + 4 * ((count + 2) / 3) <= JSON_LINE_BYTES) {
-    self->length += base64_write(bytes, count, self->text + self->length);
+    self->length += base64_crc_encode(bytes, count, self->text + self->length);
   } else {
     self->length = JSON_LINE_BYTES + 1;
   }
   put(self, '"');
 }
 
-void json_hexadecimal(json *self, const char *key, uint32_t value) {
+void json_hex(json *self, const char *key, uint32_t value) {
   put_key(self, key);
   put(self, '"');
   put_digits(self, value, 8);

@@ -5,20 +5,20 @@
 
 enum { RED = 1, GREEN = 2, BLUE = 4, NOTHING_YET = 0xFF };
 
-void lights_begin(lights *self) {
+void lights_init(lights *self) {
   self->wanted = LIGHT_OFF;
   self->since_ms = 0;
   self->shown = NOTHING_YET;
 }
 
-void lights_say(lights *self, light wanted, uint32_t now_ms) {
+void lights_set(lights *self, light wanted, uint32_t now_ms) {
   if (self->wanted != wanted) {
     self->wanted = wanted;
     self->since_ms = now_ms;
   }
 }
 
-static uint8_t colours_of(light wanted, bool lit) {
+static uint8_t colors_of(light wanted, bool lit) {
   switch (wanted) {
     case LIGHT_GREEN:
       return GREEN;
@@ -34,12 +34,12 @@ static uint8_t colours_of(light wanted, bool lit) {
   return 0;
 }
 
-void lights_step(lights *self, uint32_t now_ms) {
+void lights_update(lights *self, uint32_t now_ms) {
   const bool lit = (now_ms - self->since_ms) / BLINK_MS % 2 == 0;
-  const uint8_t colours = colours_of(self->wanted, lit);
-  if (colours != self->shown) {
-    self->shown = colours;
-    indicator_show((colours & RED) != 0, (colours & GREEN) != 0, (colours & BLUE) != 0);
+  const uint8_t colors = colors_of(self->wanted, lit);
+  if (colors != self->shown) {
+    self->shown = colors;
+    indicator_set((colors & RED) != 0, (colors & GREEN) != 0, (colors & BLUE) != 0);
   }
 }
 

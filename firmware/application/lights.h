@@ -13,13 +13,13 @@ typedef struct {
   uint8_t shown; /* bits red, green, blue; 0xFF: nothing yet */
 } lights;
 
-void lights_begin(lights *self);
+void lights_init(lights *self);
 
 /* Says something from now on; a blinking light starts lit. Saying the same again changes nothing. */
-void lights_say(lights *self, light wanted, uint32_t now_ms);
+void lights_set(lights *self, light wanted, uint32_t now_ms);
 
 /* Switches the indicator where the time has come. */
-void lights_step(lights *self, uint32_t now_ms);
+void lights_update(lights *self, uint32_t now_ms);
 
 /* "red blinking" and so on. */
 const char *lights_name(light wanted);

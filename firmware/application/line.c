@@ -1,14 +1,14 @@
 #include "line.h"
 
-void line_begin(line *self) { self->length = 0; }
+void line_init(line *self) { self->length = 0; }
 
-line_status line_take(line *self, char byte) {
+line_status line_add_byte(line *self, char byte) {
   if (byte != '\n') {
     if (self->length < LINE_BYTES) {
       self->text[self->length] = byte;
       self->length++;
     }
-    return LINE_NOT_YET;
+    return LINE_INCOMPLETE;
   }
   uint32_t length = self->length;
   self->length = 0;
@@ -19,5 +19,5 @@ line_status line_take(line *self, char byte) {
     length--;
   }
   self->text[length] = '\0';
-  return LINE_WHOLE;
+  return LINE_COMPLETE;
 }

@@ -29,8 +29,8 @@ bool messages_out_flush(messages_out *self) {
 
 static void write_error(json *line, const char *code, const char *message) {
   json_begin(line, "error");
-  json_text(line, "code", code);
-  json_text(line, "message", message);
+  json_string(line, "code", code);
+  json_string(line, "message", message);
 }
 
 static void send_answer(messages_out *self) {
@@ -53,24 +53,24 @@ static void send_or_drop(messages_out *self) {
 static void write_version(json *line, const char *type) {
   json_begin(line, type);
   json_number(line, "protocol", PROTOCOL);
-  json_text(line, "firmware", FIRMWARE_VERSION);
-  json_text(line, "model", MODEL_NAME);
-  json_text(line, "data", MODEL_DATA);
-  json_text(line, "digest", MODEL_DATA_DIGEST);
+  json_string(line, "firmware", FIRMWARE_VERSION);
+  json_string(line, "model", MODEL_NAME);
+  json_string(line, "data", MODEL_DATA);
+  json_string(line, "digest", MODEL_DATA_DIGEST);
   json_open(line, "labels", '[');
   for (int32_t label = 0; label < CLASSIFIER_LABELS; label++) {
-    json_text(line, NULL, model_labels[label]);
+    json_string(line, NULL, model_labels[label]);
   }
   json_close(line, ']');
-  json_text(line, "alarm", model_labels[CLASSIFIER_ALARM]);
+  json_string(line, "alarm", model_labels[CLASSIFIER_ALARM]);
   json_open(line, "input", '[');
   json_number(line, NULL, MODEL_HEIGHT);
   json_number(line, NULL, MODEL_WIDTH);
   json_number(line, NULL, MODEL_CHANNELS);
   json_close(line, ']');
-  json_share(line, "threshold", ALARM_ON, 100);
-  json_truth(line, "rows", MODEL_ROWS);
-  json_text(line, "board", board_name());
+  json_fraction(line, "threshold", ALARM_ON, 100);
+  json_bool(line, "rows", MODEL_ROWS);
+  json_string(line, "board", board_name());
 }
 
 void messages_out_send_hello(messages_out *self) {
@@ -86,18 +86,18 @@ void messages_out_send_version(messages_out *self) {
 void messages_out_send_self_test(messages_out *self, const self_test *test) {
   json *line = &self->line;
   json_begin(line, "selftest");
-  json_truth(line, "ok", self_test_passed(test));
-  json_text(line, "led", "ok");
-  json_text(line, "camera", self_test_camera_text(test));
-  json_text(line, "pattern", self_test_color_bars_text(test));
-  json_text(line, "golden", self_test_golden_text(test));
+  json_bool(line, "ok", self_test_passed(test));
+  json_string(line, "led", "ok");
+  json_string(line, "camera", self_test_camera_text(test));
+  json_string(line, "pattern", self_test_color_bars_text(test));
+  json_string(line, "golden", self_test_golden_text(test));
   send_answer(self);
 }
 
 static void add_scores(json *line, const char *key, const int32_t *values, int32_t one) {
   json_open(line, key, '{');
   for (int32_t label = 0; label < CLASSIFIER_LABELS; label++) {
-    json_share(line, model_labels[label], values[label], one);
+    json_fraction(line, model_labels[label], values[label], one);
   }
   json_close(line, '}');
 }
@@ -105,16 +105,16 @@ static void add_scores(json *line, const char *key, const int32_t *values, int32
 static void write_scores(json *line, const scores_message *message) {
   json_begin(line, "scores");
   json_number(line, "frame", message->frame);
-  json_truth(line, "injected", message->injected);
+  json_bool(line, "injected", message->injected);
   if (message->scores != NULL) {
     add_scores(line, "scores", message->scores, SCORE_ONE);
     add_scores(line, "smoothed", message->smoothed, SMOOTHED_ONE);
   }
-  json_text(line, "verdict", message->verdict);
-  json_text(line, "led", lights_name(message->led));
+  json_string(line, "verdict", message->verdict);
+  json_string(line, "led", lights_name(message->led));
   if (message->quality != NULL) {
     json_number(line, "brightness", message->quality->brightness);
-    json_share(line, "clipped", message->quality->clipped, 10000);
+    json_fraction(line, "clipped", message->quality->clipped, 10000);
     json_number(line, "sharpness", message->quality->sharpness);
   }
   if (message->scores != NULL) {
@@ -142,7 +142,7 @@ static void add_size(json *line) {
 void messages_out_send_frame(messages_out *self) {
   json_begin(&self->line, "frame");
   add_size(&self->line);
-  json_text(&self->line, "format", "rgb565be");
+  json_string(&self->line, "format", "rgb565be");
   send_answer(self);
 }
 
@@ -155,7 +155,7 @@ void messages_out_send_frame_row(messages_out *self, int32_t y, const uint8_t *r
 
 void messages_out_send_frame_end(messages_out *self, uint32_t crc) {
   json_begin(&self->line, "frame-end");
-  json_hexadecimal(&self->line, "crc32", crc);
+  json_hex(&self->line, "crc32", crc);
   send_answer(self);
 }
 
@@ -170,7 +170,7 @@ static void add_logits(json *line, const char *key, const int8_t *logits) {
 void messages_out_send_golden(messages_out *self, int32_t vector, bool right) {
   json_begin(&self->line, "golden");
   json_number(&self->line, "vector", vector);
-  json_truth(&self->line, "ok", right);
+  json_bool(&self->line, "ok", right);
   add_logits(&self->line, "logits", classifier_logits());
   add_logits(&self->line, "expected", classifier_golden_expected(vector));
   send_answer(self);
@@ -198,7 +198,7 @@ void messages_out_send_help(messages_out *self) {
   json_begin(&self->line, "help");
   json_open(&self->line, "commands", '[');
   for (uint32_t place = 0; place < sizeof commands / sizeof commands[0]; place++) {
-    json_text(&self->line, NULL, commands[place]);
+    json_string(&self->line, NULL, commands[place]);
   }
   json_close(&self->line, ']');
   send_answer(self);
@@ -206,7 +206,7 @@ void messages_out_send_help(messages_out *self) {
 
 void messages_out_send_done(messages_out *self, const char *command) {
   json_begin(&self->line, "done");
-  json_text(&self->line, "command", command);
+  json_string(&self->line, "command", command);
   send_answer(self);
 }
 

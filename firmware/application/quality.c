@@ -4,7 +4,7 @@
 
 #include "config.h"
 
-enum { BURNT = 250, PIXELS = MODEL_WIDTH * MODEL_HEIGHT, INNER = (MODEL_WIDTH - 2) * (MODEL_HEIGHT - 2) };
+enum { CLIPPED_LUMA = 250, PIXELS = MODEL_WIDTH * MODEL_HEIGHT, INNER = (MODEL_WIDTH - 2) * (MODEL_HEIGHT - 2) };
 
 void quality_begin(quality *self) { memset(self, 0, sizeof *self); }
 
@@ -22,12 +22,12 @@ static void add_edges(quality *self, const uint8_t *above, const uint8_t *here, 
   }
 }
 
-void quality_take_row(quality *self, int32_t index, const int8_t *row) {
+void quality_add_row(quality *self, int32_t index, const int8_t *row) {
   uint8_t *here = self->rows[index % 3];
   for (int32_t x = 0; x < MODEL_WIDTH; x++) {
     here[x] = luma_of(row + x * MODEL_CHANNELS);
     self->luma += here[x];
-    self->burnt += here[x] >= BURNT;
+    self->clipped += here[x] >= CLIPPED_LUMA;
   }
   if (index >= 2) {
     add_edges(self, self->rows[(index + 1) % 3], self->rows[(index + 2) % 3], here);
@@ -37,7 +37,7 @@ void quality_take_row(quality *self, int32_t index, const int8_t *row) {
 quality_values quality_finish(const quality *self) {
   const quality_values values = {
       .brightness = (self->luma + PIXELS / 2) / PIXELS,
-      .clipped = (int32_t)((int64_t)self->burnt * 10000 / PIXELS),
+      .clipped = (int32_t)((int64_t)self->clipped * 10000 / PIXELS),
       .sharpness = (int32_t)((self->squares - self->edges * self->edges / INNER) / INNER),
   };
   return values;

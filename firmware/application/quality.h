@@ -10,7 +10,7 @@ typedef struct {
   int64_t squares;
   int64_t edges;
   int32_t luma;
-  int32_t burnt;
+  int32_t clipped;
   uint8_t rows[3][MODEL_WIDTH];
 } quality;
 
@@ -23,7 +23,7 @@ typedef struct {
 typedef enum { QUALITY_GOOD, QUALITY_DARK, QUALITY_BRIGHT, QUALITY_BLURRED } quality_verdict;
 
 void quality_begin(quality *self);
-void quality_take_row(quality *self, int32_t index, const int8_t *row);
+void quality_add_row(quality *self, int32_t index, const int8_t *row);
 quality_values quality_finish(const quality *self);
 
 /* Judges by the limits of config.h. */

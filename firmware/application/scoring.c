@@ -10,9 +10,9 @@ void scoring_begin(scoring *self) {
 }
 
 void scoring_take_row(scoring *self, const uint8_t *row) {
-  const int32_t index = view_take_row(&self->view, self->rows, row, self->network_row);
+  const int32_t index = preprocess_row(&self->preprocess, self->rows, row, self->network_row);
   if (index >= 0) {
-    quality_take_row(&self->quality, index, self->network_row);
+    quality_add_row(&self->quality, index, self->network_row);
     const uint32_t before = board_us();
     classifier_take_row(index, self->network_row);
     self->network_us += board_us() - before;

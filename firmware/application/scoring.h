@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "classifier.h"
+#include "preprocess.h"
 #include "quality.h"
-#include "view.h"
 
 typedef struct {
   quality_values quality;
@@ -19,7 +19,7 @@ typedef struct {
   uint32_t begun_us;
   uint32_t network_us; /* spent on the network so far */
   int32_t rows;        /* of the camera, taken so far */
-  view view;
+  preprocess preprocess;
   quality quality;
   scoring_result result;
   int8_t network_row[CLASSIFIER_ROW_BYTES] __attribute__((aligned(4)));

@@ -8,11 +8,13 @@ static const char kNotTested[] = "not tested";
 
 void self_test_init(self_test *self) {
   self->camera_error = kNotTested;
-  self->color_bars = PATTERN_NOT_TESTED;
+  self->color_bars = COLOR_BARS_NOT_TESTED;
   self->golden_failed = false;
 }
 
-static bool are_colors_wrong(const self_test *self) { return self->color_bars == PATTERN_WRONG && PATTERN_NEEDED; }
+static bool are_colors_wrong(const self_test *self) {
+  return self->color_bars == COLOR_BARS_WRONG && COLOR_BARS_REQUIRED;
+}
 
 bool self_test_refuses(const self_test *self) { return self->golden_failed || are_colors_wrong(self); }
 
@@ -24,12 +26,12 @@ const char *self_test_camera_text(const self_test *self) {
 
 const char *self_test_color_bars_text(const self_test *self) {
   switch (self->color_bars) {
-    case PATTERN_RIGHT:
-    case PATTERN_SWAPPED:
+    case COLOR_BARS_RIGHT:
+    case COLOR_BARS_SWAPPED:
       return "ok";
-    case PATTERN_WRONG:
-      return "wrong colours";
-    case PATTERN_NOT_TESTED:
+    case COLOR_BARS_WRONG:
+      return "wrong colors";
+    case COLOR_BARS_NOT_TESTED:
       break;
   }
   return kNotTested;

@@ -4,11 +4,11 @@
 
 #include <stdbool.h>
 
-#include "pattern.h"
+#include "color_bar_test.h"
 
 typedef struct {
   const char *camera_error; /* NULL: the camera works */
-  pattern_verdict color_bars;
+  color_bar_result color_bars;
   bool golden_failed; /* a golden vector gave other logits or scores than the reference */
 } self_test;
 

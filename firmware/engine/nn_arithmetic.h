@@ -132,12 +132,12 @@ NN_INLINE int32_t nn_rounding(int32_t shift, int32_t zero) {
 
 /* Twice an accumulator below 2^30, multiplied and shifted right by 1 to 22, each rounded: the first half up, the second
  * half away from zero. Subtracting the sum's sign does that: where the product is 0 it changes nothing. */
-NN_INLINE int32_t nn_requantise(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
+NN_INLINE int32_t nn_requantize(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
   return (nn_smmlar(twice, multiplier, rounding) + (twice >> 31)) >> shift;
 }
 
 /* The same where everything below the zero point is clamped to it, so that how a negative rounds is not seen. */
-NN_INLINE int32_t nn_requantise_positive(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
+NN_INLINE int32_t nn_requantize_positive(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
   return nn_smmlar(twice, multiplier, rounding) >> shift;
 }
 

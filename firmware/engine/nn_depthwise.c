@@ -9,7 +9,7 @@
 enum { KERNEL = 12 }; /* three rows of w0 w1 w1 w2 */
 
 NN_INLINE int16_t finish(nn_channel channel, int32_t rounding, int32_t sum) {
-  return (int16_t)nn_saturate_unsigned(nn_requantise_positive(sum, channel.multiplier, rounding, channel.shift));
+  return (int16_t)nn_saturate_unsigned(nn_requantize_positive(sum, channel.multiplier, rounding, channel.shift));
 }
 
 /* Sums of two neighbouring outputs. */
@@ -103,7 +103,7 @@ void nn_depthwise_any(const nn_block *block, const int16_t *const rows[3], int16
         const int16_t *pixels = rows[row] + number * block->ring_columns + column * block->stride;
         sum += pixels[0] * weights[0] + pixels[1] * weights[1] + pixels[2] * weights[3];
       }
-      int32_t value = nn_requantise(sum, channel.multiplier, rounding, channel.shift);
+      int32_t value = nn_requantize(sum, channel.multiplier, rounding, channel.shift);
       out[column * room + number] = (int16_t)nn_clamp(value, block->depthwise_low, block->depthwise_high);
     }
   }

@@ -44,23 +44,23 @@ typedef enum { POSITIVE, ANY, CLAMP, ADD } finish_kind;
 /* An operand or the sum of an addition: exact to the bit for values of nine bits. */
 NN_INLINE int32_t scale_operand(int32_t value, uint8_t left, nn_factor factor) {
   int32_t twice = (int32_t)((uint32_t)value << left);
-  return nn_requantise(twice, factor.multiplier, nn_rounding(factor.shift, 0), factor.shift);
+  return nn_requantize(twice, factor.multiplier, nn_rounding(factor.shift, 0), factor.shift);
 }
 
 NN_INLINE int32_t add(const nn_addition *addition, int32_t a, int32_t b) {
   int32_t sum = scale_operand(a - addition->zero_a, addition->left_a, addition->factor_a) +
                 scale_operand(b - addition->zero_b, addition->left_b, addition->factor_b);
   nn_factor total = addition->total;
-  int32_t scaled = nn_requantise(sum * 2, total.multiplier, nn_rounding(total.shift, addition->zero), total.shift);
+  int32_t scaled = nn_requantize(sum * 2, total.multiplier, nn_rounding(total.shift, addition->zero), total.shift);
   return nn_clamp(scaled, addition->low, addition->high);
 }
 
 NN_INLINE int32_t finish(finish_kind kind, const nn_pointwise *layer, const nn_channel *channel, int32_t rounding,
                          int32_t sum, const int8_t *residual) {
   if (kind == POSITIVE) {
-    return nn_saturate_signed(nn_requantise_positive(sum * 2, channel->multiplier, rounding, channel->shift));
+    return nn_saturate_signed(nn_requantize_positive(sum * 2, channel->multiplier, rounding, channel->shift));
   }
-  int32_t value = nn_requantise(sum * 2, channel->multiplier, rounding, channel->shift);
+  int32_t value = nn_requantize(sum * 2, channel->multiplier, rounding, channel->shift);
   if (kind == ANY) {
     return nn_saturate_signed(value);
   }
@@ -134,9 +134,9 @@ static void widen_pixels(const int8_t *in, int16_t *out, int32_t pixels, int32_t
 
 NN_INLINE int32_t expanded(bool positive, const nn_block *block, nn_channel channel, int32_t rounding, int32_t sum) {
   if (positive) {
-    return nn_saturate_unsigned(nn_requantise_positive(sum * 2, channel.multiplier, rounding, channel.shift));
+    return nn_saturate_unsigned(nn_requantize_positive(sum * 2, channel.multiplier, rounding, channel.shift));
   }
-  return nn_clamp(nn_requantise(sum * 2, channel.multiplier, rounding, channel.shift), block->expand_low,
+  return nn_clamp(nn_requantize(sum * 2, channel.multiplier, rounding, channel.shift), block->expand_low,
                   block->expand_high);
 }
 

@@ -31,7 +31,7 @@ NN_INLINE quad multiply_row(const int16_t *pixels, const int16_t *a, const int16
 }
 
 NN_INLINE int16_t finish(nn_channel channel, int32_t rounding, int32_t sum) {
-  return (int16_t)nn_saturate_unsigned(nn_requantise_positive(sum, channel.multiplier, rounding, channel.shift));
+  return (int16_t)nn_saturate_unsigned(nn_requantize_positive(sum, channel.multiplier, rounding, channel.shift));
 }
 
 /* For an even width and an even number of channels. */
@@ -74,7 +74,7 @@ void nn_stem_any(const nn_block *block, const int16_t *const rows[3], int16_t *s
           sum += pixels[tap] * weights[row * taps + tap];
         }
       }
-      int32_t value = nn_requantise(sum, channel.multiplier, rounding, channel.shift);
+      int32_t value = nn_requantize(sum, channel.multiplier, rounding, channel.shift);
       out[column] = (int16_t)nn_clamp(value, block->expand_low, block->expand_high);
     }
   }

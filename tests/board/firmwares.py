@@ -17,7 +17,7 @@ import numpy as np
 from curation.board import Frame
 from curation.images import camera_view, to_tensor
 from firmware.compiler import export, read_model
-from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITISERS, ask_oracle, build_engine, require
+from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITIZERS, ask_oracle, build_engine, require
 from tests.firmware.compiler.networks import Network
 
 LABELS = ("healthy", "melanoma")
@@ -52,7 +52,7 @@ def build_for_host(*, rows: bool) -> Built:
     require("gcc")
     folder = Path(tempfile.mkdtemp(prefix="firmware-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    flags = ["-std=c11", "-O1", "-funsigned-char", *SANITISERS]
+    flags = ["-std=c11", "-O1", "-funsigned-char", *SANITIZERS]
     return _build(folder, rows, "gcc", flags, [FIRMWARE / "boards" / "host" / "main.c", *build_engine("gcc")])
 
 

@@ -22,8 +22,8 @@ FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ENGINE = FIRMWARE / "engine"
 EMULATOR = FIRMWARE / "emulator"
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
-SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-HOST_FLAGS = ("-std=c11", "-O1", "-funsigned-char", *WARNINGS, *SANITISERS)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+HOST_FLAGS = ("-std=c11", "-O1", "-funsigned-char", *WARNINGS, *SANITIZERS)
 BOARD_FLAGS = (
     *("-std=gnu11", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=softfp", "-Os", "-funsigned-char"),
     *("-ffunction-sections", "-fdata-sections", "-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs"),

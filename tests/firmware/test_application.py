@@ -15,7 +15,7 @@ import pytest
 
 from curation.board import Frame, prepare_frame
 from tests.board.firmwares import Built, build_for_host, write_frames
-from tests.firmware.builds import ENGINE, FIRMWARE, SANITISERS, build_engine
+from tests.firmware.builds import ENGINE, FIRMWARE, SANITIZERS, build_engine
 
 AFTER_TESTS_MS = 1600  # the lamps take 1,200
 
@@ -93,11 +93,11 @@ def test_each_verdict_has_its_light(firmware, shown, tmp_path, picture, led, lig
     assert {line["led"] for line in told.of("scores")} == {led}
     after = [each for each in told.lights if each[0] > 1200]
     if led == "red blinking":
-        assert [colour for _, colour in after] == (["red", "off"] * 20)[: len(after)]
+        assert [color for _, color in after] == (["red", "off"] * 20)[: len(after)]
         assert {later - sooner for (sooner, _), (later, _) in pairwise(after)} == {500}
         assert len(after) > 7
     else:
-        assert [colour for _, colour in after] == [light]
+        assert [color for _, color in after] == [light]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_camera_that_dies_is_woken_again(firmware, shown, tmp_path):
     assert set(verdicts[:lost]) == {"melanoma"}
     assert verdicts[lost:].count("no camera") in {3, 4}
     assert verdicts[-1] == "melanoma"
-    assert min(at for at, colour in told.lights if colour == "blue" and at > 1200) < 3100
+    assert min(at for at, color in told.lights if color == "blue" and at > 1200) < 3100
 
 
 def test_the_other_order_of_bytes_is_found_out(firmware, shown, tmp_path):
@@ -136,8 +136,8 @@ def test_the_other_order_of_bytes_is_found_out(firmware, shown, tmp_path):
 
 def test_a_camera_of_wrong_colours_is_refused(firmware, shown, tmp_path):
     """Without its test picture nobody knows what the net sees: blue, and no verdict."""
-    told = run(firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), "--grey-pattern")
-    assert told.of("selftest")[0]["pattern"] == "wrong colours"
+    told = run(firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), "--gray-bars")
+    assert told.of("selftest")[0]["pattern"] == "wrong colors"
     assert {(line["verdict"], line["led"]) for line in told.of("scores")} == {("refused", "blue")}
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_golden_vector_is_refused(firmware, shown, tmp_path):
     sources += map(str, build_engine("gcc"))
     program = tmp_path / "firmware"
     main = str(FIRMWARE / "boards" / "host" / "main.c")
-    command = ["gcc", "-std=c11", "-O1", "-funsigned-char", *SANITISERS, *(f"-I{part}" for part in parts)]
+    command = ["gcc", "-std=c11", "-O1", "-funsigned-char", *SANITIZERS, *(f"-I{part}" for part in parts)]
     subprocess.run([*command, "-DMODEL_ROWS=0", *sources, main, "-o", str(program)], check=True, timeout=120)
     script = "2000 golden\n" + inject(shown["melanoma"], at=2100)
     told = run(program, write_frames(tmp_path / "frames", [shown["melanoma"]]), script=script, until=5000)
@@ -183,8 +183,8 @@ def test_a_given_picture_keeps_the_light_for_three_seconds(firmware, shown, tmp_
     assert (given["verdict"], given["led"]) == ("melanoma", "red blinking")
     assert given["scores"] == given["smoothed"]
     assert [line["y"] for line in told.of("taken")] == list(range(144))
-    blinking = [at for at, colour in told.lights if colour == "red" and at > 1200]
-    back = min(at for at, colour in told.lights if colour == "green" and at > max(blinking))
+    blinking = [at for at, color in told.lights if color == "red" and at > 1200]
+    back = min(at for at, color in told.lights if color == "green" and at > max(blinking))
     assert 2900 < back - blinking[0] < 3500
     assert told.of("scores")[-1]["verdict"] == "healthy"
 
@@ -236,10 +236,10 @@ def test_nobody_has_to_listen(firmware, shown, tmp_path):
     """With a line that takes nothing the light does what it does with one that takes all."""
     frames = write_frames(tmp_path / "frames", [shown["melanoma"]])
     script = "2000 version\n2500 frame\n"
-    heard, deaf = (run(firmware.program, frames, *how, until=9000) for how in ((), ("--deaf",)))
-    assert deaf.lines == []
-    assert deaf.lights == heard.lights
-    assert run(firmware.program, frames, "--deaf", script=script, until=12_000).status == 0
+    heard, unheard = (run(firmware.program, frames, *how, until=9000) for how in ((), ("--no-reader",)))
+    assert unheard.lines == []
+    assert unheard.lights == heard.lights
+    assert run(firmware.program, frames, "--no-reader", script=script, until=12_000).status == 0
 
 
 def test_a_frame_is_what_the_camera_shows(firmware, shown, tmp_path):
@@ -284,4 +284,4 @@ def test_the_tests_of_the_start_can_be_asked_for_again(firmware, shown, tmp_path
     frames = write_frames(tmp_path / "frames", [shown["healthy"]])
     told = run(firmware.program, frames, script="2500 selftest\n", until=6000)
     assert len(told.of("selftest")) == 2
-    assert [colour for at, colour in told.lights if 2500 <= at < 3800][:4] == ["red", "green", "blue", "off"]
+    assert [color for at, color in told.lights if 2500 <= at < 3800][:4] == ["red", "green", "blue", "off"]

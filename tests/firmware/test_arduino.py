@@ -17,11 +17,11 @@ from tests.firmware.compiler.networks import ds_cnn
 
 ARDUINO = FIRMWARE / "arduino"
 SKETCH = ARDUINO / "melanoma_detector"
-STANDINS = ARDUINO / "standins"
+MOCKS = ARDUINO / "mocks"
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
 CORE_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=softfp", "-Os", "-funsigned-char")
-CXX_FLAGS = ("-std=gnu++14", "-fno-rtti", "-fno-exceptions", *CORE_FLAGS, *WARNINGS, f"-I{STANDINS}")
-SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+CXX_FLAGS = ("-std=gnu++14", "-fno-rtti", "-fno-exceptions", *CORE_FLAGS, *WARNINGS, f"-I{MOCKS}")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 
 PROBE = """\
 #include <stdio.h>
@@ -63,7 +63,7 @@ def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
     """A row is the rounded mean of three pixels of each line that came; a read of the port is the byte on its wires."""
     require(compiler)
     (tmp_path / "probe.cpp").write_text(PROBE)
-    flags = ("-std=c++14", *WARNINGS, *SANITISERS, f"-I{SKETCH}")
+    flags = ("-std=c++14", *WARNINGS, *SANITIZERS, f"-I{SKETCH}")
     run(compiler, *flags, "probe.cpp", "-o", "probe", cwd=tmp_path)
     rng = np.random.default_rng(1)
     stacks = [rng.integers(0, 256, (count, 528, 2), np.uint8) for count in (1, 2, 3)]
@@ -80,10 +80,10 @@ def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
     np.testing.assert_array_equal(np.frombuffer(said[len(stacks) * 352 :], np.uint8), expected)
 
 
-def test_standins_hold_declarations_only(tmp_path):
+def test_mocks_hold_declarations_only(tmp_path):
     """What only stands in for the makers' headers runs nothing: it leaves no code and no variable in an object."""
     require("arm-none-eabi-g++", "arm-none-eabi-nm")
-    includes = "".join(f'#include "{path.name}"\n' for path in sorted(STANDINS.glob("*.h")))
+    includes = "".join(f'#include "{path.name}"\n' for path in sorted(MOCKS.glob("*.h")))
     (tmp_path / "all.cpp").write_text(includes)
     run("arm-none-eabi-g++", *CXX_FLAGS, "-c", "all.cpp", cwd=tmp_path)
     assert run("arm-none-eabi-nm", "all.o", cwd=tmp_path).split() == []
@@ -190,9 +190,21 @@ def test_the_whole_sketch_compiles_and_lacks_nothing(objects, tmp_path):
     run("arm-none-eabi-ld", "-r", *objects, "-o", "sketch.o", cwd=tmp_path)
     lacking = run("arm-none-eabi-nm", "--undefined-only", "--demangle", "sketch.o", cwd=tmp_path).decode().splitlines()
     names = {line.split(maxsplit=1)[1].partition("(")[0].rpartition("::")[2] for line in lacking}
-    declared = set(re.findall(r"\b(\w+)(?=\(|;)", "".join(path.read_text() for path in STANDINS.glob("*.h"))))
+    declared = set(re.findall(r"\b(\w+)(?=\(|;)", "".join(path.read_text() for path in MOCKS.glob("*.h"))))
     library = {name for name in names if re.match(r"(__aeabi_|mem|str|s?n?printf)", name)}
     assert names - declared - library == set()
+
+
+def test_every_global_symbol_has_its_modules_prefix(objects, tmp_path):
+    """The core is linked whole: a bare name such as ``listen`` would clash with one of its own some day."""
+    seams = {"board_nano33ble.cpp": "board", "camera_ov7675.cpp": "camera", "indicator_rgb.cpp": "indicator"}
+    for path in objects:
+        said = run("arm-none-eabi-nm", "--defined-only", "--extern-only", "--demangle", path, cwd=tmp_path).decode()
+        names = [line.split(maxsplit=2)[2] for line in said.splitlines()]
+        source = path.name.removesuffix(".o")
+        module = "nn" if source.startswith("nn_") else seams.get(source, source.partition(".")[0])
+        bare = [name for name in names if not name.startswith((f"{module}_", f"{module}::"))]
+        assert source.endswith(".ino") or bare == [], source
 
 
 def test_the_sketch_leaves_the_board_its_memory(objects, tmp_path):

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.compiler.requantize import Factor, scale_by
-from tests.firmware.builds import ENGINE, SANITISERS, WARNINGS, require
+from tests.firmware.builds import ENGINE, SANITIZERS, WARNINGS, require
 
 SHIM = """
 #include "nn_arithmetic.h"
 int32_t scale(int32_t sum, int32_t multiplier, int32_t shift) { return nn_scale(sum, multiplier, shift); }
-int32_t requantise(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
-  return nn_requantise(2 * sum, multiplier, nn_rounding(shift, zero), shift);
+int32_t requantize(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
+  return nn_requantize(2 * sum, multiplier, nn_rounding(shift, zero), shift);
 }
-int32_t requantise_positive(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
-  return nn_requantise_positive(2 * sum, multiplier, nn_rounding(shift, zero), shift);
+int32_t requantize_positive(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero) {
+  return nn_requantize_positive(2 * sum, multiplier, nn_rounding(shift, zero), shift);
 }
 """
 
@@ -31,7 +31,7 @@ def arithmetic(request, tmp_path_factory) -> ctypes.CDLL:
     require(request.param)
     folder: Path = tmp_path_factory.mktemp("arithmetic")
     (folder / "shim.c").write_text(SHIM)
-    undefined = [flag.replace("address,", "") for flag in SANITISERS]
+    undefined = [flag.replace("address,", "") for flag in SANITIZERS]
     trap = ["-fsanitize-undefined-trap-on-error"] if request.param == "gcc" else ["-fsanitize-trap=all"]
     flags = ["-std=c11", "-O1", "-fPIC", "-shared", *WARNINGS, *undefined, *trap, f"-I{ENGINE}"]
     subprocess.run([request.param, *flags, "shim.c", "-o", "shim.so"], check=True, timeout=60, cwd=folder)
@@ -52,6 +52,6 @@ def test_any_sum_is_scaled_as_the_reference_does(arithmetic, value, multiplier, 
 def test_the_fast_path_gives_the_same_bits(arithmetic, value, multiplier, shift, zero):
     """Seven instructions of the Cortex-M4's, here in C, against the slow definition, zero point and all."""
     exact = scale_by(value, Factor(multiplier, shift)) + zero
-    assert arithmetic.requantise(value, multiplier, shift, zero) == exact
-    fast = arithmetic.requantise_positive(value, multiplier, shift, zero)
+    assert arithmetic.requantize(value, multiplier, shift, zero) == exact
+    fast = arithmetic.requantize_positive(value, multiplier, shift, zero)
     assert max(fast, zero) == max(exact, zero)

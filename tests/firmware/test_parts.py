@@ -21,22 +21,22 @@ from tests.firmware.compiler.networks import Network
 
 APPLICATION = FIRMWARE / "application"
 SHIM = """
-#include "coding.h"
+#include "base64_crc.h"
 #include "decision.h"
 #include "json.h"
 #include "quality.h"
-#include "view.h"
+#include "preprocess.h"
 int32_t see(const uint8_t *frame, int8_t *out, int32_t *values) {
-  static view eye;
+  static preprocess state;
   static quality seen;
   int8_t row[CLASSIFIER_ROW_BYTES];
   int32_t given = 0;
   quality_begin(&seen);
   for (int32_t y = 0; y < CAMERA_HEIGHT; y++) {
-    const int32_t index = view_take_row(&eye, y, frame + y * CAMERA_ROW_BYTES, row);
+    const int32_t index = preprocess_row(&state, y, frame + y * CAMERA_ROW_BYTES, row);
     if (index < 0) continue;
     if (index != given) return -1;
-    quality_take_row(&seen, index, row);
+    quality_add_row(&seen, index, row);
     for (int32_t at = 0; at < CLASSIFIER_ROW_BYTES; at++) out[given * CLASSIFIER_ROW_BYTES + at] = row[at];
     given++;
   }
@@ -50,26 +50,26 @@ uint32_t write_object(char *text, const char *word, int64_t number, int64_t part
   static json line;
   json_begin(&line, word);
   json_number(&line, "number", number);
-  json_share(&line, "share", parts, 65536);
+  json_fraction(&line, "share", parts, 65536);
   json_open(&line, "list", '[');
-  json_text(&line, 0, word);
-  json_truth(&line, 0, true);
+  json_string(&line, 0, word);
+  json_bool(&line, 0, true);
   json_close(&line, ']');
   json_base64(&line, "bytes", bytes, count);
-  json_hexadecimal(&line, "crc", crc32_add(0, bytes, count));
+  json_hex(&line, "crc", base64_crc_update_crc(0, bytes, count));
   json_end(&line);
   for (uint32_t at = 0; at < line.length && at < JSON_LINE_BYTES; at++) text[at] = line.text[at];
   return line.length;
 }
 static decision decided;
-void forget(void) { decision_clear(&decided); }
+void forget(void) { decision_reset(&decided); }
 void decide(const int32_t *scores, int32_t *out) {
-  decision_take(&decided, scores);
+  decision_update(&decided, scores);
   for (int32_t label = 0; label < CLASSIFIER_LABELS; label++) out[label] = decided.smoothed[label];
   out[CLASSIFIER_LABELS] = decided.label, out[CLASSIFIER_LABELS + 1] = decided.alarming;
 }
 """
-PARTS = ("coding", "decision", "json", "quality", "view")
+PARTS = ("base64_crc", "decision", "json", "preprocess", "quality")
 
 
 def _compile(folder: Path, side: int, labels: tuple[str, ...]) -> ctypes.CDLL:
@@ -204,24 +204,24 @@ def test_base64_is_read_exactly(parts, content, place, other):
     text = base64.b64encode(content).decode()
     read = np.zeros(len(content), np.uint8)
     library = parts[96]
-    library.base64_read.restype = ctypes.c_bool
-    assert library.base64_read(text.encode(), _pointer(read), len(content))
+    library.base64_crc_decode.restype = ctypes.c_bool
+    assert library.base64_crc_decode(text.encode(), _pointer(read), len(content))
     assert read.tobytes() == content
     changed = text[: place % len(text)] + other + text[place % len(text) + 1 :]
-    if changed != text and library.base64_read(changed.encode(), _pointer(read), len(content)):
+    if changed != text and library.base64_crc_decode(changed.encode(), _pointer(read), len(content)):
         assert read.tobytes() != content
-    assert not library.base64_read((text + "A").encode(), _pointer(read), len(content))
+    assert not library.base64_crc_decode((text + "A").encode(), _pointer(read), len(content))
 
 
 @pytest.mark.parametrize(("text", "number"), [("00000000", 0), ("cbf43926", 0xCBF43926), ("ffffffff", 0xFFFFFFFF)])
 def test_eight_digits_are_a_crc(parts, text, number):
     """Eight lower-case digits and nothing else."""
     library, read = parts[96], ctypes.c_uint32()
-    library.hexadecimal_read.restype = ctypes.c_bool
-    assert library.hexadecimal_read(text.encode(), ctypes.byref(read))
+    library.base64_crc_parse_crc.restype = ctypes.c_bool
+    assert library.base64_crc_parse_crc(text.encode(), ctypes.byref(read))
     assert read.value == number
     for wrong in (text[1:], text + "0", text.upper()[:-1] + "G", " " + text):
-        assert not library.hexadecimal_read(wrong.encode(), ctypes.byref(read))
+        assert not library.base64_crc_parse_crc(wrong.encode(), ctypes.byref(read))
 
 
 def _decide(library: ctypes.CDLL, shares: list[tuple[float, ...]]) -> list[tuple[list[float], int, bool]]:

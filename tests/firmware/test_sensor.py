@@ -54,7 +54,7 @@ def play(program: Path, *, broken: str = "none", work_us: int = WORK_US, row_us:
 
 
 def sent_lines() -> np.ndarray:
-    """Return the middle 528x432 of what the sensor sends: (144, 3, 176, 3, 3), colours in their own bits."""
+    """Return the middle 528x432 of what the sensor sends: (144, 3, 176, 3, 3), colors in their own bits."""
     line, place = np.mgrid[0:480, 0:1280]
     sent = ((line * 31 + place * 7 + line * place // 5) & 255).astype(np.uint8).reshape(480, 640, 2)
     return unpack(sent[24:456, 56:584]).reshape(144, 3, 176, 3, 3)

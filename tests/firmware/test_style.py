@@ -68,7 +68,7 @@ def test_the_analyser_finds_nothing(mode, tmp_path):
 def test_the_analyser_finds_nothing_in_the_sketch():
     """The files that speak to the real board, too."""
     require("cppcheck")
-    includes = [f"-I{FIRMWARE / 'arduino' / 'standins'}", f"-I{FIRMWARE / 'application'}"]
+    includes = [f"-I{FIRMWARE / 'arduino' / 'mocks'}", f"-I{FIRMWARE / 'application'}"]
     command = [*CPPCHECK, "--language=c++", "--std=c++14", *includes, *sorted(SKETCH.glob("*.cpp"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]

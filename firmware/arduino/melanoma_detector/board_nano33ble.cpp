@@ -13,7 +13,7 @@ constexpr uint32_t kOutBytes = 1024;
 uint8_t out[kOutBytes];
 uint32_t out_count;
 
-void send_what_goes() {
+void send_pending() {
   while (out_count > 0) {
     uint32_t sent = 0;
     Serial.send_nb(out, out_count, &sent);
@@ -26,8 +26,8 @@ void send_what_goes() {
 }
 
 constexpr uint32_t kWatchdogClock_hz = 32768;
-constexpr uint32_t kWatchdogFood = 0x6E524635;
-constexpr uint32_t kRunsAsleep = 1;
+constexpr uint32_t kWatchdogReload = 0x6E524635;
+constexpr uint32_t kRunInSleep = 1;
 
 }  // namespace
 
@@ -39,8 +39,8 @@ uint32_t board_ms(void) { return millis(); }
 
 uint32_t board_us(void) { return micros(); }
 
-int32_t board_read(void) {
-  send_what_goes();
+int32_t board_read_byte(void) {
+  send_pending();
   return Serial.available() > 0 ? Serial.read() : -1;
 }
 
@@ -49,23 +49,23 @@ bool board_write(const char *text, uint32_t count) {
     out_count = 0; /* half a line from before must not greet who comes next */
     return false;
   }
-  send_what_goes();
+  send_pending();
   if (count > kOutBytes - out_count) {
     return false;
   }
   memcpy(out + out_count, text, count);
   out_count += count;
-  send_what_goes();
+  send_pending();
   return true;
 }
 
 void board_feed_watchdog(void) {
   if (NRF_WDT->RUNSTATUS == 0) {
-    NRF_WDT->CONFIG = kRunsAsleep;
+    NRF_WDT->CONFIG = kRunInSleep;
     NRF_WDT->CRV = static_cast<uint32_t>(static_cast<uint64_t>(WATCHDOG_MS) * kWatchdogClock_hz / 1000 - 1);
     NRF_WDT->RREN = 1;
     NRF_WDT->TASKS_START = 1;
   }
-  NRF_WDT->RR[0] = kWatchdogFood;
+  NRF_WDT->RR[0] = kWatchdogReload;
 }
 }

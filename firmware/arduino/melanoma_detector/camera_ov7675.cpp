@@ -24,9 +24,9 @@ extern "C" {
 
 camera_status camera_open(void) { return tell(ov7675::open()); }
 
-camera_status camera_start(bool pattern) { return tell(ov7675::start(pattern)); }
+camera_status camera_start_frame(bool pattern) { return tell(ov7675::start(pattern)); }
 
-camera_status camera_row(int32_t y, uint8_t *row) { return tell(ov7675::read_row(y, row)); }
+camera_status camera_read_row(int32_t y, uint8_t *row) { return tell(ov7675::read_row(y, row)); }
 
-const char *camera_fault(void) { return ov7675::describe(last_fault); }
+const char *camera_error_text(void) { return ov7675::describe(last_fault); }
 }

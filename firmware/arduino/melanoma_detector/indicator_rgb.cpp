@@ -1,4 +1,4 @@
-/* The application's light: the board's own, of three colours. */
+/* The application's light: the board's own, of three colors. */
 #include <Arduino.h>
 
 #include "pins.h"
@@ -10,7 +10,7 @@ void light(int pin, bool on) { digitalWrite(pin, on == (pins::kLightOn == HIGH) 
 
 }  // namespace
 
-extern "C" void indicator_show(bool red, bool green, bool blue) {
+extern "C" void indicator_set(bool red, bool green, bool blue) {
   static bool is_output = false;
   if (!is_output) {
     pinMode(pins::kRed, OUTPUT);

@@ -48,13 +48,13 @@ enum Register : uint8_t {
   kGamma = 0x7B,
   kRgb444 = 0x8C,
   kScalingDelay = 0xA2,
-  kColours = 0xB0,
+  kColors = 0xB0,
 };
 
 constexpr uint8_t kReset = 0x80;
 constexpr uint8_t kPidOv767x = 0x76;
 constexpr uint8_t kMidhOmniVision = 0x7F;
-constexpr uint8_t kBars = 0x80; /* in kScalingY: eight colour bars */
+constexpr uint8_t kBars = 0x80; /* in kScalingY: eight color bars */
 constexpr uint8_t kScalingYPlain = 0x35;
 
 struct Setting {
@@ -66,7 +66,7 @@ struct Setting {
 constexpr uint8_t kClockDivider = 16;
 constexpr uint16_t kLineStart = 158, kLineStop = 14, kFrameStart = 14, kFrameStop = 494;
 
-/* Over what the reset leaves: RGB565 at full range, VGA, automatic gain, exposure and white balance; the colour matrix
+/* Over what the reset leaves: RGB565 at full range, VGA, automatic gain, exposure and white balance; the color matrix
  * and the gamma curve are those that OmniVision names for RGB. */
 constexpr Setting kSettings[] = {
     {kClkrc, kClockDivider - 1},
@@ -102,7 +102,7 @@ constexpr Setting kSettings[] = {
     {kMatrixSigns, 0x9E},
     {kCom13, 0xC0}, /* gamma, automatic saturation */
     {kAwbControl, 0x9F},
-    {kColours, 0x84}, /* undocumented; without it red and green are weak */
+    {kColors, 0x84}, /* undocumented; without it red and green are weak */
     {kGammaSlope, 0x20},
     {kGamma + 0, 0x1C},
     {kGamma + 1, 0x28},
@@ -127,12 +127,12 @@ constexpr int32_t kSkippedPixels = (kSensorWidth - kLinePixels) / 2;
 constexpr int32_t kSkippedLines = (kSensorHeight - kFrameRows * kShrink) / 2;
 
 /* A frame takes 0.8 s and a line 1.6 ms where the clock is what it should be; more than twice that is waited. */
-constexpr uint32_t kFramePatience_ms = 2000, kSettling_ms = 300;
-constexpr uint32_t kLinePatience_us = 10000;
+constexpr uint32_t kFrameTimeout_ms = 2000, kSettling_ms = 300;
+constexpr uint32_t kLineTimeout_us = 10000;
 /* Reads of a port before a pixel clock counts as dead: some 50 us. */
-constexpr uint32_t kClockPatience = 400;
+constexpr uint32_t kClockTimeout_reads = 400;
 /* The same for the gap between lines (0.3 ms): interrupts stay off no longer than some 0.5 ms where no line comes. */
-constexpr uint32_t kGapPatience = 4000;
+constexpr uint32_t kGapTimeout_reads = 4000;
 /* Nearer than so many lines the row is waited for; else there is other work to do. */
 constexpr int32_t kNearLines = 3;
 /* A change of the picture's kind shows from the frame after the next on. */
@@ -163,7 +163,7 @@ void drive(uint32_t pin, bool high) {
       (GPIO_PIN_CNF_DIR_Output << GPIO_PIN_CNF_DIR_Pos) | (GPIO_PIN_CNF_INPUT_Disconnect << GPIO_PIN_CNF_INPUT_Pos);
 }
 
-void take_inputs() {
+void configure_inputs() {
   NRF_P0->PIN_CNF[pins::kVsync] = input_pin();
   NRF_P0->PIN_CNF[pins::kHref] = input_pin();
   NRF_P0->PIN_CNF[pins::kPclk] = input_pin();
@@ -220,21 +220,21 @@ bool has_frame_begun() {
 
 /* Waits for the pixel clock to rise after it was low. */
 inline bool wait_for_clock() {
-  uint32_t patience = kClockPatience;
+  uint32_t reads_left = kClockTimeout_reads;
   while ((NRF_P0->IN & kPclkBit) != 0) {
-    if (--patience == 0) {
+    if (--reads_left == 0) {
       return false;
     }
   }
   while ((NRF_P0->IN & kPclkBit) == 0) {
-    if (--patience == 0) {
+    if (--reads_left == 0) {
       return false;
     }
   }
   return true;
 }
 
-bool take_line() {
+bool read_line() {
   for (int32_t skipped = 0; skipped < 2 * kSkippedPixels; skipped++) {
     if (!wait_for_clock()) {
       return false;
@@ -253,15 +253,15 @@ bool take_line() {
  * in the gap before it, as a line is only read whole by who sees its first edge. */
 bool wait_for_line(uint32_t *number) {
   const uint32_t begun_us = micros();
-  while (micros() - begun_us <= kLinePatience_us) {
+  while (micros() - begun_us <= kLineTimeout_us) {
     if ((NRF_P0->IN & kHrefBit) != 0) {
       continue; /* a line runs; too late for it */
     }
     noInterrupts();
     *number = lines_begun();
     /* Read after the count: a line that began in between would be counted or not, nobody knows. */
-    uint32_t patience = (NRF_P0->IN & kHrefBit) == 0 ? kGapPatience : 0;
-    for (; patience > 0; patience--) {
+    uint32_t reads_left = (NRF_P0->IN & kHrefBit) == 0 ? kGapTimeout_reads : 0;
+    for (; reads_left > 0; reads_left--) {
       if ((NRF_P0->IN & kHrefBit) != 0) {
         return true;
       }
@@ -273,7 +273,7 @@ bool wait_for_line(uint32_t *number) {
 
 Status set_up() {
   is_set_up = shows_bars = is_starting = false;
-  take_inputs();
+  configure_inputs();
   drive(pins::kPower, false);
   drive(pins::kReset, false);
   start_clock();
@@ -290,7 +290,7 @@ Status set_up() {
     return Status::kNoAnswer;
   }
   if (product != kPidOv767x || maker != kMidhOmniVision) {
-    return Status::kOtherChip;
+    return Status::kWrongChip;
   }
   for (const Setting &setting : kSettings) {
     if (!sccb::write(kDevice, setting.address, setting.value)) {
@@ -320,15 +320,15 @@ Status add_lines(uint32_t wanted) {
   while (averaging.lines() < kShrink && lines_begun() < wanted + kShrink) {
     uint32_t number = 0;
     if (!wait_for_line(&number)) {
-      return Status::kNoLine;
+      return Status::kNoHref;
     }
     const bool is_ours = number >= wanted && number < wanted + kShrink;
-    const bool taken = is_ours && take_line();
+    const bool taken = is_ours && read_line();
     interrupts();
     if (taken) {
       averaging.add(line_buffer);
     } else if (is_ours) {
-      return Status::kNoPixels;
+      return Status::kNoPclk;
     }
   }
   return averaging.lines() > 0 ? Status::kOk : Status::kWait;
@@ -343,13 +343,13 @@ const char *describe(Status status) {
       return "ok";
     case Status::kNoAnswer:
       return "no answer on SIOC and SIOD";
-    case Status::kOtherChip:
+    case Status::kWrongChip:
       return "another chip than an OV7670 or OV7675";
     case Status::kNoVsync:
       return "no VSYNC";
-    case Status::kNoLine:
+    case Status::kNoHref:
       return "no HREF";
-    case Status::kNoPixels:
+    case Status::kNoPclk:
       return "no PCLK";
   }
   return "unknown";
@@ -385,7 +385,7 @@ Status start(bool bars) {
     }
     frames_to_skip--;
   }
-  if (millis() - asked_ms > kFramePatience_ms) {
+  if (millis() - asked_ms > kFrameTimeout_ms) {
     is_starting = false;
     return Status::kNoVsync;
   }
@@ -401,7 +401,7 @@ Status read_row(int32_t y, uint8_t *row) {
   }
   if (lines_away > kNearLines || lines_away <= -kShrink) {
     /* Too early, or over: then it comes again with the next frame. Where no line is counted it never comes. */
-    return millis() - asked_ms > kFramePatience_ms ? Status::kNoLine : Status::kWait;
+    return millis() - asked_ms > kFrameTimeout_ms ? Status::kNoHref : Status::kWait;
   }
   averaging.clear();
   const Status status = add_lines(wanted);

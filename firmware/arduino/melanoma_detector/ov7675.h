@@ -18,10 +18,10 @@ enum class Status : uint8_t {
   kOk,
   kWait,      /* not yet: ask again */
   kNoAnswer,  /* nothing acknowledges on the control bus: wires, power */
-  kOtherChip, /* something else does */
+  kWrongChip, /* something else does */
   kNoVsync,   /* no frame begins: VSYNC or XCLK is not wired */
-  kNoLine,    /* no line begins: HREF is not wired */
-  kNoPixels,  /* a line without pixels: PCLK is not wired */
+  kNoHref,    /* no line begins: HREF is not wired */
+  kNoPclk,    /* a line without pixels: PCLK is not wired */
 };
 
 /* What is wrong, for a person. */

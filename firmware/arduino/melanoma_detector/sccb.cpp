@@ -19,12 +19,12 @@ uint32_t open_drain() {
 }
 
 void half_clock() { delayMicroseconds(kHalfClock_us); }
-void let_go(uint32_t line) { NRF_P0->OUTSET = line; }
+void release(uint32_t line) { NRF_P0->OUTSET = line; }
 void pull_down(uint32_t line) { NRF_P0->OUTCLR = line; }
 
 void begin_message() {
-  let_go(kSda);
-  let_go(kScl);
+  release(kSda);
+  release(kScl);
   half_clock();
   pull_down(kSda);
   half_clock();
@@ -34,20 +34,20 @@ void begin_message() {
 void end_message() {
   pull_down(kSda);
   half_clock();
-  let_go(kScl);
+  release(kScl);
   half_clock();
-  let_go(kSda);
+  release(kSda);
   half_clock();
 }
 
 bool clock_bit(bool out) {
   if (out) {
-    let_go(kSda);
+    release(kSda);
   } else {
     pull_down(kSda);
   }
   half_clock();
-  let_go(kScl);
+  release(kScl);
   half_clock();
   const bool in = (NRF_P0->IN & kSda) != 0;
   pull_down(kScl);
@@ -76,7 +76,7 @@ uint8_t receive_byte() {
 namespace sccb {
 
 void begin() {
-  let_go(kSda | kScl);
+  release(kSda | kScl);
   NRF_P0->PIN_CNF[pins::kSda] = open_drain();
   NRF_P0->PIN_CNF[pins::kScl] = open_drain();
 }

@@ -34,7 +34,9 @@ uint32_t board_ms(void) { return (uint32_t)(now_us() / 1000); }
 uint32_t board_us(void) { return (uint32_t)now_us(); }
 void board_feed_watchdog(void) { fed_ms = board_ms(); }
 
-int32_t board_read(void) { return REGISTER(UART_STATE) & RECEIVER_FULL ? (int32_t)(REGISTER(UART_DATA) & 0xFF) : -1; }
+int32_t board_read_byte(void) {
+  return REGISTER(UART_STATE) & RECEIVER_FULL ? (int32_t)(REGISTER(UART_DATA) & 0xFF) : -1;
+}
 
 static void send_some(void) {
   while (out_sent < out_count && !(REGISTER(UART_STATE) & TRANSMITTER_FULL)) {
@@ -53,7 +55,7 @@ bool board_write(const char *text, uint32_t count) {
   return true;
 }
 
-void indicator_show(bool red, bool green, bool blue) {
+void indicator_set(bool red, bool green, bool blue) {
   emulator_print_number(board_ms());
   emulator_print(" light");
   emulator_print(red ? " red" : "");
@@ -62,7 +64,7 @@ void indicator_show(bool red, bool green, bool blue) {
   emulator_print(red || green || blue ? "\n" : " off\n");
 }
 
-const char *camera_fault(void) { return "the camera does not answer"; }
+const char *camera_error_text(void) { return "the camera does not answer"; }
 
 camera_status camera_open(void) {
   if (frames < 0) {
@@ -82,7 +84,7 @@ static camera_status read_row(uint8_t *row) {
   return CAMERA_OK;
 }
 
-camera_status camera_start(bool pattern) {
+camera_status camera_start_frame(bool pattern) {
   static uint8_t skipped[CAMERA_ROW_BYTES];
   showing_pattern = pattern;
   camera_status status = frames < 0 ? CAMERA_FAILED : CAMERA_OK;
@@ -95,13 +97,13 @@ camera_status camera_start(bool pattern) {
 static void draw_bars(uint8_t *row) {
   static const uint16_t bars[8] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
   for (int32_t x = 0; x < CAMERA_WIDTH; x++) {
-    const uint16_t colour = bars[x / (CAMERA_WIDTH / 8)];
-    row[2 * x] = (uint8_t)(colour >> 8);
-    row[2 * x + 1] = (uint8_t)colour;
+    const uint16_t color = bars[x / (CAMERA_WIDTH / 8)];
+    row[2 * x] = (uint8_t)(color >> 8);
+    row[2 * x + 1] = (uint8_t)color;
   }
 }
 
-camera_status camera_row(int32_t y, uint8_t *row) {
+camera_status camera_read_row(int32_t y, uint8_t *row) {
   (void)y;
   if (showing_pattern) {
     draw_bars(row);

@@ -34,8 +34,8 @@ static struct {
   uint32_t die_at_ms;
   uint32_t heal_at_ms;
   bool low_first;
-  bool deaf;
-  bool grey_pattern;
+  bool no_reader;
+  bool gray_bars;
 } options;
 
 static struct {
@@ -49,13 +49,13 @@ static struct {
 } serial = {.terminal = -1};
 
 static uint32_t virtual_ms, fed_ms;
-static struct timespec began;
+static struct timespec started_at;
 
 static uint64_t since_start_us(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)(now.tv_sec - began.tv_sec) * 1000000u + (uint64_t)(now.tv_nsec / 1000) -
-         (uint64_t)(began.tv_nsec / 1000);
+  return (uint64_t)(now.tv_sec - started_at.tv_sec) * 1000000u + (uint64_t)(now.tv_nsec / 1000) -
+         (uint64_t)(started_at.tv_nsec / 1000);
 }
 
 const char *board_name(void) { return "host"; }
@@ -85,7 +85,7 @@ static int32_t read_script(void) {
   return virtual_ms < serial.line_ms ? -1 : (unsigned char)serial.line[serial.line_at++];
 }
 
-int32_t board_read(void) {
+int32_t board_read_byte(void) {
   if (options.script) {
     return serial.script ? read_script() : -1;
   }
@@ -94,7 +94,7 @@ int32_t board_read(void) {
 }
 
 bool board_write(const char *text, uint32_t count) {
-  if (options.deaf || serial.out_count + count > OUT_BYTES) {
+  if (options.no_reader || serial.out_count + count > OUT_BYTES) {
     return false;
   }
   memcpy(serial.out + serial.out_count, text, count);
@@ -110,7 +110,7 @@ static void flush_out(void) {
   }
 }
 
-void indicator_show(bool red, bool green, bool blue) {
+void indicator_set(bool red, bool green, bool blue) {
   fprintf(stderr, "%u light%s%s%s%s\n", board_ms(), red ? " red" : "", green ? " green" : "", blue ? " blue" : "",
           red || green || blue ? "" : " off");
 }
@@ -124,15 +124,15 @@ static bool is_dead(void) {
   return strcmp(options.camera, "dead") == 0 || (died && !(options.heal_at_ms && board_ms() >= options.heal_at_ms));
 }
 
-const char *camera_fault(void) { return "the camera does not answer"; }
+const char *camera_error_text(void) { return "the camera does not answer"; }
 camera_status camera_open(void) { return is_dead() ? CAMERA_FAILED : CAMERA_OK; }
 
 static void draw_bars(void) {
   static const uint16_t bars[8] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
   for (int place = 0; place < FRAME_BYTES / 2; place++) {
-    const unsigned colour = options.grey_pattern ? 0x8410 : bars[place % CAMERA_WIDTH / (CAMERA_WIDTH / 8)];
-    frame[2 * place] = (uint8_t)(colour >> 8);
-    frame[2 * place + 1] = (uint8_t)colour;
+    const unsigned color = options.gray_bars ? 0x8410 : bars[place % CAMERA_WIDTH / (CAMERA_WIDTH / 8)];
+    frame[2 * place] = (uint8_t)(color >> 8);
+    frame[2 * place + 1] = (uint8_t)color;
   }
 }
 
@@ -148,7 +148,7 @@ static void read_frame(void) {
   }
 }
 
-camera_status camera_start(bool pattern) {
+camera_status camera_start_frame(bool pattern) {
   if (is_dead()) {
     return CAMERA_FAILED;
   }
@@ -164,7 +164,7 @@ camera_status camera_start(bool pattern) {
   return CAMERA_OK;
 }
 
-camera_status camera_row(int32_t y, uint8_t *row) {
+camera_status camera_read_row(int32_t y, uint8_t *row) {
   if (is_dead()) {
     return CAMERA_FAILED;
   }
@@ -185,10 +185,10 @@ static bool read_options(int count, char **words) {
     const char *value = at + 1 < count ? words[at + 1] : NULL;
     if (strcmp(words[at], "--low-first") == 0) {
       options.low_first = true;
-    } else if (strcmp(words[at], "--deaf") == 0) {
-      options.deaf = true;
-    } else if (strcmp(words[at], "--grey-pattern") == 0) {
-      options.grey_pattern = true;
+    } else if (strcmp(words[at], "--no-reader") == 0) {
+      options.no_reader = true;
+    } else if (strcmp(words[at], "--gray-bars") == 0) {
+      options.gray_bars = true;
     } else if (value == NULL) {
       return false;
     } else if (strcmp(words[at], "--camera") == 0) {
@@ -240,14 +240,14 @@ int main(int count, char **words) {
   if (!read_options(count, words)) {
     fprintf(stderr,
             "usage: firmware --camera FRAMES|dead|black|white|frozen [--script FILE --until MS] [--low-first]\n"
-            "                [--grey-pattern] [--deaf] [--die-at MS] [--heal-at MS]\n");
+            "                [--gray-bars] [--no-reader] [--die-at MS] [--heal-at MS]\n");
     return 2;
   }
   if (!open_camera() || (options.script && (serial.script = fopen(options.script, "r")) == NULL)) {
     perror(frames ? options.script : options.camera);
     return 2;
   }
-  clock_gettime(CLOCK_MONOTONIC, &began);
+  clock_gettime(CLOCK_MONOTONIC, &started_at);
   if (!options.script && !open_terminal()) {
     perror("no pseudo-terminal");
     return 2;

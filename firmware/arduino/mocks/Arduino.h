@@ -1,6 +1,6 @@
 /* What the sketch uses of Arduino's header, declared and nothing more: enough to compile against, nothing to run. */
-#ifndef STANDIN_ARDUINO_H
-#define STANDIN_ARDUINO_H
+#ifndef MOCK_ARDUINO_H
+#define MOCK_ARDUINO_H
 
 #include <stddef.h>
 #include <stdint.h>

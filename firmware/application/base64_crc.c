@@ -1,8 +1,8 @@
-#include "coding.h"
+#include "base64_crc.h"
 
 static const char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-uint32_t base64_write(const uint8_t *bytes, uint32_t count, char *text) {
+uint32_t base64_crc_encode(const uint8_t *bytes, uint32_t count, char *text) {
   char *at = text;
   for (uint32_t done = 0; done < count; done += 3) {
     const uint32_t left = count - done;
@@ -29,7 +29,7 @@ static int32_t sextet(char letter) {
   return letter == '+' ? 62 : letter == '/' ? 63 : -1;
 }
 
-bool base64_read(const char *text, uint8_t *bytes, uint32_t count) {
+bool base64_crc_decode(const char *text, uint8_t *bytes, uint32_t count) {
   uint32_t done = 0;
   while (done < count) {
     const uint32_t wanted = count - done < 3 ? count - done : 3;
@@ -51,7 +51,7 @@ bool base64_read(const char *text, uint8_t *bytes, uint32_t count) {
   return *text == '\0';
 }
 
-uint32_t crc32_add(uint32_t crc, const uint8_t *bytes, uint32_t count) {
+uint32_t base64_crc_update_crc(uint32_t crc, const uint8_t *bytes, uint32_t count) {
   static const uint32_t table[16] = {
       0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
       0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
@@ -64,7 +64,7 @@ uint32_t crc32_add(uint32_t crc, const uint8_t *bytes, uint32_t count) {
   return ~crc;
 }
 
-bool hexadecimal_read(const char *text, uint32_t *number) {
+bool base64_crc_parse_crc(const char *text, uint32_t *number) {
   *number = 0;
   for (int32_t place = 0; place < 8; place++, text++) {
     const bool digit = *text >= '0' && *text <= '9';

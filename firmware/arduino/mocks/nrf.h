@@ -1,7 +1,7 @@
 /* The nRF52840's registers that the sketch uses, in Nordic's names, declared and nothing more. The distances are those
  * of the product specification, so that what is compiled here addresses what the board has. */
-#ifndef STANDIN_NRF_H
-#define STANDIN_NRF_H
+#ifndef MOCK_NRF_H
+#define MOCK_NRF_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "view.h"
+#include "preprocess.h"
 
 #include <assert.h>
 
@@ -25,7 +25,7 @@ static int8_t combine(uint16_t *kept, int32_t value, int32_t phase) {
   return ninth(phase == 1 ? 2 * before + value : before + 2 * value);
 }
 
-static int32_t shrink_by_3_2(view *self, int32_t y, const uint8_t *row, int8_t *out) {
+static int32_t shrink_by_3_2(preprocess *self, int32_t y, const uint8_t *row, int8_t *out) {
   const int32_t phase = y % 3;
   uint16_t *kept = self->sums;
   row += 2 * LEFT;
@@ -42,7 +42,7 @@ static int32_t shrink_by_3_2(view *self, int32_t y, const uint8_t *row, int8_t *
   return phase == 0 ? -1 : y / 3 * 2 + phase - 1;
 }
 
-static int32_t shrink_by_3(view *self, int32_t y, const uint8_t *row, int8_t *out) {
+static int32_t shrink_by_3(preprocess *self, int32_t y, const uint8_t *row, int8_t *out) {
   const int32_t phase = y % 3;
   uint16_t *kept = self->sums;
   row += 2 * LEFT;
@@ -60,6 +60,6 @@ static int32_t shrink_by_3(view *self, int32_t y, const uint8_t *row, int8_t *ou
   return phase == 2 ? y / 3 : -1;
 }
 
-int32_t view_take_row(view *self, int32_t y, const uint8_t *row, int8_t *out) {
+int32_t preprocess_row(preprocess *self, int32_t y, const uint8_t *row, int8_t *out) {
   return SIDE == 96 ? shrink_by_3_2(self, y, row, out) : shrink_by_3(self, y, row, out);
 }
