@@ -1,8 +1,8 @@
-"""Measures whole builds as a user starts them: cold, with nothing changed, with one picture changed; and ``--help``.
+"""Measures whole builds as a user starts them: cold, with nothing changed, with one image changed; and ``--help``.
 
-``sample`` is built from nothing. ``melanoma`` is built from the mirror of the real sets where it is there, else from as
-many drawn pictures in two archives; its one changed picture is one JPEG of the archives unpacked to a folder, exchanged
-for another. Every build is a process of its own on a cache and a datasets folder of its own.
+``sample`` is built with an empty cache. ``melanoma`` is built from the mirror of the real sets if it exists, otherwise
+from as many synthetic images in two archives. For the changed image, the archives are unpacked to a folder and one JPEG
+is replaced. Each build runs in its own process with its own cache and datasets folder.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from measuring import ROOT, SHARED, median_of, print_table, set_aside, timed, wr
 MARKS = {
     "melanoma, cold": 15.0,
     "melanoma, nothing changed": 1.0,
-    "melanoma, one picture changed": 1.3,
+    "melanoma, one image changed": 1.3,
     "sample, from nothing": 20.0,
     "--help": 0.3,
 }
@@ -30,7 +30,7 @@ def curation(place: Path, *arguments: str) -> dict[str, float]:
 
 
 def prepare(place: Path) -> Path:
-    """Copy the definitions, and return the mirror to build from, unpacked where one picture will change."""
+    """Copy the recipes and return the mirror to build from."""
     (place / "datasets").mkdir()
     for name in ("melanoma", "sample"):
         (place / "datasets" / name).mkdir()
@@ -42,7 +42,7 @@ def prepare(place: Path) -> Path:
 
 
 def draw_mirror(mirror: Path) -> Path:
-    """Draw as many pictures as the real sets have, in archives laid out as theirs."""
+    """Generate as many images as the real sets have, in archives of the same layout."""
     import io
 
     import numpy as np
@@ -75,7 +75,7 @@ def unpack(mirror: Path, target: Path) -> Path:
 
 
 def exchange(folder: Path, turn: int) -> None:
-    """Change the pixels of one picture that is chosen by its place in the listing."""
+    """Change the pixels of one image, chosen by its position in the listing."""
     from PIL import Image
 
     path = sorted(folder.rglob("*.jpg"))[turn]
@@ -101,9 +101,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         found["melanoma, nothing changed"] = median_of(rounds, lambda: curation(place, *build))
         unpacked = unpack(mirror, place / "unpacked")
         build = ("build", "melanoma", "--mirror", str(unpacked), "-q")
-        for _ in range(
-            2
-        ):  # the second remembers the files that were too young for the first to trust their time stamps
+        for _ in range(2):  # the first build does not trust the time stamps of files that are only seconds old
             curation(place, *build)
         turns = iter(range(rounds))
 
@@ -111,7 +109,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
             exchange(unpacked, next(turns))
             return curation(place, *build)
 
-        found["melanoma, one picture changed"] = median_of(rounds, changed)
+        found["melanoma, one image changed"] = median_of(rounds, changed)
         found["--help"] = median_of(rounds, lambda: curation(place, "--help"))
     return found
 

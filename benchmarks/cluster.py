@@ -1,10 +1,10 @@
-"""Measures a build on a Ray cluster of three nodes on this machine against the local engine, with and without a loss.
+"""Compares a build on a Ray cluster of three nodes on this machine with the local engine, with and without a lost node.
 
-The pictures are drawn ones in one zip, each with bytes of its own. The nodes have as many cores together as the local
-engine has workers, so that both have the same machine; starting the cluster and its workers is left out: a small build
-runs on them first. Then in turns: the local engine, the cluster, and the cluster with another node that joined, one of
-which is killed without grace when half of the pictures were looked at. The cluster looks for dead nodes twice a second
-(``HEALTH``): by Ray's default it finds out after half a minute, which would be most of such a short run.
+The images are synthetic, in one zip, and differ in their bytes. All nodes together have as many cores as the local
+engine has workers. A small build runs first, so that the start of the cluster and its workers is not measured. Then the
+local engine, the cluster, and the cluster with one more node run in turn; in the last case one node is killed after
+half of the images were probed. The cluster checks for dead nodes twice a second (``HEALTH``): with Ray's default it
+takes half a minute, which would be most of such a short run.
 """
 
 import argparse
@@ -34,19 +34,19 @@ SMALL = 12 * SHARD_FILES
 
 
 class Killer(Silent):
-    """Kills a node when half of the bytes were looked at."""
+    """Kills a node after half of the bytes were probed."""
 
     def __init__(self, cluster: Any) -> None:  # noqa: ANN401 - Ray's own
         super().__init__()
         self.progress, self._cluster, self._left = self, cluster, 0
 
     def start(self, description: str, total_bytes: int | None) -> int:
-        """Remember how much half of it is."""
+        """Store half of the total."""
         self._left = (total_bytes or 0) // 2 if description == "look at pictures" else 0
         return 0
 
     def advance(self, task: int, size_bytes: int) -> None:
-        """Kill when half of it is done."""
+        """Kill a node after half of the total."""
         if self._left > 0 and self._left <= size_bytes and self._cluster.worker_nodes:
             self._cluster.remove_node(next(iter(self._cluster.worker_nodes)), allow_graceful=False)
         self._left = max(0, self._left - size_bytes)
@@ -56,7 +56,7 @@ class Killer(Silent):
 
 
 def make_archive(place: Path, count: int, name: str = "set") -> Path:
-    """Return a zip of so many pictures, every one with bytes of its own."""
+    """Return a zip of ``count`` images that differ in their bytes."""
     contents = [path.read_bytes() for path in sorted(make_drawn(500).iterdir())]
     archive = place / f"{name}.zip"
     with zipfile.ZipFile(archive, "w") as opened:
@@ -69,7 +69,7 @@ def make_archive(place: Path, count: int, name: str = "set") -> Path:
 
 
 def start_workers(place: Path, name: str) -> None:
-    """Have every node start its workers, by shards that wait so that all are needed, and let them import everything."""
+    """Make every node start all its workers, by shards that sleep, and import everything."""
     engine = Ray()
     list(engine.map(time.sleep, [1.0] * int(2 * engine.workers / CORES_A_SHARD)))
     run(place, name, make_archive(place, SMALL, name), engine, Silent())
@@ -99,7 +99,7 @@ def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent)
 
 
 def run_all(place: Path, archive: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """Build in turns: local, on two nodes beside the head, on three of which one is killed; return what each took."""
+    """Build in turn: locally, on two nodes and the head, and on three of which one is killed; return all figures."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     from ray.cluster_utils import Cluster
@@ -124,7 +124,7 @@ def run_all(place: Path, archive: Path, rounds: int) -> dict[str, list[dict[str,
             start_workers(place, f"started{turn}")
             found["ray, one killed half-way"].append(run(place, f"killed{turn}", archive, Ray(), Killer(cluster)))
             if len(cluster.worker_nodes) != 2:
-                raise SystemExit("no node was killed: the last line would say nothing")
+                raise SystemExit("no node was killed, so the last row is not valid")
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -148,15 +148,15 @@ def main() -> None:
         for engine, runs in found.items()
     }
     local = medians["local, 2 workers"]["seconds"]
-    print(f"\n{asked.count:,} drawn 600x450 JPEGs in one zip, cold, whole build, medians of {asked.rounds}")
+    print(f"\n{asked.count:,} synthetic 600x450 JPEGs in one zip, cold, whole build, medians of {asked.rounds}")
     print_table(
-        ("engine", "seconds", "of it probe", "over local", "from", "to", "load"),
+        ("engine", "seconds", "of it probe", "x local", "min", "max", "load"),
         [
             (
                 engine,
                 f"{each['seconds']:.1f}",
                 f"{each['probe']:.1f}",
-                f"{each['seconds'] / local:.2f} x",
+                f"{each['seconds'] / local:.2f}",
                 f"{min(run['seconds'] for run in found[engine]):.1f}",
                 f"{max(run['seconds'] for run in found[engine]):.1f}",
                 f"{each['load']:.1f}",
@@ -164,7 +164,7 @@ def main() -> None:
             for engine, each in medians.items()
         ],
     )
-    print(f"version and manifest: {'the same in every run' if len(results) == 1 else 'NOT the same'}")
+    print(f"version and manifest: {'equal in all runs' if len(results) == 1 else 'NOT equal'}")
     write_results("cluster", {"count": asked.count, "medians": medians, "same": len(results) == 1, "runs": found})
 
 

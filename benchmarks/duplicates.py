@@ -1,8 +1,8 @@
-"""Measures precision and recall of the near-duplicate search, on a planted set it draws and on real pictures.
+"""Measures precision and recall of the near-duplicate search, on a synthetic set and on real images.
 
-The planted set is 500 JPEGs of 600x450: 340 different pictures and 160 twins of 160 of them. ``--mirror DIR`` adds
-every JPEG in the archives below DIR, where equal bytes are the truth and any other confirmed pair is listed, most
-doubtful first, and drawn side by side into ``--sheet``.
+The synthetic set has 500 JPEGs of 600x450: 340 different images and 160 near duplicates of 160 of them. ``--mirror
+DIR`` adds all JPEGs in the archives below DIR. There, equal bytes are the ground truth; all other confirmed pairs are
+listed, the most doubtful first, and shown side by side in ``--sheet``.
 """
 
 import argparse
@@ -51,7 +51,7 @@ ORIGINALS = 340
 
 @dataclass(frozen=True)
 class Planted:
-    """A picture's bytes and, for a twin, the number of its original and what was done to it."""
+    """An image's bytes and, for a near duplicate, the number of its original and how it was changed."""
 
     content: bytes
     original: int | None
@@ -90,14 +90,14 @@ def draw_picture(rng: np.random.Generator, size: tuple[int, int] = (450, 600)) -
 
 
 def encode(picture: Image.Image, *, quality: int = 90, exif: Image.Exif | None = None) -> bytes:
-    """Return the picture as JPEG."""
+    """Return the image as JPEG."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, **({} if exif is None else {"exif": exif}))
     return buffer.getvalue()
 
 
 def twin(content: bytes, kind: str) -> bytes:
-    """Return the same picture, changed as its kind says."""
+    """Return the same image, changed according to ``kind``."""
     picture = Image.open(io.BytesIO(content))
     width, height = picture.size
     if kind == "bytes":
@@ -129,7 +129,7 @@ def exif_segment(exif: Image.Exif) -> bytes:
 
 
 def plant(seed: int) -> list[Planted]:
-    """Draw the planted set: the originals, then one twin for each of the first 160."""
+    """Generate the set: the originals, then one near duplicate of each of the first 160."""
     rng = np.random.default_rng(seed)
     originals = [encode(draw_picture(rng)) for _ in range(ORIGINALS)]
     kinds = [kind for kind, count in TWINS.items() for _ in range(count)]
@@ -138,7 +138,7 @@ def plant(seed: int) -> list[Planted]:
 
 
 def thumbnail(content: bytes, decode: str) -> NDArray[np.uint8]:
-    """Return the 32x32 grey picture that is hashed."""
+    """Return the 32x32 gray image that is hashed."""
     picture: Image.Image = Image.open(io.BytesIO(content))
     if decode == "scaled":
         picture.draft(None, (64, 64))
@@ -147,19 +147,19 @@ def thumbnail(content: bytes, decode: str) -> NDArray[np.uint8]:
 
 
 def fingerprint(contents: list[bytes], decode: str) -> Fingerprints:
-    """Return hashes and thumbnails of encoded pictures."""
+    """Return hashes and thumbnails of encoded images."""
     thumbnails = np.stack([thumbnail(content, decode) for content in contents])
     return Fingerprints(symmetries(thumbnails), thumbnails)
 
 
 def all_confirmed(fingerprints: Fingerprints, radius: int, correlation: float) -> ConfirmedPairs:
-    """Return the confirmed pairs of all but the flat pictures."""
+    """Return the confirmed pairs of all images that are not flat."""
     eligible = ~is_flat(fingerprints.thumbnails)
     return confirmed_pairs(fingerprints, radius=radius, correlation=correlation, symmetries=True, eligible=eligible)
 
 
 def every_pair(confirmed: ConfirmedPairs) -> set[tuple[int, int]]:
-    """Return the confirmed pairs of rows, those of equal fingerprints spelled out."""
+    """Return the confirmed pairs of rows, those of equal fingerprints listed one by one."""
     return {
         (int(row), int(mate))
         for row in confirmed.involved()
@@ -175,7 +175,7 @@ def measure_planted(seed: int, decode: str) -> dict[str, object]:
     truth = {(p.original, row): p.kind for row, p in enumerate(planted) if p.original is not None}
     loosest = all_confirmed(fingerprints, max(RADII), min(CORRELATIONS))
     print(
-        f"\nplanted set, seed {seed}, decode {decode}: {len(truth)} pairs among {len(planted)} pictures, "
+        f"\nplanted set, seed {seed}, decode {decode}: {len(truth)} pairs among {len(planted)} images, "
         f"{int(is_flat(fingerprints.thumbnails).sum())} flat, {loosest.candidates} candidates at radius {max(RADII)}"
     )
     print("radius  " + "  ".join(f"r >= {value:<5}" for value in CORRELATIONS) + "   recall/precision")
@@ -198,10 +198,10 @@ def measure_planted(seed: int, decode: str) -> dict[str, object]:
 
 
 def measure_flatness(seed: int) -> list[dict[str, float]]:
-    """Print and return how a nearly blank picture resembles its own copy re-encoded at quality 60."""
+    """Print and return how a nearly blank image correlates with its copy re-encoded at quality 60."""
     rng = np.random.default_rng(seed)
     print(
-        "\nnearly blank pictures against their own copies at quality 60:\nstd of 32x32  correlation  bits apart  flat"
+        "\nnearly blank images compared with their copies at quality 60:\nstd of 32x32  correlation  bits apart  flat"
     )
     rows = []
     for amplitude in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0):
@@ -233,7 +233,7 @@ def read_mirror(mirror: Path) -> tuple[list[str], list[bytes]]:
 
 
 def measure_mirror(mirror: Path, decode: str, sheet: Path | None) -> dict[str, object]:
-    """Print and return what is confirmed among real pictures."""
+    """Print and return the confirmed pairs among real images."""
     names, contents = read_mirror(mirror)
     fingerprints = fingerprint(contents, decode)
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
@@ -242,7 +242,7 @@ def measure_mirror(mirror: Path, decode: str, sheet: Path | None) -> dict[str, o
         clumps.setdefault(digest, []).append(row)
     equal = {(i, j) for rows in clumps.values() for i in rows for j in rows if i < j}
     print(
-        f"\nmirror, decode {decode}: {len(names)} pictures, {len(equal)} byte-equal pairs, "
+        f"\nmirror, decode {decode}: {len(names)} images, {len(equal)} byte-equal pairs, "
         f"{int(is_flat(fingerprints.thumbnails).sum())} flat"
     )
     print(
@@ -292,7 +292,7 @@ def draw_sheet(pairs: list[tuple[bytes, bytes, int, str]], path: Path) -> None:
 def main() -> None:
     """Measure, print, and write ``results/duplicates.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mirror", type=Path, help="a folder with archives of real pictures")
+    parser.add_argument("--mirror", type=Path, help="a folder with archives of real images")
     parser.add_argument("--sheet", type=Path, help="a PNG of the mirror's confirmed pairs that are not byte-equal")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--decode", choices=["scaled", "full"], nargs="*", default=["scaled", "full"])

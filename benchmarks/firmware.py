@@ -1,7 +1,7 @@
-"""Sets what the board's nets take beside their marks and TensorFlow Lite Micro's figures.
+"""Compares memory, flash and instructions of the board's nets with their targets and with TensorFlow Lite Micro.
 
-Every net is compiled untrained (``firmware/costs.py``) with Arduino's flags and runs on the emulated Cortex-M4, where
-instructions are counted exactly: the figures are the same on a busy machine.
+Each net is compiled untrained (``firmware/tools/costs.py``) with Arduino's flags and runs on the emulated Cortex-M4,
+which counts instructions exactly: the figures do not depend on the load of the machine.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MARKS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class Peer:
-    """TensorFlow Lite Micro with CMSIS-NN on the same shape, read from the figures that came with this project."""
+    """TensorFlow Lite Micro with CMSIS-NN with the same net shape, from the figures that this project was given."""
 
     arena: int
     flash: int
@@ -69,7 +69,7 @@ def judge(name: str, modes: dict[str, dict[str, int]]) -> Iterator[tuple[str, st
 
 
 def compare(found: dict[str, dict[str, dict[str, int]]]) -> list[tuple[str, ...]]:
-    """Return a row a net: ours in both modes beside TensorFlow Lite Micro with CMSIS-NN."""
+    """Return one row per net: both modes, and TensorFlow Lite Micro with CMSIS-NN."""
     rows = []
     for name, modes in found.items():
         whole, streamed, peer = modes["frame"], modes["rows"], PEERS.get(name)

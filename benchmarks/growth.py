@@ -1,12 +1,11 @@
 """Measures how time and memory of the pure stages (label to select) grow from a thousand to a million rows.
 
-Each size runs in a process of its own, whose peak resident memory is taken, the table it starts from included; the
-thumbnails (1 KB a row) lie where the probe puts them, beyond 65,536 in a file. The search within dedup has a column of
-its own.
+Each size runs in its own process; its peak resident memory includes the input table. The thumbnails (1 KB per row) are
+where the probe keeps them: above 65,536 rows in a file. The search within dedup has its own column.
 
-The rows are synthetic: seven in ten are of one of two classes, the rest context; one in twenty has a near duplicate a
-few bits away whose thumbnail agrees, one in a hundred a byte-equal twin, some of them under another label or on the
-source's other side; four pictures in a hundred share a group key with another.
+The rows are synthetic: seven in ten belong to one of two classes, the rest are context. One in twenty has a near
+duplicate with an equal thumbnail, one in a hundred an exact duplicate, some of them with another label or on the other
+side of the source's split. Four in a hundred share a group key with another row.
 """
 
 import argparse
@@ -50,7 +49,7 @@ def make_recipe(rows: int, *, symmetries: bool) -> Recipe:
 
 
 def make_rows(count: int) -> tuple[Manifest, Fingerprints]:
-    """Return what the probe would leave of so many files."""
+    """Return the probe's results for ``count`` files."""
     rng = np.random.default_rng(count)
     hashes = rng.integers(0, 1 << 64, (count, 8), dtype=np.uint64)
     spool = Spool()
@@ -156,7 +155,7 @@ def main() -> None:
     results = [children(__file__, "--one", str(count), *more) for count in asked.rows]
     print(f"\nlabel to select, radius 8, {'eight orientations' if asked.symmetries else 'one orientation'}")
     print_table(
-        ("rows", "kept", *results[0]["seconds"], "total s", "CPU s", "us a row", "peak MB", "of it input"),
+        ("rows", "kept", *results[0]["seconds"], "total s", "CPU s", "us per row", "peak MB", "input MB"),
         [
             (
                 f"{row['rows']:,}",

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a process of its own for each measurement, tables, JSON with the machine's state."""
+"""Shared by the benchmarks: one process per measurement, tables, and JSON with the state of the machine."""
 
 import json
 import os
@@ -24,12 +24,12 @@ def peak_mb() -> float:
 
 
 def load_average() -> float:
-    """Return how many processes wanted a core in the last minute: what a figure was disturbed by."""
+    """Return the load average of the last minute, which shows how much other work disturbed a figure."""
     return os.getloadavg()[0]
 
 
 def children(script: str, *arguments: str, python: str = sys.executable) -> Any:  # noqa: ANN401 - what JSON holds
-    """Run a script in a process of its own and return the JSON of its last line; a failure shows what it said."""
+    """Run a script in its own process and return the JSON of its last line; after a failure, show its stderr."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
     run = subprocess.run([python, script, *arguments], env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
@@ -53,10 +53,10 @@ def median_of(times: int, measure: Callable[[], dict[str, float]]) -> dict[str, 
 
 
 def set_aside(path: Path, into: Path) -> None:
-    """Move what is there out of the way, for the time being, as a new user's folder would not have it.
+    """Move a folder away until all measurements are done.
 
-    Nothing is removed before everything is measured: ext4 does not take an inode again that was freed in the last
-    minutes, and looks past thousands of them for each new file, which costs a whole build several seconds.
+    Removing it would disturb them: ext4 does not reuse an inode that was freed in the last minutes, and skips thousands
+    of them for each new file, which costs a whole build several seconds.
     """
     if path.exists():
         into.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def set_aside(path: Path, into: Path) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1) -> None:
-    """Print rows under their head, the first columns to the left and numbers to the right."""
+    """Print rows below their head, the first columns left-aligned, the others right-aligned."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:
@@ -75,7 +75,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, left: 
 
 
 def write_results(name: str, results: dict[str, Any]) -> Path:
-    """Write ``results/<name>.json`` with the machine it was measured on, and say so."""
+    """Write ``results/<name>.json`` with the state of the machine, and print its path."""
     RESULTS.mkdir(exist_ok=True)
     machine = {
         "python": platform.python_version(),

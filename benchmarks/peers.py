@@ -1,9 +1,10 @@
-"""Measures precision and recall on the planted set against the peers, each at its defaults, and how far a hash moves.
+"""Compares precision and recall with other tools at their defaults, and measures how a scaled decode changes hashes.
 
-The planted set is that of ``duplicates.py``: 340 pictures and 160 twins of them (copies, other metadata, quality 60,
-half size, brighter, darker, a crop of 2 %, seven other orientations). A pair is right where one is the other's twin.
-Ours goes through the program's own probe and dedup, with the recipe's defaults. What follows says how many bits the
-hash of a scaled decode lies from that of the full one, on full-size photographs where they are there and on drawn ones.
+The set is that of ``duplicates.py``: 340 images and 160 near duplicates of them (copies, other metadata, quality 60,
+half size, brighter, darker, a crop of 2 %, seven other orientations). A pair is correct if one image was made from the
+other. curation runs its own probe and dedup with the recipe's defaults. The second part counts the bits in which the
+hash of a scaled decode differs from that of a full one, on full-size photographs (if they exist) and on synthetic
+images.
 """
 
 import argparse
@@ -23,7 +24,7 @@ TOOLS = ("curation", "imagehash loop, radius 10", "imagededup pHash, radius 10",
 
 
 def write_planted(seed: int) -> tuple[Path, dict[tuple[str, str], str]]:
-    """Write the planted set and return its folder and the kind of twin of each true pair."""
+    """Write the synthetic set and return its folder and the kind of each true pair."""
     from duplicates import plant
 
     folder = RESULTS / "pictures" / f"planted{seed}"
@@ -65,7 +66,7 @@ def find_pairs(tool: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def _ours(folder: Path) -> list[tuple[str, str]]:
-    """Return the look-alikes that the program's own steps confirm, with the recipe's defaults."""
+    """Return the duplicates that a build confirms with the recipe's defaults."""
     import tempfile
 
     from curation.engines import Local
@@ -103,7 +104,7 @@ def compare(seeds: list[int]) -> list[dict[str, object]]:
             missed.update(kind for pair, kind in truth.items() if pair not in pairs)
         precision, recall = hits / max(found, 1), hits / wanted
         results.append({"tool": tool, "precision": precision, "recall": recall, "missed": missed, "found": found})
-    print(f"\nplanted set, seeds {', '.join(map(str, seeds))}: {wanted} true pairs")
+    print(f"\nsynthetic set, seeds {', '.join(map(str, seeds))}: {wanted} true pairs")
     print_table(
         ("tool", "precision", "recall", "missed most"),
         [
@@ -120,7 +121,7 @@ def compare(seeds: list[int]) -> list[dict[str, object]]:
 
 
 def measure_scaled() -> list[dict[str, object]]:
-    """Print and return how many bits a scaled decode moves the hash, and what that does to its correlation."""
+    """Print and return by how many bits a scaled decode changes the hash, and the correlation of the thumbnails."""
     from curation.hashing import correlation, phash
     from curation.images import decode, grey32
 

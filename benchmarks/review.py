@@ -1,10 +1,10 @@
-"""Measures the review in the FiftyOne App: how soon it is ready, and how soon a decision is written and shown.
+"""Measures the review in the FiftyOne App: the time until it is ready, and until a decision is written and shown.
 
-``melanoma`` (2,985 files) is built from the mirror of the real sets where it is there, else from as many drawn ones.
-Then, each a command as a reviewer starts it: a first ``review`` with no picture prepared and an empty database; a
-second one, while nothing runs; a second one, while the App still runs. Seconds count from the start of the process to
-the line that says *ready*. At last Chromium selects a hundred pictures and excludes them: one clock runs until their
-lines are in the ledger, another until those on the screen show it; and once more with all hundred on one screen, small.
+``melanoma`` (2,985 files) is built from the mirror of the real sets if it exists, otherwise from as many synthetic
+images. Then the command of a reviewer is timed three times: a first ``review`` with nothing prepared and an empty
+database, a second one while nothing runs, and one while the App is running. The time ends with the line *ready*.
+Finally Chromium selects a hundred images and excludes them: one clock stops when their lines are in the ledger, another
+when the screen shows them as excluded; then once more with all hundred small images on one screen.
 
 It needs Chromium, Playwright, and a database (``bash tests/review/setup``).
 """
@@ -34,19 +34,19 @@ from tests.review.conftest import CHROMIUM, FETCHED
 
 SELECTED = 100
 SMALL, USUAL = 0.0, 0.7
-"""Where on the slider of the grid: what the App begins with is the latter."""
+"""Positions on the slider of the grid; the App starts with the second."""
 CLOCK = """([reason, count]) => {
     const clock = window.clock = {pressed: 0, shown: 0};
     document.addEventListener('click', () => { clock.pressed ||= Date.now(); }, {capture: true});
     const look = () => {
         const tiles = [...document.querySelectorAll('[data-cy=looker]')];
-        const told = tiles.filter(tile => tile.textContent.includes(reason)).length;
-        if (told >= count) requestAnimationFrame(() => { clock.shown = Date.now(); });
+        const shown = tiles.filter(tile => tile.textContent.includes(reason)).length;
+        if (shown >= count) requestAnimationFrame(() => { clock.shown = Date.now(); });
         else requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
 }"""
-"""Notes in the page when the button was pressed, and when the frame is drawn in which so many pictures say a text."""
+"""Records when the button was pressed, and when a frame shows the reason on ``count`` images."""
 MARKS = {
     "first review": 15.0,
     "second review, nothing runs": 15.0,
@@ -59,19 +59,19 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where one run of the benchmark keeps everything."""
+    """The folders of one run of the benchmark."""
 
     folder: Path
     mirror: Path
 
     @property
     def environ(self) -> dict[str, str]:
-        """Return what tells the command line so."""
+        """Return the variables that set these folders."""
         return {"CURATION_CACHE": str(self.folder / "cache"), "CURATION_DATASETS": str(self.folder / "datasets")}
 
     @property
     def ledger(self) -> Path:
-        """Where decisions go."""
+        """The file of decisions."""
         return self.folder / "datasets" / "melanoma" / "decisions.jsonl"
 
     def command(self, *arguments: str) -> list[str]:
@@ -132,18 +132,18 @@ def running(place: Place, port: int) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def decide(browser: Browser, place: Place, *, reason: str, small: bool) -> tuple[float, float]:
-    """Exclude the first hundred pictures of the grid; return the seconds until they are written, and shown.
+    """Exclude the first hundred images of the grid; return the seconds until they are written and shown.
 
-    Shown are all of them that the grid holds: the screen's worth at the App's own size, or all hundred, made small.
+    The grid shows one screen of them at the App's default size, or all hundred if they are small.
     """
     before = count_lines(place.ledger)
     zoom(browser, SMALL)
-    wait_until(lambda: len(browser.tiles()) >= SELECTED, "the grid shows enough pictures")
+    wait_until(lambda: len(browser.tiles()) >= SELECTED, "the grid shows enough images")
     browser.select(*range(SELECTED))
     if not small:
         zoom(browser, USUAL)
-        wait_until(lambda: len(browser.tiles()) < SELECTED, "the pictures have their usual size")
-    browser.wait_still()  # nobody decides on pictures that are not drawn yet
+        wait_until(lambda: len(browser.tiles()) < SELECTED, "the images have their usual size")
+    browser.wait_still()  # a reviewer waits until the images are drawn
     browser.command("Exclude")
     browser.page.get_by_role("dialog").get_by_role("textbox").last.fill(reason)
     execute = browser.page.get_by_role("button", name="Execute")
@@ -158,7 +158,7 @@ def decide(browser: Browser, place: Place, *, reason: str, small: bool) -> tuple
 
 
 def zoom(browser: Browser, share: float) -> None:
-    """Click on the grid's slider: 0 makes its pictures as small as they get, 150 of them on the screen."""
+    """Click on the grid's slider: 0 gives the smallest images, 150 of them on the screen."""
     slider = browser.page.locator("span:has(> span > input[type=range][max='-1'])").last
     wait_until(slider.bounding_box, "the grid has its slider")
     box = slider.bounding_box()
@@ -186,7 +186,7 @@ def measure(place: Place, rounds: int) -> dict[str, list[dict[str, float]]]:
             found["second review, the App runs"].append(timed(place.review(port), env=place.environ))
             with open_chromium(CHROMIUM) as chromium, open_page(chromium) as browser:
                 browser.open(url)
-                written, shown = decide(browser, place, reason="too dark to tell", small=False)
+                written, shown = decide(browser, place, reason="too dark", small=False)
                 _, all_shown = decide(browser, place, reason="no lesion to be seen", small=True)
             seconds = dict(zip(tuple(MARKS)[-3:], (written, shown, all_shown), strict=True))
             for name, each in seconds.items():

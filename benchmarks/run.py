@@ -1,8 +1,8 @@
-"""Runs the benchmarks one after the other, whatever becomes of each, and ends with every mark beside what was measured.
+"""Runs all benchmarks one after the other, also after failures, and ends with a table of targets and figures.
 
-``make bench`` runs those of the data set's side: some twenty minutes on two cores, three quarters of an hour at most,
-and the peers' installation once (PyTorch among it). ``make bench-all`` adds those of review, training and firmware,
-which need their extras and more time. Figures of an earlier run are put aside first, so that none is taken for today's.
+``make bench`` runs the benchmarks of ``curation``: about twenty minutes on two cores, 45 at most, and once the
+installation of the other tools (which includes PyTorch). ``make bench-all`` adds review, training and firmware, which
+need their extras and more time. The figures of an earlier run are deleted first.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measuring import RESULTS, ROOT, SHARED
-from summary import main as summarise
+from summary import main as summarize
 
 HERE = Path(__file__).parent
 MINUTES = 45.0
@@ -24,7 +24,7 @@ MINUTES = 45.0
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script, what it is told, the seconds it may take, and the result it writes."""
+    """A script, its arguments, its limit in seconds, and the result it writes."""
 
     script: str
     arguments: tuple[str, ...] = ()
@@ -33,12 +33,12 @@ class Benchmark:
 
     @property
     def result(self) -> Path:
-        """Where its figures go."""
+        """The file of its figures."""
         return RESULTS / f"{self.writes or Path(self.script).stem}.json"
 
 
 def list_benchmarks(*, everything: bool) -> list[Benchmark]:
-    """Return what is run, those first that a busy machine disturbs most."""
+    """Return the benchmarks; first those that a busy machine disturbs most."""
     mirror = ("--mirror", str(SHARED / "mirror")) if (SHARED / "mirror").is_dir() else ()
     benchmarks = [
         Benchmark("builds.py"),
@@ -57,7 +57,7 @@ def list_benchmarks(*, everything: bool) -> list[Benchmark]:
 
 
 def run(benchmark: Benchmark, seconds: float) -> str | None:
-    """Run a benchmark for so many seconds at most, and return what went wrong."""
+    """Run a benchmark for at most ``seconds``, and return its failure, if any."""
     benchmark.result.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / benchmark.script), *benchmark.arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -71,19 +71,21 @@ def run(benchmark: Benchmark, seconds: float) -> str | None:
             os.killpg(process.pid, signal.SIGTERM)  # its own children too
             process.wait()
     if status:
-        return f"ended with status {status}; what it said stands above"
+        return f"ended with status {status}; see its output above"
     return None if benchmark.result.exists() else f"wrote no {benchmark.result.name}"
 
 
 def run_all(benchmarks: Sequence[Benchmark], minutes: float) -> list[str]:
-    """Run all of them, one failure hindering none of the others, and return the failures by name."""
+    """Run all benchmarks, also after failures, and return the failures by name."""
     end, failures = time.monotonic() + 60 * minutes, []
     for benchmark in benchmarks:
         name = " ".join((benchmark.script, *benchmark.arguments))
         left = end - time.monotonic()
         print(f"\n=== benchmarks/{name}", flush=True)
         start = time.monotonic()
-        fault = run(benchmark, min(benchmark.seconds, left)) if left > 0 else f"not begun: {minutes:.0f} min were over"
+        fault = (
+            run(benchmark, min(benchmark.seconds, left)) if left > 0 else f"not started: {minutes:.0f} min had passed"
+        )
         print(f"--- {time.monotonic() - start:.0f} s{f': {fault}' if fault else ''}", flush=True)
         if fault:
             failures.append(f"benchmarks/{name}: {fault}")
@@ -91,16 +93,16 @@ def run_all(benchmarks: Sequence[Benchmark], minutes: float) -> list[str]:
 
 
 def main() -> int:
-    """Run, print every mark, name the failures, and return 1 where there are any."""
+    """Run, print all targets and failures, and return 1 if there are failures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="review, firmware and training too")
-    parser.add_argument("--minutes", type=float, default=None, help=f"for all of them; default {MINUTES:.0f}")
+    parser.add_argument("--all", action="store_true", help="also review, firmware and training")
+    parser.add_argument("--minutes", type=float, default=None, help=f"limit for all benchmarks; default {MINUTES:.0f}")
     asked = parser.parse_args()
     benchmarks = list_benchmarks(everything=asked.all)
     limit = asked.minutes or MINUTES + sum(b.seconds for b in benchmarks if b.seconds > 1200) / 60
     failures = run_all(benchmarks, limit)
-    print("\n=== every mark")
-    summarise()
+    print("\n=== all targets")
+    summarize()
     for failure in failures:
         print(f"failed: {failure}")
     return 1 if failures else 0

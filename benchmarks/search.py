@@ -1,15 +1,15 @@
 """Measures the all-pairs search: time and peak memory, uniform and clumped sets, one and eight orientations.
 
-Each case runs in a process of its own, whose peak resident memory is taken. The sets:
+Each case runs in its own process, whose peak resident memory is reported. The sets:
 
-- ``uniform``: random hashes, a tenth of them twins planted within the radius.
-- ``copies``: hashes of real pictures drawn with replacement, as a set full of copies has them.
-- ``scattered``: the same, each with 0 to 8 random bits flipped, so that they clump around some 2,200 centres.
-- ``skewed``: uniform, but for half of the hashes, which lie within 4 bits of one another; upright alone, as in eight
-  orientations that half is 10^11 pairs at 10^6, which nobody can look at (``--skewed-turns`` tries all the same).
+- ``uniform``: random hashes, a tenth of them within the radius of another.
+- ``copies``: hashes of real images, sampled with replacement, as in a set full of copies.
+- ``scattered``: the same, each with 0 to 8 random bits flipped, so that they cluster around some 2,200 centers.
+- ``skewed``: uniform, except for half of the hashes, which are within 4 bits of one another; in one orientation only,
+  as eight orientations give 10^11 pairs at 10^6 hashes (``--skewed-turns`` runs them all the same).
 
-Without ``--mirror DIR`` the real pictures are drawn ones, which clump in the same way. faiss' ``IndexBinaryFlat`` is
-run beside on uniform sets up to ``--faiss-up-to``, in an environment of its own below ``results/envs``.
+Without ``--mirror DIR`` synthetic images replace the real ones; their hashes cluster in the same way. faiss'
+``IndexBinaryFlat`` runs on uniform sets up to ``--faiss-up-to``, in its own environment below ``results/envs``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 
 def load_centres(mirror: Path | None) -> NDArray[np.uint64]:
-    """Return the eight hashes of the mirror's pictures, or of 2,000 drawn ones, computed once and kept."""
+    """Return the eight hashes of the mirror's images, or of 2,000 synthetic ones; they are computed once and kept."""
     kept = RESULTS / f"search_centres_{'real' if mirror else 'drawn'}.npy"
     if not kept.exists():
         import duplicates
@@ -122,7 +122,7 @@ def run_in_child(tool: str, case: tuple[str, int, int, int], mirror: Path | None
 
         python = find_python("faiss")
         if python is None:
-            return {"error": "cannot be installed here"}
+            return {"error": "cannot be installed on this machine"}
     else:
         python = sys.executable
     command = [
@@ -146,7 +146,7 @@ def run_in_child(tool: str, case: tuple[str, int, int, int], mirror: Path | None
 def main() -> None:
     """Measure, print a table, and write ``results/search.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mirror", type=Path, help="a folder with archives of real pictures")
+    parser.add_argument("--mirror", type=Path, help="a folder with archives of real images")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--radii", type=int, nargs="*", default=[4, 6, 8])
     parser.add_argument("--orientations", type=int, nargs="*", default=[1, 8], choices=[1, 8])

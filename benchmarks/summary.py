@@ -1,6 +1,6 @@
-"""Prints every mark of fingerprinting, search, scale and training beside what the last run of its benchmark measured.
+"""Prints all targets and the figures of the last run of each benchmark.
 
-It measures nothing itself: it reads ``results/*.json``. A figure that is missing says which script gives it.
+It reads ``results/*.json`` and measures nothing. For a missing figure it prints the script that measures it.
 """
 
 import json
@@ -16,7 +16,7 @@ Figures = Any  # what JSON holds
 
 @dataclass(frozen=True)
 class Mark:
-    """One figure: what it is, what was measured, and whether that meets the mark."""
+    """One figure: its name, the measured value, and whether it meets its target."""
 
     what: str
     measured: str
@@ -25,12 +25,12 @@ class Mark:
 
 
 def at_most(what: str, value: float, limit: float, unit: str = "s", digits: int = 2) -> Mark:
-    """Return a mark that small figures meet."""
+    """Return a target with an upper limit."""
     return Mark(what, f"{value:,.{digits}f} {unit}", f"at most {limit:,g} {unit}", value <= limit)
 
 
 def at_least(what: str, value: float, limit: float, unit: str = "x", digits: int = 2) -> Mark:
-    """Return a mark that large figures meet."""
+    """Return a target with a lower limit."""
     return Mark(what, f"{value:,.{digits}f} {unit}", f"at least {limit:,g} {unit}", value >= limit)
 
 
@@ -65,12 +65,12 @@ def judge_real(figures: Figures) -> Iterator[Mark]:
         found, there = row["equal"], each["byte_equal"]
         yield Mark("real set, byte-equal pairs found", f"{found} of {there}", "all 157", found == there == 157)
         yield Mark(
-            "real set, other pairs confirmed", f"{row['others']}", "same pictures (looked at: 4)", row["others"] <= 4
+            "real set, other pairs confirmed", f"{row['others']}", "the same images (inspected: 4)", row["others"] <= 4
         )
 
 
 def judge_search(figures: Figures) -> Iterator[Mark]:
-    """Judge a million hashes: clumped ones may take four times as long, eight orientations eight times."""
+    """Judge a million hashes: clustered ones may take four times as long, eight orientations eight times."""
     limits = {4: 1.0, 8: 5.0}
     named = {"uniform": 1, "copies": 4, "scattered": 4, "skewed": 4}
     for row in figures["cases"]:
@@ -101,7 +101,7 @@ def judge_faiss(figures: Figures) -> Iterator[Mark]:
 
 
 def judge_growth(figures: Figures) -> Iterator[Mark]:
-    """Judge the pure stages on a million rows, and how they grow."""
+    """Judge the pure stages on a million rows, and their growth."""
     by_rows = {each["rows"]: each for each in figures["sizes"]}
     million = by_rows.get(1_000_000)
     if million is None:
@@ -115,7 +115,7 @@ def judge_growth(figures: Figures) -> Iterator[Mark]:
 
 def judge_builds(figures: Figures) -> Iterator[Mark]:
     """Judge builds in which little or nothing changed, each a whole process."""
-    for what, limit in (("melanoma, nothing changed", 1.0), ("melanoma, one picture changed", 1.3)):
+    for what, limit in (("melanoma, nothing changed", 1.0), ("melanoma, one image changed", 1.3)):
         yield at_most(f"build of {what}", figures["medians"][what]["seconds"], limit)
 
 
@@ -124,26 +124,26 @@ def judge_cluster(figures: Figures) -> Iterator[Mark]:
     medians = figures["medians"]
     for engine in ("ray, 3 nodes", "ray, one killed half-way"):
         ratio = medians[engine]["seconds"] / medians["local, 2 workers"]["seconds"]
-        yield at_most(f"{engine}, {figures['count']:,} pictures, over local", ratio, 1.5, "x")
-    told = "same" if figures["same"] else "other"
-    yield Mark("engines, version and manifest", told, "same", figures["same"])
+        yield at_most(f"{engine}, {figures['count']:,} images, x local", ratio, 1.5, "x")
+    outcome = "equal" if figures["same"] else "different"
+    yield Mark("engines, version and manifest", outcome, "equal", figures["same"])
 
 
 def judge_training(figures: Figures) -> Iterator[Mark]:
-    """Judge nets on the real set: accuracy in folds, rounding, time, memory, and the same bytes twice."""
+    """Judge nets on the real set: accuracy in folds, quantization, time, memory, reproducibility."""
     for what, measured, mark, met in figures["rows"]:
         if met is not None:
             yield Mark(what, measured, mark, met)
 
 
 def judge_review(figures: Figures) -> Iterator[Mark]:
-    """Judge the App: how soon it is ready, and how soon a hundred decisions are written and shown."""
+    """Judge the App: the time until it is ready, and until a hundred decisions are written and shown."""
     for what, limit in figures["marks"].items():
         yield at_most(f"review of {figures['files']:,} files: {what}", figures["medians"][what]["seconds"], limit)
 
 
 def judge_firmware(figures: Figures) -> Iterator[Mark]:
-    """Judge what the board's nets take, and that their bits are the reference's."""
+    """Judge the cost of the board's nets, and that their outputs equal the reference."""
     for each in figures["marks"]:
         what = f"{each['net']}: {each['what']}"
         if each["what"] == "instructions":
@@ -152,7 +152,7 @@ def judge_firmware(figures: Figures) -> Iterator[Mark]:
             yield at_most(what, each["measured"], each["mark"], "B", 0)
     modes = [mode for net in figures["nets"].values() for mode in net.values()]
     same, shown = sum(mode["same"] for mode in modes), sum(mode["pictures"] for mode in modes)
-    yield Mark(f"{len(figures['nets'])} nets, the reference's bits", f"{same} of {shown}", "all", same == shown)
+    yield Mark(f"{len(figures['nets'])} nets, bit-exact outputs", f"{same} of {shown}", "all", same == shown)
 
 
 JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
@@ -190,10 +190,10 @@ def main() -> None:
             for each in found
         ] or [(f"({name})", "not measured", f"benchmarks/{script}", "", "")]
         marks += [{**asdict(each), "from": name, "load": load} for each in found]
-    print_table(("what", "measured", "mark", "", "load"), rows)
+    print_table(("what", "measured", "target", "", "load"), rows)
     met = sum(bool(each["met"]) for each in marks)
     print(
-        f"\n{met} of {len(marks)} marks met; seconds are those of a clock, and other work on the machine adds to them"
+        f"\n{met} of {len(marks)} targets met; seconds are wall-clock time, which other work on the machine increases"
     )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "summary.json").write_text(json.dumps(marks, indent=1))

@@ -1,14 +1,13 @@
-"""Measures fingerprinting against imagehash's loop, imagededup and CleanVision: the same folders, side by side.
+"""Compares fingerprinting with an imagehash loop, imagededup and CleanVision on the same folders.
 
-A round runs every tool once, in a process of its own, over the same files; rounds are repeated and the medians stand.
-Seconds are those of the work alone: imports and the start of worker processes are left out for every tool (ours starts
-its pool on one file first; imagededup's pool is started and ended by each call, as its interface has it). CPU seconds
-include the workers'. The peers live in environments of their own below ``results/envs``, installed when they are first
-asked for; they never see the project's.
+A round runs each tool once, in its own process, over the same files; the medians of several rounds are reported.
+Imports and the start of worker processes are not measured (curation's pool is started on one file first; imagededup
+starts and ends its pool within each call). CPU seconds include the workers. The other tools are installed on first use,
+in separate environments below ``results/envs``.
 
 - ``drawn``: 600x450 JPEGs with lesions, hairs and texture.
-- ``tiff``: the same, 256 px wide, as LZW-packed RGB TIFFs. CleanVision does not read them.
-- ``fullres``: full-size photographs, where the folder is there.
+- ``tiff``: the same, 256 px wide, as LZW-compressed RGB TIFFs. CleanVision does not read them.
+- ``fullres``: full-size photographs, if the folder exists.
 """
 
 import argparse
@@ -43,7 +42,7 @@ TOOLS = (
 
 
 def find_python(tool: str) -> str | None:
-    """Return the interpreter that runs a tool, its environment made where it is missing; None where that fails."""
+    """Return the interpreter for a tool, after installing its environment if needed; None if that fails."""
     peer = tool.partition(",")[0].lower()
     if peer not in PEERS:
         return sys.executable
@@ -53,23 +52,23 @@ def find_python(tool: str) -> str | None:
         print(f"installing {peer} into benchmarks/results/envs/{peer} (once)", flush=True)
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
         pip = [str(python), "-I", "-m", "pip", "install", "-q", "psutil"]
-        # Where the pinned companions are not to be had for this machine, pip may choose others.
+        # If the pinned dependencies do not exist for this machine, pip may choose others.
         if all(subprocess.run([*pip, *names], check=False).returncode for names in (PEERS[peer], PEERS[peer][:1])):
-            print(f"{peer} cannot be installed here: left out")
+            print(f"{peer} cannot be installed on this machine; skipped")
             return None
         mark.touch()
     return str(python)
 
 
 def make_drawn(count: int) -> Path:
-    """Return a folder of drawn 600x450 JPEGs, made once."""
+    """Return a folder of synthetic 600x450 JPEGs, generated once."""
     from duplicates import draw_picture, encode
 
     return _make(f"drawn{count}", ".jpg", count, lambda rng: encode(draw_picture(rng)))
 
 
 def make_tiffs(count: int) -> Path:
-    """Return a folder of drawn TIFFs, made once."""
+    """Return a folder of synthetic TIFFs, generated once."""
     import io
 
     from duplicates import draw_picture
@@ -96,7 +95,7 @@ def _make(name: str, suffix: str, count: int, draw: Callable[["np.random.Generat
 
 
 def make_fullres() -> Path | None:
-    """Return the full-size photographs copied into one folder, None where they are not there."""
+    """Return the full-size photographs copied into one folder, None if they do not exist."""
     source = SHARED / "fullres"
     if not source.is_dir():
         return None
@@ -111,7 +110,7 @@ def make_fullres() -> Path | None:
 
 
 def work(tool: str, folder: Path) -> dict[str, float]:
-    """Run one tool over a folder in this process; return seconds, CPU seconds, peak MB and how many files it took."""
+    """Run one tool over a folder in this process; return seconds, CPU seconds, peak MB and the number of files."""
     run = _prepare(tool, folder)
     before, start = _cpu(), time.perf_counter()
     count = run()
@@ -130,7 +129,7 @@ def _cpu() -> float:
 
 
 def _prepare(tool: str, folder: Path) -> Callable[[], int]:
-    """Import the tool, start what it starts, and return its work."""
+    """Import the tool, start its workers, and return a function that runs it."""
     files = sorted(folder.iterdir())
     if tool.startswith("curation"):
         return _prepare_curation(folder, workers=2 if "2" in tool else 1)
@@ -154,7 +153,7 @@ def _prepare(tool: str, folder: Path) -> Callable[[], int]:
 
 
 def _decode_all(files: list[Path]) -> int:
-    """Decode each JPEG at the smallest DCT scale whose shorter side is at least 64 px, and do nothing else."""
+    """Decode each JPEG at the smallest DCT scale whose shorter side is at least 64 px, nothing else."""
     from PIL import Image
 
     for path in files:
@@ -165,7 +164,7 @@ def _decode_all(files: list[Path]) -> int:
 
 
 def _prepare_curation(folder: Path, *, workers: int) -> Callable[[], int]:
-    """Start the workers on one file each, so that their start is not measured, as imports are not."""
+    """Start the workers on one file each, so that their start and imports are not measured."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
@@ -189,7 +188,7 @@ def _prepare_curation(folder: Path, *, workers: int) -> Callable[[], int]:
 
 
 def compare(name: str, folder: Path, tools: list[str], rounds: int) -> dict[str, object]:
-    """Run the tools in turn, several rounds, and print their medians and ours over theirs."""
+    """Run the tools in turn, several rounds, and print their medians and the ratios to curation."""
     pythons = {tool: find_python(tool) for tool in tools}
     runs: dict[str, list[dict[str, float]]] = {tool: [] for tool in tools if pythons[tool]}
     loads = [load_average()]
@@ -206,7 +205,7 @@ def compare(name: str, folder: Path, tools: list[str], rounds: int) -> dict[str,
         f"load average {min(loads):.1f} to {max(loads):.1f}"
     )
     print_table(
-        ("tool", "images/s", "CPU s", "peak MB", "read", "ours is"),
+        ("tool", "images/s", "CPU s", "peak MB", "read", "curation is"),
         [
             (
                 tool,
@@ -221,7 +220,8 @@ def compare(name: str, folder: Path, tools: list[str], rounds: int) -> dict[str,
     )
     if "bare scaled decode" in medians:
         bare = medians["bare scaled decode"]["cpu"]
-        print(f"CPU over the bare scaled decode: {medians['curation, 1 worker']['cpu'] / bare:.2f} x (1 worker)")
+        ratio = medians["curation, 1 worker"]["cpu"] / bare
+        print(f"CPU time compared with the scaled decode alone: {ratio:.2f} x (1 worker)")
     return {"name": name, "files": count, "rounds": rounds, "loads": loads, "runs": runs, "medians": medians}
 
 
@@ -229,7 +229,7 @@ def main() -> None:
     """Compare on every folder, print, and write ``results/throughput.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=1000, help="drawn pictures")
+    parser.add_argument("--count", type=int, default=1000, help="number of synthetic images")
     parser.add_argument("--folders", nargs="*", default=["drawn", "tiff", "fullres"])
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -240,10 +240,10 @@ def main() -> None:
     results = []
     if "drawn" in asked.folders:
         quick = [tool for tool in TOOLS if tool != "CleanVision, all checks"]
-        results.append(compare("drawn 600x450 JPEGs", make_drawn(asked.count), quick, asked.rounds))
+        results.append(compare("synthetic 600x450 JPEGs", make_drawn(asked.count), quick, asked.rounds))
     if "tiff" in asked.folders:
         readers = [tool for tool in TOOLS if "Clean" not in tool and "bare" not in tool]
-        results.append(compare("drawn 256x192 TIFFs, LZW", make_tiffs(asked.count), readers, asked.rounds))
+        results.append(compare("synthetic 256x192 TIFFs, LZW", make_tiffs(asked.count), readers, asked.rounds))
     if "fullres" in asked.folders and (folder := make_fullres()):
         results.append(compare("full-size photographs", folder, list(TOOLS), max(1, asked.rounds // 2)))
     write_results("throughput", {"folders": results})

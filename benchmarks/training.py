@@ -1,8 +1,8 @@
-"""Trains on the real set and holds the result to its marks: folds, test pictures, time, budget, the same bits twice.
+"""Trains on the real set and compares folds, test images, time, budget and reproducibility with their targets.
 
-Everything goes through ``python -m training`` as a user starts it, each step in a process of its own. What a step came
-to is kept in the working folder, a cross-validation even fold by fold, so that an interruption costs one fold: the same
-command goes on. A run that reaches its end clears the folder, unless ``--keep``.
+Each step runs ``python -m training`` in its own process. Its result is kept in the working folder, a cross-validation
+fold by fold, so that an interrupted run continues with the same command and repeats at most one fold. A complete run
+clears the folder, unless ``--keep`` is given.
 """
 
 import argparse
@@ -29,7 +29,7 @@ MOBILENET = ("--model", "mobilenet_v2", "--alpha", "0.2")
 
 
 def prepare(work: Path, mirror: Path) -> dict[str, str]:
-    """Build ``melanoma`` from the mirror below ``work``, and return the environment in which it is found."""
+    """Build ``melanoma`` from the mirror below ``work``, and return the environment variables that set its folders."""
     env = {"CURATION_CACHE": str(work / "cache"), "CURATION_DATASETS": str(work / "datasets")}
     if not (work / "datasets/builds/melanoma").is_dir():
         shutil.copytree(ROOT / "datasets/melanoma", work / "datasets/melanoma", dirs_exist_ok=True)
@@ -59,7 +59,7 @@ def show_rate(rate: dict[str, Any]) -> str:
 
 
 def judge_folds(name: str, figures: dict[str, Any]) -> Iterator[tuple[str, str, str, bool | None]]:
-    """Yield the rows of a cross-validation: what, figure, mark, whether it is reached."""
+    """Yield the rows of a cross-validation: name, figure, target, whether it is reached."""
     folds = figures["metrics"]["cross_validation"]
     cut = f"{folds['repeats']} x {folds['folds']}-fold"
     mark = MARKS[f"{name}, int8 in folds"]
@@ -78,7 +78,7 @@ def judge_folds(name: str, figures: dict[str, Any]) -> Iterator[tuple[str, str, 
         "" if limit is None else f"at most {limit:.0f} s",
         None if limit is None else seconds <= limit,
     )
-    yield f"{name}: test pictures, int8", show_rate(figures["metrics"]["test"]["camera"]["accuracy"]), "", None
+    yield f"{name}: test images, int8", show_rate(figures["metrics"]["test"]["camera"]["accuracy"]), "", None
 
 
 def judge_training(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, str, str, bool | None]]:
@@ -101,7 +101,7 @@ def judge_training(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tu
     yield "arena, whole input held", f"{arena:,} B", f"at most {MARKS['arena, B']:,} B", arena <= MARKS["arena, B"]
     yield "multiplications", f"{macs:,}", f"at most {MARKS['multiplications']:,}", macs <= MARKS["multiplications"]
     yield "int8 model, first time", first["sha256"][:16], "", None
-    yield "int8 model, same seed again", second["sha256"][:16], "the same", first["sha256"] == second["sha256"]
+    yield "int8 model, same seed again", second["sha256"][:16], "equal", first["sha256"] == second["sha256"]
     for shortcut in metrics["shortcuts"]:
         yield f"{shortcut['name']} alone", show_rate(shortcut["accuracy"]), "", None
 
@@ -112,11 +112,11 @@ def main() -> None:
     parser.add_argument("--mirror", type=Path, default=SHARED / "mirror", help="the real sets' archives")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=RESULTS / "training", help="for what is finished so far")
+    parser.add_argument("--work", type=Path, default=RESULTS / "training", help="folder for finished steps")
     parser.add_argument("--keep", action="store_true", help="leave the working folder, with its runs")
     given = parser.parse_args()
     if not given.mirror.is_dir():
-        raise SystemExit(f"{given.mirror}: no such folder; --mirror says where the archives of `melanoma` lie")
+        raise SystemExit(f"{given.mirror}: no such folder; pass the folder with the archives of `melanoma` as --mirror")
     work = given.work.resolve()
     env = prepare(work, given.mirror.resolve())
     cut = ("--folds", str(given.folds), "--repeats", str(given.repeats), "--originals", str(given.mirror.resolve()))
@@ -135,7 +135,7 @@ def main() -> None:
     ]
     verdicts = {None: "", True: "reached", False: "MISSED"}
     print_table(
-        ("melanoma, 2 classes, through the camera's view", "figure", "mark", ""),
+        ("melanoma, 2 classes, with the camera's view", "figure", "target", ""),
         [(name, figure, mark, verdicts[reached]) for name, figure, mark, reached in rows],
     )
     write_results("training", {"marks": MARKS, "rows": rows, "steps": found})
