@@ -163,7 +163,7 @@ def every_pair(confirmed: ConfirmedPairs) -> set[tuple[int, int]]:
     return {
         (int(row), int(mate))
         for row in confirmed.involved()
-        for mate in confirmed.neighbours(int(row)).rows
+        for mate in confirmed.neighbors(int(row)).rows
         if row < mate
     }
 

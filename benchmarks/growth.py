@@ -23,7 +23,7 @@ from curation.dataset.decisions import Ruling
 from curation.dataset.manifest import Manifest, check_conservation
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import search_here
-from curation.hashing import Fingerprints, Pairs, SearchReport, Spool
+from curation.hashing import Fingerprints, Pairs, SearchReport, ThumbnailStore
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
 from curation.stages.label import label
@@ -52,7 +52,7 @@ def make_rows(count: int) -> tuple[Manifest, Fingerprints]:
     """Return the probe's results for ``count`` files."""
     rng = np.random.default_rng(count)
     hashes = rng.integers(0, 1 << 64, (count, 8), dtype=np.uint64)
-    spool = Spool()
+    spool = ThumbnailStore()
     for start in range(0, count, 10_000):
         spool.add(rng.integers(0, 256, (min(10_000, count - start), 32, 32), np.uint8))
     places = np.arange(count)

@@ -73,12 +73,12 @@ def make_set(kind: str, n: int, orientations: int, radius: int, mirror: Path | N
 
 def run_case(kind: str, n: int, orientations: int, radius: int, mirror: Path | None) -> dict[str, object]:
     """Search one set in this process."""
-    from curation.hashing import lookalikes, pairs_within, plan_search
+    from curation.hashing import oriented_pairs_within, pairs_within, plan_search
 
     hashes = make_set(kind, n, orientations, radius, mirror)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started, cpu = time.perf_counter(), time.process_time()
-    stream = lookalikes(hashes, radius) if orientations == 8 else pairs_within(hashes, radius)
+    stream = oriented_pairs_within(hashes, radius) if orientations == 8 else pairs_within(hashes, radius)
     pairs = sum(len(batch) for batch in stream)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -317,11 +317,11 @@ def test_a_search_that_will_take_long_is_told_before_it_starts(tmp_path: Path, m
     options = replace(options_for(tmp_path), listener=Hearing(), engine=Searching(1))
     build("tiny", options, until="dedup")
     assert told == ["the search begins"]
-    monkeypatch.setattr("curation.hashing.plan._CLUMPED", 0.0)
-    monkeypatch.setattr("curation.hashing.plan._SLOW", 0)
+    monkeypatch.setattr("curation.hashing.plan.CLUMPED_SKEW", 0.0)
+    monkeypatch.setattr("curation.hashing.plan.SLOW_CANDIDATES", 0)
     build("tiny", options, until="dedup")
-    assert "distinct hashes clump" in told[1]
-    assert "the result stays exact" in told[1]
+    assert "distinct hashes are clumped" in told[1]
+    assert "The result stays exact" in told[1]
     assert told[2:] == ["the search begins"]
 
 

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing import Pairs, SearchReport, lookalikes, pairs_within
+from curation.hashing import Pairs, SearchReport, oriented_pairs_within, pairs_within
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -47,5 +47,5 @@ def search_here(
     hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None, plan: SearchReport | None = None
 ) -> Iterator[Pairs]:
     """Yield the pairs within the radius among (n,) hashes, or (n, 8) in any orientation, searched in this process."""
-    search = pairs_within if hashes.ndim == 1 else lookalikes
+    search = pairs_within if hashes.ndim == 1 else oriented_pairs_within
     return search(hashes, radius, keys=keys, plan=plan)

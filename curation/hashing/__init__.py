@@ -1,15 +1,16 @@
 """Recognises pictures: by their bytes, by their pixels, and by what they look like in any of eight orientations."""
 
 from curation.hashing.components import connected_components
-from curation.hashing.confirm import ConfirmedPairs, Lookalikes, Search, confirmed_pairs
+from curation.hashing.confirm import ConfirmedPairs, Neighbors, Search, confirmed_pairs
 from curation.hashing.digests import pixel_sha256, sha256_hex
 from curation.hashing.fingerprint import Fingerprints, concat
-from curation.hashing.orientation import INVERSE, SYMMETRIES, turn
-from curation.hashing.perceptual import HashName, from_imagehash, other_hash, phash, symmetries, to_imagehash
+from curation.hashing.multi_index import ChunkSizes
+from curation.hashing.perceptual import HashName, from_imagehash, imagehash_hash, phash, symmetries, to_imagehash
 from curation.hashing.plan import Band, SearchReport
-from curation.hashing.search import Pairs, lookalikes, pairs_within, plan_search, representatives
-from curation.hashing.thumbnail_store import Spool
+from curation.hashing.search import Pairs, oriented_pairs_within, pairs_within, plan_search, representatives
+from curation.hashing.thumbnail_store import ThumbnailStore
 from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_flat
+from curation.images.orientation import INVERSE, SYMMETRIES, turn
 
 __all__ = [
     "FLAT_DEVIATION",
@@ -17,22 +18,23 @@ __all__ = [
     "PIXELS",
     "SYMMETRIES",
     "Band",
+    "ChunkSizes",
     "ConfirmedPairs",
     "Fingerprints",
     "HashName",
-    "Lookalikes",
+    "Neighbors",
     "Pairs",
     "Search",
     "SearchReport",
-    "Spool",
+    "ThumbnailStore",
     "concat",
     "confirmed_pairs",
     "connected_components",
     "correlation",
     "from_imagehash",
+    "imagehash_hash",
     "is_flat",
-    "lookalikes",
-    "other_hash",
+    "oriented_pairs_within",
     "pairs_within",
     "phash",
     "pixel_sha256",

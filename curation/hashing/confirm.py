@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from curation.hashing.components import connected_components
 from curation.hashing.fingerprint import Fingerprints
-from curation.hashing.orientation import INVERSE, SYMMETRIES
 from curation.hashing.plan import SearchReport
-from curation.hashing.search import Pairs, lookalikes, pairs_within, plan_search, representatives
+from curation.hashing.search import Pairs, oriented_pairs_within, pairs_within, plan_search, representatives
 from curation.hashing.thumbnails import correlation as correlate
+from curation.images.orientation import INVERSE, SYMMETRIES
 
 Search = Callable[[NDArray[np.uint64], int, NDArray[np.int64], SearchReport], Iterator[Pairs]]
 
@@ -25,7 +25,7 @@ _BATCH = 8192  # candidates whose thumbnails are in memory at once: 16 MB a side
 
 
 @dataclass(frozen=True)
-class Lookalikes:
+class Neighbors:
     """Who looks like one row: ``rows`` (k,) int64 ascending, and what each comparison gave.
 
     ``symmetry`` is the orientation into which the *other* picture is turned to match this one.
@@ -104,7 +104,7 @@ class ConfirmedPairs:
         sizes = np.bincount(component, minlength=len(component))
         return np.flatnonzero(sizes[component] > 1)
 
-    def neighbours(self, row: int) -> Lookalikes:
+    def neighbors(self, row: int) -> Neighbors:
         """Return all rows confirmed as look-alikes of this one, itself left out, whoever stands for them."""
         near = self._near(int(self.first[row]))
         members = [self._members(int(first)) for first in near.rows]
@@ -113,12 +113,12 @@ class ConfirmedPairs:
         order = np.argsort(rows, kind="stable")
         order = order[rows[order] != row]
         which = np.repeat(np.arange(len(members)), counts)[order]
-        return Lookalikes(rows[order], near.distance[which], near.correlation[which], near.symmetry[which])
+        return Neighbors(rows[order], near.distance[which], near.correlation[which], near.symmetry[which])
 
-    def _near(self, first: int) -> Lookalikes:
+    def _near(self, first: int) -> Neighbors:
         index = self._index
         part = slice(*np.searchsorted(index.i, [first, first + 1]))
-        return Lookalikes(
+        return Neighbors(
             np.append(index.j[part], first),
             np.append(index.distance[part], np.uint8(0)),
             np.append(index.correlation[part], 1.0),
@@ -175,8 +175,8 @@ def confirmed_pairs(
     threads : int, optional
         For the search; the result does not depend on it.
     search : callable, optional
-        What finds the candidates instead of ``lookalikes`` and ``pairs_within``, given the hashes, (n, 8) or (n,), the
-        radius, the keys and the plan. It gives the same pairs, in whatever order: the result does not depend on it.
+        Finds the candidates instead of ``oriented_pairs_within`` and ``pairs_within``, given the hashes, (n, 8) or
+        (n,), the radius, the keys and the plan. It gives the same pairs; the result does not depend on their order.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def confirmed_pairs(
     if search is not None:
         stream = search(searched, radius, keys, report)
     elif symmetries:
-        stream = lookalikes(searched, radius, keys=keys, threads=threads, plan=report)
+        stream = oriented_pairs_within(searched, radius, keys=keys, threads=threads, plan=report)
     else:
         stream = pairs_within(searched, radius, keys=keys, threads=threads, plan=report)
     orientations = len(SYMMETRIES) if symmetries else 1

@@ -2,8 +2,8 @@
 
 Of ``radius + 1`` bands of the 64 bits, a pair within the radius agrees in one to the bit (pigeonhole). So each hash is
 sent to the group of each of its band values; a group is searched on its own, by the very search of one machine, and
-keeps the pairs that no earlier band brings together. The pairs are those of ``lookalikes`` and ``pairs_within``, in
-another order.
+keeps the pairs that no earlier band brings together. The pairs are those of ``oriented_pairs_within`` and
+``pairs_within``, in another order.
 """
 
 import itertools

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.orientation import SYMMETRIES
+from curation.images.orientation import SYMMETRIES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Every job is an iterator of small batches; jobs share nothing that changes, so t
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, combinations, product
 from typing import Final
@@ -16,13 +16,32 @@ from numpy.typing import NDArray
 
 from curation.hashing.plan import Band, SearchReport, reorder
 
-_QUERIES: Final = 1 << 17  # what one numpy call works on: 1 MB of hashes
-_FEW: Final = 4096  # below so many queries a numpy call costs more than what it computes
 _MANY: Final = 64  # masks of a band whose probes take far longer than its table
-_LONG: Final = 512  # mates of one query that are worth a call of their own
 
 # Rows i < j, distance, symmetry.
 Found = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkSizes:
+    """How much a search works on at once. The pairs do not depend on it, time and memory do.
+
+    Parameters
+    ----------
+    queries : int
+        Hashes that one numpy call works on: 1 MB of them.
+    few : int
+        Below so many queries a numpy call costs more than what it computes.
+    long : int
+        Mates of one query that are worth a call of their own.
+    pairs : int
+        Pairs that a thread keeps in memory before they are handed over.
+    """
+
+    queries: int = 1 << 17
+    few: int = 4096
+    long: int = 512
+    pairs: int = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,12 +72,12 @@ class _Table:
     rest: NDArray[np.intp]
 
 
-def _cut(table: _Table, behind: NDArray[np.bool_], top: int) -> tuple[_Entries, _Entries]:
+def _cut(table: _Table, behind: NDArray[np.bool_], top: int, *, queries: int) -> tuple[_Entries, _Entries]:
     """Return who asks for leads where masks have this top bit, and who asks for the rest."""
     buckets = table.entries.buckets
     lower = np.empty(len(buckets), np.bool_)
-    for start in range(0, len(buckets), _QUERIES):
-        part = slice(start, start + _QUERIES)
+    for start in range(0, len(buckets), queries):
+        part = slice(start, start + queries)
         np.equal(buckets[part] & (1 << top), 0, out=lower[part])
     return table.entries.take(np.flatnonzero(lower | behind)), table.entries.take(np.flatnonzero(lower & behind))
 
@@ -69,6 +88,7 @@ class Comparison:
 
     hashes: NDArray[np.uint64]
     report: SearchReport
+    sizes: ChunkSizes = field(default_factory=ChunkSizes)
 
     def by_bands(self) -> Iterator[Iterator[Found]]:
         """Yield one job for each orientation, band and mask."""
@@ -112,7 +132,7 @@ class Comparison:
         for top in range(band.width if band.threshold else 0):
             # Of the two buckets that a mask joins, the one without the mask's top bit asks for pairs of leads and for
             # pairs of the rest; whoever is behind a lead asks for the other bucket's lead.
-            asking, crowd = _cut(table, behind, top)
+            asking, crowd = _cut(table, behind, top, queries=self.sizes.queries)
             for mask in _masks(band):
                 if mask.bit_length() == top + 1:
                     yield chain(
@@ -130,8 +150,8 @@ class Comparison:
 
     def _mates(self, table: _Table, number: int) -> Iterator[Found]:
         """Compare each hash with the later ones of its own bucket."""
-        for start in range(0, len(table.entries.rows), _QUERIES):
-            asking = table.entries.take(slice(start, start + _QUERIES))
+        for start in range(0, len(table.entries.rows), self.sizes.queries):
+            asking = table.entries.take(slice(start, start + self.sizes.queries))
             begin = np.arange(start, start + len(asking.rows)) + 1
             count = table.offsets[asking.buckets + 1] - begin
             yield from self._compare(table, asking, number=number, begin=begin, count=count, symmetry=0)
@@ -140,8 +160,8 @@ class Comparison:
         self, table: _Table, entries: _Entries, *, number: int, mask: int, symmetry: int, swapped: bool
     ) -> Iterator[Found]:
         """Compare each entry with the lead of the bucket that differs from its own by the mask."""
-        for start in range(0, len(entries.rows), _QUERIES):
-            asking = entries.take(slice(start, start + _QUERIES))
+        for start in range(0, len(entries.rows), self.sizes.queries):
+            asking = entries.take(slice(start, start + self.sizes.queries))
             bucket = asking.buckets ^ mask
             difference = table.lead.take(bucket, mode="clip")  # numpy's quickest way: the places are right
             difference ^= asking.hashes
@@ -157,8 +177,8 @@ class Comparison:
 
     def _ask_rest(self, table: _Table, entries: _Entries, *, number: int, mask: int, symmetry: int) -> Iterator[Found]:
         """Compare each entry with those behind the lead of the bucket that differs from its own by the mask."""
-        for start in range(0, len(entries.rows), _QUERIES):
-            asking = entries.take(slice(start, start + _QUERIES))
+        for start in range(0, len(entries.rows), self.sizes.queries):
+            asking = entries.take(slice(start, start + self.sizes.queries))
             bucket = asking.buckets ^ mask
             crowd = np.flatnonzero(table.crowded[bucket])
             bucket = bucket[crowd]
@@ -179,13 +199,13 @@ class Comparison:
         symmetry: int,
     ) -> Iterator[Found]:
         """Compare (upright) entry q with the table's entries ``begin[q]`` to ``begin[q] + count[q]`` on all 64 bits."""
-        for query in np.flatnonzero(count >= _LONG):
+        for query in np.flatnonzero(count >= self.sizes.long):
             mates = np.arange(begin[query], begin[query] + count[query])
             yield from self._meet(table, asking, np.full(len(mates), query), mates, number=number, symmetry=symmetry)
-        live = np.flatnonzero((count > 0) & (count < _LONG))
+        live = np.flatnonzero((count > 0) & (count < self.sizes.long))
         begin, count = begin[live], count[live]
         # One mate of each query at a time while the queries are many, then all mates of a few queries at a time.
-        while len(live) > _FEW:
+        while len(live) > self.sizes.few:
             yield from self._meet(table, asking, live, begin, number=number, symmetry=symmetry)
             more = np.flatnonzero(count > 1)
             live, begin, count = live[more], begin[more] + 1, count[more] - 1
@@ -193,7 +213,7 @@ class Comparison:
         end = 0
         while end < len(live):
             start, done = end, ends[end - 1] if end else 0
-            end = max(start + 1, int(np.searchsorted(ends, done + _QUERIES)))
+            end = max(start + 1, int(np.searchsorted(ends, done + self.sizes.queries)))
             part = slice(start, end)
             before = np.cumsum(count[part]) - count[part]
             mates = np.repeat(begin[part] - before, count[part])
@@ -256,8 +276,8 @@ class Comparison:
 
     def _later_rows(self, start: int, end: int) -> Iterator[Found]:
         for i in range(start, end):
-            for begin in range(i + 1, len(self.hashes), _QUERIES):
-                later = self.hashes[begin : begin + _QUERIES]
+            for begin in range(i + 1, len(self.hashes), self.sizes.queries):
+                later = self.hashes[begin : begin + self.sizes.queries]
                 difference = later ^ self.hashes[i, 0]
                 for k in range(self.hashes.shape[1]):
                     distance = np.bitwise_count(difference[:, k])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.orientation import turn
+from curation.images.orientation import turn
 
 if TYPE_CHECKING:
     from imagehash import ImageHash
@@ -90,7 +90,7 @@ def from_imagehash(code: "ImageHash") -> int:
     return int(np.packbits(code.hash).tobytes().hex(), 16)
 
 
-def other_hash(name: HashName, image: "Image") -> int:
+def imagehash_hash(name: HashName, image: "Image") -> int:
     """Return imagehash's difference, average or wavelet hash (64 bits, upright only) of a picture."""
     import imagehash
 

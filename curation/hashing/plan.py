@@ -1,4 +1,4 @@
-"""Plans an all-pairs search: which bands of bits to probe, and what that will cost, foretold from a sample."""
+"""Plans an all-pairs search: which bands of bits to probe, and what that costs, estimated from a sample."""
 
 from dataclasses import dataclass, replace
 from math import comb
@@ -14,8 +14,10 @@ BITS: Final = 64
 _MAX_WIDTH: Final = 22  # a table of 2**22 offsets takes 16 MB
 _SAMPLE: Final = 1 << 15
 _MASKS: Final = 6
-_CLUMPED: Final = 4.0
-_SLOW: Final = 10_000_000_000
+CLUMPED_SKEW: Final = 4.0
+"""Candidates over those of uniform hashes from which on hashes count as clumped."""
+SLOW_CANDIDATES: Final = 10_000_000_000
+"""Candidates from which on a search of clumped hashes takes minutes."""
 
 # Measured nanoseconds of a probe, a candidate, and a pair and a row in all-pairs order; they only choose the plan.
 _PROBE_COST: Final = 2.5
@@ -65,19 +67,24 @@ class SearchReport:
     skew: float
 
     @property
+    def is_slow(self) -> bool:
+        """Whether the hashes are so clumped that the search takes minutes or more."""
+        return self.skew >= CLUMPED_SKEW and self.candidates >= SLOW_CANDIDATES
+
+    @property
     def warning(self) -> str | None:
-        """What a person should know before waiting, or None."""
-        if self.skew < _CLUMPED or self.candidates < _SLOW:
+        """What a user should know before waiting, or None."""
+        if not self.is_slow:
             return None
         return (
-            f"{self.distinct:,} distinct hashes clump ({self.skew:,.0f} times denser than random ones): about "
-            f"{self.candidates:,} comparisons at radius {self.radius} by {self.method}; the result stays exact and "
-            "the memory bounded, the time grows. A smaller radius helps."
+            f"The {self.distinct:,} distinct hashes are clumped ({self.skew:,.0f} times denser than random ones): "
+            f"about {self.candidates:,} comparisons at radius {self.radius} by {self.method}. The result stays exact "
+            "and the memory bounded; the time grows. A smaller radius helps."
         )
 
 
 def choose_plan(hashes: NDArray[np.uint64], radius: int, *, orientations: int, method: Method) -> SearchReport:
-    """Choose bands, or all pairs, by the cost that a sample of the hashes foretells."""
+    """Choose bands, or all pairs, by the cost estimated from a sample of the hashes."""
     n = len(hashes)
     sample = hashes if n <= _SAMPLE else np.random.default_rng(0).choice(hashes, _SAMPLE, replace=False, shuffle=False)
     order = _balance_bits(sample)
@@ -87,7 +94,7 @@ def choose_plan(hashes: NDArray[np.uint64], radius: int, *, orientations: int, m
     plans: list[tuple[float, SearchReport]] = []
     for count in range(1, min(radius + 1, BITS // 4) + 1):
         bands = _cut_bands(count, radius, n)
-        candidates, uniform = _foretell(sample, bands, n)
+        candidates, uniform = _estimate_candidates(sample, bands, n)
         cost = orientations * (sum(band.masks for band in bands) * n / 2 * _PROBE_COST + candidates * _CANDIDATE_COST)
         skew = candidates / uniform if uniform else 1.0
         report = SearchReport(n, n, radius, "bands", bands, order, int(orientations * candidates), skew)
@@ -105,7 +112,7 @@ def _cut_bands(count: int, radius: int, n: int) -> tuple[Band, ...]:
     return tuple(Band(number * width, width, min(share, width)) for number, share in enumerate(shares))
 
 
-def _foretell(sample: NDArray[np.uint64], bands: tuple[Band, ...], n: int) -> tuple[float, float]:
+def _estimate_candidates(sample: NDArray[np.uint64], bands: tuple[Band, ...], n: int) -> tuple[float, float]:
     """Return the expected candidates of the bands for ``n`` hashes like the sample, and for ``n`` uniform ones."""
     rng = Random(0)  # noqa: S311 - draws a sample, and the same one always
     met = uniform = 0.0

@@ -9,7 +9,7 @@ pair by pair instead, which ``plan_search`` says beforehand.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,12 +18,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.multi_index import Comparison, Found
-from curation.hashing.orientation import SYMMETRIES
+from curation.hashing.multi_index import ChunkSizes, Comparison, Found
 from curation.hashing.plan import Method, SearchReport, choose_plan
+from curation.images.orientation import SYMMETRIES
 
 MAX_RADIUS: Final = 32
-_BATCH: Final = 1 << 18  # pairs in memory per thread before they are handed over
 _TOGETHER: Final = 1 << 13  # pairs that are worth handing over
 _ALONE: Final = 1 << 13  # rows so few that handing them to threads costs more than comparing them
 _LOW_BITS: Final = 22  # of a mixed hash: a table of 4 MB
@@ -43,7 +42,21 @@ class Pairs:
         return len(self.i)
 
 
-def representatives(hashes: NDArray[np.uint64], keys: NDArray[np.integer] | None = None) -> NDArray[np.int64]:
+def mix_columns(columns: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Return one number for each row, equal for equal rows and, but for collisions, for these alone: (n,) uint64."""
+    mixed = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        mixed = (mixed ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return mixed
+
+
+def representatives(
+    hashes: NDArray[np.uint64],
+    keys: NDArray[np.integer] | None = None,
+    *,
+    mix: Callable[[Sequence[NDArray[np.uint64]]], NDArray[np.uint64]] = mix_columns,
+) -> NDArray[np.int64]:
     """Return for each row the first row of the same hash (or eight hashes) and key: the one its pairs are found under.
 
     Parameters
@@ -51,6 +64,8 @@ def representatives(hashes: NDArray[np.uint64], keys: NDArray[np.integer] | None
     hashes : (n,) or (n, 8) uint64 ndarray
     keys : (n,) integer ndarray, optional
         Rows of equal hash but different key stay apart.
+    mix : function of a sequence of (n,) uint64 ndarrays to one, optional
+        Maps rows to numbers that are compared first; collisions cost time and change nothing.
 
     Returns
     -------
@@ -58,14 +73,10 @@ def representatives(hashes: NDArray[np.uint64], keys: NDArray[np.integer] | None
         ``first[row] <= row``, and ``first[row] == row`` for the rows that are searched.
     """
     columns = hashes[:, None] if hashes.ndim == 1 else hashes
-    mixed = np.zeros(len(hashes), np.uint64)
     parts = [columns[:, k] for k in range(columns.shape[1])]
     if keys is not None:
         parts.append(np.asarray(keys).astype(np.uint64))
-    for part in parts:
-        mixed = (mixed ^ part) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    first = _first_of_equal(mixed)
+    first = _first_of_equal(mix(parts))
     if all(np.array_equal(part, part[first]) for part in parts):
         return first
     # Two different rows were mixed into one number: compare the rows themselves.
@@ -98,6 +109,7 @@ def pairs_within(
     method: Method = "auto",
     threads: int | None = None,
     plan: SearchReport | None = None,
+    sizes: ChunkSizes | None = None,
 ) -> Iterator[Pairs]:
     """Yield every pair of distinct hashes within the radius once, in batches, in an order that is always the same.
 
@@ -116,17 +128,19 @@ def pairs_within(
     threads : int, optional
         Default: one a core, at most 4. Neither pairs nor their order depend on it.
     plan : SearchReport, optional
-        What ``plan_search`` said of the same hashes, radius and keys, so that it is not found out again.
+        What ``plan_search`` returned for the same hashes, radius and keys, so that it is not computed again.
+    sizes : ChunkSizes, optional
+        How much is worked on at once; the pairs are the same.
 
     Yields
     ------
     Pairs
         ``i < j`` are rows of ``hashes``, both representatives; symmetry is 0 throughout.
     """
-    yield from _stream(hashes[:, None], radius, keys=keys, method=method, threads=threads, plan=plan)
+    yield from _stream(hashes[:, None], radius, keys=keys, method=method, threads=threads, plan=plan, sizes=sizes)
 
 
-def lookalikes(
+def oriented_pairs_within(
     symmetries: NDArray[np.uint64],
     radius: int,
     *,
@@ -134,6 +148,7 @@ def lookalikes(
     method: Method = "auto",
     threads: int | None = None,
     plan: SearchReport | None = None,
+    sizes: ChunkSizes | None = None,
 ) -> Iterator[Pairs]:
     """Yield every pair of pictures within the radius in any of eight orientations once, at its smallest distance.
 
@@ -141,7 +156,7 @@ def lookalikes(
     ----------
     symmetries : (n, 8) uint64 ndarray
         As ``curation.hashing.symmetries`` gives it.
-    radius, keys, method, threads, plan
+    radius, keys, method, threads, plan, sizes
         As for ``pairs_within``; rows are collapsed where all eight hashes (and keys) are equal.
 
     Yields
@@ -152,7 +167,7 @@ def lookalikes(
     """
     if symmetries.ndim != 2 or symmetries.shape[1] != len(SYMMETRIES):
         raise ValueError(f"(n, 8) hashes are needed, not {symmetries.shape}")
-    yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads, plan=plan)
+    yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads, plan=plan, sizes=sizes)
 
 
 def _stream(
@@ -163,6 +178,7 @@ def _stream(
     method: Method,
     threads: int | None,
     plan: SearchReport | None,
+    sizes: ChunkSizes | None,
 ) -> Iterator[Pairs]:
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"a radius is 0 to {MAX_RADIUS} bits, not {radius}")
@@ -173,10 +189,11 @@ def _stream(
     distinct = hashes[rows] if collapsed else hashes
     orientations = hashes.shape[1]
     report = plan or choose_plan(distinct[:, 0], radius, orientations=2 * orientations - 1, method=method)
-    search = Comparison(distinct, report)
+    sizes = sizes or ChunkSizes()
+    search = Comparison(distinct, report, sizes)
     jobs = search.all_pairs() if report.method == "all pairs" else search.by_bands()
     threads = threads or min(os.cpu_count() or 1, 4)
-    found = chain.from_iterable(jobs) if len(rows) <= _ALONE else _run(jobs, threads)
+    found = chain.from_iterable(jobs) if len(rows) <= _ALONE else _run(jobs, threads, pairs=sizes.pairs)
     for i, j, distance, symmetry in _gather(found):
         yield Pairs(rows[i], rows[j], distance, symmetry) if collapsed else Pairs(i, j, distance, symmetry)
 
@@ -195,7 +212,7 @@ def _gather(batches: Iterator[Found]) -> Iterator[Found]:
         yield _join(found)
 
 
-def _run(jobs: Iterable[Iterator[Found]], threads: int) -> Iterator[Found]:
+def _run(jobs: Iterable[Iterator[Found]], threads: int, *, pairs: int) -> Iterator[Found]:
     """Advance the jobs on threads, a bounded number of batches ahead, and yield their batches in the jobs' order."""
 
     def advance(job: Iterator[Found]) -> tuple[list[Found], bool]:
@@ -204,7 +221,7 @@ def _run(jobs: Iterable[Iterator[Found]], threads: int) -> Iterator[Found]:
         for batch in job:
             found.append(batch)
             size += len(batch[0])
-            if size >= _BATCH:
+            if size >= pairs:
                 return found, False
         return found, True
 

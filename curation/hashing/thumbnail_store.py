@@ -16,7 +16,7 @@ IN_MEMORY: Final = 65_536
 
 
 @dataclass
-class Spool:
+class ThumbnailStore:
     """Takes thumbnails in and gives them out in any order; a million of them leave less than 64 MB in memory.
 
     Parameters
@@ -51,7 +51,7 @@ class Spool:
         What stays in a file is read as it is asked for; it has an array's shape, dtype and indexing by rows.
         """
         if self._file is not None:
-            return cast(NDArray[np.uint8], _Spooled(self._file, places))
+            return cast(NDArray[np.uint8], _StoredThumbnails(self._file, places))
         everyone = np.concatenate([*self._parts, np.zeros((1, PIXELS), np.uint8)])
         return everyone[places].reshape(-1, 32, 32)
 
@@ -83,7 +83,7 @@ class _File:
 
 
 @dataclass(frozen=True)
-class _Spooled:
+class _StoredThumbnails:
     """Thumbnails in a file, read a batch at a time, by one thread."""
 
     file: _File

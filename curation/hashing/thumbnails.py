@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.orientation import SYMMETRIES, turn
+from curation.images.orientation import SYMMETRIES, turn
 
 PIXELS: Final = 32 * 32
 _CHUNK: Final = 256  # pictures whose pixels as float64 (2 MB) stay in the cache
@@ -55,7 +55,7 @@ def is_flat(grey32: NDArray[np.uint8]) -> NDArray[np.bool_]:
     limit = FLAT_DEVIATION**2 * PIXELS**2
     for start in range(0, len(grey32), _CHUNK):
         pictures = grey32[start : start + _CHUNK].reshape(-1, PIXELS).astype(np.float64)
-        flat[start : start + _CHUNK] = _spread(pictures) < limit
+        flat[start : start + _CHUNK] = _scaled_variance(pictures) < limit
     return flat
 
 
@@ -73,12 +73,12 @@ def _correlate(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64
     right = b.reshape(-1, PIXELS).astype(np.float64)
     covariance = PIXELS * np.vecdot(left, right) - left.sum(axis=1) * right.sum(axis=1)
     # The root of the product, not the product of the roots: then equal pictures give exactly 1.
-    scale = np.sqrt(_spread(left) * _spread(right))
+    scale = np.sqrt(_scaled_variance(left) * _scaled_variance(right))
     values: NDArray[np.float64] = np.divide(covariance, scale, out=np.zeros(len(a)), where=scale > 0)
     return values
 
 
-def _spread(pictures: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scaled_variance(pictures: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the variance times ``PIXELS ** 2``, an exact integer."""
     spread: NDArray[np.float64] = PIXELS * np.vecdot(pictures, pictures) - pictures.sum(axis=1) ** 2
     return spread

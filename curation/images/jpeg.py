@@ -10,7 +10,7 @@ from PIL import Image, JpegImagePlugin
 
 from curation.images.color import apply_transform, srgb_transform
 from curation.images.jpeg_segments import FRAMES, LOSSLESS_FRAMES, walk_segments
-from curation.images.orientation import orientation_of, turn_upright, upright_size
+from curation.images.orientation import read_orientation, turn_upright, upright_size
 from curation.images.types import (
     DecodeFailure,
     Header,
@@ -117,6 +117,6 @@ def _open(content: bytes) -> JpegImagePlugin.JpegImageFile:
 
 def _header(image: JpegImagePlugin.JpegImageFile) -> Header:
     tagged = "exif" in image.info or "xmp" in image.info
-    orientation = orientation_of(image) if tagged else 1
+    orientation = read_orientation(image) if tagged else 1
     width, height = upright_size(*image.size, orientation)
     return Header("jpeg", width, height, image.mode, 8, 1, orientation, False)

@@ -19,7 +19,7 @@ from PIL import (
 )
 
 from curation.images.color import over_white, to_eight_bits, to_srgb
-from curation.images.orientation import orientation_of, turn_upright, upright_size
+from curation.images.orientation import read_orientation, turn_upright, upright_size
 from curation.images.truncation import ends_early
 from curation.images.types import (
     DecodeFailure,
@@ -90,7 +90,7 @@ def _open(content: bytes, kind: str) -> Image.Image:
 
 
 def _header(image: Image.Image, content: bytes, kind: str) -> Header:
-    orientation = orientation_of(image)
+    orientation = read_orientation(image)
     width, height = upright_size(*image.size, orientation)
     mode, bits = _depth(image, content, kind)
     return Header(

@@ -12,7 +12,7 @@ from PIL import Image
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.errors import CurationError
-from curation.hashing import Fingerprints, correlation, lookalikes, pairs_within, representatives
+from curation.hashing import Fingerprints, correlation, oriented_pairs_within, pairs_within, representatives
 from curation.images import DecodeFailure, decode
 from curation.report.summary import find_conflicts
 from curation.report.tiles import fit
@@ -157,7 +157,7 @@ def _search(
     hashes: NDArray[np.uint64], radius: int, *, keys: NDArray[np.int64] | None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8]]]:
     """Return batches of (one, other, distance, symmetry), the first of them empty."""
-    search = lookalikes if hashes.ndim > 1 else pairs_within
+    search = oriented_pairs_within if hashes.ndim > 1 else pairs_within
     empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint8))
     batches = search(hashes, radius, keys=keys, threads=1)
     return [empty, *((pairs.i, pairs.j, pairs.distance, pairs.symmetry) for pairs in batches)]

@@ -23,9 +23,9 @@ from curation.hashing import (
     PIXELS,
     Fingerprints,
     HashName,
-    Spool,
+    ThumbnailStore,
+    imagehash_hash,
     is_flat,
-    other_hash,
     pixel_sha256,
     sha256_hex,
     symmetries,
@@ -132,7 +132,7 @@ def probe(
     settings = Settings.of(recipe)
     store = ProbeCache(cache, recipe.probe_settings())
     wanted = manifest.kept.select("id", "sha256", "size_bytes")
-    spool = Spool(cache.root)
+    spool = ThumbnailStore(cache.root)
     known = store.load(wanted["sha256"], spool)
     new = wanted.filter(~pl.col("sha256").is_in(known["sha256"].implode())).unique(
         "sha256", keep="first", maintain_order=True
@@ -269,7 +269,7 @@ def _see_page(content: bytes, settings: Settings, *, sha: str, page: int) -> _Se
         "pixel_sha256": pixels,
     }
     if settings.hash != "phash":
-        row["phash"] = other_hash(settings.hash, Image.fromarray(grey))
+        row["phash"] = imagehash_hash(settings.hash, Image.fromarray(grey))
     return _Seen(row, grey, b"" if pixels else content)
 
 
@@ -350,7 +350,7 @@ class ProbeCache:
         self._cache = cache
         self._folder = cache.shared_folder("probe") / digest_of({**settings, "version": PROBE_VERSION})[:16]
 
-    def load(self, shas: pl.Series, spool: Spool) -> pl.DataFrame:
+    def load(self, shas: pl.Series, spool: ThumbnailStore) -> pl.DataFrame:
         """Return the findings on the files with these sha256, their thumbnails put by."""
         wanted, tables = shas.unique().sort(), [_put_thumbnails_by(pl.DataFrame(schema=FINDINGS), spool)]
         shards = self._shards()
@@ -447,14 +447,16 @@ def _read_wanted(shard: Path, wanted: pl.Series) -> pl.DataFrame:
     return pl.read_parquet(content, schema=FINDINGS).filter(hits)
 
 
-def _put_thumbnails_by(table: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+def _put_thumbnails_by(table: pl.DataFrame, spool: ThumbnailStore) -> pl.DataFrame:
     """Return the findings with the place of each thumbnail instead of the thumbnail, which is most of their bytes."""
     thumbnails = np.frombuffer(b"".join(table["thumbnail"].to_list()), np.uint8)
     places = spool.add(thumbnails.reshape(-1, PIXELS))
     return table.drop("thumbnail").with_columns(place=pl.Series(places, dtype=pl.Int64))
 
 
-def _merge(manifest: Manifest, found: pl.DataFrame, spool: Spool, *, each: bool) -> tuple[Manifest, Fingerprints]:
+def _merge(
+    manifest: Manifest, found: pl.DataFrame, spool: ThumbnailStore, *, each: bool
+) -> tuple[Manifest, Fingerprints]:
     """Join the findings to the rows by sha256 (and page), add the rows of further pages, and align the fingerprints."""
     rows = manifest.rows.drop(COLUMNS)
     if each:

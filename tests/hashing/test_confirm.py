@@ -72,10 +72,10 @@ def test_the_neighbours_of_every_row_are_those_of_the_definition(seed, originals
     expected = define(prints, radius, 0.95, 8 if turned else 1, eligible)
     found = {}
     for row in range(len(prints)):
-        near = confirmed.neighbours(row)
+        near = confirmed.neighbors(row)
         assert (np.diff(near.rows) > 0).all()
         found |= {(row, int(mate)): k for k, mate in enumerate(near.rows) if mate > row}
-        assert all(row in confirmed.neighbours(int(mate)).rows for mate in near.rows)
+        assert all(row in confirmed.neighbors(int(mate)).rows for mate in near.rows)
     assert found.keys() == expected.keys()
     for pair in zip(confirmed.i.tolist(), confirmed.j.tolist(), strict=True):
         at = confirmed.i.tolist().index(pair[0]) + [
@@ -98,7 +98,7 @@ def test_the_symmetry_turns_the_other_picture_to_this_one():
             radius=0, correlation=1.0, symmetries=True, eligible=np.ones(2, bool),
         )  # fmt: skip
         for row in (0, 1):
-            near = confirmed.neighbours(row)
+            near = confirmed.neighbors(row)
             assert near.rows.tolist() == [1 - row]
             assert np.array_equal(turn(thumbnails[1 - row], int(near.symmetry[0])), thumbnails[row])
 
@@ -116,7 +116,7 @@ def test_a_hash_proposes_and_pixels_confirm():
     assert confirmed.candidates == 1
     assert len(confirmed) == 0
     assert confirmed.components().tolist() == [0, 1, 0, 1]
-    assert confirmed.neighbours(3).rows.tolist() == [1]
+    assert confirmed.neighbors(3).rows.tolist() == [1]
 
 
 def test_a_thousand_copies_cost_no_pair():
@@ -127,7 +127,7 @@ def test_a_thousand_copies_cost_no_pair():
     confirmed = confirmed_pairs(prints, radius=8, correlation=0.98, symmetries=True, eligible=np.ones(1000, bool))
     assert (len(confirmed), confirmed.candidates) == (0, 0)
     assert confirmed.components().tolist() == [0] * 1000
-    assert confirmed.neighbours(500).rows.tolist() == [row for row in range(1000) if row != 500]
+    assert confirmed.neighbors(500).rows.tolist() == [row for row in range(1000) if row != 500]
 
 
 def test_rows_left_out_have_no_neighbours():
@@ -138,7 +138,7 @@ def test_rows_left_out_have_no_neighbours():
         prints, radius=8, correlation=0.98, symmetries=False, eligible=np.array([True, False, True])
     )
     assert confirmed.components().tolist() == [0, 1, 0]
-    assert confirmed.neighbours(1).rows.tolist() == []
+    assert confirmed.neighbors(1).rows.tolist() == []
 
 
 def test_a_memory_map_is_compared_like_an_array(tmp_path):

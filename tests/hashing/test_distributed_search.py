@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from curation.hashing import Pairs, lookalikes, pairs_within
+from curation.hashing import Pairs, oriented_pairs_within, pairs_within
 from curation.hashing.distributed_search import Sent, cut_bands, keep_closest, search_group, send
 
 
@@ -56,7 +56,9 @@ def test_the_groups_find_the_pairs_of_one_machine(
     hashes = draw_hashes(seed, rows, orientations, clumped=clumped)
     keys = np.arange(rows)
     stream = (
-        lookalikes(hashes, radius, keys=keys) if orientations == 8 else pairs_within(hashes[:, 0], radius, keys=keys)
+        oriented_pairs_within(hashes, radius, keys=keys)
+        if orientations == 8
+        else pairs_within(hashes[:, 0], radius, keys=keys)
     )
     assert by_groups(hashes, radius, parts=3) == {pair for batch in stream for pair in spell(batch)}
 

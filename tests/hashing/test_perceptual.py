@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
-from curation.hashing import SYMMETRIES, from_imagehash, other_hash, phash, symmetries, to_imagehash, turn
+from curation.hashing import SYMMETRIES, from_imagehash, imagehash_hash, phash, symmetries, to_imagehash, turn
 
 FULLRES = Path(__file__).parents[3] / "shared" / "fullres"
 
@@ -122,13 +122,13 @@ def test_the_number_and_imagehashs_object_are_one(number):
 def test_the_other_hashes_are_imagehashs(name, function):
     """Difference, average and wavelet hash come from imagehash, unchanged."""
     picture = Image.fromarray(make_symmetric(5, 0)).resize((80, 60))
-    assert to_imagehash(other_hash(name, picture)) == function(picture)
+    assert to_imagehash(imagehash_hash(name, picture)) == function(picture)
 
 
 def test_an_unknown_hash_is_refused():
     """A name outside the closed set is a bug of the caller."""
     with pytest.raises(ValueError, match="phash2"):
-        other_hash("phash2", Image.new("L", (8, 8)))
+        imagehash_hash("phash2", Image.new("L", (8, 8)))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.hashing import lookalikes, multi_index, pairs_within, plan_search, representatives, search
+from curation.hashing import ChunkSizes, oriented_pairs_within, pairs_within, plan_search, representatives
 
 Quads = set[tuple[int, int, int, int]]
 
@@ -65,7 +65,9 @@ def test_every_pair_within_the_radius_is_found_once(hashes, radius, method):
 def test_every_lookalike_is_found_once_at_its_smallest_distance(hashes, radius, method):
     """Of eight orientations the closest is given, and of equally close ones the first."""
     rows = np.arange(len(hashes))
-    assert collect(lookalikes(hashes, radius, keys=rows, method=method, threads=2)) == brute_force(hashes, radius)
+    assert collect(oriented_pairs_within(hashes, radius, keys=rows, method=method, threads=2)) == brute_force(
+        hashes, radius
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -108,7 +110,7 @@ def test_nothing_to_pair_gives_nothing(numbers):
     """No hash, one hash and one repeated hash have no pairs, in one orientation and in eight."""
     hashes = np.array(numbers, np.uint64)
     assert collect(pairs_within(hashes, 8)) == set()
-    assert collect(lookalikes(np.repeat(hashes[:, None], 8, axis=1), 8)) == set()
+    assert collect(oriented_pairs_within(np.repeat(hashes[:, None], 8, axis=1), 8)) == set()
 
 
 @pytest.mark.parametrize("radius", [1, 2, 3, 4, 6, 8, 10])
@@ -126,22 +128,20 @@ def test_a_larger_eightfold_set_agrees_with_all_pairs():
     """The same for eight orientations."""
     hashes = np.concatenate([draw_clumps(0, 1500, 30, 4, 8), draw_clumps(1, 1500, 1500, 0, 8)])
     hashes[1500:2000] = hashes[:500, [3, 2, 1, 0, 7, 5, 6, 4]]
-    by_bands = collect(lookalikes(hashes, 8, method="bands"))
-    assert by_bands == collect(lookalikes(hashes, 8, method="all pairs"))
+    by_bands = collect(oriented_pairs_within(hashes, 8, method="bands"))
+    assert by_bands == collect(oriented_pairs_within(hashes, 8, method="all pairs"))
     assert {row[3] for row in by_bands} >= {0, 3}
 
 
 @pytest.mark.parametrize(("queries", "long"), [(100, 3), (20, 60)])
-def test_small_chunks_and_batches_change_nothing(monkeypatch, queries, long):
+def test_small_chunks_and_batches_change_nothing(queries, long):
     """Neither the order nor the pairs depend on threads; chunk sizes do not change the pairs."""
     hashes = draw_clumps(5, 2000, 30, 5)
     whole = [np.stack([p.i, p.j]) for p in pairs_within(hashes, 8, method="bands", threads=1)]
     threaded = [np.stack([p.i, p.j]) for p in pairs_within(hashes, 8, method="bands", threads=3)]
     assert np.array_equal(np.concatenate(whole, axis=1), np.concatenate(threaded, axis=1))
-    monkeypatch.setattr(search, "_BATCH", 50)
-    for name, value in (("_QUERIES", queries), ("_FEW", 1), ("_LONG", long)):
-        monkeypatch.setattr(multi_index, name, value)
-    assert collect(pairs_within(hashes, 8, method="bands")) == {
+    sizes = ChunkSizes(queries=queries, few=1, long=long, pairs=50)
+    assert collect(pairs_within(hashes, 8, method="bands", sizes=sizes)) == {
         (int(i), int(j), int(hashes[i] ^ hashes[j]).bit_count(), 0) for part in whole for i, j in part.T
     }
 
@@ -154,17 +154,17 @@ def test_a_search_can_be_left_half_way():
 
 
 def test_a_clump_is_announced_before_the_search():
-    """The report foretells the candidates of skewed hashes, and warns of them; uniform ones pass without a word."""
+    """The report estimates the candidates of skewed hashes and warns; uniform hashes cause no warning."""
     uniform = plan_search(draw_clumps(0, 50_000, 50_000, 0), 8)
-    assert (uniform.method, uniform.warning) == ("bands", None)
+    assert (uniform.method, uniform.is_slow, uniform.warning) == ("bands", False, None)
     assert 0.5 < uniform.skew < 2
     half = np.concatenate([draw_clumps(0, 200_000, 200_000, 0), draw_clumps(1, 400_000, 1, 6)])
     clumped = plan_search(half, 8)
     assert clumped.skew > 10
     assert clumped.candidates > 10_000_000_000
     assert clumped.distinct < clumped.rows == len(half)
-    assert clumped.warning is not None
-    assert "clump" in clumped.warning
+    assert clumped.is_slow
+    assert f"{clumped.candidates:,}" in str(clumped.warning)
 
 
 @pytest.mark.parametrize("radius", [-1, 33])
@@ -174,9 +174,10 @@ def test_a_radius_out_of_range_is_refused(radius):
         next(pairs_within(np.zeros(3, np.uint64), radius))
 
 
-def test_mixed_up_rows_are_told_apart(monkeypatch):
-    """Representatives stay exact where the mixing of a row into one number meets itself."""
-    hashes = draw_clumps(3, 200, 20, 0, 8)
-    exact = representatives(hashes)
-    monkeypatch.setattr(search, "_first_of_equal", lambda numbers: np.zeros(len(numbers), np.int64))
-    assert np.array_equal(representatives(hashes), exact)
+@pytest.mark.parametrize("columns", [1, 8])
+def test_colliding_rows_have_their_own_representatives(columns):
+    """Representatives stay exact where different rows are mixed into one number."""
+    hashes = draw_clumps(3, 200, 20, 0, columns)
+    collided = representatives(hashes, mix=lambda parts: np.zeros(len(parts[0]), np.uint64))
+    assert np.array_equal(collided, representatives(hashes))
+    assert len(set(collided.tolist())) == len(np.unique(hashes, axis=0)) > 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from curation.hashing import Fingerprints, Spool, confirmed_pairs
+from curation.hashing import Fingerprints, ThumbnailStore, confirmed_pairs
 
 
 def make_thumbnails(count: int, seed: int = 0) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_what_goes_in_comes_out_wherever_it_lay(
 ) -> None:
     """Any rows in any order, repeated or not, and zeros for -1, in memory or in a file."""
     whole = make_thumbnails(sum(sizes))
-    spool = Spool(in_memory=in_memory)
+    spool = ThumbnailStore(in_memory=in_memory)
     added = [spool.add(part) for part in np.split(whole, np.cumsum(sizes)[:-1] if sizes else [])]
     assert np.array_equal(np.concatenate([*added, np.zeros(0, np.int64)]), np.arange(len(whole)))
     wanted = np.array([place if place < 0 else place % max(1, len(whole)) for place in places], np.int64)
@@ -54,7 +54,7 @@ def test_pairs_are_confirmed_alike_in_memory_and_in_a_file() -> None:
     hashes[20:] = hashes[:20] ^ np.uint64(5)
     found = []
     for in_memory in (0, 1000):
-        spool = Spool(in_memory=in_memory)
+        spool = ThumbnailStore(in_memory=in_memory)
         prints = Fingerprints(hashes, spool.rows(spool.add(thumbnails))).reorder(np.arange(40)[::-1])
         pairs = confirmed_pairs(
             prints, radius=4, correlation=0.98, symmetries=True, eligible=np.ones(40, np.bool_), threads=1
@@ -66,10 +66,10 @@ def test_pairs_are_confirmed_alike_in_memory_and_in_a_file() -> None:
 
 def test_a_file_is_made_in_the_folder_and_leaves_nothing_there(tmp_path: Path) -> None:
     """It has no name, so that nobody has to remove it; where there is no such folder the system's will do."""
-    spool = Spool(tmp_path, in_memory=0)
+    spool = ThumbnailStore(tmp_path, in_memory=0)
     spool.add(make_thumbnails(3))
     assert list(tmp_path.iterdir()) == []
-    elsewhere = Spool(tmp_path / "missing", in_memory=0)
+    elsewhere = ThumbnailStore(tmp_path / "missing", in_memory=0)
     places = elsewhere.add(make_thumbnails(3))
     assert np.array_equal(np.asarray(elsewhere.rows(places)), make_thumbnails(3))
 
@@ -77,5 +77,5 @@ def test_a_file_is_made_in_the_folder_and_leaves_nothing_there(tmp_path: Path) -
 @pytest.mark.parametrize("count", [0, 3])
 def test_few_stay_an_array(count: int) -> None:
     """Below the limit no file is made at all."""
-    spool = Spool()
+    spool = ThumbnailStore()
     assert isinstance(spool.rows(spool.add(make_thumbnails(count))), np.ndarray)

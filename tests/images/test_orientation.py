@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.hashing import INVERSE, SYMMETRIES, turn
+from curation.images.orientation import INVERSE, SYMMETRIES, turn
 
 PICTURE = np.arange(3 * 4 * 2).reshape(3, 4, 2)
 
