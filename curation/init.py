@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from curation.dataset.layout import Home
-from curation.dataset.manifest import write_atomically
 from curation.dataset.recipe import check_name
 from curation.errors import CurationError
 from curation.sources.folder_layout import LABEL_PATTERN, Layout, find_layout
+from curation.storage.atomic_files import write_atomically
 from curation.storage.disk_errors import explain_disk_faults
 
 TEMPLATE = """\

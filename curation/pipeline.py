@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curation import __version__
 from curation.dataset.decisions import Ruling, read_ledger, rule
 from curation.dataset.findings import Finding
-from curation.dataset.manifest import Manifest, check_conservation, choice_digest, write_atomically
+from curation.dataset.manifest import Manifest, check_conservation, choice_digest
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError
@@ -34,6 +34,7 @@ from curation.stages.quality import quality
 from curation.stages.render import encoder_name, estimate_bytes, render
 from curation.stages.restore_split import retake
 from curation.stages.select import ShortCountError, select
+from curation.storage.atomic_files import replace_file
 from curation.storage.cache import Cache
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.progress import Progress, Silence
@@ -552,7 +553,7 @@ def _keep_card(home: Home, name: str) -> None:
     content = card.read_bytes()
     if not kept.is_file() or kept.read_bytes() != content:
         with explain_disk_faults(f"{kept}: the card could not be written", within=home.datasets):
-            write_atomically(kept, lambda part: part.write_bytes(content))
+            replace_file(kept, content)
 
 
 def _leave_draft(held: Lock, run: _Run, fault: CurationError) -> bool:

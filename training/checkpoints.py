@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from curation.dataset.manifest import write_atomically
 from curation.errors import CurationError
+from curation.storage.atomic_files import write_atomically
 
 Weights = Sequence[npt.NDArray[np.float32]]
 Values = tuple[float, ...]

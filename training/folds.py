@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from curation.dataset.manifest import write_atomically
+from curation.storage.atomic_files import replace_file
 from firmware.compiler.tflite_reference import open_oracle
 from training.data import Samples
 from training.evaluate import CrossValidation, Unseen, judge_strata, pool_folds
@@ -106,7 +106,7 @@ def finish_fold(
         content, int8, unrounded = judge_fold(learn, judge, settings, classes, place.with_suffix(".npz"), listener)
         took = time.monotonic() - start[0], time.process_time() - start[1]
         said = {"int8": int8.tolist(), "float": unrounded.tolist(), "seconds": took[0], "cpu": took[1]}
-        write_atomically(net, lambda part: part.write_bytes(content))
+        replace_file(net, content)
         write_text(figures, json.dumps(said))
     kept = json.loads(figures.read_text(encoding="utf-8"))
     answers = [np.array(kept[kind], np.float32) for kind in ("int8", "float")]

@@ -16,8 +16,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from curation.dataset.manifest import digest_of, write_atomically
+from curation.dataset.manifest import digest_of
 from curation.errors import CurationError
+from curation.storage.atomic_files import write_atomically
 from training.data import Material
 from training.fit import Settings
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,9 @@ from curation.board.messages import BoardVersion
 from curation.dataset.recipe import CLASS_PATTERN
 from curation.errors import CurationError
 from curation.sources.board import CAPTURES, name_picture, read_number
-from curation.storage.atomic_files import hold_lock, replace_file, sweep_leftovers, sync_folder
+from curation.storage.atomic_files import replace_file, sweep_leftovers
+from curation.storage.fsync import append_text
+from curation.storage.locks import hold_lock
 
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -119,7 +120,8 @@ def _collect(
 def _prepare(into: Path, label: str) -> None:
     try:
         (into / label).mkdir(parents=True, exist_ok=True)
-        sweep_leftovers(into / label)
+        with hold_lock(into / ".collecting"):
+            sweep_leftovers(into / label)
     except OSError as fault:
         raise _cannot_write(into, fault) from fault
 
@@ -132,7 +134,8 @@ def _keep(frame: Frame, version: BoardVersion, into: Path, label: str, group: st
         number = _next_number(into, group)
         path = into / label / name_picture(group, number)
         replace_file(path, content)
-        _append_line(into / CAPTURES, _describe(path.relative_to(into), label, group, content, frame, version))
+        line = _describe(path.relative_to(into), label, group, content, frame, version)
+        append_text(into / CAPTURES, json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
     return Collected(path, label, group, number)
 
 
@@ -158,22 +161,6 @@ def _describe(
         "data": version.dataset,
         "digest": version.digest,
     }
-
-
-def _append_line(path: Path, line: dict[str, str]) -> None:
-    """Add a line, after ending one that a power cut tore."""
-    new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        text = json.dumps(line, ensure_ascii=False, sort_keys=True)
-        os.write(descriptor, b"\n" * torn + text.encode() + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if new:
-        sync_folder(path.parent)
 
 
 def _cannot_write(into: Path, fault: OSError) -> CurationError:

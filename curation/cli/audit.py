@@ -154,8 +154,8 @@ def report(
 
 
 def _write(path: Path, text: str) -> None:
-    from curation.dataset.manifest import write_atomically
     from curation.errors import CurationError
+    from curation.storage.atomic_files import write_atomically
 
     try:
         write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))

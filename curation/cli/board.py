@@ -154,13 +154,13 @@ def _run_golden(opened: "Board", *, as_json: bool) -> None:
 
 def _write_frame(opened: "Board", path: Path, *, as_json: bool) -> None:
     from curation.board import encode_png
-    from curation.dataset.manifest import write_atomically
+    from curation.storage.atomic_files import replace_file
 
     taken = opened.take_frame()
     content = encode_png(taken)
     if not path.parent.is_dir():
         raise CurationError(f"{path.parent}: there is no such folder", hint="make it, or write somewhere else")
-    write_atomically(path, lambda part: part.write_bytes(content))
+    replace_file(path, content)
     if as_json:
         print_json({"path": str(path), "crc32": taken.crc32})
     else:

@@ -290,8 +290,8 @@ def _import_tags(session: "ReviewSession", dataset: str, *, as_json: bool) -> No
 
 
 def _export(session: "ReviewSession", path: Path) -> None:
-    from curation.dataset.manifest import write_atomically
     from curation.review.decision_import import export_csv
+    from curation.storage.atomic_files import write_atomically
 
     text = export_csv(session.ledger())
     if str(path) == "-":

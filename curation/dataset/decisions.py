@@ -1,30 +1,16 @@
 """The ledger of what people decided: a JSON line a decision, keyed by the file's sha256, appended, never rewritten."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Literal, get_args
+from typing import Literal, get_args
 
 from curation.errors import CurationError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: IO[bytes]) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-
+from curation.storage.fsync import append_text
+from curation.storage.locks import hold_lock
 
 Action = Literal["exclude", "keep", "relabel", "not-duplicates", "prefer", "undo"]
 Agreement = Literal["newest", "majority", "adjudicator"]
@@ -181,20 +167,8 @@ def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as ledger:
-            _lock(ledger)
-            end = ledger.seek(0, os.SEEK_END)
-            if end:
-                ledger.seek(end - 1)
-                if ledger.read(1) != b"\n":
-                    text = "\n" + text
-            try:
-                ledger.write(text.encode())
-                ledger.flush()
-                os.fsync(ledger.fileno())
-            except OSError:
-                os.ftruncate(ledger.fileno(), end)
-                raise
+        with hold_lock(path.with_name(f".{path.name}.lock")):
+            append_text(path, text)
     except OSError as fault:
         raise CurationError(f"{path}: the decisions could not be written: {fault.strerror}") from fault
 

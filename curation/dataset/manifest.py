@@ -4,12 +4,10 @@ A row is never removed. A stage that rejects one writes ``excluded = "<stage>: <
 stage *kept + excluded = ingested*.
 """
 
-import contextlib
 import hashlib
 import io
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from curation.errors import CurationError
+from curation.storage.atomic_files import replace_file
 
 LOOKALIKE = pl.Struct(
     {"id": pl.String, "kind": pl.String, "distance": pl.UInt8, "correlation": pl.Float32, "symmetry": pl.UInt8}
@@ -145,7 +144,7 @@ class Manifest:
         # Through memory, as Polars says "File out of specification" where the operating system says "disk full".
         buffer = io.BytesIO()
         self.rows.write_parquet(buffer, compression="zstd", statistics=False)
-        write_atomically(path, lambda part: part.write_bytes(buffer.getbuffer()))
+        replace_file(path, buffer.getbuffer())
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -244,19 +243,6 @@ def choice_digest(kept: pl.DataFrame, *, rendering: Mapping[str, object]) -> str
 def content_digest(kept: pl.DataFrame) -> str:
     """Return the sha256 over split, label and ``file_sha256`` of the kept rows: the identity of exports and imports."""
     return digest_of(sorted(kept.select("split", "label", "file_sha256").rows()))
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` fill a temp file beside ``path``, flush it to the disk and rename it into place in one step."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        with part.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # a disk that may not be written is told by what failed first
-            part.unlink(missing_ok=True)
 
 
 def count_reasons(rejected: pl.DataFrame) -> list[tuple[str, str, int]]:

@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 from curation.errors import CurationError
 from curation.exports.rows import Outgoing, gather, total_bytes
-from curation.storage.atomic_files import hold_lock
 from curation.storage.disk_errors import HINTS
 from curation.storage.fsync import flush_folder, flush_tree
+from curation.storage.locks import hold_lock
 from curation.storage.progress import Progress, Silence, show_progress
 from curation.versions import Version
 

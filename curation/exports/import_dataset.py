@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from curation.dataset.manifest import SPLITS, write_atomically
+from curation.dataset.manifest import SPLITS
 from curation.dataset.recipe import NAME_PATTERN, SPLIT_NAMES, compose, name_classes
 from curation.errors import CurationError
 from curation.sources import edge_impulse, fiftyone, huggingface
 from curation.sources.folder_layout import is_picture_name
 from curation.sources.protocol import Told
 from curation.storage.archives import list_members
+from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import Home
 
@@ -113,7 +114,7 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
     text = _write_recipe(folder.resolve(), name, layout, classes, splits, signature=signature)
     with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda part: part.write_bytes(text.encode()))
+        replace_file(path, text.encode())
     return Adopted(path, layout, len(told), classes, splits, str(signature["content_digest"]) if signature else None)
 
 

@@ -25,6 +25,7 @@ from curation.sources.shelf import Shelf
 from curation.stages.render import settings_of
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
+from curation.storage.atomic_files import replace_unflushed
 
 SHARD_FILES: Final = 48
 PLACEHOLDER_SIZE: Final = (320, 240)
@@ -158,12 +159,12 @@ def write_media(shard: MediaShard) -> list[tuple[Path, str]]:
             if sha256_hex(content) != pair.sha256:
                 failures.append((pair.full, "its bytes changed since the build"))
                 continue
-            _write(pair.full, render(content, _FULL, tone=shard.tone, page=pair.page))
+            replace_unflushed(pair.full, render(content, _FULL, tone=shard.tone, page=pair.page))
             if pair.rendered is not None and pair.rendered.is_file():
                 small = pair.rendered.read_bytes()
             else:
                 small = render(content, shard.settings, tone=shard.tone, page=pair.page)
-            _write(pair.board, _as_png(camera_view(decode(small).pixels)))
+            replace_unflushed(pair.board, _as_png(camera_view(decode(small).pixels)))
         except (DecodeFailure, UnreadableMember) as failure:
             failures.append((pair.full, str(failure)))
     return failures
@@ -173,13 +174,6 @@ def _as_png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG", compress_level=0)
     return out.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file as a whole; one that a power cut loses is made again."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _with_placeholders(wanted: pl.DataFrame, reasons: Mapping[str, str], folder: Path) -> pl.DataFrame:
@@ -220,5 +214,5 @@ def draw_placeholder(reason: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     out = io.BytesIO()
     image.save(out, "PNG")
-    _write(path, out.getvalue())
+    replace_unflushed(path, out.getvalue())
     return path

@@ -19,8 +19,8 @@ from typing import Final, Literal
 
 from curation.errors import CurationError
 from curation.review.processes import Process, record_process, remove_record
-from curation.storage.atomic_files import hold_lock
 from curation.storage.cache import Cache
+from curation.storage.locks import hold_lock
 
 Kind = Literal["fiftyone", "given", "path", "fetched"]
 

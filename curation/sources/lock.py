@@ -11,6 +11,7 @@ from typing import Any
 from curation.errors import CurationError
 from curation.sources.protocol import Archive, Fetched, LockedFile, LockLine, Request
 from curation.storage.atomic_files import replace_file, sweep_leftovers
+from curation.storage.locks import hold_lock
 from curation.storage.progress import show_progress
 
 _FORMAT = 1
@@ -53,8 +54,10 @@ def write_lock(path: Path, lines: Mapping[str, LockLine]) -> None:
     lock = {"format": _FORMAT, "sources": {name: asdict(line) for name, line in lines.items()}}
     text = json.dumps(lock, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     try:
-        replace_file(path, text.encode("utf-8"))
-        sweep_leftovers(path.parent, name=path.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with hold_lock(path.with_name(f".{path.name}.lock")):
+            sweep_leftovers(path.parent, name=path.name)
+            replace_file(path, text.encode("utf-8"))
     except OSError as error:
         raise CurationError(f"{path}: cannot be written: {error.strerror}") from error
 

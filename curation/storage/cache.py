@@ -18,9 +18,11 @@ import platformdirs
 
 from curation.errors import CurationError
 from curation.storage.archive_members import format_bytes
-from curation.storage.atomic_files import hold_lock, replace_file, sweep_leftovers, sync_file, sync_folder
+from curation.storage.atomic_files import replace_file, sweep_leftovers
 from curation.storage.fsspec_paths import RemotePath, locate
+from curation.storage.fsync import flush_file, flush_folder
 from curation.storage.hash_index import Known, hash_files, index_bytes, read_index
+from curation.storage.locks import hold_lock, try_lock
 from curation.storage.urls import is_url
 
 _ROOM_HINT = "Make room there, or set CURATION_CACHE to a folder that can be written."
@@ -84,12 +86,20 @@ class Cache:
             if isinstance(path, RemotePath):
                 path.write_bytes(content)
             else:
-                replace_file(path, content, temporary=self.folder("partial"))
-        except OSError as error:
+                self._replace(path, content)
+        except (OSError, CurationError) as error:
             where = self.shared if isinstance(path, RemotePath) else self.root
-            self._warn(f"The cache {where} cannot be written ({error.strerror}): the next run starts from less.")
+            reason = error.strerror if isinstance(error, OSError) else error.message
+            self._warn(f"The cache {where} cannot be written ({reason}): the next run starts from less.")
             return False
         return True
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        # Temporary files are written under one lock, so that its next holder knows them for left over.
+        partial = self.folder("partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        with hold_lock(self._writing_path()):
+            replace_file(path, content, temporary=partial)
 
     def archive_path(self, sha256: str) -> Path:
         """Return where the archive of this sha256 stands, or would."""
@@ -153,9 +163,9 @@ class Cache:
         """Sync a finished file below the cache and rename it to `path`."""
         with self.must_write():
             path.parent.mkdir(parents=True, exist_ok=True)
-            sync_file(finished)
+            flush_file(finished)
             finished.replace(path)
-            sync_folder(path.parent)
+            flush_folder(path.parent)
         return path
 
     @contextmanager
@@ -205,8 +215,13 @@ class Cache:
             lock.__exit__(None, None, None)
 
     def recover(self) -> None:
-        """Remove the temporary files of processes that died; a living one's stay."""
-        sweep_leftovers(self.folder("partial"))
+        """Remove the temporary files of killed processes; while another process writes one, that is left for later."""
+        partial = self.folder("partial")
+        if not partial.is_dir():
+            return
+        with suppress(OSError, CurationError), try_lock(self._writing_path()) as held:
+            if held:
+                sweep_leftovers(partial)
 
     def file_sha256s(
         self, root: Path, paths: Sequence[Path], *, advance: Callable[[int], None] | None = None
@@ -244,6 +259,9 @@ class Cache:
 
     def _index_path(self, root: Path) -> Path:
         return self.folder("index") / f"{_short_name(os.fsencode(root.absolute()))}.json"
+
+    def _writing_path(self) -> Path:
+        return self.folder("partial") / "writing.lock"
 
     def _mark_path(self, mark: str) -> Path:
         return self.folder("downloads") / f"{_short_name(mark.encode())}.json"

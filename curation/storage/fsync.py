@@ -23,14 +23,39 @@ def flush_tree(folder: Path) -> None:
     """Have every file and folder below ``folder`` written to the disk itself; several at a time, as a disk waits."""
     files = [folder / name for name in list_files(folder)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(_flush_file, files))
+        list(pool.map(flush_file, files))
     for path in sorted({parent for file in files for parent in file.parents if parent.is_relative_to(folder)}):
         flush_folder(path)
 
 
-def _flush_file(path: Path) -> None:
+def flush_file(path: Path) -> None:
+    """Have a file's bytes written to the disk, so that they outlast a power cut."""
     with path.open("rb+") as handle:  # Windows flushes only what may be written
         os.fsync(handle.fileno())
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append lines to a file and have them written to the disk: all of them, or none where the disk is full.
+
+    A file whose last line was cut short (by a kill, or an editor) gets its line end first, so that the new lines stay
+    whole. Where several processes append, the caller holds a lock.
+    """
+    is_new = not path.exists()
+    with path.open("a+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+            if stream.read(1) != b"\n":
+                text = "\n" + text
+        try:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            os.ftruncate(stream.fileno(), end)
+            raise
+    if is_new:
+        flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:

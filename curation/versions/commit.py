@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from curation.dataset.manifest import write_atomically
 from curation.errors import CurationError
+from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.fsync import BUILD, flush_folder, flush_tree, make_temp_folder
 from curation.versions.describe import write_sums, write_text
@@ -123,7 +123,7 @@ def write_texts(held: Lock, version: Version, *, created: str | None = None) -> 
     write_split(held, version)
     path = home.lines(name)
     text = format_lines(path.read_bytes() if path.exists() else b"", line)
-    write_atomically(path, lambda part: part.write_bytes(text))
+    replace_file(path, text)
     flush_folder(path.parent)
     return line
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curation.dataset.manifest import SPLITS, Manifest, choice_digest, content_digest, write_atomically
+from curation.dataset.manifest import SPLITS, Manifest, choice_digest, content_digest
+from curation.storage.atomic_files import replace_file
 from curation.storage.folders import list_files
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def write_text(path: Path, text: str) -> None:
 
     Python writes the bytes of tables too: Polars has no word for a full disk.
     """
-    write_atomically(path, lambda part: part.write_bytes(text.encode()))
+    replace_file(path, text.encode())
 
 
 def hash_file(path: Path) -> str:

@@ -4,6 +4,7 @@ import itertools
 import shutil
 
 from curation.errors import CurationError
+from curation.storage.atomic_files import sweep_leftovers
 from curation.storage.fsync import BUILD, DRAFT, GONE
 from curation.versions.commit import write_split, write_texts
 from curation.versions.drafts import drop_draft
@@ -79,8 +80,7 @@ def _remove_leftovers(held: Lock) -> list[str]:
         shutil.rmtree(folder)
         if folder.name.startswith(BUILD):
             done.append(f"removed {folder.name}, which a build left that did not end")
-    own = [*home.dataset(name).glob(".versions.jsonl.*.part"), *home.split(name, 1).parent.glob(".v*.csv.*.part")]
-    for part in sorted(own):
-        part.unlink()
-        done.append(f"removed {part.name}, a half-written file")
+    halves = sweep_leftovers(home.dataset(name), name="versions.jsonl")
+    halves += sweep_leftovers(home.split(name, 1).parent, name="v*.csv")
+    done += [f"removed {part.name}, a half-written file" for part in halves]
     return done

@@ -1,6 +1,5 @@
 """Real servers on loopback that speak as figshare and Kaggle do, and misbehave as told."""
 
-import fcntl
 import hashlib
 import importlib
 import json
@@ -19,6 +18,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from curation.storage.locks import hold_lock
 
 
 @dataclass(frozen=True)
@@ -278,13 +279,12 @@ def kaggle(monkeypatch, tmp_path) -> Iterator[Server]:
     monkeypatch.setenv("HOME", str(tmp_path))
     importlib.import_module("kaggle")  # signs in while it is imported: before it could find a test's credentials
 
-    with (Path(tempfile.gettempdir()) / "curation-test-kaggle-7777.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        with Server(KaggleHandler, port=7777) as server:
-            server.datasets = {}
-            server.version = 3
-            server.refusal = None
-            monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
-            for name in [name for name in os.environ if name.startswith("KAGGLE_") and "ENVIRONMENT" not in name]:
-                monkeypatch.delenv(name)
-            yield server
+    turn = Path(tempfile.gettempdir()) / "curation-test-kaggle-7777.lock"
+    with hold_lock(turn, keep_file=True), Server(KaggleHandler, port=7777) as server:
+        server.datasets = {}
+        server.version = 3
+        server.refusal = None
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
+        for name in [name for name in os.environ if name.startswith("KAGGLE_") and "ENVIRONMENT" not in name]:
+            monkeypatch.delenv(name)
+        yield server

@@ -20,8 +20,11 @@ from curation.versions import Home, carry_out, commit, locked, open_staging, pla
 
 MOST = 3000
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
-ROOM = str(Path(sys.modules["curation.versions"].__file__ or "").parent)
-OWN = {f"{ROOM}/{name}.py" for name in ("commit", "disk", "drafts", "gc", "locks", "sweep")}
+ROOMS = Path(sys.modules["curation.versions"].__file__ or "").parent.parent
+OWN = {
+    *(f"{ROOMS}/versions/{name}.py" for name in ("commit", "drafts", "gc", "locks", "recovery")),
+    *(f"{ROOMS}/storage/{name}.py" for name in ("fsync", "locks")),
+}
 
 
 def publish(home: Home, folder: Path) -> None:

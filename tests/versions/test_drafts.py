@@ -47,7 +47,7 @@ def test_the_newest_draft_replaces_the_older_one_whole(tmp_path):
         folder = write_draft(held, make_manifest(make_rows(salt="b")), stage="dedup", reason="two")
         assert sorted(path.name for path in folder.iterdir()) == ["draft.json", "manifest.parquet"]
         assert open_draft(home, "squares").reason == "two"
-        assert sorted(path.name for path in home.builds("squares").iterdir()) == [".lock", "draft"]
+        assert sorted(path.name for path in home.builds("squares").iterdir()) == [".lock", ".lock.owner", "draft"]
         drop_draft(held)
         drop_draft(held)
     assert not folder.exists()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from curation.dataset.manifest import write_atomically
 from curation.errors import CurationError
 from curation.sources.synthetic.ground_truth import Truth, truth_path
 from curation.sources.synthetic.images import Pixels, draw_lesion, draw_skin
 from curation.sources.synthetic.near_duplicate_rejection import Crowd, draw_apart
 from curation.sources.synthetic.plan import Scene, Settings, plan_scenes, tell_truth
+from curation.storage.atomic_files import write_atomically
 
 SMALLEST, LARGEST = 32, 4096
 

@@ -304,7 +304,7 @@ def _hold_temporary(
         real(descriptor)
 
     os.fsync = wait
-    replace_file(root / "probe", b"new", temporary=root / "partial")
+    Cache(root).keep(root / "probe", b"new")
 
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path):
