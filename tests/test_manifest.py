@@ -16,7 +16,6 @@ from curation.dataset.manifest import (
     content_digest,
     count_reasons,
     digest_of,
-    write_atomically,
 )
 from curation.errors import CurationError
 from tests.builders import make_manifest, make_row, sha_of
@@ -129,21 +128,6 @@ def test_reasons_are_counted_without_what_differs_from_row_to_row() -> None:
         ]
     )
     assert count_reasons(manifest.rejected) == [("dedup", "exact duplicate", 2), ("quality", "blurred", 1)]
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """Where the writer fails the old content stands, and no temp file stays."""
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def fail(part: Path) -> None:
-        part.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, fail)
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "old"
 
 
 def test_what_is_no_manifest_is_a_clear_error(tmp_path: Path) -> None:
