@@ -1,4 +1,4 @@
-"""Small things that tests are made of: rows, manifests, recipes, pictures, source folders."""
+"""Builders for tests: rows, manifests, recipes, images, source folders."""
 
 import hashlib
 import io
@@ -18,12 +18,12 @@ from curation.images import grey32
 
 
 def sha_of(name: object) -> str:
-    """Return a sha256 for a name, as if it were a file's."""
+    """Return the sha256 of a name, as if it were a file."""
     return hashlib.sha256(str(name).encode()).hexdigest()
 
 
 def make_row(name: str, **cells: object) -> dict[str, Any]:
-    """Return one row of a manifest as it stands after probe, with the cells that matter to a test."""
+    """Return one row of a manifest as it is after probe, with the given cells replaced."""
     row: dict[str, Any] = {
         "id": f"src/{name}",
         "source": "src",
@@ -62,7 +62,7 @@ def make_recipe(**tables: Any) -> Recipe:
 
 
 def texture(seed: int, *, width: int = 96, height: int = 96) -> NDArray[np.uint8]:
-    """Return a coloured picture that resembles no other seed's: (height, width, 3) uint8."""
+    """Return a color image that does not resemble those of other seeds: (height, width, 3) uint8."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -78,7 +78,7 @@ def as_bytes(pixels: NDArray[np.uint8], kind: str = "JPEG", **options: Any) -> b
 
 
 def fingerprints_of(pictures: Sequence[NDArray[np.uint8]]) -> Fingerprints:
-    """Return the fingerprints of (h, w, 3) pictures."""
+    """Return the fingerprints of (h, w, 3) images."""
     thumbnails = np.stack([grey32(Image.fromarray(picture)) for picture in pictures])
     return Fingerprints(symmetries(thumbnails), thumbnails)
 
@@ -120,7 +120,7 @@ test = {test}
 def write_recipe(
     datasets: Path, *, images: Path, train: int = 6, test: int = 2, name: str = "tiny", more: str = ""
 ) -> Path:
-    """Write ``datasets/<name>/recipe.toml`` for a folder of pictures and return the dataset's folder."""
+    """Write ``datasets/<name>/recipe.toml`` for a folder of images and return the dataset's folder."""
     folder = datasets / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(RECIPE.format(path=str(images), train=train, test=test) + more)
@@ -128,7 +128,7 @@ def write_recipe(
 
 
 def tiny_pictures(*, each: int = 10) -> dict[str, bytes]:
-    """Return path -> JPEG bytes of ``each`` pictures of two classes and a few of a context class."""
+    """Return path -> JPEG bytes: ``each`` images of two classes and a few of a context class."""
     files = {f"melanoma/m{number}.jpg": as_bytes(texture(number)) for number in range(each)}
     files |= {f"healthy/h{number}.jpg": as_bytes(texture(1000 + number)) for number in range(each)}
     return files | {f"nevus/n{number}.jpg": as_bytes(texture(2000 + number)) for number in range(3)}

@@ -1,4 +1,4 @@
-"""What every test may rely on: a cache of its own, no credentials, nothing sent home, the real mirror where it is."""
+"""Shared by all tests: an empty cache, no credentials, no telemetry, and the mirror of the real sets if it exists."""
 
 import os
 import signal
@@ -10,30 +10,30 @@ from hypothesis import HealthCheck, settings
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
-# A deadline would test how busy the machine is. On a server the examples are the same in every run, so that a red run
-# speaks of the change that was submitted; at a developer's desk they vary and go on looking.
+# A deadline would test the load of the machine. On a server the examples are the same in every run, so that only the
+# submitted change can cause a failure; on a developer's machine they vary.
 settings.register_profile("desk", deadline=None)
 settings.register_profile(
     "server", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("server" if os.environ.get("CI") else "desk")
 
-# Packages read these when they are imported, so they are set before any test module is: nothing reports home, ...
+# Packages read these at import, so they are set before any test module is: no telemetry, ...
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HF_HUB_OFFLINE"] = "1"
-# ... and figures are drawn without a screen.
+# ... and no screen for figures.
 os.environ["MPLBACKEND"] = "agg"
 
-# A shell starts what it runs in the background deaf to Ctrl-C, and the programs that a test starts inherit that.
+# A shell disables Ctrl-C for background jobs, and the programs that a test starts inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = ("training", "test_pipeline.py", "firmware", "board", "versions")
-"""Rooms of long tests: begun last, they would keep one worker busy while the others have nothing left."""
+"""Rooms with long tests: if they started last, one worker would run them while the others are idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the rooms of long tests first, and all else in its order."""
+    """Run the rooms with long tests first, and the others in their order."""
     here = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test an empty cache and no credentials: nothing of the developer's own leaks in or is changed."""
+    """Give each test an empty cache and no credentials, so that it neither uses nor changes the developer's own."""
     monkeypatch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("cache")))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "FIGSHARE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -54,7 +54,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def mirror() -> Path:
-    """Return the folder that mirrors the real sources; skip where it is missing, as on most machines it is."""
+    """Return the folder that mirrors the real sources; skip the test if it is missing, as on most machines."""
     folder = SHARED / "mirror"
     if not folder.is_dir():
         pytest.skip(f"the mirror of the real image sets is not at {os.path.relpath(folder, PROJECT)}")
@@ -63,7 +63,7 @@ def mirror() -> Path:
 
 @pytest.fixture(scope="session")
 def fullres() -> Path:
-    """Return the folder of full-size images; skip where it is missing."""
+    """Return the folder of full-size images; skip the test if it is missing."""
     folder = SHARED / "fullres"
     if not folder.is_dir():
         pytest.skip(f"the full-size images are not at {os.path.relpath(folder, PROJECT)}")

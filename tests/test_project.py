@@ -1,4 +1,4 @@
-"""What the project promises about itself: light imports, pinned versions, text files only, a README that is true."""
+"""Promises of the project about itself: light imports, pinned versions, text files only, a README that is true."""
 
 import ast
 import doctest
@@ -30,7 +30,7 @@ HEAVY = {
     "polars", "pyarrow", "pydantic", "ray", "scipy", "sklearn", "statsmodels", "tensorflow", "tifffile",
 }  # fmt: skip
 
-# Written in parts, so that this file does not hold what it forbids.
+# In parts, because this file may not contain them either.
 REGISTRIES = tuple(
     ".".join(parts)
     for parts in (
@@ -50,7 +50,7 @@ INDEX_OPTIONS = tuple("--" + option for option in ("index-url", "extra-index-url
 
 @dataclass(frozen=True)
 class Fence:
-    """A code block of the README: its language, the words after it, its text and the line it starts at."""
+    """A code block of the README: its language, the words after it, its text and its first line."""
 
     language: str
     words: tuple[str, ...]
@@ -62,27 +62,27 @@ class Fence:
 
 
 def tracked_files() -> list[Path]:
-    """Return every file that git holds, sorted; skip where this is no clone (an unpacked archive, say)."""
+    """Return all files in git, sorted; skip the test outside of a clone (in an unpacked archive, for example)."""
     if not (PROJECT / ".git").exists():
-        pytest.skip("this is no git clone, so there is no list of the files that belong to the project")
+        pytest.skip("not a git clone, so the files of the project are not listed")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True).stdout
     paths = (PROJECT / name for name in listed.decode().split("\0") if name)
     return sorted(path for path in paths if path.is_file())
 
 
 def text_files() -> list[Path]:
-    """Return every file that git holds, except what an earlier version left for the tests to read."""
+    """Return all files in git, except those that an earlier version wrote and tests read."""
     return [path for path in tracked_files() if LEFT_BY_0_1_0 not in path.parents]
 
 
 def pins() -> dict[str, str]:
-    """Return name -> version as constraints.txt pins them."""
+    """Return name -> pinned version."""
     lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def requirements() -> list[Requirement]:
-    """Return every requirement of pyproject.toml that holds on this machine: the core's and each extra's."""
+    """Return all requirements of pyproject.toml for this machine, including those of the extras."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     found = [Requirement(line) for line in project["dependencies"] + extras]
@@ -116,7 +116,7 @@ def fences(text: str) -> list[Fence]:
 
 
 def runnable_fences() -> list[Fence]:
-    """Return the README's blocks that say of themselves that they can be run, in order."""
+    """Return the README's blocks that are marked as runnable, in order."""
     return [fence for fence in fences(README.read_text(encoding="utf-8")) if "runnable" in fence.words]
 
 
@@ -142,7 +142,7 @@ def command_line() -> set[str]:
 
 
 def copy_of_project(target: Path) -> Path:
-    """Copy the files that git holds, as they stand now, and return the folder."""
+    """Copy the files in git, in their current state, and return the folder."""
     for path in tracked_files():
         copy = target / path.relative_to(PROJECT)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -151,10 +151,10 @@ def copy_of_project(target: Path) -> Path:
 
 
 def run_in(folder: Path, command: list[str]) -> str:
-    """Run a command as a user would in that folder, and return what it printed; fail where it failed."""
+    """Run a command in a folder, as a user would, and return its output; fail if it fails."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder),  # before the editable installation, which names the original
+        "PYTHONPATH": str(folder),  # takes precedence over the editable installation of the original
         "COLUMNS": "100",
         "NO_COLOR": "1",
         "TERM": "dumb",
@@ -175,7 +175,7 @@ def run_in(folder: Path, command: list[str]) -> str:
 
 
 def steps_of(console: str) -> list[tuple[str, str]]:
-    """Split a console block into its commands (lines that start with ``$``) and what each is shown to print."""
+    """Split a console block into its commands (lines that start with ``$``) and their shown output."""
     steps: list[tuple[str, str]] = []
     for line in console.splitlines(keepends=True):
         if line.startswith("$ "):
@@ -212,7 +212,7 @@ def test_constraints_are_names_and_versions_alone():
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows():
-    """Each package that pyproject.toml asks for has a pin, and the pin is one of the versions it asks for."""
+    """Each required package has a pin, and the pin satisfies the requirement."""
     pinned = pins()
     wrong = [
         f"{requirement} is pinned to {pinned.get(canonicalize_name(requirement.name))}"
@@ -223,14 +223,14 @@ def test_every_requirement_is_pinned_to_a_version_it_allows():
 
 
 def test_what_is_installed_is_what_is_pinned():
-    """The packages the project asks for are here in exactly the versions constraints.txt names."""
+    """The required packages are installed in exactly the versions of constraints.txt."""
     pinned = pins()
     asked = sorted({canonicalize_name(requirement.name) for requirement in requirements()})
     assert {name: version(name) for name in asked} == {name: pinned[name] for name in asked}
 
 
 def test_every_pin_installs_on_the_oldest_python():
-    """No pinned version asks for a newer Python than the oldest one the project is meant for."""
+    """No pinned version requires a newer Python than the oldest supported one."""
     asked = {name: metadata(name)["Requires-Python"] for name in pins() if _is_installed(name)}
     assert len(asked) > len(requirements())
     too_new = {name: spec for name, spec in asked.items() if spec and OLDEST_PYTHON not in SpecifierSet(spec)}
@@ -238,7 +238,7 @@ def test_every_pin_installs_on_the_oldest_python():
 
 
 def test_every_file_is_text_below_a_megabyte():
-    """Git holds text alone, and no file that a reviewer could not read."""
+    """Git contains only text files, none larger than a reviewer can read."""
     unfit = []
     for path in text_files():
         content = path.read_bytes()
@@ -252,14 +252,14 @@ def test_every_file_is_text_below_a_megabyte():
 
 
 def test_what_an_earlier_version_left_is_small():
-    """The one folder of binary files in git holds at most 300 KB of images and a megabyte in all."""
+    """The one folder with binary files in git has at most 300 KB of images and one megabyte in all."""
     left = [path for path in tracked_files() if LEFT_BY_0_1_0 in path.parents]
     assert sum(path.stat().st_size for path in left) < MAX_BYTES
     assert sum(path.stat().st_size for path in left if path.suffix in (".jpg", ".png")) < 300_000
 
 
 def test_no_file_names_a_package_registry():
-    """Where packages come from is the machine's business: no file names a registry's host or an option that would."""
+    """No file names the host of a package registry or an option that selects one; that is up to the machine."""
     forbidden = REGISTRIES + INDEX_OPTIONS
     named = [
         f"{path.relative_to(PROJECT)}: {word}"
@@ -270,8 +270,8 @@ def test_no_file_names_a_package_registry():
     assert named == []
 
 
-def test_datasets_is_no_package():
-    """``import datasets`` means Hugging Face's package, so the folder of definitions never becomes one."""
+def test_datasets_is_not_a_package():
+    """``import datasets`` imports Hugging Face's package, so the folder of recipes is not a package."""
     assert list((PROJECT / "datasets").glob("__init__.py*")) == []
     import datasets
 
@@ -279,7 +279,7 @@ def test_datasets_is_no_package():
 
 
 def test_every_exception_to_a_rule_carries_its_reason():
-    """Each comment that silences the linter or the type checker says why, on the same line."""
+    """Each comment that silences the linter or the type checker gives a reason on the same line."""
     silenced = re.compile(r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type:\s*ignore(?:\[[\w, -]+\])?)(.*)")
     bare = [
         f"{path.relative_to(PROJECT)}:{number}: {line.strip()}"
@@ -292,7 +292,7 @@ def test_every_exception_to_a_rule_carries_its_reason():
 
 
 def test_every_module_starts_with_a_sentence():
-    """Each module of the library, of training and of the tests opens with what it is for."""
+    """Each module starts with a docstring whose first sentence describes it."""
     silent = []
     for path in tracked_files():
         if path.suffix == ".py" and path.read_text(encoding="utf-8").strip():
@@ -319,14 +319,14 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path):
 
 
 def test_readme_names_every_command():
-    """Each verb of the command line stands in the README as a user would type it."""
+    """The README contains each command as a user would type it."""
     text = README.read_text(encoding="utf-8")
     missing = [verb for verb in sorted(command_line()) if not re.search(rf"python -m curation {verb}\b(?!-)", text)]
     assert missing == []
 
 
-def test_readme_names_no_command_that_is_not_there():
-    """Each ``python -m curation VERB`` of the README is a verb of the command line."""
+def test_readme_names_only_commands_that_exist():
+    """Each ``python -m curation VERB`` in the README is a command that exists."""
     verbs = command_line()
     used = re.findall(r"python -m curation ((?:[a-z][a-z-]*[ \n`])+)", README.read_text(encoding="utf-8") + "\n")
     assert used
@@ -335,15 +335,15 @@ def test_readme_names_no_command_that_is_not_there():
 
 
 def test_readme_has_blocks_that_run():
-    """The README shows the command line and the library in blocks that the test below runs."""
+    """The README shows the command line and the library in blocks that a test runs."""
     assert {fence.language for fence in runnable_fences()} == {"console", "python"}
 
 
 @pytest.mark.slow
 def test_readme_blocks_run(tmp_path):
-    """Every block marked ``runnable`` runs in a copy of the project, in order, and prints what it is shown to print.
+    """Every block marked ``runnable`` runs in a copy of the project, in order, and prints the shown output.
 
-    In what a block shows, ``...`` stands for any text; a command shown without output may print what it likes.
+    In the shown output ``...`` stands for any text; a command shown without output may print anything.
     """
     folder = copy_of_project(tmp_path / "copy")
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -361,7 +361,7 @@ def test_readme_blocks_run(tmp_path):
 
 
 def test_fences_are_read_with_their_words():
-    """A block's language, marks, text and line are told apart."""
+    """The parser returns a block's language, marks, text and line."""
     text = "a\n```console runnable\n$ true\nyes\n```\nb\n```python\nx = 1\n```\n"
     assert fences(text) == [
         Fence("console", ("runnable",), "$ true\nyes\n", 2),
