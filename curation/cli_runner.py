@@ -11,6 +11,7 @@ from types import FrameType
 import typer
 
 from curation.errors import CurationError
+from curation.storage.control_characters import show_lines
 
 DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -84,12 +85,7 @@ def _run(app: typer.Typer, given: list[str], program: str) -> int:
 def _tell(fault: CurationError, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps({"error": fault.message, "hint": fault.hint}, indent=2, ensure_ascii=False))
-    typer.echo(f"error: {clean_lines(fault.message)}", err=True)
+    typer.echo(f"error: {show_lines(fault.message)}", err=True)
     if fault.hint:
-        typer.echo(f"hint: {clean_lines(fault.hint)}", err=True)
+        typer.echo(f"hint: {show_lines(fault.hint)}", err=True)
     return AT_FAULT
-
-
-def clean_lines(text: str) -> str:
-    """Return text for a terminal: control characters of hostile names are shown, not obeyed; lines stay lines."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)

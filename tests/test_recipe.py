@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from curation.dataset.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, parse_recipe
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.init import start_dataset
 from curation.versions import Home
 from tests.builders import as_bytes, make_recipe, texture, write_source
@@ -210,7 +210,7 @@ def test_a_relative_folder_starts_at_the_recipe(tmp_path: Path) -> None:
 def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: Path) -> None:
     """`init` writes what `build` accepts, and what stands behind a # is valid too."""
     images = write_source(tmp_path / "pictures", {f"{kind}/1.jpg": as_bytes(texture(1)) for kind in ("cat", "dog")})
-    path = start_dataset(Home(tmp_path / "datasets"), "pets", images=images)
+    path = start_dataset(Home(tmp_path / "datasets"), "pets", images=images).recipe
     recipe = load_recipe(path.parent)
     assert recipe.classes == ("cat", "dog")
     text = path.read_text()
@@ -225,7 +225,7 @@ def test_the_template_is_a_valid_recipe_with_its_options_spelled_out(tmp_path: P
 
 def test_the_template_names_every_key(tmp_path: Path) -> None:
     """`init` explains every key of a recipe: none stands only in an error or the audit's advice."""
-    text = start_dataset(Home(tmp_path / "datasets"), "pets").read_text(encoding="utf-8")
+    text = start_dataset(Home(tmp_path / "datasets"), "pets").recipe.read_text(encoding="utf-8")
     pending: list[Any] = [Recipe]
     missing = []
     while pending:
@@ -240,7 +240,7 @@ def test_the_template_names_every_key(tmp_path: Path) -> None:
 
 def test_remedies_and_waivers_of_the_template_are_valid(tmp_path: Path) -> None:
     """What stands behind their # is taken as it stands."""
-    path = start_dataset(Home(tmp_path / "datasets"), "pets")
+    path = start_dataset(Home(tmp_path / "datasets"), "pets").recipe
     text = path.read_text(encoding="utf-8")
     for key in (*REMEDIES, "people", '"quality-hair"', "[audit]", "[audit.waive]"):
         text, found = re.subn(rf"(?m)^# (?={re.escape(key)})", "", text)
@@ -266,7 +266,7 @@ def test_remedies_and_waivers_of_the_template_are_valid(tmp_path: Path) -> None:
 def test_init_keeps_the_split_that_folders_have(tmp_path, paths, labels, splits) -> None:
     """Folders called train and test are the source's own split, wherever they stand: its test is never trained on."""
     images = write_source(tmp_path / "pictures", {path: as_bytes(texture(n)) for n, path in enumerate(paths)})
-    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent)
+    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).recipe.parent)
     assert recipe.classes == labels
     (source,) = recipe.sources
     found = [re.search(source.pattern or "", path) for path in paths]
@@ -279,7 +279,7 @@ def test_init_names_a_class_for_every_folder(tmp_path: Path) -> None:
     """A folder with an ampersand, or an accent as macOS spells it, sent the user to write the recipe by hand."""
     names = ("Cat", "cat", "nae\u0308vus", "moles & warts")
     images = write_source(tmp_path / "pictures", {f"{name}/1.jpg": as_bytes(texture(1)) for name in names})
-    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent)
+    recipe = load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).recipe.parent)
     assert recipe.labels.classes == {
         "Cat": ("Cat",),
         "cat 2": ("cat",),
@@ -293,7 +293,7 @@ def test_what_an_operating_system_left_is_no_class(tmp_path: Path) -> None:
     pictures = {f"{kind}/1.jpg": as_bytes(texture(1)) for kind in ("cat", "dog")}
     left = {"__MACOSX/._1.jpg": b"\x00\x05\x16\x07", "__MACOSX/set/._2.png": b"\x00\x05\x16\x07"}
     images = write_source(tmp_path / "pictures", pictures | left)
-    assert load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).parent).classes == (
+    assert load_recipe(start_dataset(Home(tmp_path / "datasets"), "pets", images=images).recipe.parent).classes == (
         "cat",
         "dog",
     )
@@ -301,7 +301,7 @@ def test_what_an_operating_system_left_is_no_class(tmp_path: Path) -> None:
 
 def test_the_comment_on_kind_names_every_kind(tmp_path: Path) -> None:
     """It named five of eight; and it tells that the reserve is for counts alone."""
-    text = start_dataset(Home(tmp_path), "pets").read_text(encoding="utf-8")
+    text = start_dataset(Home(tmp_path), "pets").recipe.read_text(encoding="utf-8")
     comment = text.partition("kind = ")[2].partition("path = ")[0]
     sources = get_args(get_args(AnySource)[0])
     kinds = {kind for source in sources for kind in get_args(source.model_fields["kind"].annotation)}
@@ -314,9 +314,13 @@ def test_init_overwrites_nothing_and_says_what_it_cannot_use(tmp_path: Path) -> 
     """A second init, a bad name and a folder without classes are refused."""
     home = Home(tmp_path)
     start_dataset(home, "pets")
-    with pytest.raises(CurationError, match="is there already"):
-        start_dataset(home, "pets")
-    with pytest.raises(CurationError, match="cannot name a dataset"):
-        start_dataset(home, "Pets!")
-    with pytest.raises(CurationError, match="no pictures in subfolders"):
-        start_dataset(home, "more", images=write_source(tmp_path / "flat", {"1.jpg": b"x"}))
+    flat = write_source(tmp_path / "flat", {"1.jpg": b"x"})
+    for name, images, code in (
+        ("pets", None, ErrorCode.DATASET_EXISTS),
+        ("Pets!", None, ErrorCode.NAME_INVALID),
+        ("more", flat, ErrorCode.LAYOUT_UNKNOWN),
+        ("more", tmp_path / "nowhere", ErrorCode.SOURCE_MISSING),
+    ):
+        with pytest.raises(CurationError) as caught:
+            start_dataset(home, name, images=images)
+        assert caught.value.code is code

@@ -142,12 +142,11 @@ def init(
 ) -> None:
     """Write a commented recipe to start from."""
     from curation.init import start_dataset
-    from curation.sources.folder_layout import find_layout
     from curation.versions import Home
 
-    path = start_dataset(Home.find(), name, images=images)
-    typer.echo(f"wrote {path}")
-    layout = find_layout(images) if images is not None else None
+    started = start_dataset(Home.find(), name, images=images)
+    layout = started.layout
+    typer.echo(f"wrote {clean(started.recipe)}")
     for label, class_name in layout.classes.items() if layout else ():
         if label != class_name:
             typer.echo(f"the pictures of {clean(label)!r} are of the class {class_name!r}, which can name a folder")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from curation.cli_runner import clean_lines
+from curation.storage.control_characters import show_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -142,7 +142,7 @@ def number(count: int, one: str, many: str) -> str:
 def clean(cell: object) -> str:
     """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
     text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
-    return clean_lines(text).replace("\n", r"\n")
+    return show_line(text)
 
 
 def clean_parts(told: object) -> object:

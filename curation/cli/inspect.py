@@ -7,7 +7,7 @@ import typer
 
 from curation.cli.build import AsJson, Verbose, _examples, print_splits
 from curation.cli.console import clean, clean_parts, print_json, print_table
-from curation.cli_runner import clean_lines
+from curation.storage.control_characters import show_lines
 from curation.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
     typer.echo(f"{shown.reference}  {shown.digest or '(a draft: the build failed)'}")
     typer.echo(f"{shown.rows:,} files seen, {shown.kept:,} kept, {shown.reserve:,} of them disputed and in reserve use")
     if shown.failed:
-        typer.echo(f"failed at {shown.failed['stage']}: {clean_lines(shown.failed['reason'])}")
+        typer.echo(f"failed at {shown.failed['stage']}: {show_lines(shown.failed['reason'])}")
         if shown.failed.get("hint"):
-            typer.echo(f"hint: {clean_lines(shown.failed['hint'])}")
+            typer.echo(f"hint: {show_lines(shown.failed['hint'])}")
     typer.echo()
     if shown.counts:
         print_splits(shown.counts)
@@ -105,7 +105,7 @@ def explain(
     for number, story in enumerate(stories):
         if number:
             typer.echo()
-        typer.echo(clean_lines(str(clean_parts(story))))
+        typer.echo(show_lines(str(clean_parts(story))))
 
 
 def diff(before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False) -> None:
@@ -118,7 +118,7 @@ def diff(before: Published, after: Published, as_json: AsJson = False, verbose: 
         print_json(found.as_json())
     else:
         cleaned = cast("Diff", clean_parts(found))
-        typer.echo(clean_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
+        typer.echo(show_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
 
 
 def verify(reference: Published, as_json: AsJson = False) -> None:
@@ -131,7 +131,7 @@ def verify(reference: Published, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        typer.echo(clean_lines(str(clean_parts(found))))
+        typer.echo(show_lines(str(clean_parts(found))))
     if found.problems:
         raise typer.Exit(1)
 
@@ -160,7 +160,7 @@ def gc(
     if as_json:
         print_json(plan.as_json())
     else:
-        typer.echo(clean_lines(str(plan)))
+        typer.echo(show_lines(str(plan)))
     if not plan.targets:
         return
     if yes or (not as_json and typer.confirm("remove these?")):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from curation.dataset.manifest import SPLITS, digest_of
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.urls import is_url
 
 Split = Literal["train", "val", "test"]
@@ -388,6 +388,7 @@ def check_name(name: str) -> None:
     """Raise CurationError where a dataset cannot be called so."""
     if not NAME_PATTERN.fullmatch(name) or name == "builds":
         raise CurationError(
+            ErrorCode.NAME_INVALID,
             f"{name!r} cannot name a dataset",
             hint="use lower-case letters, digits, - and _ (64 at most), starting with a letter or digit; not builds",
         )

@@ -5,6 +5,6 @@ same version always gives the same bytes.
 """
 
 from curation.exports.export import FORMATS, Exported, Format, export
-from curation.exports.import_dataset import LAYOUTS, Adopted, Layout, import_dataset
+from curation.exports.import_dataset import LAYOUTS, ImportedDataset, Layout, import_dataset
 
-__all__ = ["FORMATS", "LAYOUTS", "Adopted", "Exported", "Format", "Layout", "export", "import_dataset"]
+__all__ = ["FORMATS", "LAYOUTS", "Exported", "Format", "ImportedDataset", "Layout", "export", "import_dataset"]

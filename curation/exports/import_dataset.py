@@ -10,32 +10,28 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, TypeAlias
 
 from curation.dataset.manifest import SPLITS
-from curation.dataset.recipe import NAME_PATTERN, SPLIT_NAMES, compose, name_classes
-from curation.errors import CurationError
+from curation.dataset.recipe import SPLIT_NAMES, check_name, compose, name_classes
+from curation.errors import CurationError, ErrorCode
 from curation.sources import edge_impulse, fiftyone, huggingface
-from curation.sources.folder_layout import is_picture_name
+from curation.sources.folder_layout import TOOLS, Tool, check_folder_name, find_layout, find_tool, is_image_name
 from curation.sources.protocol import Told
 from curation.storage.archives import list_members
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.toml_text import quote
 from curation.versions import Home
 
-Layout = Literal["imagefolder", "huggingface", "fiftyone", "edge-impulse"]
-LAYOUTS: tuple[str, ...] = get_args(Layout)
+Layout: TypeAlias = Tool
+LAYOUTS = TOOLS
 
-PATTERN = rf"(?:(?:^|/)(?P<split>(?i:{'|'.join(sorted(SPLIT_NAMES))}))/)?(?P<label>[^/]+)/[^/]+\Z"
-
-COCO = re.compile(r"(?:^|/)annotations/[^/]+\.json\Z")
-KNOWN = f"what can be imported: {', '.join(LAYOUTS)}; for any other, `init` writes a recipe to begin with"
-
-_TELLERS = {"huggingface": huggingface.tell, "fiftyone": fiftyone.tell, "edge-impulse": edge_impulse.tell}
+_LABEL_READERS = {"huggingface": huggingface.tell, "fiftyone": fiftyone.tell, "edge-impulse": edge_impulse.tell}
 
 
 @dataclass(frozen=True)
-class Adopted:
+class ImportedDataset:
     """What a foreign set was found to be, and the recipe that was written for it.
 
     Parameters
@@ -64,7 +60,7 @@ class Adopted:
         return {**asdict(self), "recipe": str(self.recipe)}
 
 
-def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None = None) -> Adopted:
+def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None = None) -> ImportedDataset:
     """Write ``datasets/<name>/recipe.toml`` for a set that another tool wrote.
 
     Parameters
@@ -81,78 +77,51 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
     CurationError
         Where the folder is none of these, nothing in it is labelled, the name cannot be used, or the recipe exists.
     """
-    if not NAME_PATTERN.fullmatch(name):
-        raise CurationError(
-            f"{name!r} cannot name a dataset",
-            hint="use lower-case letters, digits, - and _ (64 at most), starting with a letter or digit",
-        )
+    check_name(name)
     path = home.dataset(name) / "recipe.toml"
     if path.exists():
-        raise CurationError(f"{path} is there already", hint="choose another name")
-    if not folder.is_dir():
-        raise CurationError(f"{folder}: there is no such folder", hint="unpack an archive first")
-    layout = layout or find_layout(folder)
-    told = [_plain(said) for said in _tell(folder, layout).values()]
-    labels = sorted({said.label for said in told if said.label})
+        raise CurationError(ErrorCode.DATASET_EXISTS, f"{path} exists already", hint="Choose another name.")
+    if not check_folder_name(folder).is_dir():
+        raise CurationError(
+            ErrorCode.SOURCE_MISSING, f"{folder}: no such folder", hint="Check the path. An archive must be unpacked."
+        )
+    layout = layout or find_tool(folder)
+    found, pattern = _read_labels(folder, layout)
+    labels = sorted({image.label for image in found if image.label})
     if not labels:
         raise CurationError(
-            f"{folder}: no picture in it has a label", hint="write a recipe with `init` and label by `review`"
-        )
-    if layout == "imagefolder" and all(label.lower() in SPLIT_NAMES for label in labels):
-        raise CurationError(
-            f"{folder}: its folders name splits ({', '.join(labels)}) and no classes, so it is no ImageFolder",
-            hint=KNOWN,
+            ErrorCode.NO_LABELS,
+            f"{folder}: no image has a label",
+            hint="Write a recipe with `init`, and label the images with `review`.",
         )
     classes = name_classes(labels)
-    counts = Counter((said.split or "none", classes[said.label]) for said in told if said.label)
+    counts = Counter((image.split or "none", classes[image.label]) for image in found if image.label)
     splits = {
         split: {label: counts[split, label] for label in sorted(set(classes.values()))}
         for split in (*SPLITS, "none")
         if any(key[0] == split for key in counts)
     }
     signature = _read_signature(folder, splits)
-    text = _write_recipe(folder.resolve(), name, layout, classes, splits, signature=signature)
+    text = _write_recipe(folder.resolve(), name, layout, classes, splits, pattern=pattern, signature=signature)
     with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text.encode())
-    return Adopted(path, layout, len(told), classes, splits, str(signature["content_digest"]) if signature else None)
+    return ImportedDataset(
+        path, layout, len(found), classes, splits, str(signature["content_digest"]) if signature else None
+    )
 
 
-def find_layout(folder: Path) -> Layout:
-    """Return which tool's layout a folder has.
-
-    Raises
-    ------
-    CurationError
-        It is none of those that are known.
-    """
-    paths = [member.path for member in list_members(folder)]
-    names = {path.rpartition("/")[2] for path in paths}
-    if edge_impulse.LABELS in names:
-        return "edge-impulse"
-    if fiftyone.LABELS in names and any("data" in path.split("/")[:-1] for path in paths):
-        return "fiftyone"
-    if any(name.lower().endswith(".parquet") for name in names):
-        return "huggingface"
-    if any(COCO.search(path) for path in paths):
-        raise CurationError(f"{folder}: the layout of COCO, which cannot be imported", hint=KNOWN)
-    if any("/" in path and is_picture_name(path) for path in paths):
-        return "imagefolder"
-    raise CurationError(f"{folder}: no layout that is known", hint=KNOWN)
-
-
-def _tell(folder: Path, layout: Layout) -> Mapping[str, Told]:
+def _read_labels(folder: Path, layout: Layout) -> tuple[list[Told], str | None]:
+    """Return what the set states of each of its images, and the pattern where its paths state it."""
     if layout != "imagefolder":
-        return _TELLERS[layout](folder)
-    told = {}
-    for member in list_members(folder):
-        match = re.search(PATTERN, member.path)
-        if match and is_picture_name(member.path):
-            told[member.path] = Told(match["label"], match["split"])
-    return told
+        return [_normalize(said) for said in _LABEL_READERS[layout](folder).values()], None
+    pattern = find_layout(folder, single_split=True).pattern
+    paths = (compose(member.path) for member in list_members(folder) if is_image_name(member.path))
+    matches = [match.groupdict() for path in paths if (match := re.search(pattern, path))]
+    return [_normalize(Told(match["label"], match.get("split"))) for match in matches], pattern
 
 
-def _plain(said: Told) -> Told:
+def _normalize(said: Told) -> Told:
     return Told(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
 
 
@@ -173,13 +142,13 @@ def _write_recipe(
     classes: Mapping[str, str],
     splits: Mapping[str, Mapping[str, int]],
     *,
+    pattern: str | None,
     signature: Mapping[str, Any] | None,
 ) -> str:
     kind = "folder" if layout == "imagefolder" else layout
     by_class: dict[str, list[str]] = {}
     for label, chosen in sorted(classes.items()):
         by_class.setdefault(chosen, []).append(label)
-    pattern = [f"pattern = {quote(PATTERN)}"] if layout == "imagefolder" else []
     lines = [
         f"# Written by `python -m curation import` for a set in the layout of {layout}.",
         "",
@@ -190,7 +159,7 @@ def _write_recipe(
         f"kind = {quote(kind)}",
         f"path = {quote(str(folder))}",
         *_name_licence(signature),
-        *pattern,
+        *([f"pattern = '{pattern}'"] if pattern else []),
         "",
         "[labels]",
         'context = "*"',
@@ -255,9 +224,3 @@ def _curate(splits: Mapping[str, Mapping[str, int]]) -> list[str]:
 def _comment(value: object) -> str:
     """Return text that cannot leave a comment of one line."""
     return re.sub(r"[^\w.@-]", "", str(value))[:80]
-
-
-def quote(text: str) -> str:
-    """Return text as a TOML string of one line, whatever it holds."""
-    # TOML's escapes are JSON's, but for the one control character that JSON lets stand.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

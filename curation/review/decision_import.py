@@ -17,7 +17,7 @@ from curation.errors import CurationError
 from curation.review.review_session import ReviewSession, check_labels, tool_version
 from curation.stages.decide import CONTEXT
 from curation.storage.cache import Cache
-from curation.versions.explain import find_rows, near_names
+from curation.versions.image_lookup import find_rows, near_names
 
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
 REQUIRED: Final = ("action", "sha256")
@@ -88,7 +88,10 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _plain(fields: Mapping[str | None, Any]) -> dict[str, str]:
-    return {name: (value or "").strip() for name, value in fields.items() if name is not None}
+    """Return a row's cells; a name may end in a space, which the lookup ignores where no file needs it."""
+    names = {"sha256", "other"}
+    cells = {name: value or "" for name, value in fields.items() if name is not None}
+    return {name: value if name in names else value.strip() for name, value in cells.items()}
 
 
 def _as_decision(fields: Mapping[str, str], session: ReviewSession, moment: str) -> Decision:

@@ -1,31 +1,39 @@
-"""Finds out how the folders of a source say label and split."""
+"""Finds out how a folder of images is laid out: which tool wrote it, and how its paths give label and split."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from curation.dataset.recipe import SPLIT_NAMES, Split, compose, name_classes
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
+from curation.sources import edge_impulse, fiftyone
 from curation.storage.archive_members import name_system_file
 from curation.storage.archives import list_members
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+Tool: TypeAlias = Literal["imagefolder", "huggingface", "fiftyone", "edge-impulse"]
+TOOLS: tuple[str, ...] = get_args(Tool)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 LABEL_PATTERN = "(?P<label>[^/]+)/[^/]+$"
+
+_COCO = re.compile(r"(?:^|/)annotations/[^/]+\.json\Z")
+_OTHERWISE = f"These can be imported: {', '.join(TOOLS)}. For any other layout, `init` writes a recipe to start from."
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the folders of a source say label and split.
+class FolderLayout:
+    """How the paths of a folder give label and split.
 
     Parameters
     ----------
     classes : mapping of str to str
-        Source label -> class; a folder that cannot name a class has one of another name.
+        Source label -> class; they differ where a label cannot name a folder.
     pattern : str
-        For the recipe.
+        The regular expression for the recipe.
     splits : mapping of str to {"train", "val", "test"}
-        The source's names of its own sides, two at least; empty where it has none.
+        The folder names of the source's own splits; empty where it has none.
     """
 
     classes: Mapping[str, str]
@@ -33,52 +41,110 @@ class Layout:
     splits: Mapping[str, Split]
 
     def ratios(self) -> dict[Split, float]:
-        """Return shares of the splits that can be filled: a source with sides of its own gives no other ones."""
+        """Return the ratios of the splits that can be filled: a source with its own splits fills no others."""
         shares: dict[Split, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
         sides = set(self.splits.values()) or set(shares)
         whole = sum(share for split, share in shares.items() if split in sides)
         return {split: round(share / whole, 2) for split, share in shares.items() if split in sides}
 
 
-def is_picture_name(path: str) -> bool:
-    """Return whether a file is called like a picture, and not like what an operating system leaves beside one."""
-    return path.lower().endswith(PICTURE_SUFFIXES) and name_system_file(path) is None
+def is_image_name(path: str) -> bool:
+    """Return whether a file has the suffix of an image and is not a file that an operating system leaves behind."""
+    return path.lower().endswith(IMAGE_SUFFIXES) and name_system_file(path) is None
 
 
-def find_layout(images: Path) -> Layout:
-    """Return the labels of a tree of pictures, a class for each, and its own split where its folders have one.
-
-    A folder called train, test, val or the like is the source's own split, above the classes or below them: to mix the
-    sides would let its test pictures into train without a word.
+def check_folder_name(folder: Path) -> Path:
+    """Return the folder, if a recipe, which is UTF-8 text, can contain its path.
 
     Raises
     ------
     CurationError
-        Where there are none.
+        Where it cannot.
+    """
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError:
+        raise CurationError(
+            ErrorCode.NAME_INVALID,
+            f"{folder}: the path is not valid UTF-8, so a recipe cannot contain it",
+            hint="Rename the folder, or move it.",
+        ) from None
+    return folder
+
+
+def find_tool(folder: Path) -> Tool:
+    """Return which tool's layout a folder has.
+
+    Raises
+    ------
+    CurationError
+        Where it is none that can be imported.
+    """
+    paths = [member.path for member in list_members(folder)]
+    names = {path.rpartition("/")[2] for path in paths}
+    if edge_impulse.LABELS in names:
+        return "edge-impulse"
+    if fiftyone.LABELS in names and any("data" in path.split("/")[:-1] for path in paths):
+        return "fiftyone"
+    if any(name.lower().endswith(".parquet") for name in names):
+        return "huggingface"
+    if any(_COCO.search(path) for path in paths):
+        raise CurationError(ErrorCode.LAYOUT_UNKNOWN, f"{folder}: COCO cannot be imported", hint=_OTHERWISE)
+    if any("/" in path and is_image_name(path) for path in paths):
+        return "imagefolder"
+    raise CurationError(ErrorCode.LAYOUT_UNKNOWN, f"{folder}: the layout is not known", hint=_OTHERWISE)
+
+
+def find_layout(images: Path, *, single_split: bool = False) -> FolderLayout:
+    """Return the labels of a tree of images, a class for each, and the tree's own splits.
+
+    A folder named train, test, val or the like, above the classes or below them, is the source's own split. If those
+    splits were mixed, the source's test images would be trained on.
+
+    Parameters
+    ----------
+    single_split : bool
+        Whether a tree with only one split keeps it. Otherwise it is a folder like any other, and ratios split the set.
+
+    Raises
+    ------
+    CurationError
+        Where there are no class folders.
     """
     if not images.exists():
-        raise CurationError(f"{images}: there is no such folder or archive")
+        raise CurationError(ErrorCode.SOURCE_MISSING, f"{images}: no such folder or archive", hint="Check the path.")
     folders = {
         tuple(compose(member.path).split("/")[-3:-1])
         for member in list_members(images.resolve())
-        if "/" in member.path and is_picture_name(member.path)
+        if "/" in member.path and is_image_name(member.path)
     }
-    if not folders:
-        raise CurationError(
-            f"{images}: no pictures in subfolders", hint="one subfolder a class, or write the labels into the recipe"
-        )
-    below = all(len(names) == 2 and names[1].lower() in SPLIT_NAMES for names in folders)
-    above = (names[1 if below else 0] for names in folders if len(names) == 2)
-    splits = {name: SPLIT_NAMES[name.lower()] for name in sorted(set(above)) if name.lower() in SPLIT_NAMES}
+    # One folder with splits below it (images/train, images/test) is not a class.
+    below = len({names[0] for names in folders}) > 1 and all(len(n) == 2 and _is_split(n[1]) for n in folders)
     labels = {names[0] if below else names[-1] for names in folders}
-    sides = splits if len(set(splits.values())) > 1 else {}  # one side alone is a folder's name, and parts nothing
-    return Layout(name_classes(sorted(labels)), _write_pattern(splits, sides, below=below), sides)
+    if all(map(_is_split, labels)):
+        which = f"its folders name splits ({', '.join(sorted(labels))}), not classes" if labels else "no class folders"
+        raise CurationError(
+            ErrorCode.LAYOUT_UNKNOWN,
+            f"{images}: {which}",
+            hint=f"Put the images into one subfolder per class, or write the labels into the recipe. {_OTHERWISE}",
+        )
+    above = (names[1 if below else 0] for names in folders if len(names) == 2)
+    found = {name: SPLIT_NAMES[name.lower()] for name in sorted(set(above)) if _is_split(name)}
+    splits = found if single_split or len(set(found.values())) > 1 else {}
+    pattern = _write_pattern_below(found, splits) if below else _write_pattern_above(splits)
+    return FolderLayout(name_classes(sorted(labels)), pattern, splits)
 
 
-def _write_pattern(folders: Iterable[str], sides: Iterable[str], *, below: bool) -> str:
-    """Return the pattern for a tree with these folders of a split, of which those of a source with sides are told."""
-    told = "|".join(map(re.escape, sides))
-    if below:
-        return f"(?P<label>[^/]+)/{f'(?P<split>{told})' if told else '(?:' + '|'.join(folders) + ')'}/[^/]+$"
-    # Pictures beside the split's folders have a label too, and no side.
-    return f"(?:(?P<split>{told})/)?{LABEL_PATTERN}" if told else LABEL_PATTERN
+def _is_split(name: str) -> bool:
+    return name.lower() in SPLIT_NAMES
+
+
+def _write_pattern_below(folders: Iterable[str], splits: Collection[str]) -> str:
+    """Return the pattern for class/split/image; ``folders`` are named like splits, ``splits`` are taken as such."""
+    split = f"(?P<split>{'|'.join(splits)})" if splits else f"(?:{'|'.join(folders)})"
+    return f"(?P<label>[^/]+)/{split}/[^/]+$"
+
+
+def _write_pattern_above(splits: Collection[str]) -> str:
+    """Return the pattern for split/class/image; images in class folders outside of a split have no split."""
+    return f"(?:(?:^|/)(?P<split>{'|'.join(splits)})/)?{LABEL_PATTERN}" if splits else LABEL_PATTERN

@@ -1,8 +1,5 @@
 """The whole story of one picture: where it came from, what it resembles, why it is in or out."""
 
-import difflib
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +10,11 @@ from curation.dataset.layout import Home
 from curation.dataset.manifest import SCHEMA
 from curation.errors import CurationError
 from curation.versions.decision_history import Told
+from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.store import Draft, open_table
 
-PREFIX = re.compile(r"[0-9a-f]{4,64}")
 NAMED = 10
 """Look-alikes and members of a group that are named one by one."""
-MANY = 20_000
-"""Beyond so many names only those with the same beginning are compared with an unknown one."""
 
 
 @dataclass(frozen=True)
@@ -80,37 +75,6 @@ def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
     stopped = table.stage if isinstance(table, Draft) else None
     told = Told.read(home, table.name, table.folder)
     return tuple(_tell(row, rows, told, stopped=stopped) for row in found.iter_rows(named=True))
-
-
-def find_rows(rows: pl.DataFrame, query: str) -> pl.DataFrame:
-    """Return the rows of a manifest that a person means, named in any of the ways of ``explain``."""
-    wanted = unicodedata.normalize("NFC", query.strip().replace("\\", "/").removeprefix("./"))
-    path = pl.col("path").str.normalize("NFC")
-    name = path.str.split("/").list.last()
-    published = pl.col("file").str.split("/").list.last()
-    fits = [
-        pl.col("id").str.normalize("NFC") == wanted,
-        path == wanted,
-        path.str.ends_with(f"/{wanted}"),
-        name == wanted,
-        name.str.replace(r"\.[^.]*$", "") == wanted,
-        published == wanted,
-        pl.lit(f"/{wanted}").str.ends_with(pl.lit("/") + pl.col("file")),
-    ]
-    if PREFIX.fullmatch(wanted.lower()):
-        fits.append(pl.col("sha256").str.starts_with(wanted.lower()))
-    return rows.filter(pl.any_horizontal(fit.fill_null(value=False) for fit in fits))
-
-
-def near_names(rows: pl.DataFrame, query: str) -> list[str]:
-    """Return up to three file names that are like one that no row has."""
-    wanted = query.replace("\\", "/").rsplit("/", 1)[-1]
-    names = rows["path"].str.split("/").list.last().unique().sort()
-    parts = names.filter(names.str.to_lowercase().str.contains(wanted.lower(), literal=True)) if wanted else names[:0]
-    if len(names) > MANY:
-        names = names.filter(names.str.starts_with(wanted[:4]))
-    close = difflib.get_close_matches(wanted, names.to_list()[:MANY], 3, cutoff=0.7)
-    return list(dict.fromkeys([*close, *parts.head(3)]))[:3]
 
 
 def _tell(row: dict[str, Any], rows: pl.DataFrame, told: Told, *, stopped: str | None) -> Story:

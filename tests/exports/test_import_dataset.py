@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from curation import build, load, verify
 from curation.dataset.recipe import CLASS_PATTERN, load_recipe, name_classes
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.exports import FORMATS, LAYOUTS, export
-from curation.exports.import_dataset import find_layout, import_dataset, quote
+from curation.exports.import_dataset import import_dataset
+from curation.sources.folder_layout import find_tool
+from curation.storage.toml_text import quote
 from tests.builders import as_bytes, texture, write_source
 from tests.exports.builders import FORMULA, LICENCE, content_of, options_in
 
@@ -67,7 +69,7 @@ def test_an_import_of_an_import_is_the_same(version, tmp_path, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_found_out_from_its_files(version, tmp_path, layout):
     """Nobody has to say which tool wrote a folder."""
-    assert find_layout(export(version, layout, tmp_path / "out").folder) == layout
+    assert find_tool(export(version, layout, tmp_path / "out").folder) == layout
 
 
 def test_a_changed_export_is_no_longer_taken_whole(version, tmp_path):
@@ -169,7 +171,7 @@ def test_a_set_that_fiftyone_wrote_is_read(tmp_path):
                     path.write_bytes(drawn[label, number])
                     exporter.export_sample(str(path), labels.Classification(label=label))
                     wanted.append((split, label, drawn[label, number]))
-    assert find_layout(tmp_path / "set") == "fiftyone"
+    assert find_tool(tmp_path / "set") == "fiftyone"
     assert content_of(published_content(built(tmp_path, tmp_path / "set"))) == content_of(wanted)
 
 
@@ -202,34 +204,61 @@ def test_edge_impulse_labels_may_stand_at_the_root(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "fact"),
     [
-        ({"info.labels": b"{"}, "info.labels: cannot be read"),
-        ({"info.labels": b"[1]"}, "not a JSON object"),
-        ({"info.labels": b'{"files": 3}'}, "lists no files"),
-        ({"info.labels": b'{"files": [{}]}'}, "without its path"),
-        (
-            {"info.labels": b'{"files": [{"path": "a.jpg", "label": {"type": "multi-label", "labels": []}}]}'},
-            "a.jpg: its label is no single class",
-        ),
-        ({"labels.json": b'{"classes": [], "labels": 1}', "data/a.jpg": b""}, "has no labels"),
-        ({"labels.json": b'{"classes": ["x"], "labels": {"a": 7}}', "data/a.jpg": b""}, "7 is no class"),
-        ({"labels.json": b'{"classes": ["x"], "labels": {"a": null}}', "data/a.jpg": b""}, "has a label"),
-        ({"train.parquet": b"PAR1 no"}, "cannot be read as Parquet"),
-        ({"loose.jpg": b""}, "no layout that is known"),
-        ({}, "no layout that is known"),
-        ({"train/a.jpg": b"", "annotations/instances_train.json": b"{}"}, "the layout of COCO"),
-        ({"train/a.jpg": b"", "images/Val/b.jpg": b""}, r"name splits \(Val, train\) and no classes"),
+        ({"info.labels": b"{"}, "info.labels"),
+        ({"info.labels": b"[1]"}, "info.labels"),
+        ({"info.labels": b'{"files": 3}'}, "info.labels"),
+        ({"info.labels": b'{"files": [{}]}'}, "info.labels"),
+        ({"info.labels": b'{"files": [{"path": "a.jpg", "label": {"type": "multi-label", "labels": []}}]}'}, "a.jpg"),
+        ({"labels.json": b'{"classes": [], "labels": 1}', "data/a.jpg": b""}, "labels"),
+        ({"labels.json": b'{"classes": ["x"], "labels": {"a": 7}}', "data/a.jpg": b""}, "7"),
+        ({"labels.json": b'{"classes": ["x"], "labels": {"a": null}}', "data/a.jpg": b""}, "label"),
+        ({"train.parquet": b"PAR1 no"}, "train.parquet"),
     ],
 )
-def test_a_folder_that_cannot_be_understood_is_an_error(tmp_path, files, says):
-    """The error names the file and what is wrong with it, and no recipe is written."""
+def test_a_label_file_that_cannot_be_understood_is_an_error(tmp_path, files, fact):
+    """The error names what is wrong, and no recipe is written."""
     (tmp_path / "set").mkdir()
     write_source(tmp_path / "set", files)
     home = options_in(tmp_path).home
-    with pytest.raises(CurationError, match=says):
+    with pytest.raises(CurationError) as caught:
         import_dataset(home, tmp_path / "set", "adopted")
+    assert fact in caught.value.message
     assert not home.dataset("adopted").exists()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"loose.jpg": b""},
+        {},
+        {"train/a.jpg": b"", "annotations/instances_train.json": b"{}"},
+        {"train/a.jpg": b"", "images/Val/b.jpg": b""},
+        {"images/train/a.jpg": b"", "images/val/b.jpg": b""},
+    ],
+)
+def test_a_folder_without_a_known_layout_is_refused(tmp_path, files):
+    """Loose images, an empty folder, COCO, and splits without classes: the hint lists what can be imported."""
+    (tmp_path / "set").mkdir()
+    write_source(tmp_path / "set", files)
+    home = options_in(tmp_path).home
+    with pytest.raises(CurationError) as caught:
+        import_dataset(home, tmp_path / "set", "adopted")
+    assert caught.value.code is ErrorCode.LAYOUT_UNKNOWN
+    assert all(layout in (caught.value.hint or "") for layout in LAYOUTS)
+    assert not home.dataset("adopted").exists()
+
+
+def test_an_imagefolder_may_have_its_splits_below_the_classes(tmp_path):
+    """cat/train/1.jpg was refused by `import` where `init` had always read it."""
+    drawn = pictures("cat", "dog")
+    files = {
+        f"{label}/{'test' if number == 0 else 'train'}/{number}.jpg": content
+        for (label, number), content in drawn.items()
+    }
+    found = import_dataset(options_in(tmp_path).home, write_source(tmp_path / "images", files), "adopted")
+    assert found.splits == {"train": {"cat": 3, "dog": 3}, "test": {"cat": 1, "dog": 1}}
 
 
 @pytest.mark.parametrize("layout", sorted({*FORMATS} - {*LAYOUTS, "csv"}))  # beside its table csv is an ImageFolder
@@ -239,7 +268,7 @@ def test_an_own_export_that_cannot_be_read_back_is_refused(version, tmp_path, la
     for forced in (None, "imagefolder"):
         with pytest.raises(CurationError) as caught:
             import_dataset(home, folder, "adopted", layout=forced)
-        assert "imagefolder, huggingface" in (caught.value.hint or "") or "no picture in it" in caught.value.message
+        assert caught.value.code is ErrorCode.LAYOUT_UNKNOWN
     assert not home.dataset("adopted").exists()
 
 
@@ -253,14 +282,17 @@ def test_parquet_without_pictures_is_an_error(tmp_path):
 
 def test_nothing_is_overwritten(version, tmp_path):
     """A dataset of that name stays as it is; a name that cannot be one is refused."""
-    folder = export(version, "imagefolder", tmp_path / "out").folder
+    exported = export(version, "imagefolder", tmp_path / "out").folder
     home = options_in(tmp_path).home
-    import_dataset(home, folder, "adopted")
-    for name, says in (("adopted", "is there already"), ("../x", "cannot name a dataset")):
-        with pytest.raises(CurationError, match=says):
+    import_dataset(home, exported, "adopted")
+    for name, folder, code in (
+        ("adopted", exported, ErrorCode.DATASET_EXISTS),
+        ("../x", exported, ErrorCode.NAME_INVALID),
+        ("other", tmp_path / "nowhere", ErrorCode.SOURCE_MISSING),
+    ):
+        with pytest.raises(CurationError) as caught:
             import_dataset(home, folder, name)
-    with pytest.raises(CurationError, match="no such folder"):
-        import_dataset(home, tmp_path / "nowhere", "other")
+        assert caught.value.code is code
 
 
 def test_a_hostile_signature_writes_no_line_into_the_recipe(version, tmp_path):

@@ -1,0 +1,21 @@
+r"""Shows text from outside (file names, archives, a board) on one line or several, so that no terminal obeys it."""
+
+
+def show_lines(text: str) -> str:
+    r"""Return text with its control characters spelled out as Python escapes; line ends stay.
+
+    >>> show_lines("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\nc'
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
+
+
+def show_line(text: str) -> str:
+    r"""Return text as one line, with all of its control characters spelled out, line ends included.
+
+    >>> show_line("a\nb")
+    'a\\nb'
+    """
+    return show_lines(text).replace("\n", r"\n")
