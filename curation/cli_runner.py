@@ -1,4 +1,4 @@
-"""Runs one command of a command line, whichever: exit codes, errors as a person reads them, and Ctrl-C."""
+"""Runs one command of either command line: exit codes, how errors are printed, and Ctrl-C."""
 
 import json
 import signal
@@ -7,11 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final, cast
 
 import typer
 
 from curation.errors import CurationError
 from curation.storage.control_characters import show_lines
+
+UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""The base of all usage errors: click's own class, or that of the copy which newer releases of typer carry."""
 
 DONE, AT_FAULT, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -24,9 +28,9 @@ def run_command(app: typer.Typer, given: Sequence[str], *, program: str, interru
     given : sequence of str
         The arguments, without the program's name.
     program : str
-        As a person calls it.
+        How users call it.
     interrupted : str
-        What to say after Ctrl-C.
+        What to print after Ctrl-C, following "interrupted".
     """
     with _remember_interrupt() as heard:
         try:
@@ -43,7 +47,7 @@ def run_command(app: typer.Typer, given: Sequence[str], *, program: str, interru
 
 @contextmanager
 def _remember_interrupt() -> Iterator[list[int]]:
-    """Give a list that holds the signal once Ctrl-C was pressed; other threads than the first hear no signals."""
+    """Yield a list that contains the signal once Ctrl-C was pressed; only the main thread receives signals."""
     heard: list[int] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
@@ -65,7 +69,8 @@ def _run(app: typer.Typer, given: list[str], program: str) -> int:
         # Outside of its own main, typer hands an exit code back as a value; a command returns nothing.
         code: int | None = app(given, standalone_mode=False, prog_name=program)
     except CurationError as fault:
-        return _tell(fault, as_json="--json" in given)
+        print_error(fault, as_json="--json" in given)
+        return AT_FAULT
     except KeyboardInterrupt:
         return INTERRUPTED
     except typer.Abort:
@@ -74,18 +79,17 @@ def _run(app: typer.Typer, given: list[str], program: str) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return AT_FAULT
-    except Exception as fault:
-        if type(fault).__module__.partition(".")[0] not in {"click", "typer"} or not hasattr(fault, "format_message"):
-            raise
-        fault.show()  # type: ignore[attr-defined]  # a usage error, whichever copy of click it comes from
+    except UsageError as fault:
+        fault.show()
         return USAGE
     return code or DONE
 
 
-def _tell(fault: CurationError, *, as_json: bool) -> int:
+def print_error(fault: CurationError, *, as_json: bool = False) -> None:
+    """Print an error and its hint on standard error; with ``as_json`` also as a document on standard output."""
     if as_json:
-        typer.echo(json.dumps({"error": fault.message, "hint": fault.hint}, indent=2, ensure_ascii=False))
+        document = {"code": fault.code, "error": fault.message, "hint": fault.hint}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     typer.echo(f"error: {show_lines(fault.message)}", err=True)
     if fault.hint:
         typer.echo(f"hint: {show_lines(fault.hint)}", err=True)
-    return AT_FAULT

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from curation.cli.console import Screen, clean, number, print_json, print_table
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def make_options(*, mirror: Path | None, workers: int | None, offline: bool, scr
 
     if mirror is not None and not mirror.is_dir():
         raise CurationError(
-            f"--mirror {mirror}: there is no such folder", hint="it holds kaggle/ and figshare/ folders"
+            ErrorCode.SOURCE_MISSING,
+            f"--mirror {mirror}: no such folder",
+            hint="A mirror is a folder that contains kaggle/ and figshare/.",
         )
     return Options(mirror=mirror, offline=offline, engine=Local(workers or count_cores()), listener=screen)
 

