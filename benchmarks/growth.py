@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from curation.dataset.decisions import Ruling
 from curation.dataset.manifest import Manifest, check_conservation
 from curation.dataset.recipe import Recipe, parse_recipe
-from curation.engines import search_here
-from curation.hashing import Fingerprints, Pairs, SearchReport, ThumbnailStore
+from curation.hashing import Fingerprints, Pairs, SearchReport, ThumbnailStore, find_candidates
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
 from curation.stages.label import label
@@ -103,7 +102,7 @@ def measure(count: int, *, symmetries: bool) -> dict[str, object]:
 
     def search(hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64], plan: SearchReport) -> Iterator[Pairs]:
         """Search in this process, and count the time that takes."""
-        stream = search_here(hashes, radius, keys, plan)
+        stream = find_candidates(hashes, radius, keys, plan)
         while True:
             start = time.perf_counter()
             pairs = next(stream, None)

@@ -7,13 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
+from curation.release import VERSION
 
 if TYPE_CHECKING:
     from curation.pipeline import Built, Options, build, pull
     from curation.storage.cache import Cache
     from curation.versions import Home, Version, diff, explain, load, published, show, verify
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Built",

@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation import __version__
 from curation.dataset.decisions import Ruling, read_ledger, rule
 from curation.dataset.findings import Finding
 from curation.dataset.manifest import Manifest, check_conservation, choice_digest
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError
-from curation.hashing import Fingerprints, Pairs, SearchReport
+from curation.hashing import Fingerprints, Pairs, SearchReport, find_candidates
+from curation.release import VERSION
 from curation.report.card import write_card
 from curation.report.summary import Summary, summarise
 from curation.sources import Fetched, fetch_all
@@ -404,10 +404,10 @@ class _Run:
     def _search(
         self, hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64], plan: SearchReport
     ) -> Iterator[Pairs]:
-        """Let the engine search, and tell whoever waits where that will take long."""
+        """Search, after a warning where that will take long."""
         if plan.warning:
             self.options.listener.note(plan.warning)
-        return self.options.engine.candidates(hashes, radius, keys, plan)
+        return find_candidates(hashes, radius, keys, plan)
 
     def _select(self) -> Manifest:
         return select(self.manifest, self.recipe, previous=self._previous)
@@ -485,7 +485,7 @@ def _describe(held: Lock, run: _Run, folder: Path, *, number: int) -> None:
         for archive in given.archives
     ]
     description = describe_version(
-        run.manifest, recipe, number=number, encoder=encoder_name(), tool=__version__, archives=archives
+        run.manifest, recipe, number=number, encoder=encoder_name(), tool=VERSION, archives=archives
     )
     write_tables(folder, run.manifest, description)
     day = _publication_day(held, run, description["digest"])

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -22,7 +21,7 @@ from curation.dataset.decisions import Decision, append_decisions
 from curation.dataset.recipe import load_recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.pipeline import STEPS, Silent
+from curation.pipeline import STEPS, Silent, StageLine
 from curation.sources import fetch_all
 from curation.sources.synthetic import find_missed, find_wronged, read_truth
 from curation.storage.cache import Cache
@@ -300,29 +299,57 @@ def test_an_older_version_comes_back_whatever_the_rules_are_today(tmp_path: Path
     assert not verify(options.home, "tiny@v1").problems
 
 
-def test_a_search_that_will_take_long_is_told_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clumped hashes are announced to whoever waits; what is long, is lowered here to what a test has."""
-    told: list[str] = []
+def test_a_search_that_will_take_long_is_announced_before_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clumped hashes are announced; what counts as long is lowered here to what a test has."""
+    heard: list[str] = []
 
     class Hearing(Silent):
         def note(self, sentence: str) -> None:
-            told.append(sentence)
+            heard.append(sentence)
 
-    class Searching(Local):
-        def candidates(self, *asked: Any) -> Any:
-            told.append("the search begins")
-            return super().candidates(*asked)
+        def stage(self, line: StageLine) -> None:
+            heard.append(line.step)
 
     make_tiny(tmp_path)
-    options = replace(options_for(tmp_path), listener=Hearing(), engine=Searching(1))
+    options = replace(options_for(tmp_path), listener=Hearing())
+    steps = list(STEPS[: STEPS.index("dedup") + 1])
     build("tiny", options, until="dedup")
-    assert told == ["the search begins"]
+    assert heard == steps
+    heard.clear()
     monkeypatch.setattr("curation.hashing.plan.CLUMPED_SKEW", 0.0)
     monkeypatch.setattr("curation.hashing.plan.SLOW_CANDIDATES", 0)
     build("tiny", options, until="dedup")
-    assert "distinct hashes are clumped" in told[1]
-    assert "The result stays exact" in told[1]
-    assert told[2:] == ["the search begins"]
+    assert [*heard[:-2], heard[-1]] == steps
+    assert "distinct hashes are clumped" in heard[-2]
+
+
+PLAIN_SCRIPT = """
+from pathlib import Path
+from curation import Cache, Home, Options, build
+from curation.engines import Local
+from curation.stages import probe, render
+probe.SHARD_FILES = render.SHARD_FILES = 4  # work for several workers
+here = Path(__file__).parent
+print(build("tiny", Options(home=Home(here / "datasets"), cache=Cache(here / "cache"), engine=Local(2))).outcome)
+"""
+
+
+def test_a_plain_script_builds_without_a_main_guard(tmp_path: Path) -> None:
+    """It hung: its workers ran the script again and waited for the lock that their parent held."""
+    make_tiny(tmp_path)
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN_SCRIPT)
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        env=surroundings(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "published\n", "")
 
 
 def test_no_name_leads_out_of_the_datasets(tmp_path: Path) -> None:

@@ -4,6 +4,6 @@ An engine decides where work is done and never what comes out of it.
 """
 
 from curation.engines.local import Local, count_cores
-from curation.engines.protocol import Engine, search_here
+from curation.engines.protocol import Engine
 
-__all__ = ["Engine", "Local", "count_cores", "search_here"]
+__all__ = ["Engine", "Local", "count_cores"]

@@ -1,25 +1,25 @@
-"""The engine of one machine: this process, or a pool started afresh (spawn), which is the same on every system."""
+"""The engine of one machine: this process, or a pool of fresh processes, which is the same on every system."""
 
-import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from curation.engines.protocol import Result, Task, search_here
-from curation.errors import CurationError
-from curation.hashing import Pairs, SearchReport
+from curation.engines.protocol import Result, Task
+from curation.errors import CurationError, ErrorCode
 
 SHARDS_AHEAD = 3
 """Shards each worker may be ahead of the consumer; bounds the memory whatever the number of images."""
+ORPHAN_CHECK_S = 1.0
+NO_RECYCLING = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
+"""A worker that holds a large image does not leak: loky must not replace it, and warn, at 300 MB."""
 
 
 def count_cores() -> int:
@@ -34,11 +34,12 @@ class Local:
     Parameters
     ----------
     workers : int
-        1 works in this process.
+        1 works in this process. More are started when there is work for two of them, and never import the script
+        that called: it needs no ``if __name__ == "__main__":``.
     """
 
     workers: int = 1
-    far: ClassVar[bool] = False
+    is_remote: ClassVar[bool] = False
 
     def map(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[Result]:
         """Yield ``function(shard)`` in order; a single shard is not worth a process.
@@ -51,7 +52,7 @@ class Local:
         if self.workers == 1 or len(shards) < 2:
             yield from (function(shard) for shard in shards)
             return
-        with self._pool(len(shards)) as pool:
+        with _open_pool(min(self.workers, len(shards))) as pool:
             waiting: deque[Future[Result]] = deque()
             for shard in shards:
                 waiting.append(pool.submit(function, shard))
@@ -60,61 +61,57 @@ class Local:
             while waiting:
                 yield waiting.popleft().result()
 
-    def as_finished(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[tuple[int, Result]]:
+    def as_completed(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[tuple[int, Result]]:
         """Yield number and result of each shard as soon as it is there; raises what ``map`` raises."""
         if self.workers == 1 or len(shards) < 2:
             yield from enumerate(map(function, shards))
             return
-        with self._pool(len(shards)) as pool:
+        with _open_pool(min(self.workers, len(shards))) as pool:
             waiting: dict[Future[Result], int] = {}
             for number, shard in enumerate(shards):
                 waiting[pool.submit(function, shard)] = number
                 while len(waiting) >= self.workers * SHARDS_AHEAD:
-                    yield from _take_finished(waiting)
+                    yield from _take_completed(waiting)
             while waiting:
-                yield from _take_finished(waiting)
-
-    def candidates(
-        self,
-        hashes: NDArray[np.uint64],
-        radius: int,
-        keys: NDArray[np.integer] | None,
-        plan: SearchReport | None = None,
-    ) -> Iterator[Pairs]:
-        """Yield the pairs within the radius; the search runs on threads of this process."""
-        return search_here(hashes, radius, keys, plan)
-
-    @contextmanager
-    def _pool(self, shards: int) -> Iterator[ProcessPoolExecutor]:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(self.workers, shards), mp_context=context, initializer=_leave_interrupts)
-        try:
-            yield pool
-        except BrokenProcessPool as fault:
-            raise CurationError(
-                "a worker process was ended from outside (the system may be out of memory)",
-                hint="run it again: what was finished is kept; `--workers 1` needs the least memory",
-            ) from fault
-        except BaseException:
-            _end_at_once(pool)
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                yield from _take_completed(waiting)
 
 
-def _take_finished(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
-    """Wait for one shard at least, and yield and forget all that are finished."""
-    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in sorted(finished, key=waiting.__getitem__):
+@contextmanager
+def _open_pool(workers: int) -> Iterator[Executor]:
+    """Start workers, and end them: at once where the consumer fails, stops early or is interrupted."""
+    import loky  # a build that starts no worker is done sooner without it
+
+    pool = loky.ProcessPoolExecutor(workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=NO_RECYCLING)
+    try:
+        yield pool
+    except BrokenProcessPool as fault:
+        raise CurationError(
+            ErrorCode.WORKER_KILLED,
+            "a worker process was ended from outside (the system may be out of memory)",
+            hint="run the command again: finished work is kept; `--workers 1` needs the least memory",
+        ) from fault
+    except BaseException:
+        pool.shutdown(kill_workers=True)
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _take_completed(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:
+    """Wait for one shard at least, and yield and forget all that are completed."""
+    completed, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in sorted(completed, key=waiting.__getitem__):
         yield waiting.pop(future), future.result()
 
 
-def _end_at_once(pool: ProcessPoolExecutor) -> None:
-    """End the workers without waiting for the shards they are at: Ctrl-C ends at once."""
-    for process in list((pool._processes or {}).values()):
-        process.terminate()
-
-
-def _leave_interrupts() -> None:
-    """Let the parent alone answer Ctrl-C."""
+def _prepare_worker(parent: int) -> None:
+    """Let the parent alone answer Ctrl-C, and end with the parent where that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)

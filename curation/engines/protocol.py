@@ -3,11 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from curation.hashing import Pairs, SearchReport, oriented_pairs_within, pairs_within
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -20,7 +15,7 @@ class Engine(Protocol):
         """How many shards are worked on at once."""
 
     @property
-    def far(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether the workers may be on other machines."""
 
     def map(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[Result]:
@@ -30,22 +25,5 @@ class Engine(Protocol):
         reaches the caller as it is.
         """
 
-    def as_finished(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[tuple[int, Result]]:
+    def as_completed(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[tuple[int, Result]]:
         """Yield the number of a shard and ``function(shard)``, each as soon as it is there."""
-
-    def candidates(
-        self,
-        hashes: NDArray[np.uint64],
-        radius: int,
-        keys: NDArray[np.integer] | None,
-        plan: SearchReport | None = None,
-    ) -> Iterator[Pairs]:
-        """Yield the pairs of ``search_here``, in any order."""
-
-
-def search_here(
-    hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None, plan: SearchReport | None = None
-) -> Iterator[Pairs]:
-    """Yield the pairs within the radius among (n,) hashes, or (n, 8) in any orientation, searched in this process."""
-    search = pairs_within if hashes.ndim == 1 else oriented_pairs_within
-    return search(hashes, radius, keys=keys, plan=plan)

@@ -7,7 +7,14 @@ from curation.hashing.fingerprint import Fingerprints, concat
 from curation.hashing.multi_index import ChunkSizes
 from curation.hashing.perceptual import HashName, from_imagehash, imagehash_hash, phash, symmetries, to_imagehash
 from curation.hashing.plan import Band, SearchReport
-from curation.hashing.search import Pairs, oriented_pairs_within, pairs_within, plan_search, representatives
+from curation.hashing.search import (
+    Pairs,
+    find_candidates,
+    oriented_pairs_within,
+    pairs_within,
+    plan_search,
+    representatives,
+)
 from curation.hashing.thumbnail_store import ThumbnailStore
 from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_flat
 from curation.images.orientation import INVERSE, SYMMETRIES, turn
@@ -31,6 +38,7 @@ __all__ = [
     "confirmed_pairs",
     "connected_components",
     "correlation",
+    "find_candidates",
     "from_imagehash",
     "imagehash_hash",
     "is_flat",

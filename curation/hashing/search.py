@@ -170,6 +170,14 @@ def oriented_pairs_within(
     yield from _stream(symmetries, radius, keys=keys, method=method, threads=threads, plan=plan, sizes=sizes)
 
 
+def find_candidates(
+    hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.integer] | None = None, plan: SearchReport | None = None
+) -> Iterator[Pairs]:
+    """Yield the pairs of ``pairs_within`` for (n,) hashes, those of ``oriented_pairs_within`` for (n, 8)."""
+    search = pairs_within if hashes.ndim == 1 else oriented_pairs_within
+    return search(hashes, radius, keys=keys, plan=plan)
+
+
 def _stream(
     hashes: NDArray[np.uint64],
     radius: int,

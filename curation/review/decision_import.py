@@ -14,7 +14,8 @@ import polars as pl
 
 from curation.dataset.decisions import Action, Decision, now
 from curation.errors import CurationError
-from curation.review.review_session import ReviewSession, check_labels, tool_version
+from curation.release import VERSION
+from curation.review.review_session import ReviewSession, check_labels
 from curation.stages.decide import CONTEXT
 from curation.storage.cache import Cache
 from curation.versions.image_lookup import find_rows, near_names
@@ -106,7 +107,7 @@ def _as_decision(fields: Mapping[str, str], session: ReviewSession, moment: str)
         given["sha256"], given["other"] = sorted((given["sha256"], given["other"]))
     given["reviewer"] = given["reviewer"] or session.reviewer
     given["time"] = given["time"] or moment
-    given["tool"] = given["tool"] or tool_version()
+    given["tool"] = given["tool"] or VERSION
     return Decision(**given)  # type: ignore[arg-type]  # the decision checks its action
 
 
@@ -197,7 +198,7 @@ def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequen
     known = {(line.sha256, line.action, line.label) for line in session.ledger() if line.reviewer == session.reviewer}
     moment = now()
     made = tuple(
-        Decision(action, sha, session.reviewer, moment, label=label, reason=reason, tool=tool_version())  # type: ignore[arg-type]  # of the table below
+        Decision(action, sha, session.reviewer, moment, label=label, reason=reason, tool=VERSION)  # type: ignore[arg-type]  # of the table below
         for (sha, action, label), reason in sorted(wanted.items())
         if (sha, action, label) not in known
     )

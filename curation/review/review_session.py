@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +24,7 @@ from curation.dataset.decisions import (
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, load_recipe
 from curation.errors import CurationError
+from curation.release import VERSION
 from curation.review.review_queues import DecisionRules, build_review_table
 from curation.stages.decide import CONTEXT
 from curation.versions import Draft, Home, Version, open_table, parse_reference
@@ -135,8 +135,7 @@ class ReviewSession:
         if action == "undo":
             withdrawn, time = self._find_undone(pictures), now()
             made = tuple(
-                Decision("undo", line.sha256, self.reviewer, time, other=line.other, tool=tool_version())
-                for line in withdrawn
+                Decision("undo", line.sha256, self.reviewer, time, other=line.other, tool=VERSION) for line in withdrawn
             )
         elif not pictures:
             raise CurationError("nothing is selected", hint="select pictures in the grid, or open one")
@@ -194,9 +193,7 @@ def make_decisions(
         raise CurationError("an exclusion wants a reason", hint="say in a few words what is wrong with the picture")
     if action != "not-duplicates":
         why = reason.strip()
-        return tuple(
-            Decision(action, sha, reviewer, time, label=label, reason=why, tool=tool_version()) for sha in shas
-        )
+        return tuple(Decision(action, sha, reviewer, time, label=label, reason=why, tool=VERSION) for sha in shas)
     if len(set(shas)) < 2:
         raise CurationError(
             "not-duplicates wants two different files; this is one",
@@ -204,7 +201,7 @@ def make_decisions(
         )
     pairs = combinations(sorted(set(shas)), 2)
     return tuple(
-        Decision("not-duplicates", one, reviewer, time, other=two, reason=reason.strip(), tool=tool_version())
+        Decision("not-duplicates", one, reviewer, time, other=two, reason=reason.strip(), tool=VERSION)
         for one, two in pairs
     )
 
@@ -243,11 +240,6 @@ def open_session(home: Home, reference: str, *, reviewer: str | None = None) -> 
     full = f"{table.name}@draft" if isinstance(table, Draft) else f"{table.name}@v{table.number}"
     recipe = load_recipe(home.dataset(wanted.name))
     return ReviewSession(home, wanted.name, full, table, recipe, reviewer or default_reviewer())
-
-
-def tool_version() -> str:
-    """Return this program's version, from the package that runs; its import would run upwards through every room."""
-    return str(sys.modules["curation"].__version__)
 
 
 def default_reviewer(environ: Mapping[str, str] = os.environ) -> str:

@@ -150,11 +150,11 @@ def probe(
 
 def _look(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield number and findings of each shard as soon as it is there: what was finished is kept, whatever comes."""
-    if engine.far:
-        for number, content in engine.as_finished(probe_far, shards):
+    if engine.is_remote:
+        for number, content in engine.as_completed(probe_far, shards):
             yield number, pl.read_parquet(content, schema=FINDINGS)
     else:
-        for number, rows in engine.as_finished(probe_shard, shards):
+        for number, rows in engine.as_completed(probe_shard, shards):
             yield number, pl.DataFrame(rows, schema=FINDINGS)
 
 

@@ -151,11 +151,11 @@ def _cut(pictures: Sequence[tuple[str, int, str]], recipe: Recipe, shelf: Shelf,
 
 def _write(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
     """Yield number and (sha256, bytes) of the pictures of each shard once they are written."""
-    if not engine.far:
-        yield from engine.as_finished(render_shard, shards)
+    if not engine.is_remote:
+        yield from engine.as_completed(render_shard, shards)
         return
     tasks = [(replace(shard, folder=None), encoder_name()) for shard in shards]
-    for number, contents in engine.as_finished(render_far, tasks):
+    for number, contents in engine.as_completed(render_far, tasks):
         shard = shards[number]
         for (_, _, file), content in zip(shard.pictures, contents, strict=True):
             if shard.folder is not None:

@@ -1,17 +1,24 @@
 """The engine of one machine: order, errors, an end at once."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from curation.engines import Local, count_cores
 from curation.engines.local import SHARDS_AHEAD
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
+
+PROJECT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60
 
 
 def double(number: int) -> int:
@@ -29,7 +36,7 @@ def leave_mark(path: Path) -> int:
 def fail_at_three(number: int) -> int:
     """Raise for one shard."""
     if number == 3:
-        raise CurationError("three is not welcome", hint="leave it out")
+        raise CurationError(ErrorCode.OPTION_INVALID, "three is not welcome", hint="leave it out")
     return number
 
 
@@ -40,44 +47,51 @@ def end_itself(number: int) -> int:
     return number
 
 
+def grow(number: int) -> int:
+    """Keep 400 MB from the third shard on, as a worker does that holds one large image, and return the process."""
+    kept.append(b"x" * (400 << 20 if len(kept) == 2 else 1))
+    time.sleep(0.3)
+    return os.getpid()
+
+
+kept: list[bytes] = []
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order(workers: int) -> None:
-    """Whoever finishes first, the order is that of the shards."""
+    """The order is that of the shards, whichever ends first."""
     assert list(Local(workers).map(double, range(9))) == [2 * n for n in range(9)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_as_they_are_finished_with_their_numbers(workers: int) -> None:
-    """Each shard once, under its own number, also where there are more than may be ahead."""
-    finished = dict(Local(workers).as_finished(double, range(20)))
-    assert finished == {n: 2 * n for n in range(20)}
+def test_results_come_as_they_are_completed_with_their_numbers(workers: int) -> None:
+    """Each shard comes once, under its own number, also where there are more than may be ahead."""
+    completed = dict(Local(workers).as_completed(double, range(20)))
+    assert completed == {n: 2 * n for n in range(20)}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_ends_the_finished_ones_too(workers: int) -> None:
-    """What the function raises is raised where the results are taken."""
-    with pytest.raises(CurationError, match="three is not welcome"):
-        list(Local(workers).as_finished(fail_at_three, range(6)))
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_the_function_reaches_the_caller_whole(workers: int) -> None:
-    """Message and hint cross the process boundary."""
-    with pytest.raises(CurationError, match="three is not welcome") as caught:
-        list(Local(workers).map(fail_at_three, range(6)))
+@pytest.mark.parametrize("work", ["map", "as_completed"])
+def test_an_error_of_the_function_reaches_the_caller_whole(workers: int, work: str) -> None:
+    """Code, message and hint cross the process boundary."""
+    with pytest.raises(CurationError) as caught:
+        list(getattr(Local(workers), work)(fail_at_three, range(6)))
+    assert caught.value.code == ErrorCode.OPTION_INVALID
+    assert caught.value.message == "three is not welcome"
     assert caught.value.hint == "leave it out"
 
 
-def test_a_worker_that_is_killed_is_told() -> None:
-    """The system's memory killer ends a worker, not the story."""
-    with pytest.raises(CurationError, match="ended from outside"):
+def test_a_worker_that_is_killed_is_an_error_with_a_code() -> None:
+    """The system's memory killer ends a worker, and the caller learns it."""
+    with pytest.raises(CurationError) as caught:
         list(Local(2).map(end_itself, range(4)))
+    assert caught.value.code == ErrorCode.WORKER_KILLED
 
 
 def test_workers_run_no_further_ahead_than_memory_allows(tmp_path: Path) -> None:
-    """Whoever takes one result and then waits finds a bounded number of shards done, however many there are."""
+    """A caller that takes one result and then waits finds a bounded number of shards done, however many there are."""
     for engine in (Local(1), Local(2)):
-        for work in (engine.map, engine.as_finished):
+        for work in (engine.map, engine.as_completed):
             folder = tmp_path / f"{engine.workers}-{work.__name__}"
             folder.mkdir()
             stream = work(leave_mark, [folder / f"{number}" for number in range(60)])
@@ -88,33 +102,114 @@ def test_workers_run_no_further_ahead_than_memory_allows(tmp_path: Path) -> None
             stream.close()
 
 
+def test_a_worker_that_holds_a_large_image_stays() -> None:
+    """Memory that a shard needs is not a leak: the worker is neither replaced nor warned about."""
+    workers = set(Local(2).map(grow, range(14)))
+    assert len(workers) == 2
+
+
 def test_there_is_a_core() -> None:
     """The number of cores is what this process may use."""
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
 
 
-INTERRUPTED = """
-import time
+SCRIPT = """
+import multiprocessing, sys
 from curation.engines import Local
-if __name__ == "__main__":
-    print("ready", flush=True)
-    list(Local(2).map(time.sleep, [60.0] * 8))
+if len(sys.argv) > 1:
+    multiprocessing.set_start_method(sys.argv[1])
+print(list(Local(2).map(abs, range(-4, 0))))
 """
 
 
-@pytest.mark.slow
-def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    """Shards that take a minute do not keep anybody waiting."""
-    script = tmp_path / "run.py"
-    script.write_text(INTERRUPTED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    run = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+@pytest.mark.parametrize("method", [None, *multiprocessing.get_all_start_methods()])
+def test_a_script_without_a_main_guard_works_under_every_start_method(tmp_path: Path, method: str | None) -> None:
+    """Its workers imported the script, which started workers again, or waited for a lock that it held itself."""
+    script = tmp_path / "plain.py"
+    script.write_text(SCRIPT)
+    run = subprocess.run(
+        [sys.executable, script, *filter(None, [method])],
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
-    assert run.stdout is not None
-    run.stdout.readline()
-    time.sleep(2)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == "[4, 3, 2, 1]\n"
+
+
+WAITING = """
+import time
+from curation.engines import Local
+list(Local(2).map(time.sleep, [60.0] * 8))
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Sequence[psutil.Process]]]:
+    """Give a script whose two workers sleep for a minute, and all processes that it started."""
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING)
+    with subprocess.Popen(
+        [sys.executable, script], env=surroundings(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as run:
+        started: list[psutil.Process] = []
+        parent = psutil.Process(run.pid)
+        wait_until(lambda: len(sleepers(parent)) == 2)
+        started = parent.children(recursive=True)
+        try:
+            yield run, started
+        finally:
+            for process in [parent, *started]:
+                if process.is_running():
+                    process.kill()
+
+
+def sleepers(parent: psutil.Process) -> list[psutil.Process]:
+    """Return the workers that have got as far as their function: they have a second thread."""
+    return [child for child in parent.children() if "popen_loky" in " ".join(child.cmdline()) and has_begun(child)]
+
+
+def has_begun(worker: psutil.Process) -> bool:
+    """Return whether a worker ignores Ctrl-C already."""
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) & 1 << (signal.SIGINT - 1))
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    """Wait for something that other processes do."""
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def surroundings() -> dict[str, str]:
+    """Return the environment of a script that uses this project."""
+    return {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_c_ends_at_once_with_all_workers(waiting: Any) -> None:
+    """Shards that take a minute do not delay the end."""
+    run, started = waiting
     start = time.monotonic()
     run.send_signal(signal.SIGINT)
-    run.communicate(timeout=20)
+    _, errors = run.communicate(timeout=PATIENCE_S)
     assert time.monotonic() - start < 10
+    assert errors.count("KeyboardInterrupt") == 1
+    wait_until(lambda: not any(process.is_running() for process in started))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_workers_end_with_a_parent_that_was_killed(waiting: Any) -> None:
+    """Nothing stays after kill -9: no worker that waits for ever, no semaphore in /dev/shm."""
+    run, started = waiting
+    run.kill()
+    run.wait()
+    wait_until(lambda: not any(process.is_running() for process in started))
+    assert not list(Path("/dev/shm").glob(f"*loky-{run.pid}-*"))  # noqa: S108 - where Linux keeps semaphores

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from curation.engines import Local, search_here
+from curation.engines import Local
 from curation.engines.ray import Ray
-from curation.errors import CurationError
-from curation.hashing import Pairs
+from curation.errors import CurationError, ErrorCode
 from curation.pipeline import Options, build
 from curation.storage.cache import Cache
 from curation.versions import Home
@@ -58,7 +56,7 @@ def tell_process(number: int) -> tuple[int, int]:
 def fail_at_three(number: int) -> int:
     """Raise for one shard."""
     if number == 3:
-        raise CurationError("three is not welcome", hint="leave it out")
+        raise CurationError(ErrorCode.OPTION_INVALID, "three is not welcome", hint="leave it out")
     return number
 
 
@@ -67,42 +65,23 @@ def break_at_three(number: int) -> int:
     return number // (3 - number)
 
 
-def test_a_cluster_maps_raises_and_searches_as_this_machine_does(cluster: Any) -> None:
-    """Order, errors with their hints, bugs with their trace, and the distributed search, pair for pair."""
+def test_a_cluster_maps_and_raises_as_this_machine_does(cluster: Any) -> None:
+    """Results keep their order, errors their code and hint, and bugs their trace."""
     engine = Ray()
     assert engine.workers == 3
     results = list(engine.map(tell_process, range(30)))
     assert [double for double, _ in results] == [2 * number for number in range(30)]
     assert os.getpid() not in {pid for _, pid in results}
-    assert {number: double for number, (double, _) in engine.as_finished(tell_process, range(9))} == {
+    assert {number: double for number, (double, _) in engine.as_completed(tell_process, range(9))} == {
         number: 2 * number for number in range(9)
     }
-    with pytest.raises(CurationError, match="three is not welcome") as caught:
+    with pytest.raises(CurationError) as caught:
         list(engine.map(fail_at_three, range(6)))
+    assert caught.value.code == ErrorCode.OPTION_INVALID
     assert caught.value.hint == "leave it out"
     with pytest.raises(ZeroDivisionError) as broken:
         list(engine.map(break_at_three, range(6)))
     assert "break_at_three" in broken.value.__notes__[0]
-    for hashes in (clumped_hashes(600, 8), clumped_hashes(600, 1)[:, 0]):
-        keys = np.arange(600) % 7
-        here = {pair for pairs in search_here(hashes, 4, keys) for pair in spell(pairs)}
-        assert len(here) > 100
-        away = [pair for pairs in Ray(search_here=0).candidates(hashes, 4, keys) for pair in spell(pairs)]
-        assert len(away) == len(here)
-        assert set(away) == here
-
-
-def clumped_hashes(rows: int, orientations: int) -> Any:
-    """Return hashes of which many are equal or a few bits apart."""
-    rng = np.random.default_rng(1)
-    hashes = rng.integers(0, 1 << 64, (rows // 4, orientations), dtype=np.uint64)[rng.integers(0, rows // 4, rows)]
-    flipped = rng.random((rows, orientations)) < 0.5
-    return np.where(flipped, hashes ^ (np.uint64(1) << rng.integers(0, 64, hashes.shape).astype(np.uint64)), hashes)
-
-
-def spell(pairs: Pairs) -> list[tuple[int, ...]]:
-    """Return pairs as tuples."""
-    return list(zip(pairs.i.tolist(), pairs.j.tolist(), pairs.distance.tolist(), pairs.symmetry.tolist(), strict=True))
 
 
 def make_pictures(each: int) -> dict[str, bytes]:
@@ -156,9 +135,7 @@ def test_a_build_survives_the_death_of_a_node_with_the_digest_of_one_machine(
     write_recipe(tmp_path / "away", images=images, train=40, test=10)
     write_recipe(tmp_path / "here", images=images, train=40, test=10)
     killer = Killer(cluster, tmp_path / "cache")
-    away = Options(
-        home=Home(tmp_path / "away"), cache=Cache(tmp_path / "cache"), engine=Ray(search_here=0), listener=killer
-    )
+    away = Options(home=Home(tmp_path / "away"), cache=Cache(tmp_path / "cache"), engine=Ray(), listener=killer)
     there = build("tiny", away)
     assert killer.killed_after is not None
     assert killer.killed_after > 2
@@ -187,9 +164,9 @@ def test_a_lost_run_goes_on_from_the_shards_that_were_finished(
                 raise KeyboardInterrupt
 
     class Counting(Local):
-        def as_finished(self, function: Any, shards: Any) -> Any:
+        def as_completed(self, function: Any, shards: Any) -> Any:
             seen.extend(shards)
-            return super().as_finished(function, shards)
+            return super().as_completed(function, shards)
 
     cache = Cache(tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt):

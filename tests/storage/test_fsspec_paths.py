@@ -117,7 +117,7 @@ def test_a_build_from_a_url_with_a_cache_behind_a_url_has_the_same_digest(tmp_pa
 class Forbidden(Local):
     """An engine that has nothing to do."""
 
-    def as_finished(self, function, shards):  # type: ignore[no-untyped-def]  # as the engine has it
+    def as_completed(self, function, shards):  # type: ignore[no-untyped-def]  # as the engine has it
         """Fail: everything was known."""
         raise AssertionError(f"{len(shards)} shards were looked at again")
 
