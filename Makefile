@@ -17,15 +17,16 @@ demo: setup ## build the sample dataset: network for packages only, no credentia
 	@printf '\nThe dataset is in datasets/builds/sample; CARD.md describes its newest version.\n'
 	@printf 'Next: %s\n' '.venv/bin/python -m curation show sample' '.venv/bin/python -m curation --help'
 
+# A worker runs neighboring tests, so that each fixture of a room is made once, and takes over tests of others at the end.
 # The App and the cluster are programs of their own that need the whole machine: their tests run alone, after all others.
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run all tests
 	@status=0; \
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
 	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 check: setup-all lint ## the same without the slow tests, in under two minutes
-	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal $(PYTEST_ARGS)
 
 bench: setup-all ## measure the README's figures and compare them with the targets (half an hour); JSON in benchmarks/results
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(BENCH_ARGS)

@@ -1,5 +1,6 @@
 """Shared by all tests: an empty cache, no credentials, no telemetry, and the mirror of the real sets if it exists."""
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -29,7 +30,7 @@ os.environ["MPLBACKEND"] = "agg"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = ("training", "test_pipeline.py", "firmware", "board", "versions")
-"""Rooms with long tests: if they started last, one worker would run them while the others are idle."""
+"""Rooms with long tests: the tests that workers share out at the end are then short."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,13 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+_NUMBERS = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an empty cache and no credentials, so that it neither uses nor changes the developer's own."""
-    monkeypatch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # pytest's own numbering lists all earlier folders at each call.
+    place = tmp_path_factory.getbasetemp() / "isolated" / str(next(_NUMBERS))
+    (place / "cache").mkdir(parents=True)
+    (place / "kaggle").mkdir()
+    monkeypatch.setenv("CURATION_CACHE", str(place / "cache"))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "FIGSHARE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path_factory.mktemp("kaggle")))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(place / "kaggle"))
 
 
 @pytest.fixture(scope="session")
