@@ -1,6 +1,6 @@
-"""Looks at a version as a sceptical reader would: its files alone, by other means than it was built with.
+"""Audits a version from its files alone, by other means than it was built with.
 
-The same version gives the same findings, byte for byte: nothing is drawn by chance, and no sum is cut among threads.
+The same version gives the same findings, byte for byte: nothing is random, and no sum is split over threads.
 """
 
 import tomllib
@@ -9,16 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import sklearn.linear_model  # noqa: F401  # its native libraries must be loaded before they can be limited to one thread
+from threadpoolctl import threadpool_limits
+
 from curation.audit.balance import find_imbalance
 from curation.audit.label_errors import find_doubtful, rank_doubtful
 from curation.audit.leakage import find_leaks
-from curation.audit.licences import find_licence_faults
+from curation.audit.licences import find_license_faults
 from curation.audit.measurements import measure_version
 from curation.audit.privacy import find_private
 from curation.audit.quality import find_poor, find_unreadable
+from curation.audit.remedies import advise, try_remedies
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
 from curation.cross_validation import cut_folds
-from curation.dataset.findings import Audit, Finding, Probe, waive
+from curation.dataset.findings import Audit, Finding, waive
 from curation.storage.progress import Progress
 from curation.versions import Version
 
@@ -38,54 +42,56 @@ def audit(
     Parameters
     ----------
     version : Version
-        Its folder is all that is read: pictures, ``manifest.parquet``, ``version.json``, ``recipe.toml``.
+        Only its folder is read: images, ``manifest.parquet``, ``version.json``, ``recipe.toml``.
     run : Path, optional
         The folder of a training run; its ``embeddings.parquet`` finds doubtful labels better.
     remedies : bool
-        Try every remedy on the pictures, and probe again after each: some seconds a remedy.
+        Try every remedy on the images, and probe again after each: some seconds a remedy.
     waivers : mapping of str to str, optional
-        Finding -> why it is accepted, besides those of the version's own recipe: what became known since.
+        Finding -> why it is accepted, in addition to those of the version's own recipe.
     progress : Progress, optional
-        Draws how far the reading of the pictures is.
+        Shows the progress of reading the images.
 
     Raises
     ------
     CurationError
         Where the version has no readable manifest, or ``run`` no embeddings.
     """
-    import sklearn.linear_model  # noqa: F401  # what it links to has to be loaded before it can be held to one thread
-    from threadpoolctl import threadpool_limits
-
     rows = version.samples()
     recipe = _read_recipe(version.folder)
     with threadpool_limits(1):
         measured = measure_version(version, progress=progress)
-        with ThreadPoolExecutor(1) as beside:  # the comparison of pairs leaves the interpreter free for the rest
-            leaks = beside.submit(find_leaks, measured)
+        with ThreadPoolExecutor(1) as pool:  # the comparison of pairs leaves the interpreter free for the rest
+            leaks = pool.submit(find_leaks, measured)
             folds = cut_folds(measured.readable)
             probes = probe_shortcuts(measured, folds)
             doubtful = find_doubtful(measured, rows, run=run, folds=folds)
-        outcomes = [
+        parts = [
             find_shortcuts(measured, probes),
             leaks.result(),
             doubtful,
             find_imbalance(rows, named=_named_columns(recipe), people=_shows_people(recipe)),
             find_unreadable(measured, _reference(version)),
             find_poor(measured),
-            find_licence_faults(rows, licence=recipe.get("licence"), archives=version.description.get("archives", [])),
+            find_license_faults(
+                rows,
+                licence=recipe.get("licence"),
+                archives=version.description.get("archives", []),
+                synthetic=_synthetic_sources(recipe),
+            ),
             find_private(measured, rows),
         ]
-        tried = _try_remedies(version, progress) if remedies else {}
+        tried = try_remedies(version, progress=progress) if remedies else {}
     reasons = _reasons(recipe) | dict(waivers or {})
-    findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
-    findings = _advise(findings, tried) if tried else point_to_trial(findings, _reference(version))
+    findings = tuple(finding for part in parts for finding in part.findings)
+    findings = advise(findings, tried) if tried else point_to_trial(findings, _reference(version))
     findings += _unused(reasons, findings)
     return Audit(
         reference=_reference(version),
         findings=waive(findings, reasons),
         probes=probes,
-        checks=tuple(check for outcome in outcomes for check in outcome.checks),
-        tallies=tuple(tally for outcome in outcomes for tally in outcome.tallies),
+        checks=tuple(check for part in parts for check in part.checks),
+        crosstabs=tuple(crosstab for part in parts for crosstab in part.crosstabs),
         table=measured.table.drop("file"),
         remedies=tried,
     )
@@ -95,20 +101,8 @@ def _reference(version: Version) -> str:
     return f"{version.name}@v{version.number}"
 
 
-def _try_remedies(version: Version, progress: Progress | None) -> Mapping[str, tuple[Probe, ...]]:
-    from curation.audit.remedies import try_remedies  # it needs what renders; an audit alone does not
-
-    return try_remedies(version, progress=progress)
-
-
-def _advise(findings: tuple[Finding, ...], tried: Mapping[str, tuple[Probe, ...]]) -> tuple[Finding, ...]:
-    from curation.audit.remedies import advise
-
-    return advise(findings, tried)
-
-
 def _read_recipe(folder: Path) -> Mapping[str, Any]:
-    """Return the recipe's tables as they were written; empty where the version holds none that can be read."""
+    """Return the recipe's tables as they were written; empty where the version has none that can be read."""
     try:
         return tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -116,22 +110,30 @@ def _read_recipe(folder: Path) -> Mapping[str, Any]:
 
 
 def _shows_people(recipe: Mapping[str, Any]) -> bool:
-    """Say whether the recipe says that its pictures show people."""
-    told = recipe.get("audit")
-    return isinstance(told, Mapping) and told.get("people") is True
+    """Return whether the recipe states that its images show people."""
+    rules = recipe.get("audit")
+    return isinstance(rules, Mapping) and rules.get("people") is True
+
+
+def _sources(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    sources = recipe.get("sources", [])
+    return [source for source in sources if isinstance(source, Mapping)] if isinstance(sources, list) else []
+
+
+def _synthetic_sources(recipe: Mapping[str, Any]) -> set[str]:
+    """Return the names of the sources whose images the program draws."""
+    return {str(source.get("name")) for source in _sources(recipe) if source.get("kind") == "drawn"}
 
 
 def _named_columns(recipe: Mapping[str, Any]) -> set[str]:
     """Return the manifest's columns that a recipe takes from metadata files."""
-    sources = recipe.get("sources", [])
-    told = sources if isinstance(sources, list) else []
-    tables = [source.get("metadata") for source in told if isinstance(source, Mapping)]
+    tables = [source.get("metadata") for source in _sources(recipe)]
     columns = [table.get("columns") for table in tables if isinstance(table, Mapping)]
     return {str(name) for each in columns if isinstance(each, Mapping) for name in each}
 
 
 def read_waivers(folder: Path) -> dict[str, str]:
-    """Return what the recipe in a folder waives, each with its reason; nothing where it cannot be read."""
+    """Return what the recipe in a folder waives, each with its reason; empty where it cannot be read."""
     return _reasons(_read_recipe(folder))
 
 
@@ -151,9 +153,7 @@ def _unused(reasons: Mapping[str, str], findings: tuple[Finding, ...]) -> tuple[
         Finding(
             id="waiver-unused",
             severity="note",
-            says=f"the recipe waives what was not found: {', '.join(idle)}",
             count=len(idle),
             which=idle,
-            advice="take it out of [audit.waive], or mend its name",
         ),
     )

@@ -1,20 +1,21 @@
-"""What lies on a picture and is no skin: hairs, rulers, black borders; shares and strengths, not verdicts."""
+"""Measures hairs, rulers, black borders and exposure: shares and strengths, without a threshold."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 SIDE = 96
-"""The shorter side, in pixels, at which artefacts are looked for: a hair is then one to three pixels wide."""
+"""The shorter side, in pixels, at which artifacts are measured: a hair is then one to three pixels wide."""
 
 BLACK = 30
-"""Grey level below which a pixel of the rim counts as black."""
+"""Gray level below which a pixel of the border counts as black."""
 
 HAIR_DEPTH = 18
-"""How many grey levels darker than both its sides a line has to be."""
+"""By how many gray levels a line has to be darker than both its sides."""
 
 
-def measure_artefacts(image: Image.Image) -> dict[str, float]:
+def measure_artifacts(image: Image.Image) -> dict[str, float]:
     """Measure hairs, ruler marks and black borders.
 
     Parameters
@@ -25,21 +26,21 @@ def measure_artefacts(image: Image.Image) -> dict[str, float]:
     -------
     dict of str to float
         ``hair``: the share of pixels on thin dark lines; ``ruler``: how regular short marks along a side are, 0 to 1;
-        ``black_border``: the share of pixels in black areas that touch the rim's corners or sides;
+        ``black_border``: the share of pixels in black areas that touch the border;
         ``overexposed`` and ``underexposed``: the shares of pixels at 250 or more, at 10 or less.
     """
     short = min(image.size)
     if short > SIDE:
         image = image.resize([max(SIDE, side * SIDE // short) for side in image.size], Image.Resampling.BOX)
-    grey = np.asarray(image.convert("L")).astype(np.int16)
-    lines = _dark_lines(grey)
-    border = _black_border(grey)
+    gray = np.asarray(image.convert("L")).astype(np.int16)
+    lines = _dark_lines(gray)
+    border = _black_border(gray)
     return {
         "hair": _share(_long(lines) & ~border),
         "ruler": _regularity(lines & ~border),
         "black_border": _share(border),
-        "overexposed": _share(grey >= 250),
-        "underexposed": _share(grey <= 10),
+        "overexposed": _share(gray >= 250),
+        "underexposed": _share(gray <= 10),
     }
 
 
@@ -47,28 +48,26 @@ def _share(where: NDArray[np.bool_]) -> float:
     return int(np.count_nonzero(where)) / where.size
 
 
-def _dark_lines(grey: NDArray[np.int16], *, reach: int = 4) -> NDArray[np.bool_]:
+def _dark_lines(gray: NDArray[np.int16], *, reach: int = 4) -> NDArray[np.bool_]:
     """Return which pixels are much darker than both sides of them, in one of four directions.
 
     The black-hat of DullRazor (Lee et al., 1997), with two points for the structuring line: a lesion's edge is dark on
-    one side alone and is no line.
+    one side only.
     """
-    height, width = grey.shape
-    found = np.zeros(grey.shape, np.bool_)
+    height, width = gray.shape
+    found = np.zeros(gray.shape, np.bool_)
     if min(height, width) <= 2 * reach:
         return found
     inner = np.s_[reach : height - reach, reach : width - reach]
     for down, across in ((0, reach), (reach, 0), (3, 3), (3, -3)):
-        before = grey[reach - down : height - reach - down, reach - across : width - reach - across]
-        behind = grey[reach + down : height - reach + down, reach + across : width - reach + across]
-        found[inner] |= np.minimum(before, behind) - grey[inner] >= HAIR_DEPTH
+        before = gray[reach - down : height - reach - down, reach - across : width - reach - across]
+        behind = gray[reach + down : height - reach + down, reach + across : width - reach + across]
+        found[inner] |= np.minimum(before, behind) - gray[inner] >= HAIR_DEPTH
     return found
 
 
 def _long(lines: NDArray[np.bool_], *, least: int = 12) -> NDArray[np.bool_]:
     """Return the line pixels that belong to a connected stroke at least ``least`` pixels long."""
-    from scipy import ndimage
-
     if not lines.any():
         return lines
     labels, _ = ndimage.label(lines, structure=np.ones((3, 3)))
@@ -78,14 +77,12 @@ def _long(lines: NDArray[np.bool_], *, least: int = 12) -> NDArray[np.bool_]:
     return kept
 
 
-def _black_border(grey: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Return the black pixels that hang together with black at the rim."""
-    from scipy import ndimage
-
-    black = grey < BLACK
-    rim = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
-    if not rim.any():
-        return np.zeros(grey.shape, np.bool_)
+def _black_border(gray: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Return the black pixels that are connected with black at the border."""
+    black = gray < BLACK
+    edge = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
+    if not edge.any():
+        return np.zeros(gray.shape, np.bool_)
     labels, _ = ndimage.label(black)
     touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     border: NDArray[np.bool_] = np.isin(labels, touching[touching > 0])
@@ -93,7 +90,7 @@ def _black_border(grey: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 
 def _regularity(lines: NDArray[np.bool_], *, band: int = 10) -> float:
-    """Return how regularly dark marks follow one another along a side: the best autocorrelation, 0 where few are.
+    """Return how regularly dark marks follow one another along a side: the best autocorrelation, 0 for few marks.
 
     Ruler marks stand in a row at one pitch; hairs do not.
     """

@@ -1,8 +1,8 @@
-"""Does anything stand on two sides of the split? Look-alikes by other means than the build's, and shared origins.
+"""Finds what lies on two sides of the split: near duplicates by other means than the build's, and shared origins.
 
-The build proposes by hash and confirms by thumbnail. Here every pair across the split is compared: whole against
-whole in eight orientations, and whole against cut-outs of the other; what comes near is laid over each other and must
-agree in its fine detail too, since one dark spot on pale skin resembles the next in everything else.
+The build proposes by hash and confirms by thumbnail. Here every pair across the split is compared: whole against whole
+in eight orientations, and whole against crops of the other. Near pairs are aligned and must agree in their fine detail
+too, since one dark spot on pale skin resembles the next in everything else.
 """
 
 import re
@@ -13,22 +13,24 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.crop_matching import MOST_MATCHES, Match, coarse_matches, places, refine_all
+from curation.audit.crop_matching import MAX_MATCHES, Match, coarse_matches, places, refine_all
 from curation.audit.measurements import Measured
-from curation.dataset.findings import Finding, Outcome, count_of
+from curation.dataset.finding_texts import ORIGINS, count_of
+from curation.dataset.findings import AuditPart, Check, Finding
 
 NUMBERED: Final = re.compile(r"(?P<stem>.*?)(?P<number>\d{3,})$")
 TOKEN: Final = re.compile(r"[A-Za-z]{0,12}[_-]?\d{5,}")
 BURST_CORRELATION: Final = 0.9
+NEAR_DUPLICATES: Final = "near duplicates across splits"
 
 
-def find_leaks(measured: Measured) -> Outcome:
+def find_leaks(measured: Measured) -> AuditPart:
     """Return what lies on two sides of the split, and every check that was made."""
     readable = measured.readable
     splits = readable["split"].drop_nulls().unique().sort().to_list()
     if len(splits) < 2:
-        return Outcome(checks=(("look-alikes across splits", "there is one split, so nothing can leak"),))
-    matches, near, close = _compare(measured.grey, readable, splits)
+        return AuditPart(checks=(Check("near-duplicates-across-splits", NEAR_DUPLICATES, "there is only one split"),))
+    matches, near, close = _compare(measured.gray, readable, splits)
     whole = [match for match in matches if match.scale == 1.0]
     cropped = [match for match in matches if match.scale < 1.0]
     pairs = sum(_count(readable, one) * _count(readable, other) for one, other in _across(splits))
@@ -36,21 +38,26 @@ def find_leaks(measured: Measured) -> Outcome:
     looks = _name_pairs(ids, ((match.one, match.other, match.detail) for match in whole))
     crops = _name_pairs(ids, ((match.one, match.other, match.detail) for match in cropped))
     findings = [
-        _finding("leakage-look-alike", "across the split show one and the same picture", looks),
-        _finding("leakage-crop", "across the split are a picture and a part of it", crops),
+        _pairs_found("leakage-look-alike", looks),
+        _pairs_found("leakage-crop", crops),
         *_shared(measured.table),
         _bursts(measured, readable),
     ]
     checks = [
-        ("look-alikes across splits", f"{pairs:,} pairs compared as a whole in eight orientations: {len(whole)} found"),
-        (
-            "crops across splits",
-            f"each against {len(places()) - 1} cut-outs of the other, down to 80 %: {len(cropped)} found; "
-            f"of {count_of(near, 'pair')} that came near the nearest {close:,} were laid over each other",
+        Check(
+            "near-duplicates-across-splits",
+            NEAR_DUPLICATES,
+            f"{pairs:,} pairs compared as a whole in eight orientations: {len(whole)} found",
         ),
-        *_told(measured.table),
+        Check(
+            "crops-across-splits",
+            "crops across splits",
+            f"each compared with {len(places()) - 1} crops of the other, down to 80 %: {len(cropped)} found; "
+            f"of {count_of(near, 'near pair')} the nearest {close:,} were aligned",
+        ),
+        *_origin_checks(measured.table),
     ]
-    return Outcome(tuple(each for each in findings if each is not None), tuple(checks))
+    return AuditPart(tuple(each for each in findings if each is not None), tuple(checks))
 
 
 def _across(splits: list[str]) -> Iterator[tuple[str, str]]:
@@ -61,16 +68,16 @@ def _count(table: pl.DataFrame, split: str) -> int:
     return int((table["split"] == split).sum())
 
 
-def _compare(grey: NDArray[np.uint8], readable: pl.DataFrame, splits: list[str]) -> tuple[list[Match], int, int]:
-    """Return the pairs that show the same, how many came near, and how many of these were looked at closely."""
+def _compare(gray: NDArray[np.uint8], readable: pl.DataFrame, splits: list[str]) -> tuple[list[Match], int, int]:
+    """Return the pairs that show the same image, the number of near pairs, and how many of these were aligned."""
     split = readable["split"].to_numpy()
     found: list[Match] = []
     near = close = 0
     for one, other in _across(splits):
         left, right = np.flatnonzero(split == one), np.flatnonzero(split == other)
-        candidates = coarse_matches(grey, left, right, tried=places())
-        near, close = near + len(candidates), close + min(len(candidates), MOST_MATCHES)
-        found += refine_all(grey, candidates)
+        candidates = coarse_matches(gray, left, right, tried=places())
+        near, close = near + len(candidates), close + min(len(candidates), MAX_MATCHES)
+        found += refine_all(gray, candidates)
     return found, near, close
 
 
@@ -79,30 +86,22 @@ def _name_pairs(ids: pl.Series, pairs: Iterable[tuple[int, int, float]]) -> list
     return [" = ".join(sorted((str(ids[one]), str(ids[other])))) for one, other, _ in ranked]
 
 
-def _finding(name: str, words: str, which: list[str]) -> Finding | None:
-    if not which:
-        return None
-    return Finding(
-        id=name,
-        severity="error",
-        says=f"{count_of(len(which), 'pair')} {words}",
-        count=len(which),
-        which=tuple(which),
-        advice="look at each pair; exclude one of the two, or widen `radius` under [duplicates], and build again",
-    )
+def _pairs_found(name: str, which: list[str]) -> Finding | None:
+    return Finding(id=name, severity="error", count=len(which), which=tuple(which)) if which else None
 
 
-ORIGINS: Final = {
-    "sha256": ("same-bytes", "the very same source file"),
-    "patient": ("patient", "the same patient"),
-    "lesion": ("lesion", "the same lesion"),
-    "group_key": ("group", "the same group of the recipe"),
-    "image": ("source-image", "the same picture number in their file names"),
+ORIGIN_COLUMNS: Final = {
+    "sha256": "same-bytes",
+    "patient": "patient",
+    "lesion": "lesion",
+    "group_key": "group",
+    "image": "source-image",
 }
+"""The columns that name an origin, and the ending of their finding's code."""
 
 
 def _with_image(table: pl.DataFrame) -> pl.DataFrame:
-    """Add the numbers in the file names that look like a picture's own: five digits or more."""
+    """Add the numbers in the file names that may number an image: five digits or more."""
     stems = [str(path).replace("\\", "/").rpartition("/")[2].rpartition(".")[0] for path in table["path"]]
     tokens = [sorted(set(TOKEN.findall(stem))) for stem in stems]
     return table.with_columns(image=pl.Series(tokens, dtype=pl.List(pl.String)))
@@ -118,7 +117,7 @@ def _origins(table: pl.DataFrame, column: str) -> pl.DataFrame:
 
 def _shared(table: pl.DataFrame) -> list[Finding]:
     findings = []
-    for column, (name, words) in ORIGINS.items():
+    for column, name in ORIGIN_COLUMNS.items():
         shared = _origins(table, column)
         if shared.height:
             apart = int((shared["source"] > 1).sum())
@@ -127,44 +126,29 @@ def _shared(table: pl.DataFrame) -> list[Finding]:
                 Finding(
                     id=f"leakage-{name}",
                     severity="warning" if column == "image" else "error",
-                    says=f"{count_of(shared.height, 'origin')} on two sides of the split: {words}{_tell_apart(apart)}",
                     count=shared.height,
                     which=which,
-                    advice="; ".join(_advise(within=apart < shared.height, apart=apart > 0)),
+                    facts={"several_sources": apart},
                 )
             )
     return findings
 
 
-def _tell_apart(apart: int) -> str:
-    return f" ({apart:,} of them in more than one source, which no build compares but by their looks)" if apart else ""
-
-
-def _advise(*, within: bool, apart: bool) -> Iterator[str]:
-    """Say what a person can do: a `group` rule joins what comes from one source, and nothing besides."""
-    if within:
-        yield "name it in the source's `group`, so that its pictures stay on one side, and build again"
-    if apart:
-        yield (
-            "no `group` rule joins pictures of two sources: look at each pair, exclude the picture of one side where "
-            "they are of one origin (`python -m curation review`), and build again"
-        )
-
-
-def _told(table: pl.DataFrame) -> list[tuple[str, str]]:
-    told = []
-    for column, (_, words) in ORIGINS.items():
+def _origin_checks(table: pl.DataFrame) -> list[Check]:
+    checks = []
+    for column, name in ORIGIN_COLUMNS.items():
         known = (
             _with_image(table).filter(pl.col(column).list.len() > 0) if column == "image" else table.drop_nulls(column)
         )
         count = _origins(table, column).height
-        result = f"known of {known.height:,} of {table.height:,} pictures: {count} on two sides"
-        told.append((f"{words} across splits", result if known.height else "not known of any picture"))
-    return told
+        result = f"known for {known.height:,} of {table.height:,} images: {count} on two sides"
+        words = f"{ORIGINS[name]} across splits"
+        checks.append(Check(f"{name}-across-splits", words, result if known.height else "not known for any image"))
+    return checks
 
 
 def _bursts(measured: Measured, readable: pl.DataFrame) -> Finding | None:
-    """Return neighbours in the numbering of one source that look alike and lie on two sides: shots of one moment."""
+    """Return neighbors in the numbering of one source that correlate and lie on two sides: shots of one moment."""
     numbers: list[tuple[str, int, int]] = []
     for row, (source, path) in enumerate(readable.select("source", "path").iter_rows()):
         found = NUMBERED.match(str(path).rpartition("/")[2].rpartition(".")[0])
@@ -174,23 +158,21 @@ def _bursts(measured: Measured, readable: pl.DataFrame) -> Finding | None:
     for before, after in zip(sorted(numbers), sorted(numbers)[1:], strict=False):
         one, other = before[2], after[2]
         if before[0] == after[0] and 0 < after[1] - before[1] <= 2 and split[one] != split[other]:
-            worth = _colour_correlation(measured.colour[one], measured.colour[other])
-            if worth >= BURST_CORRELATION:
-                found_pairs.append((one, other, worth))
+            strength = _color_correlation(measured.color[one], measured.color[other])
+            if strength >= BURST_CORRELATION:
+                found_pairs.append((one, other, strength))
     if not found_pairs:
         return None
     which = _name_pairs(readable["id"], found_pairs)
     return Finding(
         id="leakage-burst",
         severity="warning",
-        says=f"{count_of(len(which), 'pair')} across the split are neighbours in their numbering and look alike",
         count=len(which),
         which=tuple(which),
-        advice="look at each pair: shots of one moment belong on one side; name what they share in `group`",
     )
 
 
-def _colour_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def _color_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     left, right = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
     if left.std() == 0 or right.std() == 0:
         return 0.0

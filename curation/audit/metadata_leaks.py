@@ -1,4 +1,4 @@
-"""What a published file carries besides its picture: by Pillow, and by a walk of its own through a JPEG's segments."""
+"""Finds what a published file contains besides its image: by Pillow, and by walking a JPEG's segments."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -13,11 +13,11 @@ BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 EXIF, EXIF_IFD, GPS_IFD, MAKER_NOTE = b"Exif\0\0", 0x8769, 0x8825, 0x927C
 XMP: Final = b"http://ns.adobe.com/"
 PLAIN_JFIF: Final = 14
-"""Bytes of a JFIF segment that holds no small picture."""
+"""Bytes of a JFIF segment without a thumbnail."""
 
 
-def find_embedded(image: Image.Image, content: bytes) -> tuple[str, ...]:
-    """Return what a file carries besides its picture: EXIF, GPS, XMP, profiles, comments, text, a tail.
+def find_embedded_metadata(image: Image.Image, content: bytes) -> tuple[str, ...]:
+    """Return what a file contains besides its image: EXIF, GPS, XMP, profiles, comments, text, trailing bytes.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def find_embedded(image: Image.Image, content: bytes) -> tuple[str, ...]:
     if content.startswith(JPEG_START):
         found += _jpeg_extras(content)
     if content.startswith(PNG_START) and len(content) > _png_end(content):
-        found.append("bytes behind the end")
+        found.append("bytes after the end")
     return tuple(dict.fromkeys(found))
 
 
 def _jpeg_extras(content: bytes) -> Iterator[str]:
-    """Yield what the segments of a JPEG hold besides a picture, in words, and whether bytes follow its end.
+    """Yield what the segments of a JPEG contain besides the image, and whether bytes follow its end.
 
-    A picture that hangs behind the end has an end of its own, so the last end in the file says nothing.
+    An image appended to the file has an end of its own, so the first end counts, not the last.
     """
     end = None
     for marker, start, stop in _segments(content):
@@ -59,7 +59,7 @@ def _jpeg_extras(content: bytes) -> Iterator[str]:
         if marker == 0xFE:
             yield "comment"
         elif marker == 0xE0 and not (segment.startswith(b"JFIF\0") and len(segment) <= PLAIN_JFIF):
-            yield "small picture"
+            yield "thumbnail"
         elif marker == 0xE1:
             yield "EXIF" if segment.startswith(EXIF) else "XMP" if segment.startswith(XMP) else "APP1 segment"
         elif 0xE2 <= marker <= 0xEF and marker != 0xEE:
@@ -67,11 +67,11 @@ def _jpeg_extras(content: bytes) -> Iterator[str]:
         elif marker == 0xEE and not segment.startswith(b"Adobe"):
             yield "APP14 segment"
     if end is not None and end < len(content):
-        yield "bytes behind the end"
+        yield "bytes after the end"
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, stop) of each segment's content, up to and with the end of the picture."""
+    """Yield (marker, start, stop) of each segment's content, up to and including the end of the image."""
     place = 2
     while (place := content.find(b"\xff", place)) >= 0 and place + 1 < len(content):
         marker = content[place + 1]

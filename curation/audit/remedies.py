@@ -1,6 +1,6 @@
-"""What every remedy of the recipe does to the shortcuts: the published pictures are changed, measured and probed again.
+"""Tries every remedy of the recipe: the published images are changed, measured and probed again.
 
-It starts from the published files, not from the sources, and so shows what a remedy adds to what was done already.
+A trial starts from the published files, not from the sources, so it shows what a remedy adds to what was done already.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,41 +12,43 @@ import numpy as np
 
 from curation.audit.measurements import measure_version
 from curation.audit.shortcuts import probe_shortcuts
-from curation.dataset.findings import Finding, Probe
-from curation.errors import CurationError
+from curation.dataset.finding_texts import ALL_REMEDIES, AS_PUBLISHED
+from curation.dataset.findings import NOTABLE_AUC, Finding, Probe
+from curation.errors import CurationError, ErrorCode
 from curation.images import DecodeFailure, RenderSettings, Step, crop_border, even_colours, render, soften
 from curation.storage.progress import Progress
 from curation.versions import Version
 
 SHORT_SIDE: Final = 128
-"""Of the uniform size that is tried on pictures of several sizes; smaller ones set a smaller one."""
-PUBLISHED: Final = "as published"
-ALL: Final = "all of them"
-NOTABLE: Final = 0.02
-"""An AUC that moves by less has not moved, as far as this many pictures can tell."""
+"""The uniform size that is tried on images of several sizes; where an image is smaller, its size."""
 SHARE: Final = 0.1
 QUANTILE: Final = 0.1
 """The common sharpness that is tried: that of the softest tenth."""
 
 
 def try_remedies(version: Version, *, progress: Progress | None = None) -> Mapping[str, tuple[Probe, ...]]:
-    """Return what the probes give after each remedy, after all of them, and as published.
+    """Return the probes after each remedy, after all of them, and as published.
 
     Parameters
     ----------
     version : Version
         Its files are read once for each remedy; nothing is written.
     progress : Progress, optional
-        Draws how far each trial is.
+        Shows the progress of each trial.
+
+    Raises
+    ------
+    CurationError
+        Where a published image cannot be rendered again.
     """
     published = measure_version(version, progress=progress)
-    tried: dict[str, tuple[Probe, ...]] = {PUBLISHED: probe_shortcuts(published)}
-    if not len(published.grey):
+    tried: dict[str, tuple[Probe, ...]] = {AS_PUBLISHED: probe_shortcuts(published)}
+    if not len(published.gray):
         return tried
-    side = min(SHORT_SIDE, int(published.table["short_side"].min()))  # type: ignore[arg-type]  # a number, as there are pictures
+    side = min([SHORT_SIDE, *map(int, published.table["short_side"].drop_nulls())])
     softest = float(np.expm1(published.table["sharpness_fine"].quantile(QUANTILE) or 0.0))
     sharpness = max(1.0, round(softest))
-    inner = side - 2 * int(side * SHARE)  # what is cut has to be scaled to a size that all of them still reach
+    inner = side - 2 * int(side * SHARE)  # a size that every image still has after the crop
     single: dict[str, Step] = {
         f"crop_border = {SHARE:g}": partial(crop_border, share=SHARE),
         'colour_constancy = "grey-world"': partial(even_colours, constancy="grey-world"),
@@ -56,7 +58,7 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
     trials: dict[str, tuple[Step, ...]] = {f'encode = "uniform", short_side = {side}': ()}
     trials |= {name: (step,) for name, step in single.items()}
     names = tuple(single)
-    trials[ALL] = (single[names[0]], single[names[1]], single[names[3]])
+    trials[ALL_REMEDIES] = (single[names[0]], single[names[1]], single[names[3]])
     for name, steps in trials.items():
         settings = RenderSettings(encode="uniform", short_side=inner if single[names[0]] in steps else side)
         measured = measure_version(version, change=_changed(settings, steps), progress=progress, what=f"try {name}")
@@ -65,12 +67,13 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
 
 
 def advise(findings: Iterable[Finding], tried: Mapping[str, tuple[Probe, ...]]) -> tuple[Finding, ...]:
-    """Return the findings with the advice on each shortcut led by what the remedies did to it on these very pictures.
+    """Return the findings; each shortcut's facts say what the remedies did to it on these images.
 
     Parameters
     ----------
+    findings : iterable of Finding
     tried : mapping of str to tuple of Probe
-        What ``try_remedies`` returned.
+        The result of ``try_remedies``.
     """
     auc: dict[str, dict[str, float]] = {}
     for remedy, probes in tried.items():
@@ -81,21 +84,19 @@ def advise(findings: Iterable[Finding], tried: Mapping[str, tuple[Probe, ...]]) 
 
 
 def _advise_one(finding: Finding, auc: Mapping[str, float]) -> Finding:
-    before = auc[PUBLISHED]
-    trials = {remedy: value for remedy, value in auc.items() if remedy != PUBLISHED}
+    before = auc[AS_PUBLISHED]
+    trials = {remedy: value for remedy, value in auc.items() if remedy != AS_PUBLISHED}
     if not trials:
         return finding
     best = min(trials, key=lambda remedy: (trials[remedy], remedy))
-    helps = before - trials[best] >= NOTABLE
-    if helps:
-        does = "all remedies together do most" if best == ALL else f"of the remedies `{best}` does most"
-        told = f"{does} here: {before:.3f} becomes {trials[best]:.3f}"
-    else:
-        told = f"no remedy of the recipe helps here (at best {trials[best]:.3f}): only other pictures would"
-    worse = [f"`{remedy}`" for remedy in sorted(trials) if trials[remedy] - before >= NOTABLE and remedy != ALL]
-    if worse:
-        told += f"; {' and '.join(worse)} would make it worse"
-    return replace(finding, advice=f"{told}; in general: {finding.advice}" if helps else told)
+    remedies = {
+        "before": before,
+        "best": best,
+        "after": trials[best],
+        "helps": before - trials[best] >= NOTABLE_AUC,
+        "worse": [name for name in sorted(trials) if trials[name] - before >= NOTABLE_AUC and name != ALL_REMEDIES],
+    }
+    return replace(finding, facts={**finding.facts, "remedies": remedies})
 
 
 def _changed(settings: RenderSettings, steps: tuple[Step, ...]) -> Callable[[bytes], bytes]:
@@ -103,6 +104,8 @@ def _changed(settings: RenderSettings, steps: tuple[Step, ...]) -> Callable[[byt
         try:
             return render(content, settings, steps=steps)
         except DecodeFailure as fault:
-            raise CurationError(f"a published picture cannot be rendered again: {fault.reason}") from fault
+            raise CurationError(
+                ErrorCode.IMAGE_UNREADABLE, f"A published image cannot be rendered again: {fault}."
+            ) from fault
 
     return change

@@ -120,7 +120,7 @@ def _warning(findings: Sequence[Finding]) -> str:
     shortcuts = [each for each in findings if each.topic == "shortcut" and each.severity == "error"]
     if not shortcuts:
         return ""
-    said = " ".join(f"{_cell(_sentence(each.says))}." for each in shortcuts[:4])
+    said = " ".join(_cell(each.says) for each in shortcuts[:4])
     return (
         "> **Read this before any accuracy.** A model can score high on this set without looking at what it is about. "
         f"{said}"
@@ -201,7 +201,7 @@ def _findings(findings: Sequence[Finding]) -> str:
     lines = ["### What the audit found", "", "| level | finding | what | what to do |", "|---|---|---|---|"]
     for each in sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), each.id)):
         level = f"{each.severity}, known: {each.waived}" if each.waived is not None else each.severity
-        lines.append(f"| {_cell(level)} | {each.id} | {_cell(_sentence(each.says))} | {_cell(each.advice)} |")
+        lines.append(f"| {_cell(level)} | {each.id} | {_cell(each.says)} | {_cell(each.advice)} |")
     return "\n".join(lines)
 
 
@@ -249,10 +249,6 @@ def _citation(recipe: Recipe, description: Mapping[str, Any], fetched: Sequence[
     return "\n".join(
         [f"Cite this version as {own}, and its sources:" if lines else f"Cite this version as {own}.", *lines]
     )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _prose(text: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Final
 import polars as pl
 from markupsafe import Markup, escape
 
-from curation.dataset.findings import SEVERITIES, Audit, Finding, Probe
+from curation.dataset.finding_texts import AS_PUBLISHED
+from curation.dataset.findings import NOTABLE_AUC, SEVERITIES, Audit, Finding, Probe
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.report.excluded_gallery import (
@@ -35,8 +36,6 @@ MOST_TILES: Final = 3000
 """Of more pictures the page shows so many, evenly spread over each split and class."""
 SMALL_FROM: Final = 1200
 """With more pictures the tiles are smaller, so that the page stays under five megabytes."""
-PUBLISHED: Final = "as published"
-"""What an audit calls the pictures before any remedy."""
 NAMED: Final = 60
 """How many names a finding spells out."""
 LONGEST: Final = 90
@@ -121,9 +120,10 @@ def write_page(
         conflicts=_show_conflicts(manifest, summary, tiles),
         settled=_show_settled(find_settled(manifest.rows, recipe.labels.class_of()), tiles),
         disputes=[_shown(tiles, name) for name in disputed(manifest)[:MOST_CONFLICTS]],
-        strata=[tally for tally in audit.tallies if tally.unit == "pictures"],
-        shares=[tally for tally in audit.tallies if tally.unit == "share"],
-        published=PUBLISHED,
+        strata=[crosstab for crosstab in audit.crosstabs if crosstab.unit == "pictures"],
+        shares=[crosstab for crosstab in audit.crosstabs if crosstab.unit == "share"],
+        published=AS_PUBLISHED,
+        notable=NOTABLE_AUC,
         doubtful=_show_finding(audit, "labels-doubtful", tiles),
         unreadable=summary.unreadable[:MOST_UNREADABLE],
         calibration=calibrate(seen, recipe, tiles),
@@ -254,8 +254,7 @@ def _risk_sentences(known: Sequence[Probe], told: Sequence[Probe], findings: Map
             "An accuracy measured on this set alone, however high, is no evidence that the model sees what it should."
         )
     if "shortcut-unknown" in findings:
-        said = findings["shortcut-unknown"].says
-        yield f"{said[:1].upper()}{said[1:]}."
+        yield findings["shortcut-unknown"].says
     elif not strong:
         best = max(known, key=lambda each: each.auc or 0)
         yield (

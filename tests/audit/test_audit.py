@@ -15,12 +15,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from curation.audit import audit, rank_doubtful
 from curation.audit.balance import find_imbalance
-from curation.audit.image_artifacts import measure_artefacts
+from curation.audit.image_artifacts import measure_artifacts
 from curation.audit.measurements import measure_version
-from curation.audit.metadata_leaks import find_embedded
+from curation.audit.metadata_leaks import find_embedded_metadata
 from curation.audit.quality import find_poor
+from curation.dataset.findings import AuditPart
 from curation.dataset.manifest import Manifest
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
 from tests.builders import texture
 
@@ -90,8 +91,8 @@ def test_a_missing_file_is_named_with_how_to_get_it_back(tmp_path):
     missing.unlink()
     found = next(each for each in audit(version).findings if each.id == "quality-unreadable")
     assert found.which == (f"{version.samples()['id'][0]}: {missing.relative_to(tmp_path).as_posix()} is missing",)
-    assert "verify tiny@v1`" in found.advice
-    assert "move the version's folder away, and `python -m curation build tiny@v1`" in found.advice
+    assert found.facts["reference"] == "tiny@v1"
+    assert "`python -m curation build tiny@v1`" in found.advice
 
 
 def test_a_version_without_pictures_or_recipe_is_audited_in_words(tmp_path):
@@ -126,14 +127,14 @@ def planted(kind: str) -> bytes:
         image.save(out, "JPEG", exif=exif)
         return out.getvalue()
     plain = jpeg(lesion(98))
-    if kind == "bytes behind the end":  # a second picture, with an end of its own
+    if kind == "bytes after the end":  # a second picture, with an end of its own
         return plain + jpeg(lesion(97))
     marker, payload = {
         "comment": (0xFE, b"Mrs Smith"),
         "XMP": (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"<x/>"),
         "APP1 segment": (0xE1, b"FLIR\0" + b"1" * 40),
         "APP7 segment": (0xE7, b"anything"),
-        "small picture": (0xE0, b"JFXX\0\x10" + jpeg(lesion(97, side=32))),
+        "thumbnail": (0xE0, b"JFXX\0\x10" + jpeg(lesion(97, side=32))),
     }[kind]
     return plain[:2] + bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload + plain[2:]
 
@@ -141,16 +142,16 @@ def planted(kind: str) -> bytes:
 @pytest.mark.parametrize(
     "kind",
     [
-        *("text chunk", "maker note", "comment", "XMP", "APP1 segment", "APP7 segment", "small picture"),
-        "bytes behind the end",
+        *("text chunk", "maker note", "comment", "XMP", "APP1 segment", "APP7 segment", "thumbnail"),
+        "bytes after the end",
     ],
 )
 def test_whatever_a_file_carries_besides_its_picture_is_named(kind):
     """A plain picture carries nothing; each thing that may tell of a person is called by its name."""
     content = planted(kind)
-    assert kind in find_embedded(Image.open(io.BytesIO(content)), content)
+    assert kind in find_embedded_metadata(Image.open(io.BytesIO(content)), content)
     plain = jpeg(lesion(98))
-    assert find_embedded(Image.open(io.BytesIO(plain)), plain) == ()
+    assert find_embedded_metadata(Image.open(io.BytesIO(plain)), plain) == ()
 
 
 @pytest.mark.parametrize("settings", [{"progressive": True}, {"restart_marker_rows": 1}, {"quality": 100}])
@@ -159,7 +160,7 @@ def test_no_picture_is_taken_for_a_tail(settings):
     out = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(out, "JPEG", **settings)
-    assert find_embedded(Image.open(io.BytesIO(out.getvalue())), out.getvalue()) == ()
+    assert find_embedded_metadata(Image.open(io.BytesIO(out.getvalue())), out.getvalue()) == ()
 
 
 def test_disputed_pictures_in_use_are_named(tmp_path):
@@ -180,17 +181,22 @@ def test_the_same_picture_under_two_labels_is_an_error(tmp_path):
 def test_a_wrong_label_is_the_most_doubtful(tmp_path):
     """A texture among the lesions stands first in the ranking."""
     wrong = sample("wrong.jpg", jpeg(texture(77)), label="melanoma")
-    ranked, told = rank_doubtful(measure_version(make_version(tmp_path, [*MIXED, wrong])))
+    ranked, _ = rank_doubtful(measure_version(make_version(tmp_path, [*MIXED, wrong])))
     assert ranked["id"][0] == "src/melanoma/wrong.jpg"
-    assert told == "25 ranked by simple features, groups held out together"
+    assert ranked.height == 25
 
 
 def test_a_runs_embeddings_rank_the_labels(tmp_path):
     """Embeddings by sha256 replace the simple features; a folder without them is an error with a hint."""
     version, run = make_version(tmp_path / "v", MIXED), tmp_path / "run"
     run.mkdir()
-    with pytest.raises(CurationError, match=r"there are no embeddings"):
+    with pytest.raises(CurationError) as caught:
         audit(version, run=run)
+    assert caught.value.code == ErrorCode.FILE_MISSING
+    (run / "embeddings.parquet").write_bytes(b"no table")
+    with pytest.raises(CurationError) as caught:
+        audit(version, run=run)
+    assert caught.value.code == ErrorCode.FILE_UNREADABLE
     random = np.random.default_rng(0)
     rows = version.samples()
     flipped = rows["sha256"][3]
@@ -248,6 +254,11 @@ def test_uneven_classes_are_told(tmp_path):
     assert ids_of(tmp_path, samples)["balance-classes"] == "warning"
 
 
+def checks_of(part: AuditPart) -> dict[str, str]:
+    """Return the code of each check -> its result."""
+    return {each.id: each.result for each in part.checks}
+
+
 def people(**columns: object) -> list[dict[str, object]]:
     """Return forty-eight kept rows, half of each class, with these columns by (number, label)."""
     rows = []
@@ -271,7 +282,7 @@ def test_people_and_sources_are_counted_by_class_and_split():
             site=lambda number, _: f"site {number:02}",
         )
     )
-    tallies = {each.name: each for each in find_imbalance(rows).tallies}
+    tallies = {each.name: each for each in find_imbalance(rows).crosstabs}
     assert list(tallies) == ["source", "site", "age"]
     heads = ("train: healthy", "train: melanoma", "test: healthy", "test: melanoma")
     assert tallies["source"].columns == heads
@@ -292,8 +303,9 @@ def test_a_stratum_that_goes_with_the_label_is_a_warning():
     )
     found = {each.id: each for each in find_imbalance(skewed).findings}
     assert found["balance-sex"].severity == "warning"
-    assert "Cramer's V" in found["balance-sex"].says
-    assert "melanoma: male 100 %" in found["balance-sex"].says
+    assert found["balance-sex"].figures["cramers_v"] > 0.5
+    assert ["melanoma", "male"] in [[label, value] for label, value, _ in found["balance-sex"].facts["commonest"]]
+    assert "male" in found["balance-sex"].says
     even = table_of(people(sex=lambda number, _: "male" if number % 4 < 2 else "female"))
     assert "balance-sex" not in {each.id for each in find_imbalance(even).findings}
 
@@ -302,7 +314,8 @@ def test_what_is_known_of_one_class_alone_is_told():
     """Whether it works alike for everybody cannot be checked then."""
     rows = table_of(people(sex=lambda _, label: "male" if label == "melanoma" else None))
     told = next(each for each in find_imbalance(rows).findings if each.id == "balance-strata")
-    assert "sex is known of some classes alone" in told.says
+    assert told.facts["partial"] == ["sex"]
+    assert told.facts["unknown"] == ["site", "skin_type", "age"]
 
 
 def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
@@ -310,11 +323,11 @@ def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
     rows = table_of(people())
     silent, named = find_imbalance(rows), find_imbalance(rows, named={"sex"})
     assert "balance-strata" not in {each.id for each in silent.findings}
-    assert "who is in it" not in dict(silent.checks)
+    assert "strata" not in checks_of(silent)
     assert "clinic" not in " ".join(each.says for each in silent.findings)
-    assert "nothing is known of sex, site" in next(e.says for e in named.findings if e.id == "balance-strata")
-    assert dict(named.checks)["who is in it"].startswith("of 48 pictures we know sex of 0")
-    assert "who is in it" in dict(find_imbalance(table_of(people(lesion=lambda number, _: f"L{number}"))).checks)
+    assert next(e for e in named.findings if e.id == "balance-strata").facts["unknown"][:2] == ["sex", "site"]
+    assert "sex known for 0" in checks_of(named)["strata"]
+    assert "strata" in checks_of(find_imbalance(table_of(people(lesion=lambda number, _: f"L{number}"))))
     metadata = 'metadata = { file = "people.csv", key = "name", columns = { sex = "gender" } }\n[labels]\n'
     recipe = RECIPE.replace("[labels]\n", metadata)
     assert "balance-strata" in ids_of(tmp_path / "named", MIXED, recipe=recipe)
@@ -332,8 +345,8 @@ def test_quality_is_told_by_class_and_split(tmp_path):
     framed = lesion(50).copy()
     framed[:20] = 3
     rows = [*MIXED[3:], *(sample(f"f{n}.jpg", jpeg(framed), split="test") for n in range(3))]
-    tally = next(each for each in audit(make_version(tmp_path, rows)).tallies if each.name == "quality")
-    shares = dict(zip(tally.columns, dict(tally.rows)["pictures that have a black border"], strict=True))
+    tally = next(each for each in audit(make_version(tmp_path, rows)).crosstabs if each.name == "quality")
+    shares = dict(zip(tally.columns, dict(tally.rows)["images that have a black border"], strict=True))
     assert shares == {"train: healthy": 0, "train: melanoma": 0, "test: healthy": 0, "test: melanoma": 1}
 
 
@@ -345,7 +358,8 @@ def test_a_test_that_differs_from_train_is_a_warning(tmp_path):
     rows += [sample(f"f{n}.jpg", jpeg(framed if n % 2 else lesion(60 + n)), split="test") for n in range(10)]
     found = {each.id: each for each in find_poor(measure_version(make_version(tmp_path, rows))).findings}
     assert found["quality-border"].severity == "warning"
-    assert "50 % of melanoma in test, 0 % in train: what is tested is not" in found["quality-border"].says
+    assert found["quality-border"].facts["shifts"] == [["melanoma", "test", 0.5, 0.0]]
+    assert "50 % of melanoma in test, 0 % in train" in found["quality-border"].says
 
 
 def test_a_waiver_that_came_later_counts_too(tmp_path):
@@ -362,27 +376,27 @@ def skin() -> Image.Image:
 
 def test_hairs_a_ruler_and_a_black_border_are_measured():
     """Each shows in its own value, and plain skin in none."""
-    plain = measure_artefacts(skin())
+    plain = measure_artifacts(skin())
     assert plain["hair"] == plain["ruler"] == plain["black_border"] == 0
     hairy = skin()
     draw = ImageDraw.Draw(hairy)
     for start in range(10, 120, 20):
         draw.line((start, 5, start + 30, 120), fill=(60, 40, 30), width=2)
-    assert measure_artefacts(hairy)["hair"] > 0.03
+    assert measure_artifacts(hairy)["hair"] > 0.03
     ruled = skin()
     draw = ImageDraw.Draw(ruled)
     for start in range(4, 128, 8):
         draw.line((start, 0, start, 9), fill=(20, 20, 20), width=2)
-    assert measure_artefacts(ruled)["ruler"] > 0.75
+    assert measure_artifacts(ruled)["ruler"] > 0.75
     framed = skin()
     ImageDraw.Draw(framed).rectangle((0, 0, 127, 15), fill=(5, 5, 5))
-    assert measure_artefacts(framed)["black_border"] == pytest.approx(0.125, abs=0.02)
+    assert measure_artifacts(framed)["black_border"] == pytest.approx(0.125, abs=0.02)
 
 
 def test_a_dark_lesion_in_the_middle_is_no_border_and_no_hair():
     """Black that does not touch the rim is what the picture is about."""
     image = skin()
     ImageDraw.Draw(image).ellipse((40, 40, 90, 90), fill=(10, 8, 8))
-    measured = measure_artefacts(image)
+    measured = measure_artifacts(image)
     assert measured["black_border"] == 0
     assert measured["hair"] < 0.01

@@ -124,12 +124,12 @@ def test_the_advice_for_one_origin_in_two_sources_is_what_can_be_done(tmp_path):
     samples[0] |= {"path": "patch_007_ISIC_0024306_2.tif", "source": "patches"}
     samples[1]["path"] = "melanoma/ISIC_0024306.jpg"
     (found,) = find_leaks(measure(tmp_path / "two", samples)).findings
-    assert "1 of them in more than one source" in found.says
-    assert found.advice.startswith("no `group` rule joins pictures of two sources")
+    assert found.facts["several_sources"] == 1
+    assert "Name it in the source's `group`" not in found.advice
     samples[0]["source"] = "src"
     (found,) = find_leaks(measure(tmp_path / "one", samples)).findings
-    assert "source, which" not in found.says
-    assert found.advice.startswith("name it in the source's `group`")
+    assert found.facts["several_sources"] == 0
+    assert found.advice.startswith("Name it in the source's `group`")
 
 
 def test_neighbours_in_the_numbering_that_look_alike_are_named(tmp_path):
@@ -149,4 +149,6 @@ def test_one_split_has_nothing_to_leak(tmp_path):
     """Without a test there is nothing to compare, and that is said."""
     outcome = find_leaks(measure(tmp_path, [sample("a.jpg", jpeg(lesion(7)))]))
     assert outcome.findings == ()
-    assert outcome.checks == (("look-alikes across splits", "there is one split, so nothing can leak"),)
+    assert [(each.id, each.result) for each in outcome.checks] == [
+        ("near-duplicates-across-splits", "there is only one split")
+    ]

@@ -82,9 +82,7 @@ def test_a_runs_doubts_become_the_review_queue(home, capsys):
     assert code == 0
     assert "python -m curation review tiny@v1 --queue doubtful" in out
     told = json.loads((home / "datasets/builds/tiny/v1.audit.json").read_text(encoding="utf-8"))
-    assert "the embeddings of run" in next(
-        each["result"] for each in told["checks"] if each["check"] == "doubtful labels"
-    )
+    assert "the embeddings of run" in next(each["result"] for each in told["checks"] if each["id"] == "doubtful-labels")
     assert run(capsys, "verify", "tiny")[0] == 0
 
 
@@ -94,7 +92,9 @@ def test_json_is_one_document(home, capsys):
     told = json.loads(out)
     assert code == 0
     assert told["version"] == "tiny@v1"
-    assert {"id", "severity", "count", "which", "advice", "says", "figures", "waived"} <= set(told["findings"][0])
+    assert {"id", "severity", "count", "which", "advice", "says", "figures", "facts", "waived"} <= set(
+        told["findings"][0]
+    )
     assert {probe["name"] for probe in told["probes"]} >= {"encoding", "sharpness", "surroundings"}
 
 
@@ -102,7 +102,7 @@ def test_a_run_without_embeddings_is_an_error_with_a_hint(home, capsys):
     """No traceback for a wrong folder."""
     code, _, err = run(capsys, "audit", "tiny", "--run", "nowhere")
     assert code == 1
-    assert "there are no embeddings" in err
+    assert "embeddings.parquet" in err
 
 
 def test_the_page_of_a_build_is_named_and_copied(home, capsys):

@@ -92,7 +92,9 @@ def hostile_card(text: str) -> str:
         leaks=(),
         unreadable=((text, text),),
     )
-    finding = Finding(id="shortcut-x", severity="error", says=text, count=1, advice=text, waived=text)
+    facts = {"looks_at": text, "label": text}
+    figures = {"auc": 0.9, "low": 0.9, "high": 0.9}
+    finding = Finding(id="shortcut-frame", severity="error", count=1, figures=figures, facts=facts, waived=text)
     description = {"version": 1, "digest": "0" * 64, "tool": "0.1.0"}
     return write_card(recipe, description, summary, (fetched,), findings=(finding,))
 
