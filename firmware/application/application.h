@@ -1,4 +1,5 @@
-/* The application: captures, classifies, decides, shows, and talks; in steps that never wait. */
+/* The application: it captures and classifies images, shows the verdict on the light and answers commands. No step
+ * waits. */
 #ifndef APPLICATION_H
 #define APPLICATION_H
 
@@ -6,10 +7,10 @@
 extern "C" {
 #endif
 
-/* Begins with the tests of the start. */
+/* Starts the self-test. Call it once. */
 void application_begin(void);
 
-/* Does the next piece of work; to be called for ever. Takes as long as one row of the camera or one inference. */
+/* Does the next piece of work: at most one row of the camera, or one inference. Call it in a loop. */
 void application_step(void);
 
 #ifdef __cplusplus

@@ -45,7 +45,7 @@ bool base64_crc_decode(const char *text, uint8_t *bytes, uint32_t count) {
       bytes[done++] = (uint8_t)(group >> (16 - 8 * place));
     }
     if (wanted < 3 && (group & (wanted == 1 ? 0xFFFFu : 0xFFu)) != 0) {
-      return false; /* two texts must not be the same bytes */
+      return false; /* reject a second encoding of the same bytes */
     }
   }
   return *text == '\0';

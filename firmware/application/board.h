@@ -1,4 +1,4 @@
-/* The seam to what else a board has: a serial line, clocks, a watchdog. A board implements these functions. */
+/* The interface to the board's serial line, clocks and watchdog. Each board implements these functions. */
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -9,20 +9,21 @@
 extern "C" {
 #endif
 
-/* The board's name in `version`: "nano33ble". */
+/* Returns the name for the message `version`, such as "nano33ble". */
 const char *board_name(void);
 
-/* Time since the start. Both may wrap around. */
+/* Time since the start. Both counters may wrap around. */
 uint32_t board_ms(void);
 uint32_t board_us(void);
 
-/* Takes one byte that has come over the serial line; -1 where none has. Never waits. */
+/* Returns the next byte received on the serial line, or -1 if there is none. Does not wait. */
 int32_t board_read_byte(void);
 
-/* Takes all `count` bytes (1,024 at most) or none; false where there is no room for them at once, or nobody listens. */
+/* Queues all `count` bytes (at most 1,024) for sending, or none. Returns false if there is no room for all of them or
+ * no PC is connected. Does not wait. */
 bool board_write(const char *text, uint32_t count);
 
-/* Tells the watchdog that all is well; it starts the board anew WATCHDOG_MS (config.h) after the last call. */
+/* Restarts the watchdog's countdown. Without a call for WATCHDOG_MS (config.h) the watchdog resets the board. */
 void board_feed_watchdog(void);
 
 #ifdef __cplusplus

@@ -1,8 +1,6 @@
-/* The seam to the camera: a board implements these functions.
- *
- * A frame is QCIF: 144 rows of 176 pixels in RGB565, two bytes a pixel, the high byte first. Rows are asked for in
- * order. No call may take longer than CAMERA_CALL_MAX_MS: a camera that does not answer is a failed one, never a hung
- * board. */
+/* The interface to the camera. Each board implements these functions.
+ * * A frame has the size of QCIF: 144 rows of 176 pixels. A pixel is RGB565 in two bytes, high byte first. Rows are
+ * read in order. No call takes longer than CAMERA_CALL_MAX_MS; a camera that does not respond is reported as failed. */
 #ifndef CAMERA_H
 #define CAMERA_H
 
@@ -22,22 +20,22 @@ extern "C" {
 
 typedef enum {
   CAMERA_OK,
-  CAMERA_WAIT, /* nothing yet: ask again */
+  CAMERA_WAIT, /* not ready: call again */
   CAMERA_FAILED,
 } camera_status;
 
-/* Wakes the camera and sets it up; called again after a failure. CAMERA_WAIT: call again. */
+/* Powers up and configures the camera. Also called after a failure. */
 camera_status camera_open(void);
 
-/* Begins a frame; with `pattern` the sensor's own test picture of eight upright bars: white, yellow, cyan, green,
- * magenta, red, blue, black. CAMERA_WAIT: call again. */
-camera_status camera_start_frame(bool pattern);
+/* Starts a frame. With `color_bars` the sensor sends its test image: eight vertical bars in white, yellow, cyan, green,
+ * magenta, red, blue and black. */
+camera_status camera_start_frame(bool color_bars);
 
-/* Writes row `y` of the frame that began. A camera that cannot wait for a late caller takes the row of a later frame.
- */
+/* Writes row `y` of the frame, CAMERA_ROW_BYTES bytes. If the caller is late, a camera without a buffer takes the row
+ * from a later frame. */
 camera_status camera_read_row(int32_t y, uint8_t *row);
 
-/* What failed last, in a few words for a person: plain ASCII without quotes. */
+/* Returns the cause of the last failure, in a few words of ASCII without quotes. */
 const char *camera_error_text(void);
 
 #ifdef __cplusplus

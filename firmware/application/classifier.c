@@ -7,10 +7,10 @@
 #include "camera.h"
 #include "golden.h"
 
-static_assert(MODEL_HAS_SOFTMAX, "the application shows probabilities: the net must end in a softmax");
+static_assert(MODEL_HAS_SOFTMAX, "the application needs probabilities: the network must end in a softmax");
 static_assert((int)GOLDEN_LABELS == (int)MODEL_LABELS &&
                   (int)GOLDEN_BYTES == (int)MODEL_HEIGHT * (int)CLASSIFIER_ROW_BYTES,
-              "golden.h belongs to another model");
+              "golden.h does not match model.h");
 
 #if MODEL_ROWS
 
@@ -18,16 +18,16 @@ enum { FRAME_AT = 0, MEMORY_BYTES = MODEL_ARENA_BYTES };
 
 #else
 
-/* The frame lies over the net's memory. The net's row 2k is whole after the camera's row 3k + 1, and row 2k + 1 after
- * the row 3k + 2: with the frame at most two rows and less one of the net's behind the input, what is written has been
- * read. */
+/* The frame overlaps the network's input. Row 2k of the network is complete after row 3k + 1 of the camera, and row
+ * 2k + 1 after row 3k + 2. The frame may therefore start up to two camera rows minus one network row before the input:
+ * an input row then overwrites only camera rows that have been read. */
 enum {
   FRAME_BYTES = CAMERA_HEIGHT * CAMERA_ROW_BYTES,
   AHEAD = 2 * CAMERA_ROW_BYTES - CLASSIFIER_ROW_BYTES,
   FRAME_AT = MODEL_INPUT_AT > AHEAD ? (MODEL_INPUT_AT - AHEAD + 7) / 8 * 8 : 0,
   MEMORY_BYTES = FRAME_AT + FRAME_BYTES > MODEL_ARENA_BYTES ? FRAME_AT + FRAME_BYTES : MODEL_ARENA_BYTES,
 };
-static_assert(MODEL_HEIGHT <= CAMERA_HEIGHT * 2 / 3, "the net's rows would overtake the camera's");
+static_assert(MODEL_HEIGHT <= CAMERA_HEIGHT * 2 / 3, "input rows would overwrite camera rows that have not been read");
 
 #endif
 

@@ -1,4 +1,4 @@
-/* The camera's test picture tells the order of a pixel's two bytes, and that the colors arrive at all. */
+/* Finds out from the camera's color bars whether colors arrive, and in which order a pixel's two bytes come. */
 #ifndef COLOR_BAR_TEST_H
 #define COLOR_BAR_TEST_H
 
@@ -7,7 +7,7 @@
 
 typedef enum { COLOR_BARS_NOT_TESTED, COLOR_BARS_RIGHT, COLOR_BARS_SWAPPED, COLOR_BARS_WRONG } color_bar_result;
 
-/* Judges a row of eight bars: white, yellow, cyan, green, magenta, red, blue, black, or the other way round. */
+/* Checks a row of eight bars: white, yellow, cyan, green, magenta, red, blue and black, or mirrored. */
 color_bar_result color_bar_test_row(const uint8_t *row);
 
 #endif

@@ -12,7 +12,7 @@ static void refuse_image(detector *self, const char *code, const char *message) 
   messages_out_send_error(&self->out, code, message);
 }
 
-/* Reads up to three digits and the space after them; -1 where there are none. */
+/* Parses one to three digits and a space, and advances past them. Returns -1 for any other text. */
 static int32_t parse_row_number(const char **text) {
   int32_t number = 0, digits = 0;
   for (; **text >= '0' && **text <= '9' && digits < 3; (*text)++, digits++) {
@@ -21,13 +21,13 @@ static int32_t parse_row_number(const char **text) {
   return digits > 0 && *(*text)++ == ' ' ? number : -1;
 }
 
-/* The camera rests while an image is injected: the row takes the place of one of its rows. */
+/* The frame reader is idle during an injection, so its row buffer is free. */
 static void run_row(detector *self, const char *text) {
   const int32_t number = parse_row_number(&text);
   if (number < 0 || number >= CAMERA_HEIGHT || number != detector_injected_rows(self)) {
-    refuse_image(self, "out-of-order", "this row is not the next one");
+    refuse_image(self, "out-of-order", "this is not the next row");
   } else if (!base64_crc_decode(text, self->frame.row, CAMERA_ROW_BYTES)) {
-    refuse_image(self, "bad-base64", "a row is the base64 of 352 bytes");
+    refuse_image(self, "bad-base64", "a row must be the base64 text of 352 bytes");
   } else {
     detector_inject_row(self, self->frame.row);
     messages_out_send_taken(&self->out, number);
@@ -37,11 +37,11 @@ static void run_row(detector *self, const char *text) {
 static void run_end(detector *self, const char *text) {
   uint32_t crc = 0;
   if (detector_injected_rows(self) != CAMERA_HEIGHT) {
-    refuse_image(self, "out-of-order", "the picture is not whole");
+    refuse_image(self, "out-of-order", "the image is not complete");
   } else if (!base64_crc_parse_crc(text, &crc)) {
-    refuse_image(self, "bad-argument", "a CRC is eight hexadecimal digits");
+    refuse_image(self, "bad-argument", "a CRC must be eight lower-case hexadecimal digits");
   } else if (crc != self->crc) {
-    refuse_image(self, "bad-crc", "the picture did not arrive as it was sent");
+    refuse_image(self, "bad-crc", "the CRC does not match the rows received");
   } else {
     detector_finish_injection(self);
   }
@@ -55,7 +55,7 @@ static void run_version(detector *self, const char *rest) {
 static void run_scores(detector *self, const char *text) {
   const bool on = strcmp(text, "on") == 0;
   if (!on && strcmp(text, "off") != 0) {
-    messages_out_send_error(&self->out, "bad-argument", "scores on, or scores off");
+    messages_out_send_error(&self->out, "bad-argument", "use scores on or scores off");
     return;
   }
   self->out.streaming = on;
@@ -101,7 +101,7 @@ static void run_reset(detector *self, const char *rest) {
   messages_out_send_done(&self->out, "reset");
 }
 
-/* A word that ends in a space has an argument. */
+/* A word that ends in a space takes an argument. */
 static bool matches(const char *text, const char *word) {
   const size_t length = strlen(word);
   return word[length - 1] == ' ' ? strncmp(text, word, length) == 0 : strcmp(text, word) == 0;
@@ -123,7 +123,7 @@ static void run_line(detector *self, const char *text) {
     }
   }
   if (*text != '\0') {
-    messages_out_send_error(&self->out, "unknown-command", "help names the commands");
+    messages_out_send_error(&self->out, "unknown-command", "use help to list the commands");
   }
 }
 
@@ -138,7 +138,7 @@ void commands_poll(line *in, detector *self) {
         run_line(self, in->text);
         break;
       case LINE_TOO_LONG:
-        refuse_image(self, "too-long", "a line has 1,023 bytes at most");
+        refuse_image(self, "too-long", "a line must not be longer than 1,023 bytes");
         break;
       case LINE_INCOMPLETE:
         break;

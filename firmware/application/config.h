@@ -1,31 +1,31 @@
-/* What a maker may want to change. */
+/* Settings that can be changed. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
 #define FIRMWARE_VERSION "0.1.0"
 
 enum {
-  ALARM_ON = 80,  /* percent: over this the alarm blinks, ... */
-  ALARM_OFF = 70, /* ... and below this it stops */
-  MARGIN = 10,    /* percent: another label must lead by so much before the light changes */
-  SMOOTHING = 2,  /* a picture counts 1 / 2^2 of what is shown */
+  ALARM_ON = 80,  /* percent: the light blinks above this score of the alarm ... */
+  ALARM_OFF = 70, /* ... and stops blinking below this one */
+  MARGIN = 10,    /* percent: another label's lead before the light changes */
+  SMOOTHING = 2,  /* the weight of a new image is 1 / 2^SMOOTHING */
 
-  DARK = 24,     /* mean luma, of 255, below which a picture is too dark, ... */
-  BRIGHT = 240,  /* ... and over which it is too bright */
-  CLIPPED = 300, /* of 1,000 pixels burnt out: too bright */
-  BLURRED = 2,   /* variance of the luma's Laplacian below which nothing can be seen */
+  DARK = 24,     /* mean luma (0 to 255) below which an image is too dark ... */
+  BRIGHT = 240,  /* ... and above which it is too bright */
+  CLIPPED = 300, /* saturated pixels of 1,000 above which an image is too bright */
+  BLURRED = 2,   /* variance of the luma's Laplacian below which an image is blurred */
 
-  COLOR_BARS_REQUIRED = 1, /* 0: a camera whose test picture has the wrong colors may be used */
+  COLOR_BARS_REQUIRED = 1, /* 0: use a camera even if its color bars are wrong */
 
-  BLINK_MS = 500,     /* half a period: the alarm blinks at 1 Hz */
-  LAMP_TEST_MS = 400, /* how long red, green and blue each are shown at the start */
-  HOLD_MS = 3000,     /* how long an injected picture keeps the light */
-  RETRY_MS = 1000,    /* how often a camera that failed is woken again */
-  OPEN_MS = 2000,     /* how long a camera may take to wake */
-  FRAME_MS = 4000,    /* a frame that is not whole after this has failed */
-  INJECT_MS = 2000,   /* how long the next row of an injected picture may take */
-  ANSWER_MS = 2000,   /* how long a PC may leave an answer unread */
-  WATCHDOG_MS = 8000, /* after this without a healthy loop the board starts anew */
+  BLINK_MS = 500,     /* half a period: the light blinks at 1 Hz */
+  LAMP_TEST_MS = 400, /* red, green and blue are each shown for this time at the start */
+  HOLD_MS = 3000,     /* the verdict on an injected image is shown for this time */
+  RETRY_MS = 1000,    /* between two attempts to open a failed camera */
+  OPEN_MS = 2000,     /* limit for opening the camera */
+  FRAME_MS = 4000,    /* limit for a frame */
+  INJECT_MS = 2000,   /* limit for the next row of an injected image */
+  ANSWER_MS = 2000,   /* an answer that the PC does not read is dropped after this time */
+  WATCHDOG_MS = 8000, /* the watchdog resets the board if the loop hangs for this time */
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* What the light goes by: scores smoothed over pictures, and a verdict that does not flicker. */
+/* The decision that the light shows: scores are smoothed over images, with hysteresis against flicker. */
 #ifndef DECISION_H
 #define DECISION_H
 
@@ -12,14 +12,14 @@ enum { SMOOTHED_ONE = 65536 };
 typedef struct {
   int32_t smoothed[CLASSIFIER_LABELS]; /* 0 to SMOOTHED_ONE */
   int32_t label;
-  bool alarming; /* the alarm's label leads, and by more than 80 % */
+  bool alarming; /* the decision is the alarm, with a score above ALARM_ON */
   bool started;  /* an image was taken since the reset */
 } decision;
 
-/* Forgets what was seen. */
+/* Discards all images so far: the next one counts in full. */
 void decision_reset(decision *self);
 
-/* Takes the scores of a picture, 0 to SCORE_ONE, one a label. */
+/* Updates the decision with an image's scores: 0 to SCORE_ONE, one per label. */
 void decision_update(decision *self, const int32_t *scores);
 
 #endif

@@ -35,12 +35,12 @@ static void begin_golden(detector *self, detector_stage next) {
   set_stage(self, next);
 }
 
-/* Back to the camera after a test or a command. */
+/* Continues with the camera's images after a self-test or a command. */
 static void resume_images(detector *self) {
   set_stage(self, self->test.camera_error == NULL ? STAGE_IMAGE_BEGIN : STAGE_CAMERA_FAILED);
 }
 
-/* Without an image `values` is NULL; without scores, because the image cannot be used, `scores` is NULL. */
+/* `values` is NULL without an image, `scores` without an image that can be used. */
 static void send_scores(detector *self, const quality_values *values, const int32_t *scores, const char *verdict) {
   const scores_message message = {
       .frame = self->timing.frames,
@@ -86,7 +86,7 @@ static void open_camera(detector *self, detector_stage next) {
   } else if (status == CAMERA_FAILED) {
     fail_camera(self, camera_error_text());
   } else if (is_over(self, OPEN_MS)) {
-    fail_camera(self, "the camera does not wake");
+    fail_camera(self, "the camera does not start");
   }
 }
 
@@ -94,11 +94,11 @@ static void step_test_camera(detector *self) { open_camera(self, STAGE_TEST_COLO
 
 static void step_reopen_camera(detector *self) { open_camera(self, STAGE_RETEST_COLOR_BARS); }
 
-/* FRAME_FAILED: the camera's failure has been dealt with. */
+/* Polls the frame, and changes the stage if the camera has failed. */
 static frame_event poll_frame(detector *self) {
   const frame_event event = frame_reader_poll(&self->frame);
   if (event == FRAME_FAILED || is_over(self, FRAME_MS)) {
-    fail_camera(self, event == FRAME_FAILED ? camera_error_text() : "no frame comes");
+    fail_camera(self, event == FRAME_FAILED ? camera_error_text() : "the camera sends no frame");
     return FRAME_FAILED;
   }
   return event;
@@ -163,7 +163,7 @@ static void step_image_begin(detector *self) {
   set_stage(self, STAGE_IMAGE_ROWS);
 }
 
-/* A network that takes its rows as they come has no memory for the whole frame. */
+/* Without a buffer for the whole frame, the network takes each row as it comes. */
 static void step_image_rows(detector *self) {
   uint8_t *frame = classifier_frame_buffer();
   if (poll_frame(self) != FRAME_ROW) {
@@ -179,7 +179,7 @@ static void step_image_rows(detector *self) {
   }
 }
 
-/* Decides on the scores, shows the light and returns the verdict. */
+/* Updates the decision and the light, and returns the verdict. */
 static const char *decide(detector *self, const int32_t *scores) {
   decision_update(&self->decision, scores);
   if (self_test_refuses(&self->test)) {
@@ -227,11 +227,11 @@ static void step_camera_failed(detector *self) {
 static void step_inject(detector *self) {
   if (is_over(self, INJECT_MS)) {
     resume_images(self);
-    messages_out_send_error(&self->out, "time-out", "no row came for two seconds");
+    messages_out_send_error(&self->out, "time-out", "no row was received for two seconds");
   }
 }
 
-/* The image is judged alone: nothing of the camera's images goes into its verdict, and nothing of it into theirs. */
+/* An injected image is not smoothed with the camera's images before or after it. */
 static void step_finish_injection(detector *self) {
   decision_reset(&self->decision);
   finish_image(self);
@@ -245,8 +245,7 @@ static void step_hold(detector *self) {
   }
 }
 
-/* One message a step, as fast as the PC reads; without memory for a frame each row is asked for just before it is sent.
- */
+/* Sends one message per step, as fast as the PC reads. Each row is read from the camera just before it is sent. */
 static void step_send_frame(detector *self) {
   if (self->out.pending) {
     return;

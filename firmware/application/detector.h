@@ -1,6 +1,4 @@
-/* The detector: the stage it is in, what it has found out, and the work of one stage, a step at a time.
- *
- * Every step takes as long as one row of the camera or one inference, and none waits. */
+/* The state machine of the detector: its stage, its results, and the work of each stage in steps that do not wait. */
 #ifndef DETECTOR_H
 #define DETECTOR_H
 
@@ -15,7 +13,7 @@
 #include "self_test.h"
 
 typedef enum {
-  /* The tests after the start, and of the command `selftest`. */
+  /* The self-test: after the start, and on the command `selftest`. */
   STAGE_TEST_LAMPS,      /* red, green and blue are shown in turn */
   STAGE_TEST_CAMERA,     /* the camera is opened */
   STAGE_TEST_COLOR_BARS, /* the camera sends its color bars */
@@ -23,28 +21,28 @@ typedef enum {
   /* Images of the camera. */
   STAGE_IMAGE_BEGIN,
   STAGE_IMAGE_ROWS,
-  STAGE_IMAGE_FINISH, /* the network runs on the whole image */
+  STAGE_IMAGE_FINISH, /* the rest of the network runs */
   /* The camera has failed. */
-  STAGE_CAMERA_FAILED, /* the next attempt is due after RETRY_MS */
+  STAGE_CAMERA_FAILED, /* waits for RETRY_MS before the next attempt */
   STAGE_REOPEN_CAMERA,
   STAGE_RETEST_COLOR_BARS,
   /* Commands that take longer than one step. */
-  STAGE_INJECT,           /* rows of an image come over the serial line */
+  STAGE_INJECT,           /* the PC sends the rows of an image */
   STAGE_FINISH_INJECTION, /* the network runs on the injected image */
   STAGE_HOLD,             /* the light shows the verdict on the injected image */
-  STAGE_SEND_FRAME,       /* a frame of the camera goes over the serial line */
-  STAGE_SEND_GOLDEN,      /* the golden vectors run, and each result is sent */
-  STAGE_RESTART,          /* the watchdog is no longer fed and restarts the board */
+  STAGE_SEND_FRAME,       /* a frame of the camera is sent to the PC */
+  STAGE_SEND_GOLDEN,      /* the network runs its golden vectors, and each result is sent */
+  STAGE_RESTART,          /* waits for the watchdog, which is no longer fed, to reset the board */
 } detector_stage;
 
 typedef struct {
   detector_stage stage;
-  uint32_t since_ms; /* the stage began, or the last row was sent or injected */
+  uint32_t since_ms; /* start of the stage, or the last row sent or injected */
   self_test test;
   struct {
     int32_t next;
     int32_t failed;
-  } golden; /* vectors of the run */
+  } golden; /* golden vectors of the current run */
   frame_reader frame;
   scoring scoring;
   decision decision;
@@ -54,36 +52,35 @@ typedef struct {
   messages_out out;
 } detector;
 
-/* Begins with the tests. */
+/* Starts with the self-test. */
 void detector_init(detector *self);
 
-/* Does the next piece of the stage's work and updates the light. */
+/* Does the next piece of the stage's work, at most one row or one inference, and updates the light. */
 void detector_step(detector *self);
 
-/* False while the detector does not know yet whether it may judge at all, while an answer is under way, and before a
- * restart. */
+/* Returns false during the self-test, while an answer is being sent, and before a restart. */
 bool detector_accepts_commands(const detector *self);
 
-/* Each begins the work of a command. */
+/* Start the work of a command. */
 void detector_begin_self_test(detector *self);
 void detector_begin_golden(detector *self);
-bool detector_begin_frame(detector *self); /* false without a camera */
+bool detector_begin_frame(detector *self); /* returns false if the camera does not work */
 void detector_begin_restart(detector *self);
 void detector_begin_injection(detector *self);
 
-/* The rows that the injected image has so far; -1 if no image is being injected. */
+/* Returns the number of rows injected so far, or -1 if no image is being injected. */
 int32_t detector_injected_rows(const detector *self);
 
 /* Takes the next row of the injected image: CAMERA_ROW_BYTES bytes. */
 void detector_inject_row(detector *self, const uint8_t *row);
 
-/* Has the next step judge the injected image and send its scores. */
+/* Ends the injected image: the next step scores it and sends the result. */
 void detector_finish_injection(detector *self);
 
-/* Ends an injection, if there is one. */
+/* Cancels the injection of an image, if there is one. */
 void detector_cancel_injection(detector *self);
 
-/* Ends a command whose answers the PC does not read, if there is one. */
+/* Cancels a command that takes several steps, if there is one. */
 void detector_cancel_command(detector *self);
 
 #endif

@@ -1,4 +1,4 @@
-/* The seam to the light: a board implements this function. Pins and polarity are the board's business. */
+/* The interface to the light. Each board implements this function for its pins and their polarity. */
 #ifndef INDICATOR_H
 #define INDICATOR_H
 
@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* Lights red, green and blue as told; called only when something changes. */
+/* Switches the three colors on or off. Called on a change only. */
 void indicator_set(bool red, bool green, bool blue);
 
 #ifdef __cplusplus

@@ -28,7 +28,7 @@ static void put_unit(json *self, uint32_t unit) {
   put_digits(self, unit, 4);
 }
 
-/* Returns the code point that begins at `*text` and steps over it; what is no UTF-8 is U+FFFD. */
+/* Returns the code point at `*text` and advances past it. Invalid UTF-8 gives U+FFFD. */
 static uint32_t next_point(const char **text) {
   const uint8_t lead = (uint8_t) * (*text)++;
   if (lead < 0x80) {

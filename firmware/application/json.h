@@ -1,4 +1,4 @@
-/* Writes one line of JSON into a buffer: an object whose keys are words without escapes. */
+/* Writes one line of JSON, an object, into a buffer. */
 #ifndef JSON_H
 #define JSON_H
 
@@ -8,31 +8,31 @@
 enum { JSON_LINE_BYTES = 1024 };
 
 typedef struct {
-  uint32_t length; /* over JSON_LINE_BYTES: it did not fit */
+  uint32_t length; /* above JSON_LINE_BYTES: the line did not fit */
   bool first;
   char text[JSON_LINE_BYTES];
 } json;
 
-/* Begins with `{"type":"…"`; json_end closes it with `}` and a newline. */
+/* Begins the object with `{"type":"…"`; json_end adds `}` and a newline. */
 void json_begin(json *self, const char *type);
 void json_end(json *self);
 
-/* Adds a key and what follows it. Texts are UTF-8 and come out as ASCII. */
+/* Add a key and its value. Texts are UTF-8 and are written as ASCII with \u escapes. */
 void json_string(json *self, const char *key, const char *value);
 void json_number(json *self, const char *key, int64_t value);
 void json_bool(json *self, const char *key, bool value);
 
-/* Adds numerator / denominator with four digits after the point, rounded half up; numerator is not negative. */
+/* Adds numerator / denominator with four decimals, rounded half up. The numerator must not be negative. */
 void json_fraction(json *self, const char *key, int64_t numerator, int64_t denominator);
 
-/* Opens an object or a list under a key ('{' or '['), and closes it ('}' or ']'). In a list keys are NULL. */
+/* Open an object ('{') or a list ('[') under a key, and close it ('}' or ']'). Values in a list have the key NULL. */
 void json_open(json *self, const char *key, char bracket);
 void json_close(json *self, char bracket);
 
-/* Adds a key and the base64 text of bytes. */
+/* Adds bytes as base64 text. */
 void json_base64(json *self, const char *key, const uint8_t *bytes, uint32_t count);
 
-/* Adds a key and eight hexadecimal digits, as a text. */
+/* Adds a value as text of eight hexadecimal digits. */
 void json_hex(json *self, const char *key, uint32_t value);
 
 #endif

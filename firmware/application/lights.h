@@ -1,4 +1,4 @@
-/* What the light says, and when it is on. */
+/* The light: its color, and whether it blinks. */
 #ifndef LIGHTS_H
 #define LIGHTS_H
 
@@ -10,18 +10,18 @@ typedef enum { LIGHT_OFF, LIGHT_GREEN, LIGHT_RED, LIGHT_RED_BLINKING, LIGHT_BLUE
 typedef struct {
   light wanted;
   uint32_t since_ms;
-  uint8_t shown; /* bits red, green, blue; 0xFF: nothing yet */
+  uint8_t shown; /* bits for red, green and blue; 0xFF before the first update */
 } lights;
 
 void lights_init(lights *self);
 
-/* Says something from now on; a blinking light starts lit. Saying the same again changes nothing. */
+/* Sets the light from now on. A blinking light starts lit. Setting the same light again changes nothing. */
 void lights_set(lights *self, light wanted, uint32_t now_ms);
 
-/* Switches the indicator where the time has come. */
+/* Switches the indicator if its state has to change now. */
 void lights_update(lights *self, uint32_t now_ms);
 
-/* "red blinking" and so on. */
+/* Returns the name in messages, such as "red blinking". */
 const char *lights_name(light wanted);
 
 #endif

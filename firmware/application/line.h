@@ -1,4 +1,4 @@
-/* Collects bytes to lines. */
+/* Collects received bytes into lines. */
 #ifndef LINE_H
 #define LINE_H
 
@@ -15,8 +15,8 @@ typedef struct {
 
 void line_init(line *self);
 
-/* Takes a byte. LINE_COMPLETE: `text` is a line without its end, and the next byte begins another. LINE_TOO_LONG: a
- * line of more than 1,023 bytes has ended, and is lost. */
+/* Adds a byte. LINE_COMPLETE: `text` holds a line without its line ending, until the next byte is added. LINE_TOO_LONG:
+ * a line of more than 1,023 bytes has ended and is dropped. */
 line_status line_add_byte(line *self, char byte);
 
 #endif

@@ -36,7 +36,7 @@ static void write_error(json *line, const char *code, const char *message) {
 static void send_answer(messages_out *self) {
   json_end(&self->line);
   if (self->line.length > JSON_LINE_BYTES - 1) {
-    write_error(&self->line, "too-long", "the answer does not fit into a line");
+    write_error(&self->line, "too-long", "the answer does not fit on one line");
     json_end(&self->line);
   }
   self->pending_since_ms = board_ms();

@@ -1,7 +1,7 @@
-/* The messages of the board, one JSON object a line: firmware/PROTOCOL.md, message by message.
+/* Sends the messages of firmware/PROTOCOL.md, one JSON object per line.
  *
- * An answer to a command waits until the serial line has room for it. What is sent without being asked for is dropped
- * where the line has no room, or an answer waits. */
+ * The answer to a command is kept until the serial line takes it. Any other message is dropped if the serial line does
+ * not take it at once, or if an answer is still pending. */
 #ifndef MESSAGES_OUT_H
 #define MESSAGES_OUT_H
 
@@ -14,18 +14,18 @@
 #include "self_test.h"
 
 typedef struct {
-  bool streaming; /* the command `scores on`: each image's scores are sent without being asked for */
-  bool pending;   /* `line` holds an answer that the serial line has not taken yet */
+  bool streaming; /* the scores of each image are sent; set by the command `scores` */
+  bool pending;   /* `line` holds an answer that the serial line has not taken */
   uint32_t pending_since_ms;
   json line;
 } messages_out;
 
-/* What is sent about one image; pointers are NULL where there is nothing to send. */
+/* The content of `scores`. Fields whose pointer is NULL are left out. */
 typedef struct {
   uint32_t frame;
   bool injected;
-  const int32_t *scores;   /* one a label, 0 to SCORE_ONE */
-  const int32_t *smoothed; /* one a label, 0 to SMOOTHED_ONE */
+  const int32_t *scores;   /* one per label, 0 to SCORE_ONE */
+  const int32_t *smoothed; /* one per label, 0 to SMOOTHED_ONE */
   const char *verdict;
   light led;
   const quality_values *quality;
@@ -41,14 +41,14 @@ typedef struct {
 
 void messages_out_init(messages_out *self);
 
-/* Sends an answer that waits; false where the PC has not read it for ANSWER_MS, and it is dropped. */
+/* Sends a pending answer. Returns false if the PC has not read it for ANSWER_MS; the answer is then dropped. */
 bool messages_out_flush(messages_out *self);
 
 void messages_out_send_hello(messages_out *self);
 void messages_out_send_version(messages_out *self);
 void messages_out_send_self_test(messages_out *self, const self_test *test);
 
-/* An answer for an injected image; else not asked for, and sent only while streaming. */
+/* Sends the scores of an injected image as an answer, those of any other image only while streaming. */
 void messages_out_send_scores(messages_out *self, const scores_message *message);
 
 void messages_out_send_frame(messages_out *self);
@@ -62,7 +62,7 @@ void messages_out_send_done(messages_out *self, const char *command);
 void messages_out_send_ready(messages_out *self);
 void messages_out_send_taken(messages_out *self, int32_t y);
 
-/* Takes the place of an answer that waits. */
+/* Replaces a pending answer. */
 void messages_out_send_error(messages_out *self, const char *code, const char *message);
 
 #endif

@@ -4,9 +4,9 @@
 
 enum { SIDE = MODEL_HEIGHT, LEFT = (CAMERA_WIDTH - CAMERA_HEIGHT) / 2, TRIPLES = CAMERA_HEIGHT / 3 };
 
-static_assert(MODEL_HEIGHT == MODEL_WIDTH && (SIDE == 96 || SIDE == 48), "the camera's view is 96x96 or 48x48");
-static_assert(MODEL_CHANNELS == 3, "the camera's view has three channels");
-static_assert(MODEL_INPUT_ZERO == -128, "the camera's view is quantised with the zero point -128");
+static_assert(MODEL_HEIGHT == MODEL_WIDTH && (SIDE == 96 || SIDE == 48), "the input must be 96x96 or 48x48");
+static_assert(MODEL_CHANNELS == 3, "the input must have three channels");
+static_assert(MODEL_INPUT_ZERO == -128, "the input must have the zero point -128");
 
 static void expand(const uint8_t *pixel, int32_t *channels) {
   const int32_t high = pixel[0], low = pixel[1];
@@ -18,7 +18,7 @@ static void expand(const uint8_t *pixel, int32_t *channels) {
 
 static int8_t ninth(int32_t sum) { return (int8_t)((uint8_t)((sum + 4) / 9) ^ 0x80u); }
 
-/* Of three rows, as of three pixels, two are made: 2a + b and b + 2c. */
+/* Three rows (a, b, c) give two: 2a + b and b + 2c. The same holds for pixels. */
 static int8_t combine(uint16_t *kept, int32_t value, int32_t phase) {
   const int32_t before = *kept;
   *kept = (uint16_t)value;

@@ -1,8 +1,8 @@
-/* The camera's view: from rows of RGB565 to the net's rows, bit for bit what training showed the net.
+/* Converts rows of RGB565 into rows of the network's input, bit-exact with the preprocessing of the training.
  *
- * The centre square of the frame, each channel expanded by repeating its high bits, shrunk by 3:2 (96) or 3 (48) as
- * (weighted sum + 4) / 9, quantised as pixel XOR 0x80. Rows go in one by one and come out as soon as they are whole, so
- * that no frame and no whole input is held. */
+ * The center square of the frame is expanded to 8 bits per channel by repeating the high bits, downscaled by 3:2 (to
+ * 96) or 3:1 (to 48) as (weighted sum + 4) / 9, and quantized as pixel XOR 0x80. Rows are converted one at a time:
+ * neither a frame nor an input image is stored. */
 #ifndef PREPROCESS_H
 #define PREPROCESS_H
 
@@ -16,8 +16,9 @@ typedef struct {
   uint16_t sums[CLASSIFIER_ROW_BYTES];
 } preprocess;
 
-/* Takes row `y` of a frame (row 0 first, CAMERA_ROW_BYTES bytes, high byte first) and writes the net's next row.
- * Returns the number of that row, or -1 where this row made none whole. */
+/* Takes row `y` of a frame: rows in order from 0, CAMERA_ROW_BYTES bytes, high byte first. If it completes a row of the
+ * network's input, writes that row to `out` and returns its number; else returns -1. `out` may be written in either
+ * case. */
 int32_t preprocess_row(preprocess *self, int32_t y, const uint8_t *row, int8_t *out);
 
 #endif

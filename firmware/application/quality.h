@@ -1,4 +1,4 @@
-/* Whether a picture can be used at all: measured on the net's own input, row by row. */
+/* Measures whether an image can be used, row by row, on the network's input. */
 #ifndef QUALITY_H
 #define QUALITY_H
 
@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
   int32_t brightness; /* mean luma, 0 to 255 */
-  int32_t clipped;    /* of 10,000 pixels, those of luma 250 and more */
+  int32_t clipped;    /* pixels of 10,000 with a luma of 250 or more */
   int32_t sharpness;  /* variance of the luma's Laplacian */
 } quality_values;
 
@@ -26,7 +26,7 @@ void quality_begin(quality *self);
 void quality_add_row(quality *self, int32_t index, const int8_t *row);
 quality_values quality_finish(const quality *self);
 
-/* Judges by the limits of config.h. */
+/* Compares the values with the limits of config.h. */
 quality_verdict quality_judge(const quality_values *values);
 
 #endif

@@ -1,4 +1,4 @@
-/* Scores one image, row by row as it comes: what the network says, and whether the image can be used at all. */
+/* Scores one image, row by row: its quality and, if it can be used, the scores of the network. */
 #ifndef SCORING_H
 #define SCORING_H
 
@@ -17,8 +17,8 @@ typedef struct {
 
 typedef struct {
   uint32_t begun_us;
-  uint32_t network_us; /* spent on the network so far */
-  int32_t rows;        /* of the camera, taken so far */
+  uint32_t network_us; /* time spent in the network so far */
+  int32_t rows;        /* of the frame, taken so far */
   preprocess preprocess;
   quality quality;
   scoring_result result;
@@ -30,8 +30,8 @@ void scoring_begin(scoring *self);
 /* Takes the next row of a frame: CAMERA_ROW_BYTES bytes, high byte first. */
 void scoring_take_row(scoring *self, const uint8_t *row);
 
-/* Judges the image after its last row; runs the rest of the network on a good one. The result holds until the next
- * image is finished. */
+/* Finishes the image after its last row: rates its quality and, if it is good, runs the rest of the network. The result
+ * is valid until the next image is finished. */
 const scoring_result *scoring_finish(scoring *self);
 
 #endif

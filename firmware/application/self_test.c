@@ -38,5 +38,5 @@ const char *self_test_color_bars_text(const self_test *self) {
 }
 
 const char *self_test_golden_text(const self_test *self) {
-  return self->golden_failed ? "the net's answers are wrong" : "ok";
+  return self->golden_failed ? "the results differ from the reference" : "ok";
 }

@@ -1,4 +1,4 @@
-/* What the tests of the camera and of the network have found so far. */
+/* The results of the tests of the camera and of the network. */
 #ifndef SELF_TEST_H
 #define SELF_TEST_H
 
@@ -7,21 +7,21 @@
 #include "color_bar_test.h"
 
 typedef struct {
-  const char *camera_error; /* NULL: the camera works */
+  const char *camera_error; /* the cause of the camera's failure; NULL if it works */
   color_bar_result color_bars;
-  bool golden_failed; /* a golden vector gave other logits or scores than the reference */
+  bool golden_failed; /* logits or scores of a golden vector differ from the reference */
 } self_test;
 
-/* Before the first test: the camera is not known to work. */
+/* Marks everything as not tested. */
 void self_test_init(self_test *self);
 
-/* True if no verdict may be shown: the colors of the camera or the arithmetic of the network are wrong. */
+/* Returns true if no verdict may be shown: the camera's colors or the network's results are wrong. */
 bool self_test_refuses(const self_test *self);
 
-/* True if everything works. */
+/* Returns true if every test has passed. */
 bool self_test_passed(const self_test *self);
 
-/* The texts of the message `selftest`: "ok", or what is wrong. */
+/* The results as texts of the message `selftest`: "ok" or the cause of the failure. */
 const char *self_test_camera_text(const self_test *self);
 const char *self_test_color_bars_text(const self_test *self);
 const char *self_test_golden_text(const self_test *self);

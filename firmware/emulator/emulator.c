@@ -1,4 +1,4 @@
-/* Semihosting (Arm's calls to the debugger, which QEMU answers) and the system timer. */
+/* Semihosting (calls to the debugger, which QEMU implements) and the system timer. */
 #include "emulator.h"
 
 #include <string.h>
@@ -76,7 +76,8 @@ void emulator_start_counting(void) {
   ticks = 0;
 }
 
-/* By differences of the value alone: its flag for a new turn is no part of the same moment, and time would jump. */
+/* Uses differences of the timer's value only: the overflow flag cannot be read in the same instant, and the time would
+ * jump. */
 uint64_t emulator_count(void) {
   const uint32_t value = REGISTER(TIMER_VALUE);
   ticks += (last_value - value) & LARGEST;

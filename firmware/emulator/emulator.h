@@ -1,4 +1,4 @@
-/* What the emulator gives a program beside the board's own memory: text, files, an exit status, exact counts. */
+/* Services of the emulator: text output, files of the host, an exit status and an exact instruction count. */
 #ifndef EMULATOR_H
 #define EMULATOR_H
 
@@ -9,20 +9,20 @@ noreturn void emulator_exit(int status);
 void emulator_print(const char *text);
 void emulator_print_number(uint32_t number);
 
-/* Opens a file of the host, to read; -1 where there is none. */
+/* Opens a file of the host for reading. Returns -1 if it does not exist. */
 int emulator_open(const char *path);
 
-/* Reads up to `count` bytes and returns how many came. */
+/* Reads up to `count` bytes and returns their number. */
 uint32_t emulator_read(int file, void *to, uint32_t count);
 void emulator_rewind(int file);
 uint32_t emulator_write_out(const void *from, uint32_t count);
 
-/* Instructions since the start, in steps of forty; exact with -icount shift=0, and the same on every run. It has to be
- * asked at least once in 600 million of them. */
+/* The instructions since the start of counting, in steps of 40; reproducible with -icount shift=0. Must be called at
+ * least once in 600 million instructions. */
 void emulator_start_counting(void);
 uint64_t emulator_count(void);
 
-/* How much of the stack was ever used, in bytes. */
+/* Returns the most stack that was used so far, in bytes. */
 uint32_t emulator_stack_used(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Runs a model over the images in in.bin, writes scores and logits to out.bin, and prints what it took. */
+/* Runs a model over the images in in.bin, writes scores and logits to out.bin, and prints the instructions per image,
+ * the stack and the arena. */
 #include "emulator.h"
 #include "model.h"
 
@@ -30,7 +31,7 @@ static void print(const char *name, uint32_t number) {
 int main(void) {
   const int in = emulator_open("in.bin");
   if (in < 0) {
-    emulator_print("in.bin cannot be read\n");
+    emulator_print("cannot read in.bin\n");
     return 1;
   }
   emulator_start_counting();

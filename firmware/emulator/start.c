@@ -1,7 +1,7 @@
-/* Starts the emulated board: protects its memory, paints the stack, fills the RAM, and runs main.
+/* Starts the emulated board: paints the stack, protects the memory, initializes the RAM and runs main.
  *
- * The MPU forbids everything but the board's flash, its 256 KB of RAM and the peripherals: any other access ends the
- * emulator with a message and status 99. */
+ * The MPU allows access to the board's flash, its 256 KB of RAM and the peripherals only. Any other access ends the
+ * emulator with a message and the status 99. */
 #include <stdint.h>
 #include <stdnoreturn.h>
 #include <string.h>
@@ -65,11 +65,11 @@ uint32_t emulator_stack_used(void) {
 noreturn static void fault(void) {
   __asm volatile("cpsid i");
   REGISTER(MPU_CONTROL) = 0;
-  emulator_print("FAULT: an access outside the board's memory, or an instruction that is none\n");
+  emulator_print("FAULT: access outside the board's memory, or an undefined instruction\n");
   emulator_exit(99);
 }
 
-/* The fault handler gets a stack of its own: the old one may be what overflowed. */
+/* The fault handler starts with an empty stack: the fault may be a stack overflow. */
 __attribute__((naked)) static void on_fault(void) {
   __asm volatile("cpsid i\n ldr r0, =stack_top\n mov sp, r0\n b %c0" ::"i"(fault));
 }

@@ -1,7 +1,7 @@
-/* The few operations all kernels are made of: on a Cortex-M4 one instruction each, elsewhere C with the same bits.
+/* The basic operations of the kernels: one instruction each on a Cortex-M4, elsewhere C with the same results.
  *
- * Pairs of 16-bit values are read as one little-endian word. Additions of accumulators wrap: the generator proves that
- * none of a fast kernel's leaves 31 bits.
+ * Pairs of 16-bit values are read as one little-endian word. Additions of accumulators wrap; the compiler checks that
+ * the accumulators of the fast kernels stay within 31 bits.
  */
 #ifndef NN_ARITHMETIC_H
 #define NN_ARITHMETIC_H
@@ -11,8 +11,8 @@
 #include <string.h>
 
 #if defined(__BYTE_ORDER__)
-static_assert((-5 >> 1) == -3, "a shift to the right keeps the sign and rounds down");
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs are packed for a little-endian processor");
+static_assert((-5 >> 1) == -3, "a right shift must keep the sign and round down");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs need a little-endian processor");
 #endif
 
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && !defined(NN_PORTABLE)
@@ -23,7 +23,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs are packed for a
 
 #define NN_INLINE static inline __attribute__((always_inline))
 
-/* A word that may be read from an array of smaller values; the address must be a multiple of four. */
+/* A word that may alias an array of smaller values. Its address must be a multiple of four. */
 typedef uint32_t __attribute__((may_alias)) nn_word;
 
 NN_INLINE nn_word nn_load(const void *pair) { return *(const nn_word *)pair; }
@@ -59,7 +59,7 @@ NN_INLINE uint32_t nn_sxtb16_odd(uint32_t word) {
   return out;
 }
 
-/* The same, added to the pair `to`. */
+/* Adds such a pair to the pair `to`. */
 NN_INLINE uint32_t nn_sxtab16(uint32_t to, uint32_t word) {
   uint32_t out;
   __asm("sxtab16 %0, %1, %2" : "=r"(out) : "r"(to), "r"(word));
@@ -71,7 +71,7 @@ NN_INLINE uint32_t nn_sxtab16_odd(uint32_t to, uint32_t word) {
   return out;
 }
 
-/* The low halves (the high halves) of two pairs, a's below b's. */
+/* The low (high) halves of two pairs: that of a in the low half, that of b in the high half. */
 NN_INLINE uint32_t nn_low_halves(uint32_t a, uint32_t b) {
   uint32_t out;
   __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(out) : "r"(a), "r"(b));
@@ -125,23 +125,24 @@ NN_INLINE int32_t nn_clamp(int32_t value, int32_t low, int32_t high) {
   return value < low ? low : value > high ? high : value;
 }
 
-/* What is added before a channel's shift: a half, and the result's zero point where it is wanted at once. */
+/* The value added before a channel's shift: one half, plus the result's zero point. */
 NN_INLINE int32_t nn_rounding(int32_t shift, int32_t zero) {
   return (int32_t)((1u << (shift - 1)) + ((uint32_t)zero << shift));
 }
 
-/* Twice an accumulator below 2^30, multiplied and shifted right by 1 to 22, each rounded: the first half up, the second
- * half away from zero. Subtracting the sum's sign does that: where the product is 0 it changes nothing. */
+/* Multiplies a doubled accumulator (below 2^30 before doubling) and shifts it right by 1 to 22. The product is rounded
+ * half up, the shift half away from zero. The latter is done by adding -1 if the sum is negative; if the product is 0
+ * this has no effect. */
 NN_INLINE int32_t nn_requantize(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
   return (nn_smmlar(twice, multiplier, rounding) + (twice >> 31)) >> shift;
 }
 
-/* The same where everything below the zero point is clamped to it, so that how a negative rounds is not seen. */
+/* The same for results that are clamped to the zero point: the rounding of negative values has no effect. */
 NN_INLINE int32_t nn_requantize_positive(int32_t twice, int32_t multiplier, int32_t rounding, int32_t shift) {
   return nn_smmlar(twice, multiplier, rounding) >> shift;
 }
 
-/* Any sum, any factor: the same bits as TFLite's MultiplyByQuantizedMultiplier. */
+/* TFLite's MultiplyByQuantizedMultiplier, for any sum and factor. */
 NN_INLINE int32_t nn_scale(int32_t sum, int32_t multiplier, int32_t shift) {
   int32_t left = shift < 0 ? (int32_t)((uint32_t)sum << -shift) : sum;
   int32_t high = (int32_t)(((int64_t)left * multiplier + (1 << 30)) >> 31);

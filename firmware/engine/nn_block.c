@@ -1,9 +1,9 @@
-/* Runs a block row by row over its ring of three rows. */
+/* Runs a block row by row, with a ring of three rows. */
 #include "nn.h"
 #include "nn_arithmetic.h"
 #include "nn_widen.h"
 
-/* Rows are counted from the padding on: the ring's row r lies in slot r % 3. */
+/* Rows are counted from the padding: row r is in slot r % 3 of the ring. */
 static int16_t *ring_slot(const nn_block *block, int8_t *scratch, int32_t row) {
   int16_t *ring = (int16_t *)(void *)scratch;
   return ring + row % 3 * block->ring_columns * block->middle.channels;
@@ -20,7 +20,7 @@ static size_t ring_slot_bytes(const nn_block *block) {
 
 static size_t image_slot_bytes(const nn_block *block) { return (size_t)block->stem_columns * sizeof(int16_t); }
 
-/* The zeros to the left and right of a row stay; only what lies between is written. */
+/* Later writes leave the zeros on the left and right of each row in place. */
 void nn_block_begin(const nn_block *block, nn_progress *progress, int8_t *scratch) {
   *progress = (nn_progress){0, 0, 0};
   memset(scratch, 0, 3 * ring_slot_bytes(block));
@@ -52,8 +52,8 @@ static void take_image_row(const nn_block *block, nn_progress *progress, int8_t 
   }
 }
 
-/* A stem's last row reaches below the image. It waits until it is wanted, or it would push a row out of the ring that a
- * row of the result still needs. */
+/* The last row of a stem reaches below the image. It is computed on demand: earlier, it would overwrite a row of the
+ * ring that the result still needs. */
 static void take_row_below(const nn_block *block, nn_progress *progress, int8_t *scratch) {
   if (block->stem != NULL && progress->taken == block->source.height && progress->expanded < block->middle.height) {
     memset(image_slot(block, scratch, progress->taken + block->stem_top), 0, image_slot_bytes(block));
@@ -87,7 +87,7 @@ bool nn_block_ready(const nn_block *block, nn_progress *progress, int8_t *scratc
   return has_rows(block, progress);
 }
 
-/* The ring's row that lies below the picture, where a window reaches there. */
+/* Clears the ring's row below the image if the window reaches it. */
 static void pad_below(const nn_block *block, const nn_progress *progress, int8_t *scratch) {
   const int32_t last = progress->given * block->stride + 2;
   if (last >= progress->expanded + block->top) {
@@ -95,7 +95,7 @@ static void pad_below(const nn_block *block, const nn_progress *progress, int8_t
   }
 }
 
-/* One row of the ring as pixels again, for an addition. */
+/* Converts one row of the ring back to pixels, for the addition. */
 static const int8_t *residual_row(const nn_block *block, const nn_progress *progress, int8_t *scratch) {
   const int16_t *in = ring_slot(block, scratch, progress->given + block->top) + block->left;
   int8_t *out = scratch + block->residual_at;

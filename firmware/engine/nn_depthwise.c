@@ -1,4 +1,4 @@
-/* 3x3 depthwise convolutions: three rows of the ring, channel after channel, become one row, pixel after pixel. */
+/* 3x3 depthwise convolutions: three rows of the ring, ordered by channel, give one row, ordered by pixel. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -12,13 +12,13 @@ NN_INLINE int16_t finish(nn_channel channel, int32_t rounding, int32_t sum) {
   return (int16_t)nn_saturate_unsigned(nn_requantize_positive(sum, channel.multiplier, rounding, channel.shift));
 }
 
-/* Sums of two neighbouring outputs. */
+/* Sums of two adjacent outputs. */
 typedef struct {
   int32_t x;
   int32_t y;
 } pair;
 
-/* Of the pixels p0 p1 and p2 p3 the first output takes p0 p1 p2, the second p1 p2 p3. */
+/* From the pixels p0 p1 and p2 p3, the first output uses p0 p1 p2, the second p1 p2 p3. */
 NN_INLINE pair multiply_row(uint32_t p01, uint32_t p23, uint32_t w01, uint32_t w12, pair sums) {
   sums.x = nn_smlabt(p23, w12, nn_smlad(p01, w01, sums.x));
   sums.y = nn_smlad(p23, w12, nn_smlatb(p01, w01, sums.y));

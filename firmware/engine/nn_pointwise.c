@@ -1,4 +1,4 @@
-/* 1x1 convolutions: rows of widened pixels times weights, two pixels by two output channels at a time. */
+/* 1x1 convolutions of widened pixels: two pixels by two output channels at a time. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -41,7 +41,7 @@ NN_INLINE quad multiply(const int8_t *weights, const int16_t *x, const int16_t *
 
 typedef enum { POSITIVE, ANY, CLAMP, ADD } finish_kind;
 
-/* An operand or the sum of an addition: exact to the bit for values of nine bits. */
+/* Scales an operand or the sum of an addition. Bit-exact for values of nine bits. */
 NN_INLINE int32_t scale_operand(int32_t value, uint8_t left, nn_factor factor) {
   int32_t twice = (int32_t)((uint32_t)value << left);
   return nn_requantize(twice, factor.multiplier, nn_rounding(factor.shift, 0), factor.shift);
@@ -68,7 +68,7 @@ NN_INLINE int32_t finish(finish_kind kind, const nn_pointwise *layer, const nn_c
   return kind == ADD ? add(layer->addition, *residual, value) : value;
 }
 
-/* An odd last channel and an odd last pixel are their own partners: what is stored twice is the same. */
+/* An odd last channel or pixel is paired with itself: the same result is stored twice. */
 NN_INLINE void project(finish_kind kind, const nn_pointwise *layer, const int16_t *pixels, int32_t width,
                        const int8_t *residual, int8_t *out) {
   const int32_t channels = layer->channels_out;
@@ -119,7 +119,7 @@ void nn_project_add(const nn_pointwise *layer, const int16_t *pixels, int32_t wi
   project(ADD, layer, pixels, width, residual, out);
 }
 
-/* Widens each pixel's channels, with room up to a multiple of four. */
+/* Widens the channels of each pixel, padded to a multiple of four. */
 static void widen_pixels(const int8_t *in, int16_t *out, int32_t pixels, int32_t channels, int32_t zero) {
   const int32_t room = (channels + 3) / 4 * 4;
   if (room == channels) {

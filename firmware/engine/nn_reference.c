@@ -1,4 +1,4 @@
-/* Layers on whole tensors, whatever their window, stride and padding: small and portable, for what fits no block. */
+/* Portable kernels on whole tensors with any window, stride and padding, for layers that do not fit into a block. */
 #include <stddef.h>
 
 #include "nn.h"
@@ -9,8 +9,7 @@ static int32_t finish(const nn_window *layer, const nn_channel *channel, uint32_
   return nn_clamp(value + layer->result_zero, layer->low, layer->high);
 }
 
-/* The part of a window that lies inside the picture: rows or columns `from` to `to` of the window, and where it starts.
- */
+/* The part of a window inside the image: rows or columns `from` to `to` of a window that starts at `start`. */
 typedef struct {
   int32_t start;
   int32_t from;

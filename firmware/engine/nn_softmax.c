@@ -1,4 +1,4 @@
-/* Softmax in fixed point, as LiteRT's reference kernel does it (gemmlowp's fixed-point exponential and reciprocal). */
+/* Softmax in fixed point, as in LiteRT's reference kernel (gemmlowp's fixed-point exponential and reciprocal). */
 #include "nn.h"
 #include "nn_arithmetic.h"
 
@@ -26,7 +26,7 @@ static int32_t shift_left_saturating(int32_t value, int32_t shift) {
   return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
 }
 
-/* exp of a value in [-1/4, 0) as 0.31 fixed point: the Taylor series around -1/8. */
+/* exp of a value in [-1/4, 0), in 0.31 fixed point, by the Taylor series around -1/8. */
 static int32_t exponential_near_zero(int32_t value) {
   const int32_t exp_of_minus_eighth = 1895147668;
   const int32_t third = 715827883;
@@ -38,7 +38,7 @@ static int32_t exponential_near_zero(int32_t value) {
   return exp_of_minus_eighth + high_product(exp_of_minus_eighth, x + rest);
 }
 
-/* exp of a value not above 0 as 5.26 fixed point, to 0.31. */
+/* exp of a value in 5.26 fixed point that is not above 0; the result is in 0.31. */
 static int32_t exponential(int32_t value) {
   static const int32_t factors[] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
   const int32_t quarter = 1 << (SCALED_DIFFERENCE_BITS - 2);
@@ -56,7 +56,7 @@ static int32_t exponential(int32_t value) {
   return result;
 }
 
-/* 1 / (1 + x) for x in [0, 1), both 0.31: three steps of Newton and Raphson. */
+/* 1 / (1 + x) for x in [0, 1), both in 0.31, by three Newton-Raphson steps. */
 static int32_t reciprocal_of_one_plus(int32_t x) {
   const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) / 2);
   int32_t guess = 1515870810 + high_product(half, -1010580540);
@@ -75,7 +75,7 @@ static int32_t greatest(const int8_t *values, int32_t count) {
   return most;
 }
 
-/* The exponential of how far a value lies below the greatest. */
+/* The exponential of the difference between a value and the greatest one. */
 static int32_t weight_of(const nn_softmax *layer, int32_t below) {
   if (below > layer->reach) {
     return 0;

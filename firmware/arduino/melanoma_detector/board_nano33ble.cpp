@@ -1,4 +1,4 @@
-/* The rest of the board: USB, clocks, the watchdog. */
+/* Implements board.h: USB, clocks and the watchdog. */
 #include <Arduino.h>
 #include <nrf.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 namespace {
 
-/* What is on its way to the PC. The core's own call waits for a PC that stopped reading; this never does. */
+/* Bytes to be sent to the PC. Serial.write would block if the PC stops reading. */
 constexpr uint32_t kOutBytes = 1024;
 uint8_t out[kOutBytes];
 uint32_t out_count;
@@ -46,7 +46,7 @@ int32_t board_read_byte(void) {
 
 bool board_write(const char *text, uint32_t count) {
   if (!Serial.connected()) {
-    out_count = 0; /* half a line from before must not greet who comes next */
+    out_count = 0; /* do not send the rest of a line to the next PC */
     return false;
   }
   send_pending();

@@ -1,4 +1,4 @@
-/* The application's light: the board's own, of three colors. */
+/* Implements indicator.h with the RGB LED of the board. */
 #include <Arduino.h>
 
 #include "pins.h"
@@ -6,7 +6,7 @@
 
 namespace {
 
-void light(int pin, bool on) { digitalWrite(pin, on == (pins::kLightOn == HIGH) ? HIGH : LOW); }
+void set_pin(int pin, bool on) { digitalWrite(pin, on == (pins::kLightOn == HIGH) ? HIGH : LOW); }
 
 }  // namespace
 
@@ -18,7 +18,7 @@ extern "C" void indicator_set(bool red, bool green, bool blue) {
     pinMode(pins::kBlue, OUTPUT);
     is_output = true;
   }
-  light(pins::kRed, red);
-  light(pins::kGreen, green);
-  light(pins::kBlue, blue);
+  set_pin(pins::kRed, red);
+  set_pin(pins::kGreen, green);
+  set_pin(pins::kBlue, blue);
 }

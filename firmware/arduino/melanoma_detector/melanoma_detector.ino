@@ -1,5 +1,5 @@
-// The detector on an Arduino Nano 33 BLE Sense with an OV7675. Fill src/ first: firmware/arduino/assemble.
-// It works the same whether a PC listens or not: nothing here waits for one.
+// The detector on an Arduino Nano 33 BLE Sense with an OV7675. Run firmware/arduino/assemble first: it fills src/.
+// The detector works without a PC: nothing here waits for the serial port.
 #include "src/application.h"
 
 void setup() {

@@ -7,7 +7,7 @@
 #include "pins.h"
 #include "sccb.h"
 
-/* The core is compiled for size; a line is read against the clock. */
+/* Arduino compiles for size; reading a line is time-critical. */
 #pragma GCC optimize("O3")
 
 namespace ov7675 {
@@ -54,7 +54,7 @@ enum Register : uint8_t {
 constexpr uint8_t kReset = 0x80;
 constexpr uint8_t kPidOv767x = 0x76;
 constexpr uint8_t kMidhOmniVision = 0x7F;
-constexpr uint8_t kBars = 0x80; /* in kScalingY: eight color bars */
+constexpr uint8_t kBars = 0x80; /* bit of kScalingY: eight color bars */
 constexpr uint8_t kScalingYPlain = 0x35;
 
 struct Setting {
@@ -62,12 +62,12 @@ struct Setting {
   uint8_t value;
 };
 
-/* 16 MHz / 16: one byte a microsecond. */
+/* 16 MHz / 16: one byte per microsecond. */
 constexpr uint8_t kClockDivider = 16;
 constexpr uint16_t kLineStart = 158, kLineStop = 14, kFrameStart = 14, kFrameStop = 494;
 
-/* Over what the reset leaves: RGB565 at full range, VGA, automatic gain, exposure and white balance; the color matrix
- * and the gamma curve are those that OmniVision names for RGB. */
+/* Changes to the reset values: RGB565 at full range, VGA, automatic gain, exposure and white balance. The color matrix
+ * and the gamma curve are OmniVision's values for RGB. */
 constexpr Setting kSettings[] = {
     {kClkrc, kClockDivider - 1},
     {kDblv, 0x0A}, /* no clock multiplier */
@@ -92,7 +92,7 @@ constexpr Setting kSettings[] = {
     {kVref, (kFrameStop & 3) << 2 | (kFrameStart & 3)},
     {kCom8, 0xE7},  /* fast automatic exposure, gain, white balance */
     {kCom9, 0x38},  /* gain up to 16 */
-    {kCom11, 0x12}, /* against flicker, 50 or 60 Hz as it finds it */
+    {kCom11, 0x12}, /* banding filter, 50 or 60 Hz by detection */
     {kMatrix + 0, 0xB3},
     {kMatrix + 1, 0xB3},
     {kMatrix + 2, 0x00},
@@ -126,20 +126,21 @@ constexpr int32_t kSensorWidth = 640, kSensorHeight = 480;
 constexpr int32_t kSkippedPixels = (kSensorWidth - kLinePixels) / 2;
 constexpr int32_t kSkippedLines = (kSensorHeight - kFrameRows * kShrink) / 2;
 
-/* A frame takes 0.8 s and a line 1.6 ms where the clock is what it should be; more than twice that is waited. */
+/* At the nominal clock a frame takes 0.8 s and a line 1.6 ms; the timeouts are more than twice that. */
 constexpr uint32_t kFrameTimeout_ms = 2000, kSettling_ms = 300;
 constexpr uint32_t kLineTimeout_us = 10000;
-/* Reads of a port before a pixel clock counts as dead: some 50 us. */
+/* Reads of the port before the pixel clock counts as missing: about 50 us. */
 constexpr uint32_t kClockTimeout_reads = 400;
-/* The same for the gap between lines (0.3 ms): interrupts stay off no longer than some 0.5 ms where no line comes. */
+/* The same for the gap between lines (0.3 ms). Without a line, interrupts are off for about 0.5 ms at most. */
 constexpr uint32_t kGapTimeout_reads = 4000;
-/* Nearer than so many lines the row is waited for; else there is other work to do. */
+/* If the row is at most this many lines away, wait for it; else return kWait. */
 constexpr int32_t kNearLines = 3;
-/* A change of the picture's kind shows from the frame after the next on. */
+/* A change between image and bars takes effect one frame later. */
 constexpr uint32_t kFramesToChange = 1;
 
 constexpr uint32_t kLineChannel = 15, kFrameChannel = 14, kLineEdge = 7, kFrameEdge = 6;
-constexpr uint32_t kNow = 0, kAtFrame = 1; /* what the counter was when asked, and when the last frame began */
+constexpr uint32_t kNow = 0,
+                   kAtFrame = 1; /* capture registers: the count on request, and at the start of the last frame */
 
 uint8_t line_buffer[2 * kLinePixels];
 Averaging averaging;
@@ -174,12 +175,12 @@ void configure_inputs() {
   }
 }
 
-/* The sensor's clock, 16 MHz: the master clock of an I2S that plays nothing. Numbers, as the makers' headers spell the
- * names of these values in two ways. */
+/* The sensor's clock is the master clock of the I2S peripheral, 16 MHz. The values are numbers because versions of
+ * Nordic's headers have different names for them. */
 void start_clock() {
   NRF_I2S->CONFIG.MCKEN = 1;
   NRF_I2S->CONFIG.MCKFREQ = 0x80000000; /* 32 MHz / 2 */
-  NRF_I2S->CONFIG.MODE = 0;             /* this side gives the clock */
+  NRF_I2S->CONFIG.MODE = 0;             /* master */
   NRF_I2S->PSEL.MCK = pins::kXclk;
   NRF_I2S->ENABLE = 1;
   NRF_I2S->TASKS_START = 1;
@@ -193,7 +194,7 @@ void count_edge(uint32_t edge, uint32_t pin, uint32_t polarity, uint32_t channel
   NRF_PPI->CHENSET = 1u << channel;
 }
 
-/* Every rising edge of HREF counts, and every falling edge of VSYNC notes the count, whatever the processor does. */
+/* In hardware, each rising edge of HREF increments the counter and each falling edge of VSYNC captures it. */
 void start_counter() {
   NRF_TIMER3->TASKS_STOP = 1;
   NRF_TIMER3->MODE = TIMER_MODE_MODE_Counter << TIMER_MODE_MODE_Pos;
@@ -218,7 +219,7 @@ bool has_frame_begun() {
   return true;
 }
 
-/* Waits for the pixel clock to rise after it was low. */
+/* Waits for a rising edge of the pixel clock. */
 inline bool wait_for_clock() {
   uint32_t reads_left = kClockTimeout_reads;
   while ((NRF_P0->IN & kPclkBit) != 0) {
@@ -249,17 +250,17 @@ bool read_line() {
   return true;
 }
 
-/* Waits for the next line to begin and gives its number; interrupts are off then, unless it did not come. They go off
- * in the gap before it, as a line is only read whole by who sees its first edge. */
+/* Waits for the next line and returns its number with interrupts off. They are switched off in the gap before the line,
+ * because a line can only be read from its first edge. Returns false with interrupts on if no line comes. */
 bool wait_for_line(uint32_t *number) {
   const uint32_t begun_us = micros();
   while (micros() - begun_us <= kLineTimeout_us) {
     if ((NRF_P0->IN & kHrefBit) != 0) {
-      continue; /* a line runs; too late for it */
+      continue; /* too late: a line has started */
     }
     noInterrupts();
     *number = lines_begun();
-    /* Read after the count: a line that began in between would be counted or not, nobody knows. */
+    /* Check HREF after the count: it is unknown if a line that starts in between is counted. */
     uint32_t reads_left = (NRF_P0->IN & kHrefBit) == 0 ? kGapTimeout_reads : 0;
     for (; reads_left > 0; reads_left--) {
       if ((NRF_P0->IN & kHrefBit) != 0) {
@@ -322,12 +323,12 @@ Status add_lines(uint32_t wanted) {
     if (!wait_for_line(&number)) {
       return Status::kNoHref;
     }
-    const bool is_ours = number >= wanted && number < wanted + kShrink;
-    const bool taken = is_ours && read_line();
+    const bool is_in_row = number >= wanted && number < wanted + kShrink;
+    const bool taken = is_in_row && read_line();
     interrupts();
     if (taken) {
       averaging.add(line_buffer);
-    } else if (is_ours) {
+    } else if (is_in_row) {
       return Status::kNoPclk;
     }
   }
@@ -344,7 +345,7 @@ const char *describe(Status status) {
     case Status::kNoAnswer:
       return "no answer on SIOC and SIOD";
     case Status::kWrongChip:
-      return "another chip than an OV7670 or OV7675";
+      return "the chip is not an OV7670 or OV7675";
     case Status::kNoVsync:
       return "no VSYNC";
     case Status::kNoHref:
@@ -362,7 +363,7 @@ Status open() {
   if (millis() - asked_ms < kSettling_ms) {
     return Status::kWait;
   }
-  is_set_up = false; /* who opens again sets up again */
+  is_set_up = false; /* the next call configures the sensor again */
   return Status::kOk;
 }
 
@@ -372,7 +373,7 @@ Status start(bool bars) {
     if (shown != Status::kOk) {
       return shown;
     }
-    has_frame_begun(); /* forget those of before */
+    has_frame_begun(); /* discard earlier events */
     asked_ms = millis();
     is_starting = true;
   }
@@ -400,7 +401,7 @@ Status read_row(int32_t y, uint8_t *row) {
     asked_ms = millis();
   }
   if (lines_away > kNearLines || lines_away <= -kShrink) {
-    /* Too early, or over: then it comes again with the next frame. Where no line is counted it never comes. */
+    /* Too early, or too late: then the row comes with the next frame. If no lines are counted, it never comes. */
     return millis() - asked_ms > kFrameTimeout_ms ? Status::kNoHref : Status::kWait;
   }
   averaging.clear();

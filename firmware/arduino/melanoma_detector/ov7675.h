@@ -1,12 +1,12 @@
-/* The OV7675 (or OV7670), line by line, never waiting longer than a few lines take.
+/* Driver for the OV7675 and the OV7670. It reads line by line and never waits longer than a few lines.
  *
- * The sensor runs at VGA, the one size its makers document for both chips, with a clock of 1 MHz for each byte: 1.25
- * frames a second, slow enough to be read by hand. Interrupts are off for one line and the gap before it at most (2
- * ms), never for a frame. A counter in hardware counts lines, and notes its count as each frame begins: who comes late
- * for a row gets the lines that are left of its three, and who comes later than that gets the row of the next frame; a
- * picture is never shifted.
+ * The sensor runs at VGA, the only size documented for both chips, at 1 MHz per byte: 1.25 frames per second, which is
+ * slow enough to read without DMA. Interrupts are off for at most one line and the gap before it (2 ms), never for a
+ * frame. A hardware counter counts lines and captures its count at the start of each frame. A late caller therefore
+ * gets a row of fewer than three lines, or the row of the next frame, but never a shifted image.
  *
- * Taken with it: I2S (its master clock feeds the sensor), TIMER3, GPIOTE channels 6 and 7, PPI channels 14 and 15. */
+ * Peripherals used: I2S (its master clock drives the sensor), TIMER3, GPIOTE channels 6 and 7, PPI channels 14 and 15.
+ */
 #ifndef OV7675_H
 #define OV7675_H
 
@@ -16,25 +16,25 @@ namespace ov7675 {
 
 enum class Status : uint8_t {
   kOk,
-  kWait,      /* not yet: ask again */
-  kNoAnswer,  /* nothing acknowledges on the control bus: wires, power */
-  kWrongChip, /* something else does */
-  kNoVsync,   /* no frame begins: VSYNC or XCLK is not wired */
-  kNoHref,    /* no line begins: HREF is not wired */
-  kNoPclk,    /* a line without pixels: PCLK is not wired */
+  kWait,      /* not ready: call again */
+  kNoAnswer,  /* no acknowledge on the control bus: check wires and power */
+  kWrongChip, /* another chip acknowledges */
+  kNoVsync,   /* no frame starts: check VSYNC and XCLK */
+  kNoHref,    /* no line starts: check HREF */
+  kNoPclk,    /* a line has no pixels: check PCLK */
 };
 
-/* What is wrong, for a person. */
+/* Returns the status as text. */
 const char *describe(Status status);
 
-/* Wakes the sensor, finds out what it is and sets it up (60 ms), then asks to be called again until it has settled. */
+/* Powers up, identifies and configures the sensor (60 ms), then returns kWait until it has settled. */
 Status open();
 
-/* Asks to be called again until the next frame begins; with `bars`, of eight upright bars (white, yellow, cyan, green,
- * magenta, red, blue, black) in place of the picture. */
+/* Returns kWait until the next frame starts. With `bars` the frame has eight vertical bars (white, yellow, cyan, green,
+ * magenta, red, blue, black) instead of an image. */
 Status start(bool bars);
 
-/* Writes row `y`, 352 bytes of RGB565, high byte first, or asks to be called again until its lines come. */
+/* Writes row `y`, 352 bytes of RGB565, high byte first. Returns kWait until its lines come. */
 Status read_row(int32_t y, uint8_t *row);
 
 }  // namespace ov7675

@@ -9,10 +9,10 @@ namespace {
 
 constexpr uint32_t kSda = 1u << pins::kSda;
 constexpr uint32_t kScl = 1u << pins::kScl;
-/* Some 50 kHz: the board's own pull-ups are weak. */
+/* About 50 kHz, because the internal pull-ups are weak. */
 constexpr unsigned int kHalfClock_us = 10;
 
-/* A line is driven low or let go, and then pulled up. */
+/* A line is either driven low, or released and pulled up. */
 uint32_t open_drain() {
   return (GPIO_PIN_CNF_DIR_Output << GPIO_PIN_CNF_DIR_Pos) | (GPIO_PIN_CNF_INPUT_Connect << GPIO_PIN_CNF_INPUT_Pos) |
          (GPIO_PIN_CNF_PULL_Pullup << GPIO_PIN_CNF_PULL_Pos) | (GPIO_PIN_CNF_DRIVE_S0D1 << GPIO_PIN_CNF_DRIVE_Pos);
@@ -54,7 +54,7 @@ bool clock_bit(bool out) {
   return in;
 }
 
-/* True where the sensor acknowledged. */
+/* Returns true if the sensor acknowledges. */
 bool send_byte(uint8_t value) {
   for (int bit = 7; bit >= 0; bit--) {
     clock_bit((value >> bit & 1) != 0);
@@ -91,7 +91,7 @@ bool write(uint8_t device, uint8_t address, uint8_t value) {
 bool read(uint8_t device, uint8_t address, uint8_t *value) {
   begin_message();
   const bool asked = send_byte(static_cast<uint8_t>(device << 1)) && send_byte(address);
-  end_message(); /* SCCB knows no repeated start */
+  end_message(); /* SCCB has no repeated start */
   if (!asked) {
     return false;
   }

@@ -1,5 +1,5 @@
-/* The sensor's two-wire control bus (SCCB, close to I2C), on two pins by hand: it never waits for anything, so a sensor
- * that is not there costs a millisecond. */
+/* The two-wire control bus of the sensor (SCCB, similar to I2C), bit-banged on two pins. It never waits for the sensor:
+ * an access to a missing sensor takes a millisecond. */
 #ifndef SCCB_H
 #define SCCB_H
 
@@ -9,7 +9,7 @@ namespace sccb {
 
 void begin();
 
-/* False where the sensor did not acknowledge. */
+/* Return false if the sensor does not acknowledge. */
 bool write(uint8_t device, uint8_t address, uint8_t value);
 bool read(uint8_t device, uint8_t address, uint8_t *value);
 

@@ -1,4 +1,4 @@
-/* What the sketch uses of Arduino's header, declared and nothing more: enough to compile against, nothing to run. */
+/* Declarations of Arduino's API that the sketch uses. The sketch compiles against them; they cannot be linked. */
 #ifndef MOCK_ARDUINO_H
 #define MOCK_ARDUINO_H
 
@@ -22,7 +22,7 @@ void noInterrupts(void);
 
 namespace arduino {
 
-/* The serial port on USB, of the Mbed core: its base class has the one call that does not wait. */
+/* The USB serial port of the Mbed core. The base class has the only write that does not block. */
 class USBCDC {
  public:
   void send_nb(uint8_t *buffer, uint32_t size, uint32_t *actual, bool now = true);

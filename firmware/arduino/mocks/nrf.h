@@ -1,5 +1,5 @@
-/* The nRF52840's registers that the sketch uses, in Nordic's names, declared and nothing more. The distances are those
- * of the product specification, so that what is compiled here addresses what the board has. */
+/* Declarations of the nRF52840 registers that the sketch uses, with Nordic's names and the offsets of the product
+ * specification. */
 #ifndef MOCK_NRF_H
 #define MOCK_NRF_H
 

@@ -1,7 +1,7 @@
-/* The application on the emulated Cortex-M4: the serial line is the machine's first UART, the camera a file of frames.
+/* The application on the emulated Cortex-M4. The serial line is the machine's first UART; the camera reads a file.
  *
- * camera.bin holds frames of 50,688 bytes, shown over and over; where it is missing the camera is dead. Lights are
- * printed beside the serial line. The command `reset` ends the program and prints how much of the stack was used. */
+ * camera.bin holds frames of 50,688 bytes, which are repeated; without the file the camera does not respond. Changes of
+ * the light are printed. The command `reset` ends the program, which then prints the stack used. */
 #include <string.h>
 
 #include "application.h"
@@ -24,8 +24,8 @@ static char out[1024];
 static uint32_t out_count, out_sent;
 static uint32_t fed_ms;
 static int frames = -1;
-static bool showing_pattern;
-static int32_t rows_read; /* of the frame the file stands in */
+static bool sends_color_bars;
+static int32_t rows_read; /* of the current frame in the file */
 
 static uint64_t now_us(void) { return emulator_count() / CYCLES_A_US; }
 
@@ -84,11 +84,11 @@ static camera_status read_row(uint8_t *row) {
   return CAMERA_OK;
 }
 
-camera_status camera_start_frame(bool pattern) {
+camera_status camera_start_frame(bool color_bars) {
   static uint8_t skipped[CAMERA_ROW_BYTES];
-  showing_pattern = pattern;
+  sends_color_bars = color_bars;
   camera_status status = frames < 0 ? CAMERA_FAILED : CAMERA_OK;
-  while (status == CAMERA_OK && rows_read != 0) { /* a frame that was given up half-way */
+  while (status == CAMERA_OK && rows_read != 0) { /* the rest of an abandoned frame */
     status = read_row(skipped);
   }
   return status;
@@ -105,7 +105,7 @@ static void draw_bars(uint8_t *row) {
 
 camera_status camera_read_row(int32_t y, uint8_t *row) {
   (void)y;
-  if (showing_pattern) {
+  if (sends_color_bars) {
     draw_bars(row);
     return CAMERA_OK;
   }

@@ -1,12 +1,12 @@
-/* The application on the PC: a camera of files, a light that prints, a serial line that is a terminal or a script.
+/* The application on the PC. The camera reads a file; the serial line is a pseudo-terminal, or a script.
  *
- *   firmware --camera FRAMES                 frames of 50,688 bytes, over and over; the serial line is a
- * pseudo-terminal firmware --camera dead                   so do black, white, and frozen, a camera that begins frames
- * and gives none firmware --script FILE --until MS        with a clock of its own: one step a millisecond, and lines
- * "MS TEXT" to say
+ * --camera FRAMES: a file of frames of 50,688 bytes, which are repeated; or black, white, dead (the camera does not
+ * respond) or frozen (frames start but their rows do not come).
  *
- * Lights are printed to the standard error as "MS LIGHT COLOURS", the serial line of a script to the standard output.
- */
+ * --script FILE --until MS: a simulated clock runs at one step per millisecond. The script has lines "MS TEXT", which
+ * are received at that time. Messages are printed to standard output.
+ *
+ * Changes of the light are printed to standard error as "MS light COLORS". */
 #define _DEFAULT_SOURCE
 #define _XOPEN_SOURCE 700
 
@@ -63,14 +63,14 @@ uint32_t board_ms(void) { return options.script ? virtual_ms : (uint32_t)(since_
 uint32_t board_us(void) { return options.script ? virtual_ms * 1000 : (uint32_t)since_start_us(); }
 void board_feed_watchdog(void) { fed_ms = board_ms(); }
 
-/* Makes the script's next line the one to be read; false at its end. */
+/* Reads the next line of the script. Returns false at its end. */
 static bool next_line(void) {
   int used = 0;
   if (fgets(serial.line, sizeof serial.line, serial.script) == NULL) {
     return false;
   }
   if (sscanf(serial.line, "%u %n", &serial.line_ms, &used) < 1) {
-    fprintf(stderr, "%s: a line is MS TEXT: %s", options.script, serial.line);
+    fprintf(stderr, "%s: a line must be MS TEXT: %s", options.script, serial.line);
     exit(2);
   }
   serial.line_at = (size_t)used;
@@ -142,13 +142,13 @@ static void read_frame(void) {
   } else if (fread(frame, 1, sizeof frame, frames) != sizeof frame) {
     rewind(frames);
     if (fread(frame, 1, sizeof frame, frames) != sizeof frame) {
-      fprintf(stderr, "%s: a frame has %d bytes\n", options.camera, FRAME_BYTES);
+      fprintf(stderr, "%s: a frame must have %d bytes\n", options.camera, FRAME_BYTES);
       exit(2);
     }
   }
 }
 
-camera_status camera_start_frame(bool pattern) {
+camera_status camera_start_frame(bool color_bars) {
   if (is_dead()) {
     return CAMERA_FAILED;
   }
@@ -156,7 +156,7 @@ camera_status camera_start_frame(bool pattern) {
     return CAMERA_WAIT;
   }
   next_frame_ms = board_ms() + FRAME_PERIOD_MS;
-  if (pattern) {
+  if (color_bars) {
     draw_bars();
   } else {
     read_frame();
@@ -215,7 +215,7 @@ static bool open_terminal(void) {
     return false;
   }
   const char *name = ptsname(serial.terminal);
-  const int kept_open = open(name, O_RDWR | O_NOCTTY); /* a PC may come and go */
+  const int kept_open = open(name, O_RDWR | O_NOCTTY); /* keeps the terminal open between two connections */
   if (kept_open < 0 || tcgetattr(kept_open, &raw) != 0) {
     return false;
   }
@@ -249,7 +249,7 @@ int main(int count, char **words) {
   }
   clock_gettime(CLOCK_MONOTONIC, &started_at);
   if (!options.script && !open_terminal()) {
-    perror("no pseudo-terminal");
+    perror("cannot open a pseudo-terminal");
     return 2;
   }
   application_begin();
