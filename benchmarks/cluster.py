@@ -22,7 +22,7 @@ from throughput import make_drawn
 
 from curation.engines import Engine, Local
 from curation.engines.ray import CORES_A_SHARD, Ray
-from curation.pipeline import Options, Silent, build
+from curation.pipeline import Options, SilentListener, build
 from curation.stages.probe import SHARD_FILES
 from curation.storage.cache import Cache
 from curation.versions import Home
@@ -33,7 +33,7 @@ HEAD = {**NODE, "num_cpus": 0, "include_dashboard": False, "_system_config": HEA
 SMALL = 12 * SHARD_FILES
 
 
-class Killer(Silent):
+class Killer(SilentListener):
     """Kills a node after half of the bytes were probed."""
 
     def __init__(self, cluster: Any) -> None:  # noqa: ANN401 - Ray's own
@@ -72,10 +72,10 @@ def start_workers(place: Path, name: str) -> None:
     """Make every node start all its workers, by shards that sleep, and import everything."""
     engine = Ray()
     list(engine.map(time.sleep, [1.0] * int(2 * engine.workers / CORES_A_SHARD)))
-    run(place, name, make_archive(place, SMALL, name), engine, Silent())
+    run(place, name, make_archive(place, SMALL, name), engine, SilentListener())
 
 
-def run(place: Path, name: str, archive: Path, engine: Engine, listener: Silent) -> dict[str, Any]:
+def run(place: Path, name: str, archive: Path, engine: Engine, listener: SilentListener) -> dict[str, Any]:
     """Build up to select, from a cold cache."""
     dataset = place / name / "many"
     dataset.mkdir(parents=True)
@@ -117,8 +117,8 @@ def run_all(place: Path, archive: Path, rounds: int) -> dict[str, list[dict[str,
         cluster.wait_for_nodes()
         start_workers(place, "started")
         for turn in range(rounds):
-            found["local, 2 workers"].append(run(place, f"local{turn}", archive, Local(2), Silent()))
-            found["ray, 3 nodes"].append(run(place, f"ray{turn}", archive, Ray(), Silent()))
+            found["local, 2 workers"].append(run(place, f"local{turn}", archive, Local(2), SilentListener()))
+            found["ray, 3 nodes"].append(run(place, f"ray{turn}", archive, Ray(), SilentListener()))
             cluster.add_node(**NODE)
             cluster.wait_for_nodes()
             start_workers(place, f"started{turn}")

@@ -169,20 +169,20 @@ def _prepare_curation(folder: Path, *, workers: int) -> Callable[[], int]:
     from concurrent.futures import ProcessPoolExecutor
 
     from curation.hashing import sha256_hex
-    from curation.stages.probe import SHARD_FILES, Settings, Shard, probe_shard
+    from curation.stages.probe import SHARD_FILES, ProbeSettings, ProbeShard, probe_shard
     from curation.storage.archives import list_members
 
-    settings = Settings("scaled", "scale", "first", "phash")
+    settings = ProbeSettings("scaled", "scale", "first", "phash")
     members = list_members(folder)
     shas = [sha256_hex((folder / member.path).read_bytes()) for member in members]
     size = min(SHARD_FILES, -(-len(members) // workers))
     cuts = range(0, len(members), size)
-    shards = [Shard(folder, members[at : at + size], tuple(shas[at : at + size]), settings) for at in cuts]
-    probe_shard(Shard(folder, members[:1], tuple(shas[:1]), settings))
+    shards = [ProbeShard(folder, members[at : at + size], tuple(shas[at : at + size]), settings) for at in cuts]
+    probe_shard(ProbeShard(folder, members[:1], tuple(shas[:1]), settings))
     if workers == 1:
         return lambda: sum(probe_shard(shard)["failure"].count(None) for shard in shards)
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    warm = [Shard(folder, members[:8], tuple(shas[:8]), settings)] * (4 * workers)
+    warm = [ProbeShard(folder, members[:8], tuple(shas[:8]), settings)] * (4 * workers)
     list(pool.map(probe_shard, warm))
     return lambda: sum(found["failure"].count(None) for found in pool.map(probe_shard, shards))
 

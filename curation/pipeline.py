@@ -66,7 +66,7 @@ from curation.versions.hardlinks import reuse
 from curation.versions.upload import upload
 
 Step = Literal["fetch", "ingest", "probe", "label", "decide", "quality", "dedup", "select"]
-Outcome = Literal["published", "restored", "unchanged", "stopped", "planned"]
+BuildOutcome = Literal["published", "restored", "unchanged", "stopped", "planned"]
 STEPS: tuple[str, ...] = get_args(Step)
 
 
@@ -96,7 +96,7 @@ class Listener(Protocol):
 
 
 @dataclass
-class Silent:
+class SilentListener:
     """A listener that shows nothing."""
 
     progress: Progress = field(default_factory=Silence)
@@ -134,7 +134,7 @@ class Options:
     offline: bool = False
     engine: Engine = field(default_factory=lambda: Local(count_cores()))
     upload: str | None = None
-    listener: Listener = field(default_factory=Silent)
+    listener: Listener = field(default_factory=SilentListener)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Built:
     """
 
     name: str
-    outcome: Outcome
+    outcome: BuildOutcome
     line: VersionLine | None
     folder: Path | None
     manifest: Manifest
@@ -419,7 +419,7 @@ class _Run:
 
     def built(
         self,
-        outcome: Outcome,
+        outcome: BuildOutcome,
         *,
         line: VersionLine | None = None,
         folder: Path | None = None,

@@ -21,7 +21,7 @@ from curation.dataset.decisions import Decision, append_decisions
 from curation.dataset.recipe import load_recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.pipeline import STEPS, Silent, StageLine
+from curation.pipeline import STEPS, SilentListener, StageLine
 from curation.sources import fetch_all
 from curation.sources.synthetic import find_missed, find_wronged, read_truth
 from curation.storage.cache import Cache
@@ -305,7 +305,7 @@ def test_a_search_that_will_take_long_is_announced_before_it_ends(
     """Clumped hashes are announced; what counts as long is lowered here to what a test has."""
     heard: list[str] = []
 
-    class Hearing(Silent):
+    class Hearing(SilentListener):
         def note(self, sentence: str) -> None:
             heard.append(sentence)
 

@@ -126,7 +126,7 @@ def fit(
 ) -> None:
     """Train a model on a version, quantise it, judge it and write its run; interrupted, the same command goes on."""
     from curation.versions import Home, find
-    from training.fit import Settings
+    from training.fit import FitSettings
     from training.framework import load_keras
     from training.models import find_architecture
     from training.runs import find_runs
@@ -141,7 +141,7 @@ def fit(
         raise typer.BadParameter("there is no cross-validation to repeat: --folds says how it is cut")
     if alpha and size:
         raise typer.BadParameter("--alpha is mobilenet_v2's, --size is ds_cnn's: a net has one of them")
-    chosen = Settings(
+    chosen = FitSettings(
         model=find_architecture(model, variant=alpha or size).name,
         side=96 if side is Side.large else 48,
         weights=weights.value,
@@ -183,7 +183,7 @@ def search(
     """Train every net that fits a board in folds of the training split; end in a table and the Pareto front."""
     from curation.versions import Home
     from training.budget import load_board
-    from training.fit import Settings
+    from training.fit import FitSettings
     from training.framework import load_keras
     from training.models import find_architecture
     from training.runs import find_runs, plain
@@ -194,7 +194,7 @@ def search(
     with Screen(quiet=as_json) as screen:
         found = look(
             version,
-            Settings(epochs=epochs, patience=epochs, seed=seed),
+            FitSettings(epochs=epochs, patience=epochs, seed=seed),
             home=Home.find(),
             runs=find_runs(),
             board=load_board(board),

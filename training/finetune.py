@@ -12,7 +12,7 @@ import numpy as np
 
 from training.checkpoints import Progress
 from training.data import Frames, Samples
-from training.fit import Feed, Fitted, Keeper, Listener, Settings, compile_model, run_epochs
+from training.fit import Feed, FitSettings, Fitted, Keeper, Listener, compile_model, run_epochs
 from training.framework import load_keras
 
 EPOCHS: Final = 8
@@ -21,7 +21,7 @@ RATE_SHARE: Final = 0.05
 
 
 def finetune(
-    fitted: Fitted, learn: Samples, judge: Samples, settings: Settings, *, calibration: Frames, listener: Listener
+    fitted: Fitted, learn: Samples, judge: Samples, settings: FitSettings, *, calibration: Frames, listener: Listener
 ) -> Fitted:
     """Return the net after quantisation-aware fine-tuning.
 
@@ -31,7 +31,7 @@ def finetune(
         Of convolutions, depthwise convolutions, dense layers and additions alone.
     learn, judge : Samples
         As for ``training.fit.fit``.
-    settings : Settings
+    settings : FitSettings
         Those the net was trained with.
     calibration : (n, side, side, 3) uint8 ndarray
         Sets the range of every activation, as it does in the conversion.

@@ -19,7 +19,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class FitSettings:
     """How a net is trained; together with the pictures it decides every bit of the result.
 
     Parameters
@@ -84,7 +84,7 @@ class Listener(Protocol):
         """Hear something worth knowing at once."""
 
 
-class Silent:
+class SilentFitListener:
     """A listener that shows nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
@@ -115,7 +115,7 @@ class Fitted:
 def fit(
     learn: Samples,
     judge: Samples,
-    settings: Settings,
+    settings: FitSettings,
     *,
     classes: int,
     checkpoint: Path | None = None,
@@ -128,7 +128,7 @@ def fit(
     ----------
     learn, judge : Samples
         The pictures to learn from, and those that only decide when to stop.
-    settings : Settings
+    settings : FitSettings
     classes : int
     checkpoint : pathlib.Path, optional
         A file that holds the state after each epoch. Where it is there already, training goes on from it and gives
@@ -137,7 +137,7 @@ def fit(
         Folder for TensorBoard.
     listener : Listener, optional
     """
-    listener = listener or Silent()
+    listener = listener or SilentFitListener()
     make_repeatable(settings.seed)
     architecture = find_architecture(settings.model)
     model = build_model(architecture, classes=classes, side=settings.side, weights=settings.weights)
@@ -154,7 +154,7 @@ def fit(
     return Fitted(model, keeper.epochs, keeper.progress.best)
 
 
-def compile_model(model: Any, settings: Settings, *, steps: int, warm_up: int) -> None:
+def compile_model(model: Any, settings: FitSettings, *, steps: int, warm_up: int) -> None:
     """Give a model its optimiser: AdamW, whose rate rises over ``warm_up`` epochs and falls along a cosine."""
     _, keras = load_keras()
     rate = keras.optimizers.schedules.CosineDecay(
@@ -185,7 +185,7 @@ def class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:
 class Feed:
     """The training pictures, drawn and changed anew for each epoch, as a function of seed and epoch alone."""
 
-    def __init__(self, samples: Samples, settings: Settings) -> None:
+    def __init__(self, samples: Samples, settings: FitSettings) -> None:
         self._samples, self._settings = samples, settings
         weights = class_weights(samples.labels)
         self._weights = np.array([weights[label] for label in samples.labels.tolist()], dtype=np.float32)
@@ -258,7 +258,7 @@ class Keeper:
     """Remembers the best epoch, writes the checkpoint, and ends the training when nothing gets better."""
 
     def __init__(
-        self, model: Any, progress: Progress, settings: Settings, *, checkpoint: Path | None, listener: Listener
+        self, model: Any, progress: Progress, settings: FitSettings, *, checkpoint: Path | None, listener: Listener
     ) -> None:
         self.model, self.progress, self.settings = model, progress, settings
         self._checkpoint, self._listener = checkpoint, listener

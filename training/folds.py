@@ -12,7 +12,7 @@ from curation.storage.atomic_files import replace_file
 from firmware.compiler.tflite_reference import open_oracle
 from training.data import Samples
 from training.evaluate import CrossValidation, Unseen, judge_strata, pool_folds
-from training.fit import Listener, Settings, fit, predict
+from training.fit import FitSettings, Listener, fit, predict
 from training.quantise import quantise
 from training.runs import write_text
 from training.scores import Probabilities, score
@@ -21,7 +21,7 @@ from training.splits import cut_folds, hold_out
 
 def cross_validate(
     samples: Samples,
-    settings: Settings,
+    settings: FitSettings,
     *,
     classes: int,
     alarm: int,
@@ -39,7 +39,7 @@ def cross_validate(
     ----------
     samples : Samples
         All pictures, whatever their split.
-    settings : Settings
+    settings : FitSettings
     classes, alarm : int
         How many classes there are, and the index of the one the board warns of.
     folds, repeats : int
@@ -97,7 +97,7 @@ class Fold:
 
 
 def finish_fold(
-    learn: Samples, judge: Samples, settings: Settings, classes: int, place: Path, listener: Listener
+    learn: Samples, judge: Samples, settings: FitSettings, classes: int, place: Path, listener: Listener
 ) -> Fold:
     """Return what a fold comes to; where ``place`` (less its suffixes) holds that already, nothing is trained."""
     figures, net = place.with_suffix(".json"), place.with_suffix(".tflite")
@@ -115,7 +115,7 @@ def finish_fold(
 
 
 def judge_fold(
-    learn: Samples, judge: Samples, settings: Settings, classes: int, checkpoint: Path, listener: Listener
+    learn: Samples, judge: Samples, settings: FitSettings, classes: int, checkpoint: Path, listener: Listener
 ) -> tuple[bytes, Probabilities, Probabilities]:
     """Return the int8 model made of ``learn`` as a run makes it, and what it and its float net say to ``judge``."""
     inner, stop = hold_out(learn, seed=settings.seed)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from firmware.compiler.tflite_reference import open_oracle
 from training.data import Frames, Samples
 from training.finetune import finetune
-from training.fit import Fitted, Listener, Settings, predict
+from training.fit import FitSettings, Fitted, Listener, predict
 from training.framework import load_keras, quiet
 from training.run_summary import Quantised
 
@@ -21,7 +21,7 @@ TOLERATED_LOSS: Final = 0.5
 METADATA_NAME: Final = "curation"
 
 
-def quantise(fitted: Fitted, learn: Samples, stop: Samples, settings: Settings, *, listener: Listener) -> Quantised:
+def quantise(fitted: Fitted, learn: Samples, stop: Samples, settings: FitSettings, *, listener: Listener) -> Quantised:
     """Convert to int8; where that costs over half a point on the pictures the net knows, fine-tune for it first.
 
     What quantisation costs is measured on all training pictures, which are many: it is no question of what the net
@@ -44,7 +44,7 @@ def quantise(fitted: Fitted, learn: Samples, stop: Samples, settings: Settings, 
     return Quantised(fitted, int8, convert_float(fitted.model), lost, finetuned, calibration)
 
 
-def measure_loss(model: Any, int8: bytes, parts: tuple[Samples, ...], settings: Settings) -> float:
+def measure_loss(model: Any, int8: bytes, parts: tuple[Samples, ...], settings: FitSettings) -> float:
     """Return the points of accuracy (of 100) that int8 loses against float, over all given pictures."""
     oracle, balance, count = open_oracle(int8), 0, 0
     for part in parts:

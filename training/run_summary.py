@@ -10,7 +10,7 @@ from training.bias_probes import Shortcut
 from training.budget import Budget
 from training.data import Material, Samples
 from training.evaluate import Alarms, CrossValidation, Evaluation, Unseen
-from training.fit import Fitted, Settings
+from training.fit import FitSettings, Fitted
 from training.runs import plain
 from training.scores import Probabilities, Rate
 
@@ -84,7 +84,7 @@ class Results:
     name : str
         The run's.
     material : Material
-    settings : Settings
+    settings : FitSettings
     quantised : Quantised
     verdict : Verdict
     budget : Budget, optional
@@ -95,7 +95,7 @@ class Results:
 
     name: str
     material: Material
-    settings: Settings
+    settings: FitSettings
     quantised: Quantised
     verdict: Verdict
     budget: Budget | None

@@ -12,7 +12,7 @@ from firmware.compiler.tflite_reference import open_oracle
 from training.card import write_card
 from training.data import Material
 from training.embed import draw_map, embed
-from training.fit import Settings
+from training.fit import FitSettings
 from training.model_cc import write_model_cc
 from training.report import write_report
 from training.run_summary import Results
@@ -22,7 +22,7 @@ from training.scores import Probabilities
 PACKAGES: Final = ("tensorflow-cpu", "tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "scikit-learn")
 
 
-def describe_run(material: Material, settings: Settings, options: Mapping[str, object]) -> dict[str, Any]:
+def describe_run(material: Material, settings: FitSettings, options: Mapping[str, object]) -> dict[str, Any]:
     """Return what ``config.toml`` says: the version, the settings, and the programs that made the run."""
     described = material.version
     return {

@@ -20,7 +20,7 @@ from curation.dataset.manifest import digest_of
 from curation.errors import CurationError
 from curation.storage.atomic_files import write_atomically
 from training.data import Material
-from training.fit import Settings
+from training.fit import FitSettings
 
 RUNS: Final = Path("training/runs")
 NEEDED: Final = ("config.toml", "labels.txt", "metrics.json", "model.keras", "model.tflite", "model_int8.tflite")
@@ -100,7 +100,7 @@ def find_runs(given: Path | None = None, *, environ: Mapping[str, str] = os.envi
     return given or Path(environ.get("TRAINING_RUNS") or RUNS)
 
 
-def name_run(material: Material, settings: Settings, options: Mapping[str, Any]) -> str:
+def name_run(material: Material, settings: FitSettings, options: Mapping[str, Any]) -> str:
     """Return the name of the run that this version and these settings give: the same ones, the same name."""
     identity = {"digest": material.version.digest, "alarm": material.alarm, "settings": plain(settings), **options}
     return f"{material.version.name}-v{material.version.number}-{settings.model}-{digest_of(identity)[:8]}"

@@ -18,7 +18,7 @@ from training.board_fit import foresee
 from training.budget import Board, Budget
 from training.data import Material, open_material
 from training.evaluate import CrossValidation
-from training.fit import Listener, Settings
+from training.fit import FitSettings, Listener
 from training.folds import cross_validate
 from training.models import ARCHITECTURES
 from training.report import write_search_page
@@ -87,7 +87,7 @@ def pareto(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def search(
     reference: str,
-    settings: Settings,
+    settings: FitSettings,
     *,
     home: Home,
     runs: Path,
@@ -106,7 +106,7 @@ def search(
     Parameters
     ----------
     reference : str
-    settings : Settings
+    settings : FitSettings
         ``model``, ``side``, ``batch`` and ``rate`` are replaced by each candidate's.
     home, runs : Home, pathlib.Path
     board : Board
@@ -151,7 +151,7 @@ def search(
 
 
 def _try(
-    material: Material, settings: Settings, board: Board, *, folds: int, place: Path, listener: Listener
+    material: Material, settings: FitSettings, board: Board, *, folds: int, place: Path, listener: Listener
 ) -> Candidate:
     name = f"{settings.model}@{settings.side}"
     classes = len(material.classes)

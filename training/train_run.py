@@ -19,7 +19,7 @@ from training.board_fit import require_fit
 from training.budget import DEFAULT_BOARD, Board, load_board, measure_budget
 from training.data import Material, Samples, open_material
 from training.evaluate import evaluate, judge_context
-from training.fit import Listener, Settings, Silent, fit, predict
+from training.fit import FitSettings, Listener, SilentFitListener, fit, predict
 from training.folds import cross_validate
 from training.models import build_model, find_architecture
 from training.out_of_distribution import Context, list_context, read_context
@@ -63,10 +63,10 @@ class Options:
     repeats: int = 1
     originals: tuple[Path, ...] = ()
     again: bool = False
-    listener: Listener = field(default_factory=Silent)
+    listener: Listener = field(default_factory=SilentFitListener)
 
 
-def produce(reference: str, settings: Settings, options: Options | None = None) -> Run:
+def produce(reference: str, settings: FitSettings, options: Options | None = None) -> Run:
     """Train a net on a published version and write its run; the same version and settings give the same run.
 
     A run that is there already is returned as it is; one that was interrupted is taken up where it stopped.
@@ -75,7 +75,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
     ----------
     reference : str
         ``melanoma``, ``melanoma@v2`` or ``melanoma@<digest prefix>``.
-    settings : Settings
+    settings : FitSettings
     options : Options, optional
 
     Raises
@@ -113,7 +113,7 @@ def produce(reference: str, settings: Settings, options: Options | None = None) 
 
 
 def _produce(
-    material: Material, settings: Settings, options: Options, board: Board | None, *, name: str, place: Path
+    material: Material, settings: FitSettings, options: Options, board: Board | None, *, name: str, place: Path
 ) -> Results:
     """Train in the workshop, judge what came out, and count what it costs."""
     start = time.monotonic(), time.process_time()
@@ -137,7 +137,7 @@ def _produce(
     return Results(name, material, settings, quantised, verdict, budget, *trained)
 
 
-def settle_weights(settings: Settings, *, listener: Listener) -> Settings:
+def settle_weights(settings: FitSettings, *, listener: Listener) -> FitSettings:
     """Return the settings with the weights that can be had: without ImageNet's the net starts from scratch, said aloud.
 
     The run is then the one that ``weights="none"`` gives, under its name.
@@ -152,7 +152,7 @@ def settle_weights(settings: Settings, *, listener: Listener) -> Settings:
     return settings
 
 
-def train(material: Material, settings: Settings, place: Path, *, listener: Listener) -> Quantised:
+def train(material: Material, settings: FitSettings, place: Path, *, listener: Listener) -> Quantised:
     """Train on the version's training pictures and quantise; its test pictures are not looked at."""
     learn, stop = split_training(material, seed=settings.seed)
     if settings.weights == "none":
@@ -179,7 +179,7 @@ def split_training(material: Material, *, seed: int) -> tuple[Samples, Samples]:
     return train.take(inner), train.take(stop)
 
 
-def judge(material: Material, quantised: Quantised, settings: Settings, options: Options, place: Path) -> Verdict:
+def judge(material: Material, quantised: Quantised, settings: FitSettings, options: Options, place: Path) -> Verdict:
     """Judge the int8 model on the test pictures, on classes it was never taught, and in a cross-validation."""
     options.listener.note("judging it: the test pictures, classes it was never taught, its worst mistakes")
     oracle, test = open_oracle(quantised.int8), material.samples.of_split("test")

@@ -31,8 +31,8 @@ from curation.board.request_response import (
     PICTURE_SECONDS,
     Conversation,
     Damaged,
+    NoAnswer,
     Refused,
-    Silent,
 )
 from curation.errors import CurationError
 
@@ -150,7 +150,7 @@ class Board:
             self._talk.send("version")
             try:
                 return self._talk.expect(BoardVersion)
-            except (Silent, Refused):
+            except (NoAnswer, Refused):
                 continue  # what is refused is the rest of a line that stood in the board's buffer
         heard = f" ({self.dropped} lines could not be read)" if self.dropped else ""
         raise CurationError(

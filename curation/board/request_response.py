@@ -36,7 +36,7 @@ class Damaged(Exception):
     """Raised where what came is not whole; asking again may help."""
 
 
-class Silent(Damaged):
+class NoAnswer(Damaged):
     """Raised where an answer did not come."""
 
 
@@ -80,7 +80,7 @@ class Conversation:
         ------
         Refused
             The board answers with an error.
-        Silent
+        NoAnswer
             No such message came in time.
         """
         end = self._end(within_s)
@@ -91,7 +91,7 @@ class Conversation:
                 raise Refused(message)
             if isinstance(message, Scores):
                 self._scores.append(message)
-        raise Silent("nothing came in time")
+        raise NoAnswer("nothing came in time")
 
     def next_scores(self, within_s: float) -> Scores | None:
         """Return the next scores that the board said by itself, or None where none came in time."""
@@ -129,7 +129,7 @@ class Conversation:
         if isinstance(fault, Refused):
             hint = _HINTS.get(fault.code, "try another cable or another USB socket, without a hub")
             return CurationError(f"{where}: {what}: the board says {fault}", hint=hint)
-        if isinstance(fault, Silent):
+        if isinstance(fault, NoAnswer):
             return CurationError(
                 f"{where}: {what}: the board does not answer", hint="press its reset button, or plug it in again"
             )

@@ -74,7 +74,7 @@ FINDINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProbeSettings:
     """What decides a probe's result besides the file's bytes."""
 
     scale: Literal["full", "scaled"]
@@ -83,19 +83,19 @@ class Settings:
     hash: Literal["phash"] | HashName
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "Settings":
+    def of(cls, recipe: Recipe) -> "ProbeSettings":
         """Return the recipe's settings."""
         return cls(recipe.decode.scale, tone_of(recipe.decode.tone), recipe.decode.pages, recipe.duplicates.hash)
 
 
 @dataclass(frozen=True)
-class Shard:
+class ProbeShard:
     """Some files of one archive, to be read and probed in one go, wherever the engine decides."""
 
     archive: Path
     members: tuple[Member, ...]
     shas: tuple[str, ...]
-    settings: Settings
+    settings: ProbeSettings
 
 
 def tone_of(tone: Literal["scale"] | ToneWindow) -> Tone:
@@ -129,7 +129,7 @@ def probe(
     Fingerprints
         Zeros for what could not be decoded.
     """
-    settings = Settings.of(recipe)
+    settings = ProbeSettings.of(recipe)
     store = ProbeCache(cache, recipe.probe_settings())
     wanted = manifest.kept.select("id", "sha256", "size_bytes")
     spool = ThumbnailStore(cache.root)
@@ -148,7 +148,7 @@ def probe(
     return _merge(manifest, pl.concat(found), spool, each=settings.pages == "each")
 
 
-def _look(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, pl.DataFrame]]:
+def _look(engine: Engine, shards: Sequence[ProbeShard]) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield number and findings of each shard as soon as it is there: what was finished is kept, whatever comes."""
     if engine.is_remote:
         for number, content in engine.as_completed(probe_far, shards):
@@ -158,7 +158,7 @@ def _look(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, pl.Dat
             yield number, pl.DataFrame(rows, schema=FINDINGS)
 
 
-def probe_far(shard: Shard) -> bytes:
+def probe_far(shard: ProbeShard) -> bytes:
     """Return what ``probe_shard`` finds as one Parquet shard; the work of a worker that may be on another machine.
 
     Raises
@@ -180,7 +180,7 @@ def _as_parquet(table: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def probe_shard(shard: Shard) -> dict[str, list[Any]]:
+def probe_shard(shard: ProbeShard) -> dict[str, list[Any]]:
     """Return the findings on every page that is asked for, as columns; the work of one worker.
 
     Arrays leave as lists of arrays, so that a worker needs no table library.
@@ -224,7 +224,7 @@ class _Seen:
         return len(self.content) + (0 if self.grey is None else self.grey.nbytes)
 
 
-def _see(shard: Shard, member: Member, sha: str) -> Iterator[_Seen]:
+def _see(shard: ProbeShard, member: Member, sha: str) -> Iterator[_Seen]:
     try:
         content = read_member(shard.archive, member)
     except UnreadableMember as fault:
@@ -242,7 +242,7 @@ def _see(shard: Shard, member: Member, sha: str) -> Iterator[_Seen]:
         page += 1
 
 
-def _see_page(content: bytes, settings: Settings, *, sha: str, page: int) -> _Seen:
+def _see_page(content: bytes, settings: ProbeSettings, *, sha: str, page: int) -> _Seen:
     """Decode one page once.
 
     Losslessly coded pictures are decoded with their colours, so that their pixels have a name of their own.
@@ -295,7 +295,7 @@ def _group(pages: Iterable[_Seen]) -> Iterator[dict[int, _Seen]]:
     yield from waiting.values()
 
 
-def _finish(pages: Sequence[_Seen], settings: Settings) -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
+def _finish(pages: Sequence[_Seen], settings: ProbeSettings) -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
     """Return the rows of pages of one size with their quality values, and their (32, 32) uint8 grey thumbnails.
 
     What is flat and not lossless is decoded a second time for its pixels' name, as its hash says nothing.
@@ -325,7 +325,7 @@ _PASSING = "cannot be read: "
 """Starts the failures that are the moment's and not the file's; they are not kept in the cache."""
 
 
-def _cut(new: pl.DataFrame, shelf: Shelf, settings: Settings) -> list[Shard]:
+def _cut(new: pl.DataFrame, shelf: Shelf, settings: ProbeSettings) -> list[ProbeShard]:
     """Cut the new files into shards of one archive each, of a bounded number of files."""
     by_archive: dict[Path, list[tuple[Member, str]]] = {}
     for name, sha in new.select("id", "sha256").iter_rows():
@@ -335,7 +335,7 @@ def _cut(new: pl.DataFrame, shelf: Shelf, settings: Settings) -> list[Shard]:
     for archive, files in by_archive.items():
         for start in range(0, len(files), SHARD_FILES):
             members, shas = zip(*files[start : start + SHARD_FILES], strict=True)
-            shards.append(Shard(archive, members, shas, settings))
+            shards.append(ProbeShard(archive, members, shas, settings))
     return shards
 
 

@@ -26,7 +26,7 @@ SHARD_FILES = 64
 
 
 @dataclass(frozen=True)
-class Shard:
+class RenderShard:
     """Pictures of one archive to be rendered in one go: (member, page, target) each."""
 
     archive: Path
@@ -136,20 +136,22 @@ def _render_all(
     return digests
 
 
-def _cut(pictures: Sequence[tuple[str, int, str]], recipe: Recipe, shelf: Shelf, folder: Path | None) -> list[Shard]:
+def _cut(
+    pictures: Sequence[tuple[str, int, str]], recipe: Recipe, shelf: Shelf, folder: Path | None
+) -> list[RenderShard]:
     (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
     by_archive: dict[Path, list[tuple[Member, int, str]]] = {}
     for name, page, file in pictures:
         archive, member = shelf.places[file_of(name, page)]
         by_archive.setdefault(archive, []).append((member, page, file))
     return [
-        Shard(archive, tuple(files[start : start + SHARD_FILES]), folder, settings, tone, steps)
+        RenderShard(archive, tuple(files[start : start + SHARD_FILES]), folder, settings, tone, steps)
         for archive, files in sorted(by_archive.items())
         for start in range(0, len(files), SHARD_FILES)
     ]
 
 
-def _write(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+def _write(engine: Engine, shards: Sequence[RenderShard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
     """Yield number and (sha256, bytes) of the pictures of each shard once they are written."""
     if not engine.is_remote:
         yield from engine.as_completed(render_shard, shards)
@@ -163,7 +165,7 @@ def _write(engine: Engine, shards: Sequence[Shard]) -> Iterator[tuple[int, list[
         yield number, [(sha256_hex(content), len(content)) for content in contents]
 
 
-def render_far(task: tuple[Shard, str]) -> list[bytes]:
+def render_far(task: tuple[RenderShard, str]) -> list[bytes]:
     """Return the pictures of a shard, rendered on a machine that has no way to the folder they go to.
 
     Raises
@@ -180,7 +182,7 @@ def render_far(task: tuple[Shard, str]) -> list[bytes]:
     return [content for _, content in _render_each(shard)]
 
 
-def render_shard(shard: Shard) -> list[tuple[str, int]]:
+def render_shard(shard: RenderShard) -> list[tuple[str, int]]:
     """Write the pictures of a shard and return (sha256, bytes) of each; the work of one worker."""
     written = []
     for file, content in _render_each(shard):
@@ -190,7 +192,7 @@ def render_shard(shard: Shard) -> list[tuple[str, int]]:
     return written
 
 
-def _render_each(shard: Shard) -> Iterator[tuple[str, bytes]]:
+def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
     for member, page, file in shard.pictures:
         try:
             given = read_member(shard.archive, member)

@@ -6,7 +6,7 @@ from curation.versions.describe import describe_version, metadata_tables, name_p
 from curation.versions.diff import Change, Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Story, explain
-from curation.versions.gc import CachePart, Plan, Target, carry_out, plan_gc
+from curation.versions.gc import CachePart, GcPlan, Target, carry_out, plan_gc
 from curation.versions.hardlinks import Picture, reuse, take_over
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
@@ -35,10 +35,10 @@ __all__ = [
     "Change",
     "Diff",
     "Draft",
+    "GcPlan",
     "Home",
     "Lock",
     "Picture",
-    "Plan",
     "Published",
     "Reason",
     "Reference",

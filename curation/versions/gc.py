@@ -53,7 +53,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GcPlan:
     """What ``carry_out`` would remove, in this order."""
 
     home: Home
@@ -77,7 +77,7 @@ class Plan:
         return "\n".join([*lines, f"{self.size_bytes:,} bytes in all"])
 
 
-def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[CachePart] = ()) -> Plan:
+def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[CachePart] = ()) -> GcPlan:
     """Return what would be freed; nothing is removed.
 
     Parameters
@@ -102,7 +102,7 @@ def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[C
     targets += [
         Target("cache", "", part.path, part.size_bytes, f"{part.kind}, last used {part.last_used}") for part in cache
     ]
-    return Plan(home, tuple(_measure(targets)), tuple(notes))
+    return GcPlan(home, tuple(_measure(targets)), tuple(notes))
 
 
 def _find_targets(home: Home, name: str, *, keep: int) -> tuple[list[Target], list[str]]:
@@ -153,7 +153,7 @@ def _measure(targets: Iterable[Target]) -> Iterator[Target]:
         yield replace(target, size_bytes=size)
 
 
-def carry_out(plan: Plan, *, on_wait: Callable[[str], None] | None = None) -> tuple[Target, ...]:
+def carry_out(plan: GcPlan, *, on_wait: Callable[[str], None] | None = None) -> tuple[Target, ...]:
     """Remove what the plan names, each dataset's under its lock; return what was there to remove.
 
     A crash on the way leaves each folder whole or under a name that the next ``sweep`` clears.

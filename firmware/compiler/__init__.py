@@ -2,16 +2,16 @@
 
 from firmware.compiler.export import Exported, export
 from firmware.compiler.model import Layer, Model, Padding, Tensor, count_macs
-from firmware.compiler.planning import LayerCost, Plan, plan
+from firmware.compiler.planning import ArenaPlan, LayerCost, plan
 from firmware.compiler.reading import read_model
 
 __all__ = [
+    "ArenaPlan",
     "Exported",
     "Layer",
     "LayerCost",
     "Model",
     "Padding",
-    "Plan",
     "Tensor",
     "count_macs",
     "export",

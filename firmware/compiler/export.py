@@ -18,7 +18,7 @@ from curation.images import INPUT_SCALE, INPUT_ZERO_POINT
 from firmware.compiler.codegen import Identity, generate
 from firmware.compiler.golden import write_golden
 from firmware.compiler.model import Model
-from firmware.compiler.planning import Plan, plan
+from firmware.compiler.planning import ArenaPlan, plan
 from firmware.compiler.reading import read_model
 from firmware.compiler.steps import softmax_input
 
@@ -31,7 +31,7 @@ class Exported:
     """What was handed over: the files, sorted, and what the network takes on the board."""
 
     files: tuple[Path, ...]
-    plan: Plan
+    plan: ArenaPlan
 
 
 def export(
@@ -115,7 +115,7 @@ def _require_labels(model: Model, labels: Sequence[str], alarm: str) -> None:
         )
 
 
-def _require_room(planned: Plan, limit: int | None) -> None:
+def _require_room(planned: ArenaPlan, limit: int | None) -> None:
     least = min(size for size in (planned.arena_bytes, planned.row_mode_arena_bytes) if size is not None)
     if limit is not None and least > limit:
         largest = max(planned.layers, key=lambda layer: layer.activation_bytes)

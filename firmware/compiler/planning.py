@@ -66,7 +66,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ArenaPlan:
     """What a network takes on the board.
 
     Parameters
@@ -91,7 +91,7 @@ class Plan:
     layers: tuple[LayerCost, ...]
 
 
-def plan(model: Model) -> Plan:
+def plan(model: Model) -> ArenaPlan:
     """Plan a network's memory and cost.
 
     Raises
@@ -104,7 +104,7 @@ def plan(model: Model) -> Plan:
     steps = to_steps(model)
     rows = schedule_rows(model, steps)
     costs = tuple(_cost(model, layer) for layer in model.layers)
-    return Plan(
+    return ArenaPlan(
         arena_bytes=schedule_frame(model, steps).layout.size_bytes,
         row_mode_arena_bytes=None if rows is None else rows.layout.size_bytes,
         flash_bytes=estimate_flash_bytes(model, steps),
@@ -243,4 +243,4 @@ def _aligned(size: int) -> int:
     return -(-size // _INTERPRETER_ALIGNMENT) * _INTERPRETER_ALIGNMENT
 
 
-__all__ = ["ELEMENT_BYTES", "LayerCost", "Plan", "Run", "Schedule", "plan", "schedule_frame", "schedule_rows"]
+__all__ = ["ELEMENT_BYTES", "ArenaPlan", "LayerCost", "Run", "Schedule", "plan", "schedule_frame", "schedule_rows"]

@@ -232,7 +232,7 @@ def test_a_new_probe_version_looks_again_and_forgets_nothing_else(
     looked: list[str] = []
     real = stage.probe_shard
 
-    def count(shard: stage.Shard) -> dict[str, list[object]]:
+    def count(shard: stage.ProbeShard) -> dict[str, list[object]]:
         looked.extend(shard.shas)
         return real(shard)
 
@@ -257,7 +257,7 @@ def test_a_shard_that_was_finished_is_kept_though_another_fails(
     monkeypatch.setattr(stage, "SHARD_FILES", 1)
     real, looked = stage.probe_shard, list[str]()
 
-    def fail_on_the_third(shard: stage.Shard) -> dict[str, list[object]]:
+    def fail_on_the_third(shard: stage.ProbeShard) -> dict[str, list[object]]:
         looked.extend(shard.shas)
         if len(looked) == 3:
             raise KeyboardInterrupt

@@ -56,9 +56,9 @@ def material(drawn: SimpleNamespace) -> object:
 def small_settings() -> object:
     """Return settings of a training that takes seconds."""
     from training.augment import Augmentation
-    from training.fit import Settings
+    from training.fit import FitSettings
 
-    return Settings(side=48, epochs=16, patience=16, batch=8, seed=3, augmentation=Augmentation(share=0.4))
+    return FitSettings(side=48, epochs=16, patience=16, batch=8, seed=3, augmentation=Augmentation(share=0.4))
 
 
 @pytest.fixture(scope="session")

@@ -70,14 +70,14 @@ def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(material, small_s
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
     from firmware.compiler.tflite_reference import open_oracle
     from training.finetune import finetune
-    from training.fit import Silent, fit
+    from training.fit import SilentFitListener, fit
     from training.quantise import choose_calibration, convert_int8
     from training.train_run import split_training
 
     learn, stop = split_training(material, seed=1)
     fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
     calibration = choose_calibration(learn, seed=1).view(48)
-    tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=Silent())
+    tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=SilentFitListener())
 
     def loss(model) -> float:
         said = open_oracle(convert_int8(model, calibration)).probabilities(learn.view(48))

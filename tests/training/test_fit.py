@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError
-from training.fit import Feed, Settings, Silent, class_weights, fit
+from training.fit import Feed, FitSettings, SilentFitListener, class_weights, fit
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
 
-class Interrupt(Silent):
+class Interrupt(SilentFitListener):
     """A user who presses Ctrl-C after an epoch."""
 
     def __init__(self, after: int) -> None:
@@ -43,7 +43,7 @@ def to_bytes(fitted, samples) -> bytes:
 def test_the_same_seed_gives_the_same_model_and_another_does_not(sides):
     """Two trainings of one seed are the same int8 file; another seed is another file."""
     learn, stop = sides
-    settings = Settings(side=48, epochs=2, batch=16, seed=7)
+    settings = FitSettings(side=48, epochs=2, batch=16, seed=7)
     one, same, other = (
         to_bytes(fit(learn, stop, replace(settings, seed=seed), classes=2), learn) for seed in (7, 7, 8)
     )
@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not(sides):
 def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, after):
     """Stopped after an epoch and started again, it goes on there and gives the very same model."""
     learn, stop = sides
-    settings = Settings(side=48, epochs=3, batch=16, seed=5)
+    settings = FitSettings(side=48, epochs=3, batch=16, seed=5)
     whole = fit(learn, stop, settings, classes=2)
     checkpoint = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
@@ -73,7 +73,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, aft
 def test_a_net_with_dropout_goes_on_with_the_very_dropout_it_would_have_had(tmp_path, sides):
     """EfficientNet drops at random: after an interruption it draws what it would have drawn without one."""
     learn, stop = (side.take(np.arange(0, len(side), 6)) for side in sides)
-    settings = Settings(model="efficientnet", side=48, epochs=2, batch=8, seed=5)
+    settings = FitSettings(model="efficientnet", side=48, epochs=2, batch=8, seed=5)
     whole = fit(learn, stop, settings, classes=2)
     checkpoint = tmp_path / "checkpoint.npz"
     with pytest.raises(KeyboardInterrupt):
@@ -90,14 +90,14 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, sides):
     checkpoint = tmp_path / "checkpoint.npz"
     checkpoint.write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(CurationError, match="not the state of this training") as caught:
-        fit(learn, stop, Settings(side=48, epochs=1), classes=2, checkpoint=checkpoint)
+        fit(learn, stop, FitSettings(side=48, epochs=1), classes=2, checkpoint=checkpoint)
     assert "delete" in caught.value.hint
 
 
 def test_a_batch_is_a_function_of_seed_epoch_and_step(material):
     """Batches come out alike in any order of asking, differ between epochs, and an epoch shows every picture once."""
     train = material.samples.of_split("train")
-    settings = Settings(side=48, batch=7, seed=2)
+    settings = FitSettings(side=48, batch=7, seed=2)
     one, other = Feed(train, settings), Feed(train, settings)
     last = other.batch(3, 2)
     for mine, theirs in zip(one.batch(3, 2), last, strict=True):
@@ -119,7 +119,7 @@ def test_pictures_are_trained_on_with_the_weight_of_their_class(material):
     """Of a set with four pictures of one class for each of the other, both weigh the same over an epoch."""
     train = material.samples.of_split("train")
     rows = np.concatenate([np.flatnonzero(train.labels == 0)[:8], np.flatnonzero(train.labels == 1)[:2]])
-    feed = Feed(train.take(rows), Settings(side=48, batch=4))
+    feed = Feed(train.take(rows), FitSettings(side=48, batch=4))
     batches = [feed.batch(0, step) for step in range(feed.steps)]
     labels, weights = (np.concatenate([batch[part] for batch in batches]) for part in (1, 2))
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum()) == pytest.approx(5)
@@ -138,7 +138,7 @@ def test_a_training_leaves_no_graph_behind_when_the_next_one_begins(sides):
 
     learn, stop = (side.take(np.arange(4)) for side in sides)
     before = count_graphs()
-    fit(learn, stop, Settings(side=48, epochs=1, batch=4), classes=2)
+    fit(learn, stop, FitSettings(side=48, epochs=1, batch=4), classes=2)
     assert count_graphs() == before
 
 
@@ -146,7 +146,7 @@ def test_a_training_leaves_no_graph_behind_when_the_next_one_begins(sides):
 def test_training_ends_when_nothing_gets_better_and_keeps_its_best(sides):
     """It ends so many epochs after the best one, or at the last; the best has the smallest validation loss."""
     learn, stop = sides
-    fitted = fit(learn, stop, Settings(side=48, epochs=30, patience=2, batch=8, seed=1), classes=2)
+    fitted = fit(learn, stop, FitSettings(side=48, epochs=30, patience=2, batch=8, seed=1), classes=2)
     losses = [epoch.val_loss for epoch in fitted.epochs]
     assert fitted.best == losses.index(min(losses)) + 1
     assert len(losses) == min(30, fitted.best + 2)

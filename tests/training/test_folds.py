@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.fit import Silent
+from training.fit import SilentFitListener
 from training.splits import cut_folds
 
 pytestmark = pytest.mark.usefixtures("needs_train")
@@ -32,7 +32,14 @@ def run_folds(material, settings, folder, *, repeats=1):
     from training.folds import cross_validate
 
     return cross_validate(
-        material.samples, settings, classes=2, alarm=1, folds=3, repeats=repeats, folder=folder, listener=Silent()
+        material.samples,
+        settings,
+        classes=2,
+        alarm=1,
+        folds=3,
+        repeats=repeats,
+        folder=folder,
+        listener=SilentFitListener(),
     )
 
 
@@ -80,7 +87,9 @@ def test_the_real_judge_gives_the_bytes_it_was_judged_by(material, small_setting
     learn, judge = next(cut_folds(material.samples, folds=3, seed=1))
     settings = replace(small_settings, epochs=1, patience=1)
     samples = material.samples
-    fold = finish_fold(samples.take(learn), samples.take(judge), settings, 2, tmp_path / "fold-0-0", Silent())
+    fold = finish_fold(
+        samples.take(learn), samples.take(judge), settings, 2, tmp_path / "fold-0-0", SilentFitListener()
+    )
     said = open_oracle(fold.net).probabilities(samples.take(judge).view(48))
     assert fold.int8 == pytest.approx(said)
     assert (fold.spent > 0).all()

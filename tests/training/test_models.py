@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError
-from training.fit import Settings
+from training.fit import FitSettings
 from training.models import ARCHITECTURES, build_model, find_architecture
 
 pytestmark = pytest.mark.usefixtures("needs_train")
@@ -103,11 +103,11 @@ def test_imagenet_weights_that_do_not_exist_are_an_error(name):
 def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(tmp_path):
     """Where no server answers, the net is trained without them: aloud, with the reason, and no word of Keras."""
     code = (
-        "from training.fit import Settings, Silent\n"
+        "from training.fit import FitSettings, SilentFitListener\n"
         "from training.train_run import settle_weights\n"
-        "class Aloud(Silent):\n"
+        "class Aloud(SilentFitListener):\n"
         "    def note(self, sentence): print('SAID', sentence)\n"
-        "asked = Settings(model='mobilenet_v2_0.35', side=48, weights='imagenet')\n"
+        "asked = FitSettings(model='mobilenet_v2_0.35', side=48, weights='imagenet')\n"
         "print('SETTLED', settle_weights(asked, listener=Aloud()).weights)"
     )
     nowhere = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
@@ -121,10 +121,10 @@ def test_without_a_way_to_imagenet_s_weights_it_starts_from_scratch_and_says_so(
 
 def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so():
     """Asked for weights that nobody has published, the training goes on without them, aloud."""
-    from training.fit import Silent
+    from training.fit import SilentFitListener
     from training.train_run import settle_weights
 
-    class Aloud(Silent):
+    class Aloud(SilentFitListener):
         def __init__(self) -> None:
             self.said: list[str] = []
 
@@ -132,17 +132,17 @@ def test_a_net_that_imagenet_has_no_weights_for_starts_from_scratch_and_says_so(
             self.said.append(sentence)
 
     listener = Aloud()
-    asked = Settings(model="ds_cnn_xs", weights="imagenet")
-    assert settle_weights(asked, listener=listener) == Settings(model="ds_cnn_xs", weights="none")
+    asked = FitSettings(model="ds_cnn_xs", weights="imagenet")
+    assert settle_weights(asked, listener=listener) == FitSettings(model="ds_cnn_xs", weights="none")
     assert listener.said == ["there are no ImageNet weights for ds_cnn_xs; so ds_cnn_xs starts from scratch"]
-    assert settle_weights(Settings(), listener=listener) == Settings()
+    assert settle_weights(FitSettings(), listener=listener) == FitSettings()
     assert len(listener.said) == 1
 
 
 def test_a_net_is_trained_at_its_own_pace_unless_another_is_asked_for():
     """MobileNetV2 takes smaller steps and more of them; a search gives each net its own, whatever it began with."""
-    assert (Settings().batch, Settings().rate, Settings().patience) == (32, 4e-3, 15)
-    deep = Settings(model="mobilenet_v2_0.2")
+    assert (FitSettings().batch, FitSettings().rate, FitSettings().patience) == (32, 4e-3, 15)
+    deep = FitSettings(model="mobilenet_v2_0.2")
     assert (deep.batch, deep.rate, deep.patience) == (16, 2e-3, 40)
-    assert Settings(model="mobilenet_v2_0.2", batch=8, rate=1e-3) == replace(deep, batch=8, rate=1e-3)
-    assert replace(Settings(), model="mobilenet_v2_0.2", batch=0, rate=0.0, patience=0) == deep
+    assert FitSettings(model="mobilenet_v2_0.2", batch=8, rate=1e-3) == replace(deep, batch=8, rate=1e-3)
+    assert replace(FitSettings(), model="mobilenet_v2_0.2", batch=0, rate=0.0, patience=0) == deep

@@ -50,10 +50,10 @@ def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings,
     """Two nets in two folds: figures of both, the page with the front, no leftovers; asked again, it is read back."""
     from dataclasses import replace
 
-    from training.fit import Silent
+    from training.fit import SilentFitListener
     from training.search import search
 
-    class Notes(Silent):
+    class Notes(SilentFitListener):
         def __init__(self) -> None:
             self.notes: list[str] = []
 
@@ -62,7 +62,7 @@ def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings,
 
     found = search(
         "spots", replace(small_settings, epochs=1, patience=1), home=drawn.home, runs=tmp_path, folds=2,
-        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=Silent(),
+        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=SilentFitListener(),
     )  # fmt: skip
     assert [one.name for one in found.candidates] == ["ds_cnn_xs@48", "ds_cnn_xs@96"]
     assert {one.accuracy.int8.of for one in found.candidates} == {80}
@@ -87,13 +87,13 @@ def test_a_search_in_which_nothing_fits_is_an_error(needs_train, drawn, small_se
     """A board without flash refuses every net, each with its figures, and nothing is trained."""
     from dataclasses import replace
 
-    from training.fit import Silent
+    from training.fit import SilentFitListener
     from training.search import search
 
     board = replace(load_board("nano33ble"), flash_bytes=66_000)
     with pytest.raises(CurationError, match="no candidate fits nano33ble") as caught:
         search(
             "spots", small_settings, home=drawn.home, runs=tmp_path, board=board, models=["ds_cnn_xs"], sides=[48],
-            folds=2, listener=Silent(),
+            folds=2, listener=SilentFitListener(),
         )  # fmt: skip
     assert "flash:" in caught.value.message

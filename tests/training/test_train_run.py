@@ -175,11 +175,11 @@ def _no_judgement(material, quantised, *rest):
 @pytest.mark.parametrize(("reference", "board"), [("spots", "nano34"), ("nosuch", "nano33ble")])
 def test_nothing_is_downloaded_for_what_cannot_be_trained(drawn, small_settings, tmp_path, reference, board):
     """ImageNet's weights are asked for when board and version are known to be there."""
-    from training.fit import Silent
+    from training.fit import SilentFitListener
     from training.train_run import Options, produce
 
     heard = []
-    listener = Silent()
+    listener = SilentFitListener()
     listener.note = heard.append
     options = Options(home=drawn.home, runs=tmp_path, board=board, listener=listener)
     with pytest.raises(CurationError, match=r"there is no (board|dataset)"):

@@ -3,14 +3,14 @@
 from curation.sources.synthetic.archive import draw
 from curation.sources.synthetic.ground_truth import Expected, Fault, Part, Truth, read_truth, truth_path
 from curation.sources.synthetic.ground_truth_check import find_missed, find_wronged
-from curation.sources.synthetic.plan import Settings, tell_truth
+from curation.sources.synthetic.plan import SyntheticSettings, tell_truth
 from curation.sources.synthetic.source import fetch
 
 __all__ = [
     "Expected",
     "Fault",
     "Part",
-    "Settings",
+    "SyntheticSettings",
     "Truth",
     "draw",
     "fetch",

@@ -10,18 +10,18 @@ from curation.errors import CurationError
 from curation.sources.synthetic.ground_truth import Truth, truth_path
 from curation.sources.synthetic.images import Pixels, draw_lesion, draw_skin
 from curation.sources.synthetic.near_duplicate_rejection import Crowd, draw_apart
-from curation.sources.synthetic.plan import Scene, Settings, plan_scenes, tell_truth
+from curation.sources.synthetic.plan import Scene, SyntheticSettings, plan_scenes, tell_truth
 from curation.storage.atomic_files import write_atomically
 
 SMALLEST, LARGEST = 32, 4096
 
 
-def draw(settings: Settings, archive: Path, *, advance: Callable[[int], None] | None = None) -> Truth:
+def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int], None] | None = None) -> Truth:
     """Draw a source into a zip, and write the truth beside it (``truth_path``).
 
     Parameters
     ----------
-    settings : Settings
+    settings : SyntheticSettings
         The recipe's source of kind ``drawn``.
     archive : Path
         Where the zip goes; an earlier one is replaced.
@@ -50,7 +50,7 @@ def draw(settings: Settings, archive: Path, *, advance: Callable[[int], None] | 
     return truth
 
 
-def draw_files(settings: Settings) -> Iterator[tuple[str, bytes]]:
+def draw_files(settings: SyntheticSettings) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of every file, in the order of drawing."""
     crowd = Crowd()
     for scene in plan_scenes(settings):

@@ -16,7 +16,7 @@ PATCHES = 4
 FIRST_CLEAN = 1001
 
 
-class Settings(Protocol):
+class SyntheticSettings(Protocol):
     """What a recipe says of a drawn source."""
 
     @property
@@ -62,20 +62,20 @@ class Scene:
     files: tuple[tuple[str, Make], ...]
 
 
-def plan_scenes(settings: Settings) -> tuple[Scene, ...]:
+def plan_scenes(settings: SyntheticSettings) -> tuple[Scene, ...]:
     """Return what is to be drawn, in the order of drawing."""
     faulty = [scene for _, scene in _plan_faults(settings)]
     return tuple(faulty + _plan_clean(settings))
 
 
-def tell_truth(settings: Settings) -> Truth:
+def tell_truth(settings: SyntheticSettings) -> Truth:
     """Return what is planted with these settings, and which pictures are clean, without drawing them."""
     clean = sorted(path for scene in _plan_clean(settings) for path, _ in scene.files)
     faults = sorted((fault for fault, _ in _plan_faults(settings)), key=lambda fault: fault.path)
     return Truth(part=settings.part, seed=settings.seed, clean=tuple(clean), faults=tuple(faults))
 
 
-def _plan_clean(settings: Settings) -> list[Scene]:
+def _plan_clean(settings: SyntheticSettings) -> list[Scene]:
     """Return the scenes without a fault; those of a smaller count come first."""
     if settings.part == "skin":
         return [_plan_skin(settings, index) for index in range((settings.count + PATCHES - 1) // PATCHES)]
@@ -96,7 +96,7 @@ def _split_of(index: int, label: Lesion) -> str:
     return "Test" if turn % 5 == 4 else "Train"
 
 
-def _plan_skin(settings: Settings, index: int) -> Scene:
+def _plan_skin(settings: SyntheticSettings, index: int) -> Scene:
     """Return one skin's patches, each in the encoding whose turn it is."""
     ways = list(PATCH_ENCODINGS.values())
     numbers = range(PATCHES * index, min(PATCHES * (index + 1), settings.count))
@@ -107,7 +107,7 @@ def _plan_skin(settings: Settings, index: int) -> Scene:
     return Scene(key=(settings.seed, 1, 1, index), lesion=None, pages=PATCHES, files=files)
 
 
-def _plan_faults(settings: Settings) -> list[tuple[Fault, Scene]]:
+def _plan_faults(settings: SyntheticSettings) -> list[tuple[Fault, Scene]]:
     if not settings.faults:
         return []
     if settings.part == "skin":

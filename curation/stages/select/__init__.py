@@ -15,7 +15,7 @@ import polars as pl
 from curation.dataset.manifest import SPLITS, Manifest, count_reasons
 from curation.dataset.recipe import Recipe, Split
 from curation.errors import CurationError
-from curation.stages.select.plan import Plan, Targets, choose, held_before, level, share_out
+from curation.stages.select.plan import SplitPlan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 
 __all__ = ["ShortCountError", "select"]
@@ -98,7 +98,7 @@ def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targ
     return {label: share_out(min(sizes.values()), ratios, least=least) for label in recipe.classes}
 
 
-def _mark(manifest: Manifest, plan: Plan, chosen: Sides) -> Manifest:
+def _mark(manifest: Manifest, plan: SplitPlan, chosen: Sides) -> Manifest:
     """Fill ``split`` and ``reserve``, and give everyone who was not chosen the reason."""
     pool = plan.pool
     lies = plan.lies(slice(None))

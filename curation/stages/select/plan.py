@@ -17,7 +17,7 @@ _TRAIN = NUMBER["train"]
 
 
 @dataclass
-class Plan:
+class SplitPlan:
     """The sides of groups while the splits are made; a group that has none lies in train if nobody wants it."""
 
     pool: Pool
@@ -100,7 +100,7 @@ def _fit_whole(gains: npt.NDArray[np.int64], need: int) -> Flags:
     return taken
 
 
-def choose(pool: Pool, targets: Targets, *, exact: bool) -> tuple[Plan, Sides]:
+def choose(pool: Pool, targets: Targets, *, exact: bool) -> tuple[SplitPlan, Sides]:
     """Return the sides of the groups and the split of each candidate.
 
     Groups that hold several classes make one order of serving them fail where another does not: with exact counts a
@@ -108,10 +108,10 @@ def choose(pool: Pool, targets: Targets, *, exact: bool) -> tuple[Plan, Sides]:
     """
     labels = list(targets)
     orders = [labels, labels[::-1], sorted(labels, key=pool.count)]
-    tried: list[tuple[int, int, Plan, Sides]] = []
+    tried: list[tuple[int, int, SplitPlan, Sides]] = []
     for order in orders:
         for first in HELD_OUT:
-            plan = Plan(pool)
+            plan = SplitPlan(pool)
             for split in sorted(HELD_OUT, key=lambda split: split != first):
                 for label in order:
                     plan.fill(label, split, targets[label].get(split, 0), in_part=exact)
@@ -151,7 +151,7 @@ def level(pool: Pool, targets: Targets, chosen: Sides) -> Targets:
 def held_before(pool: Pool, label: str) -> dict[Split, int]:
     """Return how many of a class each held-out split of the previous version had that may still stand there."""
     part = pool.labels.get(label, slice(0, 0))
-    lies = Plan(pool).lies(part)
+    lies = SplitPlan(pool).lies(part)
     there = {split: (pool.before[part] == NUMBER[split]) & (lies == NUMBER[split]) for split in HELD_OUT}
     return {split: int(np.count_nonzero(found & pool.may_stand[NUMBER[split], part])) for split, found in there.items()}
 
