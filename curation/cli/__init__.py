@@ -1,6 +1,5 @@
 """The command line: parse, call the library, print. One function a verb; heavy imports stay inside them."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from curation import __version__
 from curation.cli import audit, board, build, export, inspect, review
+from curation.cli.options import Folders
 from curation.cli_runner import run_command
 
 __all__ = ["app", "main"]
@@ -39,7 +39,8 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def settings(
+def set_folders(
+    context: typer.Context,
     datasets: Annotated[
         Path | None, typer.Option(help="The folder of definitions and builds [$CURATION_DATASETS, else ./datasets]")
     ] = None,
@@ -50,11 +51,8 @@ def settings(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop")
     ] = False,
 ) -> None:
-    """Hand the folders on to every verb."""
-    if datasets is not None:
-        os.environ["CURATION_DATASETS"] = str(datasets)
-    if cache is not None:
-        os.environ["CURATION_CACHE"] = str(cache)
+    """Keep the folders for the verb."""
+    context.obj = Folders(datasets, cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

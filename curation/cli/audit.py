@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.cli.build import AsJson, Verbose, _examples
-from curation.cli.console import Screen, clean, print_json, print_table
-from curation.cli.inspect import Published
+from curation.cli.console import Screen, clean, print_json, print_table, write_file
+from curation.cli.options import AsJson, Published, Verbose, examples, folders_of
 
 if TYPE_CHECKING:
     from curation.dataset.findings import Audit, Finding
@@ -18,13 +17,14 @@ BRIEF = 3
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command(epilog=_examples("audit melanoma", "audit melanoma@v2 --fail-on error", "audit sample --remedies"))(
+    app.command(epilog=examples("audit melanoma", "audit melanoma@v2 --fail-on error", "audit sample --remedies"))(
         audit
     )
-    app.command(epilog=_examples("report melanoma --open", "report sample --remedies --output sample.html"))(report)
+    app.command(epilog=examples("report melanoma --open", "report sample --remedies --output sample.html"))(report)
 
 
 def audit(
+    context: typer.Context,
     reference: Published,
     fail_on: Annotated[
         str | None,
@@ -47,23 +47,23 @@ def audit(
     from curation.audit import audit as audit_version
     from curation.audit import read_waivers
     from curation.dataset.findings import SEVERITIES
-    from curation.versions import Home, load
+    from curation.versions import load
 
     if fail_on is not None and fail_on not in SEVERITIES:
         raise typer.BadParameter(f"{fail_on!r} is no level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
     screen = Screen(as_json=as_json)
     with screen.progress:
-        home = Home.find()
+        home = folders_of(context).home
         version = load(home, reference)
         waivers = read_waivers(home.dataset(version.name))
         audited = audit_version(version, run=run, remedies=remedies, waivers=waivers, progress=screen.progress)
     if run is not None:
         doubts = version.folder.with_name(f"{version.folder.name}.audit.json")
-        _write(doubts, json.dumps(audited.as_json(), indent=1) + "\n")
+        write_file(doubts, json.dumps(audited.as_json(), indent=1) + "\n")
     if as_json:
         print_json(audited.as_json())
     else:
-        _tell(audited, verbose=verbose)
+        _print_audit(audited, verbose=verbose)
         if run is not None:
             typer.echo(f"look:    python -m curation review {version.name}@v{version.number} --queue doubtful")
     failing = audited.at_least(fail_on) if fail_on is not None else ()
@@ -72,7 +72,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def _tell(audited: "Audit", *, verbose: bool) -> None:
+def _print_audit(audited: "Audit", *, verbose: bool) -> None:
     from curation.dataset.findings import SEVERITIES, count_of
 
     typer.echo(f"{audited.reference}: what the label can be told by (AUC and 95 % interval; 0.5 is chance)")
@@ -89,12 +89,12 @@ def _tell(audited: "Audit", *, verbose: bool) -> None:
         print_table(head, rows)
     typer.echo()
     for finding in audited.findings:
-        _tell_finding(finding, verbose=verbose)
+        _print_finding(finding, verbose=verbose)
     counts = ", ".join(count_of(audited.count(level), level) for level in SEVERITIES)
     typer.echo(f"{count_of(len(audited.checks), 'check')}: {counts}")
 
 
-def _tell_finding(finding: "Finding", *, verbose: bool) -> None:
+def _print_finding(finding: "Finding", *, verbose: bool) -> None:
     level = "waived" if finding.waived is not None else finding.severity
     typer.echo(f"{level:<8} {finding.id}: {clean(finding.says)}")
     typer.echo(f"{'':<8} {'known: ' + clean(finding.waived) if finding.waived is not None else clean(finding.advice)}")
@@ -106,6 +106,7 @@ def _tell_finding(finding: "Finding", *, verbose: bool) -> None:
 
 
 def report(
+    context: typer.Context,
     reference: Published,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
     output: Annotated[Path | None, typer.Option(help="Write the page here, too")] = None,
@@ -126,17 +127,17 @@ def report(
     from curation.audit import audit as audit_version
     from curation.audit import read_waivers
     from curation.report.api import make_page, make_sheet
-    from curation.versions import Home, load
+    from curation.versions import load
 
-    home = Home.find()
+    home, cache = folders_of(context).home, folders_of(context).open_cache()
     version = load(home, reference)
     if sheet is not None:
-        _write(sheet, make_sheet(version, places=source or ()))
+        write_file(sheet, make_sheet(version, places=source or (), cache=cache))
         typer.echo(f"wrote {sheet}")
     page = version.folder / "report.html"
     published = page.is_file() and not remedies
     if output is not None and published:
-        _write(output, page.read_text(encoding="utf-8"))
+        write_file(output, page.read_text(encoding="utf-8"))
         typer.echo(f"wrote {output}")
     elif output is not None or (sheet is None and not published):
         page = output or Path(f"{version.name}-v{version.number}-report.html")
@@ -144,20 +145,10 @@ def report(
         with screen.progress:
             waivers = read_waivers(home.dataset(version.name))
             audited = audit_version(version, remedies=remedies, waivers=waivers, progress=screen.progress)
-        _write(page, make_page(home, version, audited, places=source or ()))
+        write_file(page, make_page(home, version, audited, places=source or (), cache=cache))
         typer.echo(f"wrote {page}")
     opened = open_it and webbrowser.open(page.resolve().as_uri())
     if open_it and not opened:
         typer.echo("no browser could be opened; open the page by hand:", err=True)
     if not opened and (open_it or (sheet is None and output is None)):
         typer.echo(str(page))
-
-
-def _write(path: Path, text: str) -> None:
-    from curation.errors import CurationError
-    from curation.storage.atomic_files import write_atomically
-
-    try:
-        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
-    except OSError as fault:
-        raise CurationError(f"{path}: cannot be written: {fault.strerror}") from None

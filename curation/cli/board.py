@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from curation.cli.build import _examples
-from curation.cli.console import clean, print_json, print_table
+from curation.cli.console import clean, print_json, print_table, write_file
+from curation.cli.options import examples
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 def add_to(app: typer.Typer) -> None:
     """Add the verb."""
     app.command(
-        epilog=_examples(
+        epilog=examples(
             "board",
             "board /dev/ttyACM0",
             "board /dev/ttyACM0 --inject mole.jpg",
@@ -154,13 +154,10 @@ def _run_golden(opened: "Board", *, as_json: bool) -> None:
 
 def _write_frame(opened: "Board", path: Path, *, as_json: bool) -> None:
     from curation.board import encode_png
-    from curation.storage.atomic_files import replace_file
 
     taken = opened.take_frame()
     content = encode_png(taken)
-    if not path.parent.is_dir():
-        raise CurationError(f"{path.parent}: there is no such folder", hint="make it, or write somewhere else")
-    replace_file(path, content)
+    write_file(path, content)
     if as_json:
         print_json({"path": str(path), "crc32": taken.crc32})
     else:

@@ -3,11 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curation.cli.console import Screen, clean, number, print_json, print_table
+from curation.cli.options import (
+    Address,
+    AsJson,
+    EngineName,
+    Folders,
+    Mirror,
+    Name,
+    Offline,
+    Quiet,
+    Upload,
+    Verbose,
+    Workers,
+    examples,
+    folders_of,
+)
 from curation.errors import CurationError, ErrorCode
 from curation.storage.urls import is_url
 
@@ -16,42 +31,19 @@ if TYPE_CHECKING:
     from curation.pipeline import Built, Options
     from curation.report.summary import Summary
 
-Name = Annotated[str, typer.Argument(help="A folder under datasets/, such as sample or melanoma")]
-Mirror = Annotated[
-    Path | None,
-    typer.Option(
-        help="Take downloads from this folder instead of the network (kaggle/<owner>/<set>.zip, figshare/<id>/)"
-    ),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes to use [all cores]")]
-EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Do the work on this machine, or on a Ray cluster")]
-Address = Annotated[
-    str | None, typer.Option(help="The cluster: HOST:6379, ray://HOST:10001 or auto [one of this machine alone]")
-]
-Upload = Annotated[
-    str | None, typer.Option(metavar="URL", help="Copy the built version to URL/<name>/v<n> too (s3://bucket/builds)")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Never ask the network")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name every picture that something is said about")]
-
 BRIEF = 3
 """How many names stand for the rest without --verbose."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command(epilog=_examples("build sample", "build melanoma --mirror ../shared/mirror --json"))(build)
-    app.command(epilog=_examples("pull melanoma", "pull melanoma --update"))(pull)
-    app.command(epilog=_examples("init birds", "init birds --images ~/pictures/birds"))(init)
-
-
-def _examples(*lines: str) -> str:
-    return "Examples:  " + "   |   ".join(f"python -m curation {line}" for line in lines)
+    app.command(epilog=examples("build sample", "build melanoma --mirror ../shared/mirror --json"))(build)
+    app.command(epilog=examples("pull melanoma", "pull melanoma --update"))(pull)
+    app.command(epilog=examples("init birds", "init birds --images ~/pictures/birds"))(init)
 
 
 def build(
+    context: typer.Context,
     name: Name,
     mirror: Mirror = None,
     until: Annotated[
@@ -81,7 +73,7 @@ def build(
         raise typer.BadParameter(f"{upload!r} is no URL such as s3://bucket/builds", param_hint="--upload")
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
-        options = make_options(mirror=mirror, workers=workers, offline=offline, screen=screen)
+        options = make_options(folders_of(context), mirror=mirror, workers=workers, offline=offline, screen=screen)
         options = replace(options, engine=_choose_engine(engine, address, options.engine), upload=upload)
         built = build_dataset(name, options, until=until, dry_run=dry_run)  # type: ignore[arg-type]  # checked above
     if as_json:
@@ -98,7 +90,9 @@ def _choose_engine(name: str, address: str | None, local: "Engine") -> "Engine":
     return Ray(address)
 
 
-def make_options(*, mirror: Path | None, workers: int | None, offline: bool, screen: Screen) -> "Options":
+def make_options(
+    folders: Folders, *, mirror: Path | None, workers: int | None, offline: bool, screen: Screen
+) -> "Options":
     """Return the library's options for what was asked on the command line."""
     from curation.engines import Local, count_cores
     from curation.pipeline import Options
@@ -109,10 +103,18 @@ def make_options(*, mirror: Path | None, workers: int | None, offline: bool, scr
             f"--mirror {mirror}: no such folder",
             hint="A mirror is a folder that contains kaggle/ and figshare/.",
         )
-    return Options(mirror=mirror, offline=offline, engine=Local(workers or count_cores()), listener=screen)
+    return Options(
+        home=folders.home,
+        cache=folders.open_cache(),
+        mirror=mirror,
+        offline=offline,
+        engine=Local(workers or count_cores()),
+        listener=screen,
+    )
 
 
 def pull(
+    context: typer.Context,
     name: Name,
     update: Annotated[bool, typer.Option("--update", help="Accept what has changed upstream, and lock it")] = False,
     as_json: AsJson = False,
@@ -123,7 +125,8 @@ def pull(
 
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
-        fetched = pull_sources(name, make_options(mirror=None, workers=1, offline=False, screen=screen), update=update)
+        options = make_options(folders_of(context), mirror=None, workers=1, offline=False, screen=screen)
+        fetched = pull_sources(name, options, update=update)
     lines = [
         (given.source, archive.name, archive.size_bytes, archive.sha256[:16], given.version or "", given.origin)
         for given in fetched
@@ -137,6 +140,7 @@ def pull(
 
 
 def init(
+    context: typer.Context,
     name: Name,
     images: Annotated[
         Path | None, typer.Option(help="A folder, zip or tar with one subfolder a class: its classes are filled in")
@@ -144,9 +148,8 @@ def init(
 ) -> None:
     """Write a commented recipe to start from."""
     from curation.init import start_dataset
-    from curation.versions import Home
 
-    started = start_dataset(Home.find(), name, images=images)
+    started = start_dataset(folders_of(context).home, name, images=images)
     layout = started.layout
     typer.echo(f"wrote {clean(started.recipe)}")
     for label, class_name in layout.classes.items() if layout else ():

@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import typer
 
+from curation.errors import CurationError, ErrorCode
 from curation.storage.control_characters import show_line
 
 if TYPE_CHECKING:
@@ -126,6 +128,26 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: 
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(padded).rstrip())
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file that the user named, whole or not at all; its folder must exist.
+
+    Raises
+    ------
+    CurationError
+        Where it cannot be written.
+    """
+    from curation.storage.atomic_files import replace_file
+
+    if not path.parent.is_dir():
+        raise CurationError(ErrorCode.FILE_MISSING, f"{path.parent}: no such folder", hint="Create it first.")
+    try:
+        replace_file(path, content.encode() if isinstance(content, str) else content)
+    except OSError as fault:
+        raise CurationError(
+            ErrorCode.PERMISSION_DENIED, f"{path}: cannot be written: {fault.strerror}", hint="Choose another place."
+        ) from None
 
 
 def number(count: int, one: str, many: str) -> str:

@@ -5,21 +5,23 @@ from typing import Annotated
 
 import typer
 
-from curation.cli.build import AsJson, Quiet, _examples, print_splits
+from curation.cli.build import print_splits
 from curation.cli.console import Screen, clean, print_json
+from curation.cli.options import AsJson, Quiet, examples, folders_of
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command(
-        epilog=_examples("export melanoma@v2 --to imagefolder ~/melanoma", "export melanoma --to huggingface out/")
+        epilog=examples("export melanoma@v2 --to imagefolder ~/melanoma", "export melanoma --to huggingface out/")
     )(export)
-    app.command("import", epilog=_examples("import ~/pictures --as birds", "import out/ --as copy --layout fiftyone"))(
+    app.command("import", epilog=examples("import ~/pictures --as birds", "import out/ --as copy --layout fiftyone"))(
         import_set
     )
 
 
 def export(
+    context: typer.Context,
     reference: Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty")],
     to: Annotated[
@@ -36,14 +38,14 @@ def export(
     """Write a version in a format that other tools read."""
     from curation.exports import FORMATS
     from curation.exports import export as export_version
-    from curation.versions import Home, load
+    from curation.versions import load
 
     to = to.lower()
     if to not in FORMATS:
         raise typer.BadParameter(f"{to!r} is no format; formats: {', '.join(FORMATS)}", param_hint="--to")
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
-        version = load(Home.find(), reference)
+        version = load(folders_of(context).home, reference)
         done = export_version(version, to, folder, progress=screen.progress)  # type: ignore[arg-type]  # checked above
     if as_json:
         print_json(done.as_json())
@@ -52,6 +54,7 @@ def export(
 
 
 def import_set(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="An ImageFolder, or a Hugging Face, FiftyOne or Edge Impulse folder")
     ],
@@ -65,11 +68,10 @@ def import_set(
 ) -> None:
     """Write the recipe that takes a foreign set in, under its own labels and splits."""
     from curation.exports import LAYOUTS, import_dataset
-    from curation.versions import Home
 
     if layout is not None and layout not in LAYOUTS:
         raise typer.BadParameter(f"{layout!r} is no layout; layouts: {', '.join(LAYOUTS)}", param_hint="--layout")
-    found = import_dataset(Home.find(), folder, name, layout=layout)  # type: ignore[arg-type]  # checked above
+    found = import_dataset(folders_of(context).home, folder, name, layout=layout)  # type: ignore[arg-type]  # checked above
     if as_json:
         print_json(found.as_json())
         return

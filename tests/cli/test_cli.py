@@ -145,6 +145,18 @@ def test_an_error_has_its_code_in_json(home: Path, capsys: pytest.CaptureFixture
     assert told["error"] in errors
 
 
+def test_the_folders_of_a_command_are_its_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--datasets and --cache were written into the environment, and every later command of the process used them."""
+    shutil.copytree(home / "datasets", home / "elsewhere")
+    environment = dict(os.environ)
+    assert run(capsys, "--datasets", str(home / "elsewhere"), "--cache", str(home / "own"), "build", "tiny")[0] == 0
+    assert (home / "elsewhere/builds/tiny/v1").is_dir()
+    assert (home / "own/probe").is_dir()
+    assert not (home / "cache").exists()
+    assert dict(os.environ) == environment
+    assert "not built yet" in run(capsys, "list")[1]
+
+
 def test_init_then_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A newcomer's folder of pictures becomes a dataset in two commands."""
     pictures = home / "images"
