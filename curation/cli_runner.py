@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final, cast
@@ -12,7 +12,7 @@ from typing import Final, cast
 import typer
 
 from curation.errors import CurationError
-from curation.storage.control_characters import show_lines
+from curation.storage.control_characters import show_line, show_lines
 
 UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 """The base of all usage errors: click's own class, or that of the copy which newer releases of typer carry."""
@@ -93,3 +93,26 @@ def print_error(fault: CurationError, *, as_json: bool = False) -> None:
     typer.echo(f"error: {show_lines(fault.message)}", err=True)
     if fault.hint:
         typer.echo(f"hint: {show_lines(fault.hint)}", err=True)
+
+
+def print_json(content: object) -> None:
+    """Print one JSON document on standard output."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
+    """Print a plain table; the first ``left`` columns are text, the others numbers."""
+    cells = [[clean(head_cell) for head_cell in head], *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        padded = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  ".join(padded).rstrip())
+
+
+def clean(cell: object) -> str:
+    """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
+    text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+    return show_line(text)

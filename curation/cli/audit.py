@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.cli.console import Screen, clean, print_json, print_table, write_file
+from curation.cli.console import Screen, write_file
 from curation.cli.options import AsJson, Published, Verbose, examples, folders_of
+from curation.cli_runner import clean, print_json, print_table
 
 if TYPE_CHECKING:
     from curation.dataset.findings import Audit, Finding

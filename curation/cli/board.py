@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from curation.cli.console import clean, print_json, print_table, write_file
+from curation.cli.console import write_file
 from curation.cli.options import examples
+from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.cli.console import Screen, clean, number, print_json, print_table
+from curation.cli.console import Screen, number
 from curation.cli.options import (
     Address,
     AsJson,
@@ -23,6 +23,7 @@ from curation.cli.options import (
     examples,
     folders_of,
 )
+from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError, ErrorCode
 from curation.storage.urls import is_url
 

@@ -1,9 +1,7 @@
 """What a person sees: stage lines, tables, and progress where the output is a terminal."""
 
-import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
+from curation.cli_runner import clean
 from curation.errors import CurationError, ErrorCode
-from curation.storage.control_characters import show_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -113,23 +111,6 @@ class Screen:
         typer.echo(sentence, err=True)
 
 
-def print_json(content: object) -> None:
-    """Print one JSON document on standard output."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
-    """Print a plain table; the first ``left`` columns are text, the others numbers."""
-    cells = [[clean(head_cell) for head_cell in head], *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    for row in cells:
-        padded = [
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        typer.echo("  ".join(padded).rstrip())
-
-
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file that the user named, whole or not at all; its folder must exist.
 
@@ -159,12 +140,6 @@ def number(count: int, one: str, many: str) -> str:
     ('1 file repeats', '2 files repeat')
     """
     return f"{count} {one if count == 1 else many}"
-
-
-def clean(cell: object) -> str:
-    """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
-    text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
-    return show_line(text)
 
 
 def clean_parts(told: object) -> object:

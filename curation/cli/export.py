@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from curation.cli.build import print_splits
-from curation.cli.console import Screen, clean, print_json
+from curation.cli.console import Screen
 from curation.cli.options import AsJson, Quiet, examples, folders_of
+from curation.cli_runner import clean, print_json
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from curation.cli.build import print_splits
-from curation.cli.console import clean, clean_parts, print_json, print_table
+from curation.cli.console import clean_parts
 from curation.cli.options import AsJson, Published, Reference, Verbose, examples, folders_of
+from curation.cli_runner import clean, print_json, print_table
 from curation.storage.control_characters import show_lines
 from curation.storage.urls import is_url
 

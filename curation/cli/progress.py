@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import typer
 
-from curation.cli.console import clean
+from curation.cli_runner import clean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curation.cli.console import clean, print_json, print_table, write_file
+from curation.cli.console import write_file
 from curation.cli.options import AsJson, Folders, Mirror, Name, Reviewer, examples, folders_of
+from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
