@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.images.area import area_average
-from curation.images.lanczos import shrink, shrink_together
+from curation.images.lanczos import resize_square, resize_square_batch
 from curation.images.types import Pixels
 
 MEASURED_SIDE = 64
@@ -77,17 +77,27 @@ def _reduce(grey: Pixels) -> Pixels:
     return area_average(grey, height=rows, width=columns, axis=1)
 
 
+def laplacian_variance(grey: Pixels) -> float:
+    """Return the variance of the 3x3 Laplacian over the inner pixels of (h, w) uint8, at the size given; exact."""
+    return _laplacian_variances(grey[None].astype(np.int16))[0]
+
+
 def _measure_few(grey: Pixels) -> list[Quality]:
     levels = grey.astype(np.int16)
+    return [
+        Quality(sharpness=sharpness, brightness=brightness, contrast=math.sqrt(variance))
+        for sharpness, (brightness, variance) in zip(
+            _laplacian_variances(levels), _means_and_variances(levels), strict=True
+        )
+    ]
+
+
+def _laplacian_variances(levels: npt.NDArray[np.int16]) -> list[float]:
     laplacian = levels[:, :-2, 1:-1] + levels[:, 2:, 1:-1]
     laplacian += levels[:, 1:-1, :-2]
     laplacian += levels[:, 1:-1, 2:]
     laplacian -= 4 * levels[:, 1:-1, 1:-1]
-    edges = _means_and_variances(laplacian) if laplacian.size else [(0.0, 0.0)] * len(levels)
-    return [
-        Quality(sharpness=sharpness, brightness=brightness, contrast=math.sqrt(variance))
-        for (_, sharpness), (brightness, variance) in zip(edges, _means_and_variances(levels), strict=True)
-    ]
+    return [variance for _, variance in _means_and_variances(laplacian)] if laplacian.size else [0.0] * len(levels)
 
 
 def _means_and_variances(values: npt.NDArray[np.int16]) -> list[tuple[float, float]]:
@@ -109,7 +119,7 @@ def grey32(grey: Pixels | Image.Image) -> Pixels:
     ----------
     grey : (h, w) uint8 ndarray, or a Pillow image (converted to "L" first, as imagehash does)
     """
-    return shrink(grey if isinstance(grey, np.ndarray) else grey.convert("L"), side=32)
+    return resize_square(grey if isinstance(grey, np.ndarray) else grey.convert("L"), side=32)
 
 
 def grey32_together(grey: Pixels) -> Pixels:
@@ -123,4 +133,4 @@ def grey32_together(grey: Pixels) -> Pixels:
     -------
     (n, 32, 32) uint8 ndarray
     """
-    return shrink_together(grey, side=32)
+    return resize_square_batch(grey, side=32)

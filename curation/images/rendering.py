@@ -15,6 +15,7 @@ from PIL import Image
 from curation.images.decoding import decode
 from curation.images.jpeg import stands_as_it_is
 from curation.images.jpeg_segments import strip_metadata
+from curation.images.lanczos import downscale
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.types import Pixels, Tone
 
@@ -86,24 +87,10 @@ def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
     ----------
     pixels : (h, w, 3) uint8 ndarray, upright sRGB
     """
-    image = shrink(Image.fromarray(pixels), settings.short_side)
+    image = downscale(Image.fromarray(pixels), settings.short_side)
     out = BytesIO()
     image.save(out, "JPEG", quality=settings.quality, subsampling=_SUBSAMPLING[settings.subsampling])
     return out.getvalue()
-
-
-def shrink(image: Image.Image, short_side: int | None) -> Image.Image:
-    """Scale an image down to a shorter side, never up.
-
-    Pillow's LANCZOS over the full-size pixels: it works in fixed point, weighs every source pixel, and sees no
-    difference between a JPEG and a TIFF. Neither `reducing_gap` nor a DCT-scaled decode, which would let size and
-    format show in the sharpness of the result.
-    """
-    short = min(image.size)
-    if short_side is None or short <= short_side:
-        return image
-    width, height = (max(short_side, (side * short_side + short // 2) // short) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | None:

@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from curation.images.lanczos import downscale
+from curation.images.quality import laplacian_variance
 from curation.images.types import Pixels
 
 Constancy: TypeAlias = Literal["grey-world", "shades-of-grey"]
@@ -75,9 +77,7 @@ def soften(pixels: Pixels, *, sharpness: float, short_side: int | None) -> Pixel
     short_side : int or None
         That size: the picture is scaled down to it first.
     """
-    from curation.images.rendering import shrink
-
-    image = shrink(Image.fromarray(pixels), short_side)
+    image = downscale(Image.fromarray(pixels), short_side)
     if _sharpness(image) <= sharpness:
         return np.asarray(image)
     few, many = SMALLEST, min(image.size)
@@ -100,9 +100,4 @@ def _through(image: Image.Image, side: int) -> Image.Image:
 
 
 def _sharpness(image: Image.Image) -> float:
-    grey = np.asarray(image.convert("L")).astype(np.int32)
-    change = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    if not change.size:
-        return 0.0
-    total, squares = int(change.sum(dtype=np.int64)), int((change * change).sum(dtype=np.int64))
-    return (change.size * squares - total * total) / (change.size * change.size)
+    return laplacian_variance(np.asarray(image.convert("L")))

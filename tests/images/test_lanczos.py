@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.images import grey32, grey32_together, lanczos, measure, measure_together
+from curation.images import grey32, grey32_together, measure, measure_together
+from curation.images.lanczos import first_axis, resize_square_batch
 
 
 def draw_grey(count: int, height: int, width: int, *, extreme: bool = False) -> np.ndarray:
@@ -29,7 +30,7 @@ def test_tall_pictures_are_filtered_in_pillows_order(height, width):
     batch = draw_grey(6, height, width)
     expected = [np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.LANCZOS)) for grey in batch]
     assert np.array_equal(grey32_together(batch), np.stack(expected))
-    assert lanczos._first_axis(height, width, 32) is not None
+    assert first_axis(height, width, 32) is not None
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
@@ -40,13 +41,14 @@ def test_how_many_there_are_makes_no_difference(count):
     assert measure_together(batch[:count]) == [measure(picture) for picture in batch[:count]]
 
 
-def test_where_our_weights_are_not_pillows_pillow_shrinks(monkeypatch):
-    """Another Pillow may filter otherwise: then it does it itself."""
-    lanczos._first_axis.cache_clear()
-    monkeypatch.setattr(lanczos, "_weights", lambda length, out: np.full((out, length), 1 / length))
+def equal_weights(length, out):
+    """Return weights that no version of Pillow has."""
+    return np.full((out, length), 1 / length)
+
+
+def test_where_the_weights_are_not_those_of_pillow_pillow_resizes():
+    """Another version of Pillow may filter differently: then it resizes each image itself."""
+    assert first_axis(80, 91, 32, equal_weights) is None
     batch = draw_grey(5, 80, 91)
-    try:
-        assert lanczos._first_axis(80, 91, 32) is None
-        assert np.array_equal(grey32_together(batch), np.stack([grey32(picture) for picture in batch]))
-    finally:
-        lanczos._first_axis.cache_clear()
+    resized = resize_square_batch(batch, side=32, weights=equal_weights)
+    assert np.array_equal(resized, np.stack([grey32(image) for image in batch]))
