@@ -1,4 +1,4 @@
-"""Recognises pictures: by their bytes, by their pixels, and by what they look like in any of eight orientations."""
+"""Recognizes images by their bytes, by their pixels, and by their appearance in any of eight orientations."""
 
 from curation.hashing.components import connected_components
 from curation.hashing.confirm import ConfirmedPairs, Neighbors, Search, confirmed_pairs

@@ -1,7 +1,7 @@
 """Confirms candidate pairs by their pixels: a hash proposes, the thumbnails' correlation decides.
 
-Pictures of the same hashes and the same thumbnail are one to every comparison here: they correlate at 1 with each
-other and alike with everything else. Only the first of them is paired; ``first`` says for whom it stands.
+Images with the same hashes and the same thumbnail cannot be told apart here: they correlate at 1 with each other and
+equally with every other image. Only the first of them is paired; ``first`` names it for each row.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from curation.images.orientation import INVERSE, SYMMETRIES
 
 Search = Callable[[NDArray[np.uint64], int, NDArray[np.int64], SearchReport], Iterator[Pairs]]
 
-_BATCH = 8192  # candidates whose thumbnails are in memory at once: 16 MB a side where all eight orientations are near
+_BATCH = 8192  # candidates whose thumbnails are in memory at once: up to 16 MB a side
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Who looks like one row: ``rows`` (k,) int64 ascending, and what each comparison gave.
+    """The near duplicates of one row: ``rows`` (k,) int64 ascending, and the result of each comparison.
 
-    ``symmetry`` is the orientation into which the *other* picture is turned to match this one.
+    ``symmetry`` is the orientation into which the *other* image is turned to match this one.
     """
 
     rows: NDArray[np.int64]
@@ -58,7 +58,7 @@ _NONE = _Columns(
 
 @dataclass(frozen=True)
 class ConfirmedPairs:
-    """The confirmed look-alikes of n pictures, sorted by (i, j).
+    """The confirmed near duplicates among n images, sorted by (i, j).
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class ConfirmedPairs:
     candidates : int
         Pairs within the radius, confirmed or not.
     report : SearchReport
-        How the candidates were found; its ``warning`` is for the person who waits.
+        How the candidates were found; its ``warning`` is for the user.
     """
 
     first: NDArray[np.int64]
@@ -92,20 +92,20 @@ class ConfirmedPairs:
         return len(self.i)
 
     def components(self) -> NDArray[np.int64]:
-        """Return for each row the smallest row it is connected with through confirmed look-alikes."""
+        """Return for each row the smallest row it is connected with through confirmed near duplicates."""
         rows = np.arange(len(self.first))
         return connected_components(
             len(self.first), np.concatenate([self.i, rows]), np.concatenate([self.j, self.first])
         )
 
     def involved(self) -> NDArray[np.int64]:
-        """Return the rows that have at least one look-alike, ascending."""
+        """Return the rows that have at least one near duplicate, ascending."""
         component = self.components()
         sizes = np.bincount(component, minlength=len(component))
         return np.flatnonzero(sizes[component] > 1)
 
     def neighbors(self, row: int) -> Neighbors:
-        """Return all rows confirmed as look-alikes of this one, itself left out, whoever stands for them."""
+        """Return all confirmed near duplicates of a row except itself, those with an equal thumbnail included."""
         near = self._near(int(self.first[row]))
         members = [self._members(int(first)) for first in near.rows]
         counts = np.array([len(rows) for rows in members], np.intp)
@@ -161,7 +161,7 @@ def confirmed_pairs(
     Parameters
     ----------
     fingerprints : Fingerprints
-        Of n pictures.
+        Of n images.
     radius : int
         In bits.
     correlation : float
@@ -169,9 +169,9 @@ def confirmed_pairs(
     symmetries : bool
         Whether the other seven orientations are compared too.
     eligible : (n,) bool ndarray
-        Rows to compare; flat and unread pictures are left out by the caller.
+        Rows to compare; the caller excludes flat and unreadable images.
     alone : (n,) bool ndarray, optional
-        Rows that stand for no other and behind none, whatever their thumbnail: their pairs are told one by one.
+        Rows that represent no other row and are represented by none: all of their pairs are returned.
     threads : int, optional
         For the search; the result does not depend on it.
     search : callable, optional

@@ -21,8 +21,8 @@ def pixel_sha256(pixels: NDArray[np.generic]) -> str:
     Parameters
     ----------
     pixels : ndarray of any shape and numeric dtype
-        (height, width) for grey and (height, width, channels) else; the shape is hashed too, so that a 2x8 and a 4x4
-        picture of the same bytes differ.
+        (height, width) for gray, otherwise (height, width, channels); the shape is hashed too, so that a 2x8 and a 4x4
+        image of the same bytes differ.
 
     Raises
     ------

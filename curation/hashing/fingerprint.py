@@ -1,4 +1,4 @@
-"""What is compared of each picture: its eight hashes and its thumbnail, row by row."""
+"""The fingerprints of images: eight hashes and a thumbnail for each row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from curation.images.orientation import SYMMETRIES
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The hashes and thumbnails of n pictures.
+    """The hashes and thumbnails of n images.
 
     Parameters
     ----------
     symmetries : (n, 8) uint64 ndarray
         As ``curation.hashing.symmetries`` gives it. For a hash without symmetries only column 0 is read.
     thumbnails : (n, 32, 32) uint8 ndarray
-        Grey; may be a memory map, which is read a batch at a time.
+        Gray; may be a memory map, which is read a batch at a time.
 
     Raises
     ------
     ValueError
-        Where shapes or dtypes are others, or the rows do not match.
+        Where shapes or dtypes differ, or the numbers of rows.
     """
 
     symmetries: NDArray[np.uint64]
@@ -40,7 +40,7 @@ class Fingerprints:
             )
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.symmetries)
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Fingerprints":

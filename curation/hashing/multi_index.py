@@ -1,4 +1,4 @@
-"""Does the comparing of an all-pairs search: probes of direct-address tables, or every row with every later one.
+"""Compares hashes in an all-pairs search: by probing direct-address tables, or every row with every later one.
 
 Every job is an iterator of small batches; jobs share nothing that changes, so that they run on threads.
 """
@@ -61,8 +61,8 @@ class _Table:
     """Entries in a direct-address table; bucket b is ``offsets[b]:offsets[b + 1]``.
 
     ``lead`` is the first hash of each bucket: most probes are settled by this one look-up. In an empty bucket it is
-    the complement of the bucket's number at the band's bits, far from whatever may ask. The entries behind a lead are
-    the ``rest``.
+    the complement of the bucket's number at the band's bits, far from every query. The entries behind a lead are the
+    ``rest``.
     """
 
     entries: _Entries
@@ -73,7 +73,7 @@ class _Table:
 
 
 def _cut(table: _Table, behind: NDArray[np.bool_], top: int, *, queries: int) -> tuple[_Entries, _Entries]:
-    """Return who asks for leads where masks have this top bit, and who asks for the rest."""
+    """Return the entries that query leads where masks have this top bit, and those that query the rest."""
     buckets = table.entries.buckets
     lower = np.empty(len(buckets), np.bool_)
     for start in range(0, len(buckets), queries):
@@ -117,10 +117,10 @@ class Comparison:
         if self.hashes.shape[1] == 1 and self.report.bands[0].masks > _MANY:
             yield from map(make, places)  # little of the time, and one more of them in memory would be felt
             return
-        with ThreadPoolExecutor(1) as beside:
-            ahead = beside.submit(make, next(places))
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(make, next(places))
             for place in places:
-                table, ahead = ahead.result(), beside.submit(make, place)
+                table, ahead = ahead.result(), pool.submit(make, place)
                 yield table
             yield ahead.result()
 
@@ -131,7 +131,7 @@ class Comparison:
         behind[table.rest] = True
         for top in range(band.width if band.threshold else 0):
             # Of the two buckets that a mask joins, the one without the mask's top bit asks for pairs of leads and for
-            # pairs of the rest; whoever is behind a lead asks for the other bucket's lead.
+            # pairs of the rest; entries behind a lead query the other bucket's lead.
             asking, crowd = _cut(table, behind, top, queries=self.sizes.queries)
             for mask in _masks(band):
                 if mask.bit_length() == top + 1:

@@ -1,7 +1,7 @@
 """Perceptual hashes: imagehash's definitions, and a batched pHash that gives the same bits in all eight orientations.
 
-Invariant: whatever the batch, the machine or the linear algebra underneath, every hash is what ``imagehash.phash``
-gives for the same 32x32 pixels. Where rounding could decide a bit, imagehash itself decides.
+Invariant: independent of batch, machine and linear algebra library, every hash is the one that ``imagehash.phash``
+computes for the same 32x32 pixels. Where rounding could change a bit, imagehash computes the hash.
 """
 
 from typing import TYPE_CHECKING, Final, Literal
@@ -40,13 +40,13 @@ _SIGNS: Final = np.stack(
 _TRANSPOSED: Final = (4, 6, 5, 7)
 
 
-def phash(grey32: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the 64-bit pHash of each picture, bit-identical to ``imagehash.phash`` on the same pixels.
+def phash(gray32: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the 64-bit pHash of each image, bit-identical to ``imagehash.phash`` on the same pixels.
 
     Parameters
     ----------
-    grey32 : (n, 32, 32) uint8 ndarray
-        Grey pictures, scaled as ``image.convert("L").resize((32, 32), LANCZOS)``.
+    gray32 : (n, 32, 32) uint8 ndarray
+        Gray images, scaled as ``image.convert("L").resize((32, 32), LANCZOS)``.
 
     Returns
     -------
@@ -58,22 +58,22 @@ def phash(grey32: NDArray[np.uint8]) -> NDArray[np.uint64]:
     -----
     Zauner, "Implementation and benchmarking of perceptual image hash functions" (2010), as coded in imagehash 4.3.
     """
-    return _hash_in_chunks(grey32, orientations=1)[:, 0]
+    return _hash_in_chunks(gray32, orientations=1)[:, 0]
 
 
-def symmetries(grey32: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the pHash of each picture in its eight orientations, from one DCT a picture.
+def symmetries(gray32: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the pHash of each image in its eight orientations, from one DCT a image.
 
     Parameters
     ----------
-    grey32 : (n, 32, 32) uint8 ndarray
+    gray32 : (n, 32, 32) uint8 ndarray
 
     Returns
     -------
     (n, 8) uint64 ndarray
-        Column ``k`` is ``imagehash.phash`` of ``turn(picture, k)``, bit by bit; column 0 is ``phash``.
+        Column ``k`` is ``imagehash.phash`` of ``turn(image, k)``, bit by bit; column 0 is ``phash``.
     """
-    return _hash_in_chunks(grey32, orientations=8)
+    return _hash_in_chunks(gray32, orientations=8)
 
 
 def to_imagehash(phash: int) -> "ImageHash":
@@ -91,7 +91,7 @@ def from_imagehash(code: "ImageHash") -> int:
 
 
 def imagehash_hash(name: HashName, image: "Image") -> int:
-    """Return imagehash's difference, average or wavelet hash (64 bits, upright only) of a picture."""
+    """Return imagehash's difference, average or wavelet hash (64 bits, upright only) of a image."""
     import imagehash
 
     if name == "dhash":
@@ -103,28 +103,28 @@ def imagehash_hash(name: HashName, image: "Image") -> int:
     raise ValueError(f"imagehash has no {name!r} here; choose dhash, ahash or whash")
 
 
-def _hash_in_chunks(grey32: NDArray[np.uint8], *, orientations: Literal[1, 8]) -> NDArray[np.uint64]:
-    if grey32.ndim != 3 or grey32.shape[1:] != (SIDE, SIDE) or grey32.dtype != np.uint8:
-        raise ValueError(f"(n, 32, 32) uint8 is needed, not {grey32.shape} {grey32.dtype}")
-    codes = np.empty((len(grey32), orientations), np.uint64)
-    for start in range(0, len(grey32), _CHUNK):
-        pictures = grey32[start : start + _CHUNK]
-        blocks = _low_frequencies(pictures)
+def _hash_in_chunks(gray32: NDArray[np.uint8], *, orientations: Literal[1, 8]) -> NDArray[np.uint64]:
+    if gray32.ndim != 3 or gray32.shape[1:] != (SIDE, SIDE) or gray32.dtype != np.uint8:
+        raise ValueError(f"(n, 32, 32) uint8 is needed, not {gray32.shape} {gray32.dtype}")
+    codes = np.empty((len(gray32), orientations), np.uint64)
+    for start in range(0, len(gray32), _CHUNK):
+        images = gray32[start : start + _CHUNK]
+        blocks = _low_frequencies(images)
         chunk = codes[start : start + _CHUNK]
         for flip in range(min(orientations, 4)):
             chunk[:, flip], unsafe = _threshold(blocks * _SIGNS[flip])
-            chunk[unsafe, flip] = _define(pictures[unsafe], flip)
+            chunk[unsafe, flip] = _define(images[unsafe], flip)
             if orientations == 8:
                 turned = _TRANSPOSED[flip]
                 chunk[:, turned] = _transpose_bits(chunk[:, flip])
-                chunk[unsafe, turned] = _define(pictures[unsafe], turned)
+                chunk[unsafe, turned] = _define(images[unsafe], turned)
     return codes
 
 
-def _low_frequencies(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    blocks = np.empty((len(pictures), 8, 8))
-    for start in range(0, len(pictures), _MULTIPLIED):
-        part = pictures[start : start + _MULTIPLIED]
+def _low_frequencies(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    blocks = np.empty((len(images), 8, 8))
+    for start in range(0, len(images), _MULTIPLIED):
+        part = images[start : start + _MULTIPLIED]
         along_rows = part.reshape(-1, SIDE).astype(np.float64) @ _COSINES.T
         np.matmul(_COSINES, along_rows.reshape(-1, SIDE, 8), out=blocks[start : start + _MULTIPLIED])
     return blocks.reshape(-1, 64)
@@ -146,20 +146,20 @@ def _transpose_bits(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return codes
 
 
-def _define(pictures: NDArray[np.uint8], orientation: int) -> NDArray[np.uint64]:
-    """Hash by the definition itself, each distinct picture once: a thousand blank ones cost one."""
+def _define(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint64]:
+    """Hash by the definition itself, each distinct image once."""
     known: dict[bytes, int] = {}
-    codes = np.empty(len(pictures), np.uint64)
-    for row, picture in enumerate(pictures):
-        content = picture.tobytes()
+    codes = np.empty(len(images), np.uint64)
+    for row, image in enumerate(images):
+        content = image.tobytes()
         if content not in known:
-            known[content] = _imagehash_phash(turn(picture, orientation))
+            known[content] = _imagehash_phash(turn(image, orientation))
         codes[row] = known[content]
     return codes
 
 
-def _imagehash_phash(grey: NDArray[np.uint8]) -> int:
+def _imagehash_phash(gray: NDArray[np.uint8]) -> int:
     import imagehash
     from PIL import Image
 
-    return from_imagehash(imagehash.phash(Image.fromarray(np.ascontiguousarray(grey))))
+    return from_imagehash(imagehash.phash(Image.fromarray(np.ascontiguousarray(gray))))

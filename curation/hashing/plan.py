@@ -42,7 +42,7 @@ class Band:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What a search will cost, known before it starts.
+    """The cost of a search, estimated before it starts.
 
     Parameters
     ----------

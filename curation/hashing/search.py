@@ -4,7 +4,7 @@ Multi-index hashing (Norouzi, Punjani, Fleet, "Fast exact search in Hamming spac
 ``m`` bands of bits, a pair within radius ``r`` agrees in at least one to within its share of ``r - m + 1``. Each band
 is a direct-address table, probed with one XOR mask at a time; what a probe meets is compared on all 64 bits. A pair is
 streamed once, by the first band that finds it. Input so clumped that its candidates outnumber all pairs is compared
-pair by pair instead, which ``plan_search`` says beforehand.
+pair by pair instead, which ``plan_search`` reports beforehand.
 """
 
 import os
@@ -92,7 +92,7 @@ def plan_search(
     keys: NDArray[np.integer] | None = None,
     method: Method = "auto",
 ) -> SearchReport:
-    """Return how a search of these hashes will be done and what it will cost, without doing it."""
+    """Return how a search of these hashes will be done and its estimated cost, without searching."""
     first = representatives(hashes, keys)
     upright = hashes if hashes.ndim == 1 else hashes[:, 0]
     distinct = upright[first == np.arange(len(first))]
@@ -121,10 +121,10 @@ def pairs_within(
     keys : (n,) integer ndarray, optional
         Rows of equal hash are collapsed to the first of them where their keys are equal too, and then paired (at
         distance 0) where the keys differ. Without keys all rows of one hash are collapsed, so that a thousand blank
-        images give no pair at all. ``representatives`` says who stands for whom: the pairs of all rows are the pairs
+        images give no pair at all. ``representatives`` gives the first of each row: the pairs of all rows are the pairs
         here, each side replaced by any row of its representative, and any two rows of one representative.
     method : {"auto", "bands", "all pairs"}
-        What does the work; the pairs are the same.
+        The algorithm; the pairs are the same.
     threads : int, optional
         Default: one a core, at most 4. Neither pairs nor their order depend on it.
     plan : SearchReport, optional
@@ -150,7 +150,7 @@ def oriented_pairs_within(
     plan: SearchReport | None = None,
     sizes: ChunkSizes | None = None,
 ) -> Iterator[Pairs]:
-    """Yield every pair of pictures within the radius in any of eight orientations once, at its smallest distance.
+    """Yield every pair of images within the radius in any of eight orientations once, at its smallest distance.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def _first_of_equal(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
     first = np.arange(len(numbers))
     if not len(repeated):
         return first
-    # Most rows are alone: a table of the low bits says so of them, and only the others are looked up.
+    # Most rows are unique: a table of the low bits shows it, and only the others are looked up.
     low = np.uint64((1 << _LOW_BITS) - 1)
     marked = np.zeros(1 << _LOW_BITS, np.bool_)
     marked[repeated & low] = True

@@ -1,4 +1,4 @@
-"""Holds the thumbnails of many pictures: in memory while they are few, in a file without a name where they are many."""
+"""Stores the thumbnails of many images: in memory up to a limit, then in an unnamed temporary file."""
 
 import tempfile
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ IN_MEMORY: Final = 65_536
 
 @dataclass
 class ThumbnailStore:
-    """Takes thumbnails in and gives them out in any order; a million of them leave less than 64 MB in memory.
+    """Stores thumbnails and returns them in any order; a million of them take less than 64 MB of memory.
 
     Parameters
     ----------
     folder : Path, optional
-        Where the file is made; else, or where it cannot be, where the system has its temporary files.
+        Where the file is created; by default, or where that fails, the system's temporary folder.
     in_memory : int
-        Thumbnails that make no file necessary.
+        Thumbnails that are stored without a file.
     """
 
     folder: Path | None = None
@@ -34,7 +34,7 @@ class ThumbnailStore:
     _file: "_File | None" = field(default=None, init=False)
 
     def add(self, thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Take in (k, 1024) or (k, 32, 32) thumbnails, and return their (k,) places."""
+        """Store (k, 1024) or (k, 32, 32) thumbnails, and return their (k,) places."""
         places = np.arange(self.count, self.count + len(thumbnails))
         self.count += len(thumbnails)
         self._parts.append(np.ascontiguousarray(thumbnails).reshape(-1, PIXELS))
@@ -48,7 +48,7 @@ class ThumbnailStore:
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the (n, 32, 32) thumbnails of (n,) places, zeros where a place is -1.
 
-        What stays in a file is read as it is asked for; it has an array's shape, dtype and indexing by rows.
+        Thumbnails in a file are read when they are indexed; the result has an array's shape, dtype and row indexing.
         """
         if self._file is not None:
             return cast(NDArray[np.uint8], _StoredThumbnails(self._file, places))
@@ -60,12 +60,12 @@ class ThumbnailStore:
             try:
                 return _File(cast(IO[bytes], tempfile.TemporaryFile(dir=self.folder)))
             except OSError:
-                pass  # a cache that cannot be written costs time, not the build
+                pass  # the cache folder may be read-only
         return _File(cast(IO[bytes], tempfile.TemporaryFile()))
 
 
 class _File:
-    """A file without a name, which is closed, and thereby gone, with the last who holds it."""
+    """An unnamed temporary file, closed and removed with its last reference."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Compares 32x32 grey thumbnails by their correlation, and says which are too flat to be compared."""
+"""Correlates 32x32 gray thumbnails, and finds those that are too flat to be compared."""
 
 from typing import Final
 
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from curation.images.orientation import SYMMETRIES, turn
 
 PIXELS: Final = 32 * 32
-_CHUNK: Final = 256  # pictures whose pixels as float64 (2 MB) stay in the cache
+_CHUNK: Final = 256  # images whose pixels as float64 (2 MB) stay in the cache
 
-# Measured (benchmarks/duplicates.py): below one grey level a picture correlates at 0.86 or less with its own copy
+# Measured (benchmarks/duplicates.py): below one gray level a image correlates at 0.86 or less with its own copy
 # re-encoded at quality 60 (rounding to whole levels alone adds a twelfth of its variance), and their hashes lie some
 # 20 bits apart. The smoothest of 628 real patches of healthy skin has 1.09.
 FLAT_DEVIATION: Final = 1.0
 
 
 def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the normalised cross-correlation of each ``a`` with its ``b`` turned by its symmetry.
+    """Return the normalized cross-correlation of each ``a`` with its ``b`` turned by its symmetry.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], symmetry: NDArray[np
     Returns
     -------
     (k,) float64 ndarray
-        From -1 to 1, exactly 1.0 for equal pictures; 0.0 where either picture is constant and has nothing to
+        From -1 to 1, exactly 1.0 for equal images; 0.0 where either image is constant and has nothing to
         correlate. All sums are integers below 2**53 and therefore exact: the value depends on no batch, machine or
         order of summation.
     """
@@ -39,32 +39,32 @@ def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], symmetry: NDArray[np
     return values
 
 
-def is_flat(grey32: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pictures are so flat that their hash and correlation are noise.
+def is_flat(gray32: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which images are so flat that their hash and correlation are noise.
 
     Parameters
     ----------
-    grey32 : (n, 32, 32) uint8 ndarray
+    gray32 : (n, 32, 32) uint8 ndarray
 
     Returns
     -------
     (n,) bool ndarray
-        True where the standard deviation is below ``FLAT_DEVIATION`` grey levels.
+        True where the standard deviation is below ``FLAT_DEVIATION`` gray levels.
     """
-    flat = np.empty(len(grey32), np.bool_)
+    flat = np.empty(len(gray32), np.bool_)
     limit = FLAT_DEVIATION**2 * PIXELS**2
-    for start in range(0, len(grey32), _CHUNK):
-        pictures = grey32[start : start + _CHUNK].reshape(-1, PIXELS).astype(np.float64)
-        flat[start : start + _CHUNK] = _scaled_variance(pictures) < limit
+    for start in range(0, len(gray32), _CHUNK):
+        images = gray32[start : start + _CHUNK].reshape(-1, PIXELS).astype(np.float64)
+        flat[start : start + _CHUNK] = _scaled_variance(images) < limit
     return flat
 
 
-def _turn_each(pictures: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.uint8]:
-    turned = np.array(pictures)
+def _turn_each(images: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.uint8]:
+    turned = np.array(images)
     for k in range(1, len(SYMMETRIES)):
         rows = np.flatnonzero(symmetry == k)
         if len(rows):
-            turned[rows] = np.moveaxis(turn(np.moveaxis(pictures[rows], 0, -1), k), -1, 0)
+            turned[rows] = np.moveaxis(turn(np.moveaxis(images[rows], 0, -1), k), -1, 0)
     return turned
 
 
@@ -72,13 +72,13 @@ def _correlate(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64
     left = a.reshape(-1, PIXELS).astype(np.float64)
     right = b.reshape(-1, PIXELS).astype(np.float64)
     covariance = PIXELS * np.vecdot(left, right) - left.sum(axis=1) * right.sum(axis=1)
-    # The root of the product, not the product of the roots: then equal pictures give exactly 1.
+    # The root of the product, not the product of the roots: then equal images give exactly 1.
     scale = np.sqrt(_scaled_variance(left) * _scaled_variance(right))
     values: NDArray[np.float64] = np.divide(covariance, scale, out=np.zeros(len(a)), where=scale > 0)
     return values
 
 
-def _scaled_variance(pictures: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scaled_variance(images: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the variance times ``PIXELS ** 2``, an exact integer."""
-    spread: NDArray[np.float64] = PIXELS * np.vecdot(pictures, pictures) - pictures.sum(axis=1) ** 2
-    return spread
+    variance: NDArray[np.float64] = PIXELS * np.vecdot(images, images) - images.sum(axis=1) ** 2
+    return variance
