@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.dataset.manifest import SCHEMA, Manifest
+from curation.dataset.columns import SCHEMA
+from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.hashing import Fingerprints, symmetries
 from curation.images import grey32
@@ -42,6 +43,21 @@ def make_row(name: str, **cells: object) -> dict[str, Any]:
         "contrast": 30.0,
     }
     return {**row, **cells}
+
+
+def out(step: str, reason: str, detail: str | None = None) -> dict[str, Any]:
+    """Return the cells of a row that a step excluded."""
+    return {"excluded_by": step, "reason": reason, "detail": detail}
+
+
+def act(action: str, *reviewers: str, label: str | None = None, reason: str | None = None) -> dict[str, Any]:
+    """Return an action of the column ``decision``."""
+    return {"action": action, "label": label, "reviewers": list(reviewers), "reason": reason}
+
+
+def fates(rows: pl.DataFrame) -> list[tuple[str, str, str | None] | None]:
+    """Return step, reason and detail of each row, None for a kept one."""
+    return [row if row[0] else None for row in rows.select("excluded_by", "reason", "detail").iter_rows()]
 
 
 def make_manifest(rows: Sequence[Mapping[str, Any]]) -> Manifest:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from curation.dataset.manifest import (
     SCHEMA,
     Manifest,
+    ReasonCount,
     canonical_json,
     check_conservation,
     choice_digest,
@@ -18,7 +19,7 @@ from curation.dataset.manifest import (
     digest_of,
 )
 from curation.errors import CurationError
-from tests.builders import make_manifest, make_row, sha_of
+from tests.builders import act, fates, make_manifest, make_row, out, sha_of
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12, unique=True)
 
@@ -44,7 +45,7 @@ def test_the_order_of_rows_makes_no_difference(names: list[str], random: object)
 def test_what_is_written_is_read(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     """A manifest survives its file, hostile names included."""
     path = tmp_path_factory.mktemp("manifest") / "m.parquet"
-    manifest = make_manifest([make_row(name, claims=["a", "b"], excluded="probe: truncated") for name in names])
+    manifest = make_manifest([make_row(name, claims=["a", "b"], **out("probe", "truncated")) for name in names])
     manifest.write(path)
     assert Manifest.read(path).rows.equals(manifest.rows)
 
@@ -62,22 +63,22 @@ def test_a_broken_table_is_refused(rows: list[dict[str, object]]) -> None:
 
 def test_the_first_reason_stays() -> None:
     """A row that is excluded keeps its reason whatever a later stage says."""
-    manifest = make_manifest([make_row("a", excluded="probe: truncated"), make_row("b")])
-    after = manifest.exclude(pl.Series(["dedup: exact duplicate of x", "quality: blurred"]))
-    assert after.rows["excluded"].to_list() == ["probe: truncated", "quality: blurred"]
+    manifest = make_manifest([make_row("a", **out("probe", "truncated")), make_row("b")])
+    after = manifest.exclude("quality", pl.Series(["too-small", "blurred"]), pl.Series(["x", "y"]))
+    assert fates(after.rows) == [("probe", "truncated", None), ("quality", "blurred", "y")]
 
 
 def test_conservation_notices_a_lost_row_an_invented_one_and_a_reason_taken_back() -> None:
     """No stage may lose or invent a file, or revive one without a decision."""
-    before = make_manifest([make_row("a", excluded="quality: blurred"), make_row("b")])
+    before = make_manifest([make_row("a", **out("quality", "blurred")), make_row("b")])
     for after in (
-        make_manifest([make_row("a", excluded="quality: blurred")]),
-        make_manifest([make_row("a", excluded="quality: blurred"), make_row("b"), make_row("c")]),
+        make_manifest([make_row("a", **out("quality", "blurred"))]),
+        make_manifest([make_row("a", **out("quality", "blurred")), make_row("b"), make_row("c")]),
         make_manifest([make_row("a"), make_row("b")]),
     ):
         with pytest.raises(RuntimeError, match="stage test"):
             check_conservation(before, after, stage="test")
-    decided = make_manifest([make_row("a", decision="keep (anna)"), make_row("b")])
+    decided = make_manifest([make_row("a", decision=[act("keep", "anna")]), make_row("b")])
     assert check_conservation(before, decided, stage="test") is decided
 
 
@@ -122,12 +123,15 @@ def test_reasons_are_counted_without_what_differs_from_row_to_row() -> None:
     """Duplicates of many pictures are one reason, the most frequent first."""
     manifest = make_manifest(
         [
-            make_row("a", excluded="dedup: exact duplicate of src/x"),
-            make_row("b", excluded="dedup: exact duplicate of src/y"),
-            make_row("c", excluded="quality: blurred (sharpness 1.0, < 5)"),
+            make_row("a", **out("dedup", "exact-duplicate", "src/x")),
+            make_row("b", **out("dedup", "exact-duplicate", "src/y")),
+            make_row("c", **out("quality", "blurred", "sharpness 1.0, < 5")),
         ]
     )
-    assert count_reasons(manifest.rejected) == [("dedup", "exact duplicate", 2), ("quality", "blurred", 1)]
+    assert count_reasons(manifest.rejected) == [
+        ReasonCount("dedup", "exact-duplicate", None, 2),
+        ReasonCount("quality", "blurred", None, 1),
+    ]
 
 
 def test_what_is_no_manifest_is_a_clear_error(tmp_path: Path) -> None:

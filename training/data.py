@@ -195,7 +195,7 @@ def frame_of(content: bytes, *, side: Side, name: str) -> tuple[Frames, Frames]:
     try:
         square = centre_square(decode(content).pixels)
     except DecodeFailure as fault:
-        raise CurationError(f"{name}: gives no picture: {fault.reason}") from fault
+        raise CurationError(f"{name}: gives no picture: {fault}") from fault
     return area_average_144(square), area_average(square, height=side, width=side)
 
 

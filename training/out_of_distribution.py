@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from curation.dataset.manifest import has_reason
 from curation.errors import CurationError
 from curation.images import DecodeFailure, RenderSettings, Tone, Window, render
 from curation.images.camera import Side
+from curation.reasons import Reason
 from curation.versions import Version
 from curation.versions.originals import Originals
 from training.data import Frames, frame_of
@@ -35,7 +37,7 @@ class Context:
 
 def list_context(version: Version) -> pl.DataFrame:
     """Return a version's context rows: read and compared, but of no class; duplicates are not among them."""
-    rows = version.manifest.rows.filter(pl.col("excluded").str.starts_with("select: context class"))
+    rows = version.manifest.rows.filter(has_reason(Reason.CONTEXT_CLASS))
     return rows.select("id", "sha256", "page", "source", "source_label")
 
 

@@ -86,7 +86,7 @@ def read_frame(content: bytes, *, name: str) -> Frame:
     try:
         pixels = decode(content).pixels
     except DecodeFailure as fault:
-        raise CurationError(f"{name}: {fault.reason}", hint="give a picture: PNG, JPEG, TIFF ...") from fault
+        raise CurationError(f"{name}: {fault}", hint="give a picture: PNG, JPEG, TIFF ...") from fault
     return prepare_frame(pixels)
 
 

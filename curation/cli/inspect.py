@@ -85,7 +85,7 @@ def show(context: typer.Context, reference: Reference, as_json: AsJson = False) 
         typer.echo()
     print_table(("source", "rows", "kept"), [(name, n["rows"], n["kept"]) for name, n in shown.sources.items()])
     typer.echo()
-    rows = [(reason.label, reason.stage, reason.reason, reason.rows) for reason in shown.reasons]
+    rows = [(reason.label, reason.stage, reason.text, reason.rows) for reason in shown.reasons]
     print_table(("class", "step", "reason", "files"), rows, left=3)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from curation.errors import CurationError
 from curation.storage.fsync import append_text
@@ -14,6 +14,9 @@ from curation.storage.locks import hold_lock
 
 Action = Literal["exclude", "keep", "relabel", "not-duplicates", "prefer", "undo"]
 Agreement = Literal["newest", "majority", "adjudicator"]
+
+CONTEXT = "context:"
+"""Begins a label that names a source label and not a class."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -296,6 +299,26 @@ def _verdict(line: Decision, *, about: Literal["fate", "label"]) -> str:
     if about == "label":
         return line.label
     return "use" if line.action == "relabel" else line.action
+
+
+def describe_opinion(reviewers: Sequence[str], reason: str | None) -> str:
+    """Return who decided and why, as it is shown."""
+    who = ", ".join(reviewers)
+    return f"{who}: {reason}" if reason else who
+
+
+def describe_actions(actions: Iterable[Mapping[str, Any]] | None, *, with_reviewers: bool = True) -> str | None:
+    """Return the actions of the manifest's column ``decision`` as they are shown; None where there are none.
+
+    >>> describe_actions([{"action": "keep", "label": None, "reviewers": ["anna"], "reason": "fine"}])
+    'keep (anna: fine)'
+    """
+    shown = []
+    for action in actions or ():
+        name = "disagreement" if action["action"] == "disagree" else action["action"]
+        by = describe_opinion(action["reviewers"] or (), action["reason"]) if with_reviewers else ""
+        shown.append(" ".join(filter(None, [name, action["label"], f"({by})" if by else ""])))
+    return "; ".join(shown) or None
 
 
 def tell(

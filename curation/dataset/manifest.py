@@ -1,7 +1,7 @@
-"""The one table: one row for each file that was ever seen, its schema, reading, writing and the conservation law.
+"""The one table: one row for each file that was ever seen; reading, writing and the conservation law.
 
-A row is never removed. A stage that rejects one writes ``excluded = "<stage>: <reason>"``, so that after every
-stage *kept + excluded = ingested*.
+A row is never removed. A stage that rejects one fills ``excluded_by`` (the step), ``reason`` (a code) and ``detail``,
+so that after every stage *kept + excluded = ingested*.
 """
 
 import hashlib
@@ -10,72 +10,21 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from curation.errors import CurationError
+from curation.dataset.columns import SCHEMA, Step
+from curation.dataset.decisions import describe_actions
+from curation.errors import CurationError, ErrorCode
+from curation.reasons import VARYING, Reason, describe, describe_reason
 from curation.storage.atomic_files import replace_file
-
-LOOKALIKE = pl.Struct(
-    {"id": pl.String, "kind": pl.String, "distance": pl.UInt8, "correlation": pl.Float32, "symmetry": pl.UInt8}
-)
-
-SCHEMA: Mapping[str, Any] = {
-    # ingest
-    "id": pl.String(),
-    "source": pl.String(),
-    "path": pl.String(),
-    "page": pl.UInt32(),
-    "sha256": pl.String(),
-    "size_bytes": pl.Int64(),
-    "source_label": pl.String(),
-    "source_split": pl.String(),
-    "group_key": pl.String(),
-    "licence": pl.String(),
-    "lesion": pl.String(),
-    "patient": pl.String(),
-    "age": pl.Float64(),
-    "sex": pl.String(),
-    "site": pl.String(),
-    "skin_type": pl.String(),
-    # probe
-    "format": pl.String(),
-    "width": pl.UInt32(),
-    "height": pl.UInt32(),
-    "mode": pl.String(),
-    "bits": pl.UInt8(),
-    "pages": pl.UInt32(),
-    "orientation": pl.UInt8(),
-    "phash": pl.UInt64(),
-    "flat": pl.Boolean(),
-    "pixel_sha256": pl.String(),
-    "sharpness": pl.Float64(),
-    "brightness": pl.Float64(),
-    "contrast": pl.Float64(),
-    # label, decide
-    "label": pl.String(),
-    "decision": pl.String(),
-    # dedup
-    "group": pl.String(),
-    "representative": pl.String(),
-    "distance": pl.UInt8(),
-    "correlation": pl.Float32(),
-    "disputed": pl.Boolean(),
-    "claims": pl.List(pl.String()),
-    "lookalikes": pl.List(LOOKALIKE),
-    # select
-    "split": pl.String(),
-    "reserve": pl.Boolean(),
-    # render
-    "file": pl.String(),
-    "file_sha256": pl.String(),
-    # any step
-    "excluded": pl.String(),
-}
 
 METADATA_COLUMNS = ("lesion", "patient", "age", "sex", "site", "skin_type")
 SPLITS = ("train", "val", "test")
+SCHEMA_NUMBER = 2
+"""Counts the layouts of the table; a file without a number is of layout 1, as 0.1.0 wrote it."""
+MARK = "curation_schema"
+"""The key of the Parquet file's own metadata under which the number stands."""
 
 
 @dataclass(frozen=True)
@@ -117,33 +66,40 @@ class Manifest:
     @property
     def kept(self) -> pl.DataFrame:
         """The rows no stage has rejected."""
-        return self.rows.filter(pl.col("excluded").is_null())
+        return self.rows.filter(pl.col("excluded_by").is_null())
 
     @property
     def rejected(self) -> pl.DataFrame:
         """The rows some stage has rejected, each with its reason."""
-        return self.rows.filter(pl.col("excluded").is_not_null())
+        return self.rows.filter(pl.col("excluded_by").is_not_null())
 
-    def with_columns(self, *expressions: pl.Expr | pl.Series, **named: pl.Expr | pl.Series) -> "Manifest":
+    def with_columns(
+        self, *expressions: pl.Expr | pl.Series | Iterable[pl.Expr], **named: pl.Expr | pl.Series
+    ) -> "Manifest":
         """Return a manifest with columns replaced, as Polars' method of that name does."""
         return Manifest(self.rows.with_columns(*expressions, **named))
 
-    def exclude(self, reasons: pl.Series) -> "Manifest":
+    def exclude(self, step: Step, reasons: pl.Series, details: pl.Series | None = None) -> "Manifest":
         """Return a manifest in which every still kept row with a reason is excluded.
 
         Parameters
         ----------
+        step : str
+            The step that excludes.
         reasons : polars.Series of String, length len(self)
-            ``"<stage>: <reason>"`` or null, aligned with ``rows``. A row that is excluded already keeps its first
-            reason.
+            A code of ``Reason`` or null, aligned with ``rows``. A row that is excluded already keeps its first reason.
+        details : polars.Series of String, length len(self), optional
         """
-        return self.with_columns(excluded=pl.coalesce(pl.col("excluded"), reasons.rename("excluded")))
+        details = pl.repeat(None, len(self), dtype=pl.String, eager=True) if details is None else details
+        new = self.rows["excluded_by"].is_null() & reasons.is_not_null()
+        given = (("excluded_by", pl.lit(step)), ("reason", reasons), ("detail", details))
+        return self.with_columns(pl.when(new).then(value).otherwise(name).alias(name) for name, value in given)
 
     def write(self, path: Path) -> None:
         """Write the table as Parquet, atomically (a temp file beside it, then ``os.replace``)."""
         # Through memory, as Polars says "File out of specification" where the operating system says "disk full".
         buffer = io.BytesIO()
-        self.rows.write_parquet(buffer, compression="zstd", statistics=False)
+        self.rows.write_parquet(buffer, compression="zstd", statistics=False, metadata={MARK: str(SCHEMA_NUMBER)})
         replace_file(path, buffer.getbuffer())
 
     @classmethod
@@ -155,39 +111,95 @@ class Manifest:
         CurationError
             Where the file is missing or is no manifest.
         """
+        number = read_schema_number(path)
+        if number != SCHEMA_NUMBER:
+            raise CurationError(
+                ErrorCode.VERSION_DAMAGED,
+                f"{path}: its layout is {number}, this program reads {SCHEMA_NUMBER}",
+                hint="a newer curation may have written it",
+            )
         try:
             return cls(pl.read_parquet(path))
-        except FileNotFoundError:
-            raise CurationError(f"{path}: there is no manifest", hint="build the dataset first") from None
         except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
-            raise CurationError(f"{path}: not a readable manifest: {fault}") from fault
+            raise CurationError(
+                ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}", hint="build it again"
+            ) from fault
 
     def digest(self) -> str:
         """Return the sha256 over every cell in canonical order, free of the Parquet encoding."""
         digest = hashlib.sha256()
         digest.update(canonical_json(list(SCHEMA)).encode())
-        plain = self.rows.with_columns(pl.col("lookalikes").list.eval(pl.element().struct.json_encode()))
+        nested = pl.col("lookalikes", "decision").list.eval(pl.element().struct.json_encode())
+        plain = self.rows.with_columns(nested)
         for batch in plain.iter_slices(65536):
             digest.update(batch.write_ndjson().encode())
         return digest.hexdigest()
 
 
-NO_PICTURE = r"^(?:ingest|probe): "
-"""The reasons of files that are no picture at all."""
+def read_schema_number(path: Path) -> int:
+    """Return the number of the layout of a manifest's file.
 
-SYSTEM_FILE = "probe: system file: "
-"""Begins the reasons of what operating systems leave beside pictures; what it is follows."""
+    Raises
+    ------
+    CurationError
+        Where the file is missing or cannot be read.
+    """
+    try:
+        return int(pl.read_parquet_metadata(path).get(MARK, "1"))
+    except FileNotFoundError:
+        raise CurationError(
+            ErrorCode.FILE_MISSING, f"{path}: there is no manifest", hint="build the dataset first"
+        ) from None
+    except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
+        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: not a readable manifest: {fault}") from fault
 
-METADATA_FILE = "ingest: metadata file"
+
+def is_not_image() -> pl.Expr:
+    """Return whether a row is a file that gave no image at all; never null."""
+    return pl.col("excluded_by").is_in(["ingest", "probe"]).fill_null(value=False)
 
 
 def is_unreadable() -> pl.Expr:
-    """Return whether a row is a file that could not be read: never null, and false of what was none to begin with.
+    """Return whether a row is a file that could not be read; never null.
 
-    A table that tells of the pictures and what an operating system left beside them are as they should be.
+    A table that describes the images and what an operating system left are as they should be.
     """
-    excluded = pl.col("excluded").fill_null("")
-    return excluded.str.contains(NO_PICTURE) & (excluded != METADATA_FILE) & ~excluded.str.starts_with(SYSTEM_FILE)
+    expected = pl.col("reason").is_in([Reason.METADATA_FILE.value, Reason.SYSTEM_FILE.value])
+    return is_not_image() & ~expected.fill_null(value=False)
+
+
+def has_reason(*reasons: Reason) -> pl.Expr:
+    """Return whether a row is excluded for one of these reasons; never null."""
+    return pl.col("reason").is_in([reason.value for reason in reasons]).fill_null(value=False)
+
+
+def is_excluded_by(step: Step) -> pl.Expr:
+    """Return whether a row was excluded by this step; never null."""
+    return (pl.col("excluded_by") == step).fill_null(value=False)
+
+
+def has_action(*actions: str) -> pl.Expr:
+    """Return whether one of these actions is in force for a row's file; never null."""
+    names = pl.col("decision").list.eval(pl.element().struct.field("action"))
+    return pl.any_horizontal(names.list.contains(action).fill_null(value=False) for action in actions)
+
+
+def describe_excluded(rows: pl.DataFrame) -> pl.Series:
+    """Return for each row the sentence why it is excluded, null for a kept one."""
+    columns = ["excluded_by", "reason", "detail"]
+    known = rows.select(columns).filter(pl.col("excluded_by").is_not_null()).unique()
+    sentences = [describe(*row) for row in known.iter_rows()]
+    table = known.with_columns(excluded=pl.Series(sentences, dtype=pl.String))
+    joined = rows.select(columns).join(table, on=columns, how="left", maintain_order="left", nulls_equal=True)
+    return joined["excluded"]
+
+
+def describe_decisions(rows: pl.DataFrame) -> pl.Series:
+    """Return for each row the actions in force for its file as they are shown, null where there are none."""
+    decision = rows["decision"]
+    if decision.null_count() == len(decision):
+        return pl.Series("decision", [None] * len(decision), dtype=pl.String)
+    return pl.Series("decision", [describe_actions(actions) for actions in decision.to_list()], dtype=pl.String)
 
 
 def check_conservation(before: Manifest, after: Manifest, *, stage: str, grows: bool = False) -> Manifest:
@@ -209,7 +221,9 @@ def check_conservation(before: Manifest, after: Manifest, *, stage: str, grows: 
     if not before.rows["id"].equals(after.rows["id"]) or not before.rows["sha256"].equals(after.rows["sha256"]):
         raise RuntimeError(f"stage {stage} broke conservation: {len(before)} rows in, {len(after)} rows out")
     revived = (
-        before.rows["excluded"].is_not_null() & after.rows["excluded"].is_null() & after.rows["decision"].is_null()
+        before.rows["excluded_by"].is_not_null()
+        & after.rows["excluded_by"].is_null()
+        & after.rows["decision"].is_null()
     )
     if revived.any():
         raise RuntimeError(f"stage {stage} took back {revived.sum()} reasons without a decision")
@@ -245,22 +259,34 @@ def content_digest(kept: pl.DataFrame) -> str:
     return digest_of(sorted(kept.select("split", "label", "file_sha256").rows()))
 
 
-def count_reasons(rejected: pl.DataFrame) -> list[tuple[str, str, int]]:
-    """Return (stage, reason, rows) of the rejected rows, the most frequent first.
+@dataclass(frozen=True)
+class ReasonCount:
+    """How many rows one step excluded for one reason; ``detail`` only where all of them share it."""
 
-    What differs from row to row is dropped: whom a duplicate is of, and what stands in brackets at the end. The names
-    of context classes are the source's own and stay as they are.
+    excluded_by: str
+    reason: str
+    detail: str | None
+    rows: int
+
+    @property
+    def phrase(self) -> str:
+        """The reason as it is shown."""
+        return describe_reason(self.reason, self.detail)
+
+    def __str__(self) -> str:
+        """Return the step and the reason as they are shown."""
+        return describe(self.excluded_by, self.reason, self.detail)
+
+
+def count_reasons(rejected: pl.DataFrame) -> list[ReasonCount]:
+    """Return how many rows were rejected by which step for which reason, the most frequent first.
+
+    A detail that differs from row to row, such as the id of a representative, is left out.
     """
-    reason = pl.col("excluded")
-    plain = reason.str.replace(r" duplicate of .*$", " duplicate").str.replace(r" \(.*$", "")
-    reasons = rejected.select(pl.when(reason.str.starts_with("select: context class ")).then(reason).otherwise(plain))
-    counts = reasons.to_series().value_counts().sort(["count", "excluded"], descending=[True, False])
-    return [(*_split_reason(reason), count) for reason, count in counts.rows()]
-
-
-def _split_reason(reason: str) -> tuple[str, str]:
-    stage, _, rest = reason.partition(": ")
-    return stage, rest
+    detail = pl.when(~has_reason(*VARYING)).then("detail").alias("detail")
+    counts = rejected.group_by("excluded_by", "reason", detail).len()
+    found = [ReasonCount(*row) for row in counts.iter_rows()]
+    return sorted(found, key=lambda each: (-each.rows, str(each)))
 
 
 def select_rows(manifest: Manifest, ids: Iterable[str]) -> pl.DataFrame:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import polars as pl
 
+from curation.dataset.columns import COLUMNS
+from curation.dataset.manifest import describe_decisions, describe_excluded
 from curation.exports.rows import Outgoing
 
 FORMULA = r"^[=+\-@\t\r\n\x00\uFF1D\uFF0B\uFF0D\uFF20]"
 """How a cell begins that Excel, LibreOffice or Google Sheets may run; the last four are full-width."""
 
-SAMPLES = (
-    "file", "split", "label", "sha256", "file_sha256", "group", "source", "path", "page", "source_label",
-    "source_split", "licence", "lesion", "patient", "age", "sex", "site", "skin_type", "reserve", "decision",
+FIRST = ("file", "split", "label", "sha256", "file_sha256", "group")
+"""The columns of samples.csv that stand before the other exported ones."""
+EXCLUDED = (
+    "id", "excluded", "excluded_by", "reason", "detail", "source", "path", "page", "sha256", "source_label",
+    "source_split", "label", "licence",
 )  # fmt: skip
-EXCLUDED = ("id", "excluded", "source", "path", "page", "sha256", "source_label", "source_split", "label", "licence")
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
@@ -29,11 +32,15 @@ def write(outgoing: Outgoing, folder: Path) -> None:
         outgoing.copy(sample, folder / place)
         places[sample.path.relative_to(outgoing.version.folder).as_posix()] = place
     manifest = outgoing.version.manifest
-    samples = manifest.kept.with_columns(file=pl.col("file").replace_strict(places, return_dtype=pl.String))
+    samples = manifest.kept.with_columns(
+        describe_decisions(manifest.kept), file=pl.col("file").replace_strict(places, return_dtype=pl.String)
+    )
+    excluded = manifest.rejected.with_columns(describe_excluded(manifest.rejected))
+    columns = (*FIRST, *(column.name for column in COLUMNS if column.exported and column.name not in FIRST))
     identity = [pl.lit(value).alias(f"curation_{name}") for name, value in outgoing.identity().items()]
     tables = {
-        "samples.csv": samples.select(*SAMPLES, *identity).sort("file"),
-        "excluded.csv": manifest.rejected.select(*EXCLUDED, *identity).sort("id"),
+        "samples.csv": samples.select(*columns, *identity).sort("file"),
+        "excluded.csv": excluded.select(*EXCLUDED, *identity).sort("id"),
     }
     for name, table in tables.items():
         text = disarm(table).write_csv(quote_style="non_numeric", line_terminator="\n")

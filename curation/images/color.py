@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from curation.images.types import DecodeFailure, Pixels, Tone
+from curation.reasons import Reason
 
 SRGB_TOLERANCE: Final = 2
 """A profile that moves no colour of a 9x9x9 grid by more than this many levels is taken to be sRGB itself."""
@@ -125,15 +126,15 @@ def to_eight_bits(samples: npt.NDArray[Any], *, bits: int, tone: Tone) -> Pixels
         return samples.astype(np.uint8, copy=False)
     if unsigned and (tone == "scale" or bits < 8):
         if bits > 32:
-            raise DecodeFailure(f"{bits}-bit samples: no tone rule covers them")
+            raise DecodeFailure(Reason.NO_TONE_RULE, f"{bits}-bit samples")
         return _scale(samples, (1 << bits) - 1)
     if tone == "scale":
         kind = "floating-point" if samples.dtype.kind == "f" else "signed"
-        raise DecodeFailure(f'{kind} samples: tone = "scale" does not cover them, a window does')
+        raise DecodeFailure(Reason.NO_TONE_RULE, f"{kind} samples (a window does)")
     if samples.dtype.kind not in "uif":
-        raise DecodeFailure("complex samples: no tone rule covers them")
+        raise DecodeFailure(Reason.NO_TONE_RULE, "complex samples")
     if samples.dtype.kind == "f" and np.isnan(samples).any():
-        raise DecodeFailure("not-a-number samples: no tone rule covers them")
+        raise DecodeFailure(Reason.NO_TONE_RULE, "not-a-number samples")
     levels = (samples.astype(np.float64).clip(tone.low, tone.high) - tone.low) * 255 / (tone.high - tone.low)
     return np.floor(levels + 0.5).astype(np.uint8)
 

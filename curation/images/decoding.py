@@ -12,6 +12,7 @@ from curation.images.pillow_formats import decode_plain, read_plain_header
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import decode_tiff, read_tiff_header
 from curation.images.types import DecodeFailure, Header, Picture, Scale, Tone
+from curation.reasons import Reason
 
 _PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
 _IMAGES_NOT_READ: Final = frozenset({"heif", "avif", "jpegxl", "photoshop", "dicom", "svg"})
@@ -81,9 +82,9 @@ def _readable_kind(content: bytes) -> str:
     if kind == "jpeg" or kind == "tiff" or kind in _PLAIN:
         return kind
     if kind == "empty":
-        raise DecodeFailure("empty file")
+        raise DecodeFailure(Reason.EMPTY_FILE)
     if kind in _IMAGES_NOT_READ:
-        raise DecodeFailure(f"not read: {kind}")
+        raise DecodeFailure(Reason.UNSUPPORTED, kind)
     if kind in _SYSTEM_FILES:
-        raise DecodeFailure(f"system file: {_SYSTEM_FILES[kind]}")
-    raise DecodeFailure("not an image" if kind == "unknown" else f"not an image: {kind}")
+        raise DecodeFailure(Reason.SYSTEM_FILE, _SYSTEM_FILES[kind])
+    raise DecodeFailure(Reason.NOT_AN_IMAGE, None if kind == "unknown" else kind)

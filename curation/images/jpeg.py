@@ -20,6 +20,7 @@ from curation.images.types import (
     check_size,
     foreign_decoder,
 )
+from curation.reasons import Reason
 
 SCALED_SIDE: Final = 64
 """The shorter side, in pixels, that a scaled decode keeps at least."""
@@ -43,7 +44,7 @@ def decode_jpeg(content: bytes, *, scale: Scale, page: int, grey: bool) -> Pictu
         return _decode(content, scale=scale, page=page, grey=grey)
     except DecodeFailure as failure:
         # a lossless JPEG has no DCT to scale by, and libjpeg says no more than that something is wrong
-        if scale == "full" or failure.reason != "damaged jpeg" or _first_frame(content)[0] not in LOSSLESS_FRAMES:
+        if scale == "full" or failure.reason is not Reason.DAMAGED or _first_frame(content)[0] not in LOSSLESS_FRAMES:
             _raise_named(failure, content)
     return _decode(content, scale="full", page=page, grey=grey)
 
@@ -91,10 +92,10 @@ def dct_factor(width: int, height: int) -> int:
 
 def _raise_named(failure: DecodeFailure, content: bytes) -> NoReturn:
     """Raise a failure again, naming a JPEG that is not damaged but has samples of more than 8 bits."""
-    bits = _first_frame(content)[1] if failure.reason == "damaged jpeg" else 8
+    bits = _first_frame(content)[1] if failure.reason is Reason.DAMAGED else 8
     if bits == 8:
         raise failure
-    raise DecodeFailure(f"not read: {bits}-bit jpeg") from failure
+    raise DecodeFailure(Reason.UNSUPPORTED, f"{bits}-bit jpeg") from failure
 
 
 def _first_frame(content: bytes) -> tuple[int, int]:

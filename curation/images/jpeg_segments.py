@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from curation.images.types import DecodeFailure
+from curation.reasons import Reason
 
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 _APP0, _APP14 = 0xE0, 0xEE
@@ -45,7 +46,7 @@ def walk_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Give a JPEG's segments as (marker, segment with its length, entropy-coded bytes behind it), up to its end."""
     at = 2
     if content[:2] != b"\xff\xd8":
-        raise DecodeFailure("not an image: unknown")
+        raise DecodeFailure(Reason.NOT_AN_IMAGE)
     while True:
         marker, at = _next_marker(content, at)
         if marker == _EOI:
@@ -54,7 +55,9 @@ def walk_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             continue
         length = int.from_bytes(content[at : at + 2], "big")
         if length < 2 or at + length > len(content):
-            raise DecodeFailure("truncated" if length >= 2 else "damaged jpeg")
+            if length < 2:
+                raise DecodeFailure(Reason.DAMAGED, "jpeg")
+            raise DecodeFailure(Reason.TRUNCATED)
         end = _scan_end(content, at + length) if marker == _SOS else at + length
         yield marker, content[at : at + length], content[at + length : end]
         at = end
@@ -65,7 +68,7 @@ def _next_marker(content: bytes, at: int) -> tuple[int, int]:
     while True:
         at = content.find(b"\xff", at)
         if at < 0 or at + 1 >= len(content):
-            raise DecodeFailure("truncated")
+            raise DecodeFailure(Reason.TRUNCATED)
         if content[at + 1] not in (0x00, 0xFF):
             return content[at + 1], at + 2
         at += 1
@@ -76,7 +79,7 @@ def _scan_end(content: bytes, at: int) -> int:
     while True:
         at = content.find(b"\xff", at)
         if at < 0 or at + 1 >= len(content):
-            raise DecodeFailure("truncated")
+            raise DecodeFailure(Reason.TRUNCATED)
         code = content[at + 1]
         if code == 0xFF:
             at += 1

@@ -31,6 +31,7 @@ from curation.images.types import (
     check_size,
     foreign_decoder,
 )
+from curation.reasons import Reason
 
 _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "bmp": BmpImagePlugin.BmpImageFile,
@@ -63,7 +64,7 @@ def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> Picture
         check_page(page, header.pages)
         # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
         if kind in _ENDED and ends_early(kind, content):
-            raise DecodeFailure("truncated")
+            raise DecodeFailure(Reason.TRUNCATED)
         if page > 1:
             image.seek(page - 1)
         image.load()
@@ -127,7 +128,7 @@ def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
         return np.asarray(image), "CMYK"
     if image.mode in ("RGB", "P", "RGBX", "YCbCr"):
         return np.asarray(image.convert("RGB")), "RGB"
-    raise DecodeFailure(f"not read: {kind} of mode {image.mode}")
+    raise DecodeFailure(Reason.UNSUPPORTED, f"{kind} of mode {image.mode}")
 
 
 def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:
@@ -140,7 +141,7 @@ def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:
 def _deep_channels(samples: npt.NDArray[Any], bits: int, tone: Tone) -> tuple[Pixels, str]:
     channels = samples.shape[2]
     if channels > 4:
-        raise DecodeFailure(f"{channels} channels")
+        raise DecodeFailure(Reason.UNSUPPORTED, f"{channels} channels")
     opaque = channels - 1 + channels % 2
     colour = to_eight_bits(samples[..., :opaque], bits=bits, tone=tone)
     if channels % 2 == 0:

@@ -34,6 +34,7 @@ from curation.images.types import (
     check_size,
     foreign_decoder,
 )
+from curation.reasons import Reason
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -82,7 +83,8 @@ def decode_tiff(content: bytes, *, tone: Tone, page: int) -> Picture:
         colormap = chosen.colormap
         profile = chosen.tags.valueof(_PROFILE)
     if samples.ndim != 5:
-        raise DecodeFailure("tiff of samples that cannot be read")  # tifffile gives an empty array for types it lacks
+        # tifffile gives an empty array for types it lacks
+        raise DecodeFailure(Reason.UNSUPPORTED, "tiff of this sample type")
     # (separate, depth, height, width, contiguous) -> (height, width, channels)
     flat = samples[0, 0] if samples.shape[0] == 1 else np.moveaxis(samples[:, 0, :, :, 0], 0, -1)
     colour, mode = _channels(chosen, flat, header, colormap, tone)
@@ -99,15 +101,15 @@ def _open_page(content: bytes, place: int) -> Iterator[TiffPage]:
 
 def _header(page: TiffPage, pages: int) -> Header:
     if not all(isinstance(side, int) for side in (page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)):
-        raise DecodeFailure("damaged tiff")  # tifffile gives a tuple where a tag holds several numbers
+        raise DecodeFailure(Reason.DAMAGED, "tiff")  # tifffile gives a tuple where a tag holds several numbers
     check_size(page.imagewidth, page.imagelength)
     if page.samplesperpixel > _MOST_CHANNELS:
-        raise DecodeFailure(f"{page.samplesperpixel} channels")
+        raise DecodeFailure(Reason.UNSUPPORTED, f"{page.samplesperpixel} channels")
     if page.imagedepth != 1 or page.tiledepth != 1:
-        raise DecodeFailure("a volume, not a picture")
+        raise DecodeFailure(Reason.UNSUPPORTED, "a volume")
     check_bomb(page.tilewidth, page.tilelength)
     if not isinstance(page.bitspersample, int):  # tifffile's annotation leaves out the tuple that it gives for 5-6-5
-        raise DecodeFailure("channels of different depth")
+        raise DecodeFailure(Reason.UNSUPPORTED, "channels of different depth")
     orientation = valid_orientation(page.tags.valueof(_ORIENTATION))
     width, height = upright_size(page.imagewidth, page.imagelength, orientation)
     mode = _mode(page)
@@ -125,17 +127,17 @@ def _header(page: TiffPage, pages: int) -> Header:
 
 def _mode(page: TiffPage) -> str:
     if _PHOTOMETRIC not in page.tags:
-        raise DecodeFailure("tiff without a photometric interpretation")
+        raise DecodeFailure(Reason.UNSUPPORTED, "tiff without a photometric interpretation")
     photometric = int(page.tags.valueof(_PHOTOMETRIC))
     if photometric not in _MODES:
-        raise DecodeFailure(f"not read: tiff of photometric interpretation {photometric}")
+        raise DecodeFailure(Reason.UNSUPPORTED, f"tiff of photometric interpretation {photometric}")
     if photometric == _SEPARATED and page.tags.valueof(_INK_SET, default=1) != 1:
-        raise DecodeFailure("not read: tiff of inks that are not CMYK")
+        raise DecodeFailure(Reason.UNSUPPORTED, "tiff of inks that are not CMYK")
     if photometric == _YCBCR and page.is_subsampled and int(page.compression) not in _JPEG:
-        raise DecodeFailure("not read: tiff of subsampled YCbCr without JPEG")
+        raise DecodeFailure(Reason.UNSUPPORTED, "tiff of subsampled YCbCr without JPEG")
     mode = _MODES[photometric]
     if page.samplesperpixel < _COLOUR_CHANNELS[mode]:
-        raise DecodeFailure(f"tiff of mode {mode} with {page.samplesperpixel} channels")
+        raise DecodeFailure(Reason.UNSUPPORTED, f"tiff of mode {mode} with {page.samplesperpixel} channels")
     if mode == "L" and page.bitspersample == 1:
         return "1"
     return mode + "A" if _alpha(page) is not None else mode
@@ -153,7 +155,7 @@ def _check_strips(page: TiffPage, content: bytes) -> None:
     """Notice fewer strips or tiles than the size wants, which tifffile would leave empty, and bombs inside of one."""
     wanted = math.prod(page.chunked)
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
-        raise DecodeFailure("missing strips or tiles")
+        raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
     compression = int(page.compression)
     if compression in _LOSSLESS - {LZW}:  # those codecs are told how much to give
         return
@@ -161,7 +163,7 @@ def _check_strips(page: TiffPage, content: bytes) -> None:
         stream = content[offset : offset + count]
         if compression == LZW:
             if not is_safe_lzw(stream, reverse_bits=page.fillorder == _LEAST_FIRST):
-                raise DecodeFailure("damaged tiff")
+                raise DecodeFailure(Reason.DAMAGED, "tiff")
             continue
         kind = sniff(stream[:SNIFF_BYTES])
         if kind in EMBEDDED:
@@ -195,11 +197,11 @@ def _apply_palette(index: npt.NDArray[Any], colormap: npt.NDArray[Any] | None) -
     """Look colours up: 16-bit entries by v / 257, or as they are where none exceeds 255, as libtiff does."""
     whole = colormap is not None and colormap.dtype.kind == "u" and colormap.ndim == 2 and len(colormap) == 3
     if colormap is None or not whole or index.dtype.kind not in "ub":
-        raise DecodeFailure("tiff with a palette that cannot be read")
+        raise DecodeFailure(Reason.DAMAGED, "tiff: palette")
     entries = colormap if colormap.max() > 255 else colormap.astype(np.uint8)
     palette = to_eight_bits(entries.T, bits=8 * entries.itemsize, tone="scale")
     if int(index.max()) >= len(palette):
-        raise DecodeFailure("tiff with colours beyond its palette")
+        raise DecodeFailure(Reason.DAMAGED, "tiff: colors beyond its palette")
     return palette[index.astype(np.intp)]
 
 

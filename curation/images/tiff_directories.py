@@ -13,6 +13,7 @@ from operator import add
 from typing import Final
 
 from curation.images.types import DecodeFailure
+from curation.reasons import Reason
 
 _TYPE_SIZES: Final = {
     1: 1,
@@ -109,9 +110,9 @@ def read_directories(content: bytes) -> list[Directory]:
         entries_room -= len(found[-1].tags) * layout.entry
         values_room -= found[-1].value_bytes
         if entries_room < 0:
-            raise DecodeFailure("damaged tiff")
+            raise DecodeFailure(Reason.DAMAGED, "tiff")
     if not found:
-        raise DecodeFailure("no pages")
+        raise DecodeFailure(Reason.MISSING_PAGE)
     return [directory for directory in found if not directory.kind & _REDUCED_OR_MASK] or found[:1]
 
 
@@ -128,7 +129,7 @@ def _chain(content: bytes, at: int, layout: _Layout) -> Iterator[int]:
     seen = set[int]()
     while at:
         if at in seen:
-            raise DecodeFailure("damaged tiff")
+            raise DecodeFailure(Reason.DAMAGED, "tiff")
         seen.add(at)
         yield at
         entries = _number(content, at, layout.count)
@@ -140,7 +141,7 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int, *, roo
     entries = _number(content, at, layout.count)
     first = at + struct.calcsize(layout.count)
     if first + entries * layout.entry > len(content):
-        raise DecodeFailure("truncated")
+        raise DecodeFailure(Reason.TRUNCATED)
     tags: list[int] = []
     numbers: dict[int, tuple[int, ...]] = {}
     profile = None
@@ -155,10 +156,10 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int, *, roo
         inline = start + layout.entry - layout.inline
         begin = inline if size <= layout.inline else _number(content, inline, layout.offset)
         if begin + size > len(content):
-            raise DecodeFailure("truncated")
+            raise DecodeFailure(Reason.TRUNCATED)
         value_bytes += size
         if value_bytes > room:
-            raise DecodeFailure("damaged tiff")
+            raise DecodeFailure(Reason.DAMAGED, "tiff")
         if tag == _PROFILE:
             profile = content[begin : begin + size] if kind in _BYTES else None
         elif kind in _INTEGERS and (kind not in _BYTES or tag in _IN_BYTES_TOO):
@@ -174,15 +175,15 @@ def _check_strips(numbers: dict[int, tuple[int, ...]], size: int) -> None:
             continue
         offsets, counts = numbers[offsets_tag], numbers[counts_tag]
         if len(offsets) != len(counts):
-            raise DecodeFailure("damaged tiff")
+            raise DecodeFailure(Reason.DAMAGED, "tiff")
         if not (all(offsets) and all(counts)):
-            raise DecodeFailure("missing strips or tiles")
+            raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
         if any(map(size.__lt__, map(add, offsets, counts))):
-            raise DecodeFailure("truncated")
+            raise DecodeFailure(Reason.TRUNCATED)
 
 
 def _number(content: bytes, at: int, form: str) -> int:
     try:
         return int(struct.unpack_from(form, content, at)[0])
     except (struct.error, OverflowError):  # no file is so long that an offset of 64 bits leads into it
-        raise DecodeFailure("truncated") from None
+        raise DecodeFailure(Reason.TRUNCATED) from None

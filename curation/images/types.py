@@ -17,23 +17,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from curation.images.truncation import ends_early
+from curation.reasons import Reason, UnusableFile
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Scale: TypeAlias = Literal["full", "scaled"]
 
 
-class DecodeFailure(Exception):
-    """Raised where a file gives no picture.
-
-    Attributes
-    ----------
-    reason : str
-        Short, and the same for the same fault on every machine: "truncated", "empty file", "not an image: html".
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class DecodeFailure(UnusableFile):
+    """Raised where a file gives no image; reason and detail are the same for the same fault on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +100,14 @@ def foreign_decoder(kind: str, content: bytes) -> Iterator[None]:
         except DecodeFailure:
             raise
         except Image.DecompressionBombError as error:  # a frame or a tile inside a file of innocent size
-            raise DecodeFailure("decompression bomb") from error
+            raise DecodeFailure(Reason.DECOMPRESSION_BOMB) from error
         except MemoryError as error:
-            raise DecodeFailure("too large for memory") from error
+            raise DecodeFailure(Reason.TOO_LARGE) from error
         except Exception as error:  # every codec has errors of its own; which one it was stays with the reason
             cut = ends_early(kind, content) or "truncated" in str(error).lower()
-            raise DecodeFailure("truncated" if cut else f"damaged {kind}") from error
+            if cut:
+                raise DecodeFailure(Reason.TRUNCATED) from error
+            raise DecodeFailure(Reason.DAMAGED, kind) from error
 
 
 def check_bomb(width: int, height: int) -> None:
@@ -124,19 +117,19 @@ def check_bomb(width: int, height: int) -> None:
     """
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
-        raise DecodeFailure(f"decompression bomb: {width * height / 1e6:.0f} megapixels")
+        raise DecodeFailure(Reason.DECOMPRESSION_BOMB, f"{width * height / 1e6:.0f} megapixels")
 
 
 def check_size(width: int, height: int) -> None:
     """Raise `DecodeFailure` where a picture of this size must not be decoded: bombs, and pictures that are none."""
     check_bomb(width, height)
     if width < 1 or height < 1:
-        raise DecodeFailure("no pixels")
+        raise DecodeFailure(Reason.NO_PIXELS)
     if width == 1 or height == 1:
-        raise DecodeFailure("1 pixel wide" if width == 1 else "1 pixel high")
+        raise DecodeFailure(Reason.NO_PIXELS, "1 pixel wide" if width == 1 else "1 pixel high")
 
 
 def check_page(page: int, pages: int) -> None:
     """Raise `DecodeFailure` where the file has no such page; pages count from 1."""
     if not 1 <= page <= pages:
-        raise DecodeFailure(f"no page {page} of {pages}")
+        raise DecodeFailure(Reason.MISSING_PAGE, f"{page} of {pages}")

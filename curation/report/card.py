@@ -168,7 +168,7 @@ def _reasons(summary: Summary) -> str:
         "| step | reason | files |",
         "|---|---|---|",
     ]
-    lines += [f"| {_cell(stage)} | {_cell(reason)} | {count} |" for stage, reason, count in summary.reasons]
+    lines += [f"| {_cell(each.excluded_by)} | {_cell(each.phrase)} | {each.rows} |" for each in summary.reasons]
     return "\n".join(lines)
 
 
@@ -210,7 +210,7 @@ def _methods(recipe: Recipe, description: Mapping[str, Any], summary: Summary, f
     turned = " in any of eight orientations" if rule.symmetries and rule.hash == "phash" else ""
     archives = [archive for given in fetched for archive in given.archives]
     sources = ", ".join(f"{archive.name} (sha256 {archive.sha256[:12]})" for archive in archives)
-    duplicates = sum(count for stage, _, count in summary.reasons if stage == "dedup")
+    duplicates = sum(each.rows for each in summary.reasons if each.excluded_by == "dedup")
     return " ".join(
         [
             f"Images were taken from {_cell(sources)}; {summary.rows} files were ingested.",

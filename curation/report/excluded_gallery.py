@@ -9,11 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.dataset.manifest import Manifest
+from curation.dataset.manifest import Manifest, is_excluded_by
 from curation.dataset.recipe import Recipe
 from curation.errors import CurationError
 from curation.hashing import Fingerprints, correlation, oriented_pairs_within, pairs_within, representatives
 from curation.images import DecodeFailure, decode
+from curation.reasons import Reason, describe_reason
 from curation.report.summary import find_conflicts
 from curation.report.tiles import fit
 from curation.sources.shelf import file_of
@@ -106,17 +107,15 @@ def disputed(manifest: Manifest) -> list[str]:
 
 def find_clusters(manifest: Manifest) -> tuple[Cluster, ...]:
     """Return the groups of duplicates, those with the least alike members first."""
-    rows = manifest.rows.filter(
-        pl.col("excluded").str.starts_with("dedup: ") & pl.col("representative").is_not_null()
-    ).sort("id")
+    rows = manifest.rows.filter(is_excluded_by("dedup") & pl.col("representative").is_not_null()).sort("id")
     found: dict[str, list[tuple[str, str, int]]] = {}
-    for name, representative, excluded, distance, like in rows.select(
-        "id", "representative", "excluded", "distance", "correlation"
+    for name, representative, reason, distance, like in rows.select(
+        "id", "representative", "reason", "distance", "correlation"
     ).iter_rows():
-        how = str(excluded).removeprefix("dedup: ").partition(" of ")[0]
-        measured = like is not None and how.startswith("near")
+        how, near = describe_reason(reason), reason == Reason.NEAR_DUPLICATE
+        measured = like is not None and near
         words = f"{how}: {distance} bits, correlation {like:.3f}" if measured else how
-        rank = (distance or 0) + (1 if how.startswith("near") else 0)
+        rank = (distance or 0) + near
         found.setdefault(representative, []).append((name, words, rank))
     ranked = sorted(found.items(), key=lambda cluster: (-max(rank for *_, rank in cluster[1]), cluster[0]))
     return tuple(Cluster(name, tuple((each, how) for each, how, _ in others)) for name, others in ranked)

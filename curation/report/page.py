@@ -279,10 +279,10 @@ def _show_clusters(manifest: Manifest, tiles: Mapping[str, Tile]) -> dict[str, A
 
 
 def _show_conflicts(manifest: Manifest, summary: Summary, tiles: Mapping[str, Tile]) -> list[tuple[Shown, str, str]]:
-    fates = dict(manifest.rows.select("id", "excluded").rows())
+    kept = frozenset(manifest.kept["id"])
     shown = []
     for conflict in summary.conflicts[:MOST_CONFLICTS]:
-        used = [name for name in conflict.ids if fates[name] is None]
+        used = [name for name in conflict.ids if name in kept]
         words = " / ".join(claim.removeprefix("context:") for claim in conflict.claims)
         shown.append((_shown(tiles, conflict.ids[0]), words, "used in this version" if used else "not used"))
     return shown

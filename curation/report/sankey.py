@@ -7,18 +7,19 @@ from typing import Final
 
 import polars as pl
 
-from curation.dataset.manifest import METADATA_FILE, SPLITS, SYSTEM_FILE
+from curation.dataset.manifest import SPLITS, has_reason, is_excluded_by, is_not_image
+from curation.reasons import Reason
 
 FATES: Final = (
-    (rf"^{SYSTEM_FILE}", "left by a system"),
-    (rf"^{METADATA_FILE}", "describes pictures"),
-    (r"^(ingest|probe): ", "could not be read"),
-    (r"^decide: ", "a person said no"),
-    (r"^quality: ", "too poor"),
-    (r"^dedup: ", "duplicate"),
-    (r"^select: context", "of no class"),
-    (r"^select: disputed", "two labels, not needed"),
-    (r"^select: surplus", "not needed"),
+    (has_reason(Reason.SYSTEM_FILE), "left by a system"),
+    (has_reason(Reason.METADATA_FILE), "describes pictures"),
+    (is_not_image(), "could not be read"),
+    (is_excluded_by("decide"), "a person said no"),
+    (is_excluded_by("quality"), "too poor"),
+    (is_excluded_by("dedup"), "duplicate"),
+    (has_reason(Reason.CONTEXT_CLASS), "of no class"),
+    (has_reason(Reason.DISPUTED, Reason.DISPUTED_HELD_OUT, Reason.DISPUTED_NOT_NEEDED), "two labels, not needed"),
+    (has_reason(Reason.SURPLUS), "not needed"),
 )
 """How the reasons read to somebody who has never seen the program; the first that fits."""
 OTHER: Final = "left out otherwise"
@@ -73,9 +74,9 @@ class Drawing:
 def tell_flows(rows: pl.DataFrame) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
     """Return how many files go from each source to each fate, and how many kept ones to each split and class."""
     fate: pl.Expr = pl.lit(OTHER)
-    for pattern, words in reversed(FATES):
-        fate = pl.when(pl.col("excluded").str.contains(pattern)).then(pl.lit(words)).otherwise(fate)
-    fate = pl.when(pl.col("excluded").is_null()).then(pl.lit(KEPT)).otherwise(fate)
+    for applies, words in reversed(FATES):
+        fate = pl.when(applies).then(pl.lit(words)).otherwise(fate)
+    fate = pl.when(pl.col("excluded_by").is_null()).then(pl.lit(KEPT)).otherwise(fate)
     told = rows.select("source", "label", "split", fate=fate)
     first = told.group_by("source", "fate").len().sort("source", "fate").rows()
     kept = told.filter(pl.col("fate") == KEPT).group_by("split", "label").len().sort("split", "label").rows()

@@ -2,11 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import polars as pl
 
-from curation.dataset.manifest import NO_PICTURE, SPLITS, SYSTEM_FILE, Manifest, count_reasons, is_unreadable
+from curation.dataset.manifest import (
+    SPLITS,
+    Manifest,
+    ReasonCount,
+    count_reasons,
+    describe_excluded,
+    has_reason,
+    is_excluded_by,
+    is_not_image,
+    is_unreadable,
+)
+from curation.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Summary:
     rows: int
     kept: int
     splits: dict[str, dict[str, int]]
-    reasons: tuple[tuple[str, str, int], ...]
+    reasons: tuple[ReasonCount, ...]
     conflicts: tuple[Conflict, ...]
     disputed_lookalikes: tuple[str, ...]
     reserve: dict[str, tuple[str, ...]]
@@ -68,7 +78,7 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
     byte_equal = {name for conflict in conflicts for name in conflict.ids}
     disputed = rows.filter(pl.col("disputed"))["id"].to_list()
     reserve = kept.filter(pl.col("reserve")).select("label", "id")
-    unreadable = rows.filter(is_unreadable()).select("id", "excluded")
+    unreadable = rows.filter(is_unreadable())
     loners = rows.filter(
         pl.col("group_key").is_null() & pl.col("source").is_in(list(grouped)) & pl.col("width").is_not_null()
     )
@@ -84,10 +94,10 @@ def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
             label: tuple(reserve.filter(pl.col("label") == label)["id"]) for label in reserve["label"].unique().sort()
         },
         leaks=find_leaks(rows),
-        unreadable=tuple(unreadable.rows()),
+        unreadable=tuple(zip(unreadable["id"], describe_excluded(unreadable), strict=True)),
         no_group=_by_source(loners),
         ungrouped=tuple(sorted(set(loners["source"]) - set(matched))),
-        unlabelled=_by_source(rows.filter(pl.col("excluded").str.starts_with("label: "))),
+        unlabelled=_by_source(rows.filter(is_excluded_by("label"))),
         system_files=_count_system_files(rows),
     )
 
@@ -97,8 +107,8 @@ def _by_source(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _count_system_files(rows: pl.DataFrame) -> dict[str, int]:
-    left = rows.filter(pl.col("excluded").str.starts_with(SYSTEM_FILE))
-    return dict(left.group_by(pl.col("excluded").str.strip_prefix(SYSTEM_FILE)).len().sort("excluded").rows())
+    left = rows.filter(has_reason(Reason.SYSTEM_FILE))
+    return dict(left.group_by("detail").len().sort("detail").rows())
 
 
 def count_splits(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -115,7 +125,7 @@ def _claim() -> pl.Expr:
 
 def find_conflicts(rows: pl.DataFrame) -> tuple[Conflict, ...]:
     """Return the pictures whose very bytes stand under several labels, sorted by sha256; an empty file is none."""
-    pictures = rows.filter(pl.col("sha256").is_not_null() & ~pl.col("excluded").fill_null("").str.contains(NO_PICTURE))
+    pictures = rows.filter(pl.col("sha256").is_not_null() & ~is_not_image())
     shared = pictures.filter(pl.col("sha256").is_duplicated()).with_columns(claim=_claim())
     table = (
         shared.group_by("sha256")
@@ -143,10 +153,6 @@ class Settled:
     ids: tuple[str, ...]
 
 
-RELABELLED: Final = r"(?:^|; )relabel (.+?) \(([^:)]+)"
-"""Label and reviewers, in the manifest's words for a decision."""
-
-
 def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settled, ...]:
     """Return the conflicts of the sources that a relabel settled, sorted by their first id.
 
@@ -158,13 +164,14 @@ def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settl
         Source label -> class.
     """
     claim = pl.col("source_label").replace_strict(class_of, default=None, return_dtype=pl.String)
+    relabel = pl.col("decision").list.filter(pl.element().struct.field("action") == "relabel").list.first()
     open_ones = {conflict.sha256 for conflict in find_conflicts(rows)}
     shared = rows.filter(pl.col("sha256").is_duplicated() & ~pl.col("sha256").is_in(list(open_ones)))
     groups = (
         shared.with_columns(
             claim=pl.coalesce(claim, pl.lit("context:") + pl.col("source_label")),
-            named=pl.col("decision").str.extract(RELABELLED, 1),
-            by=pl.col("decision").str.extract(RELABELLED, 2),
+            named=relabel.struct.field("label"),
+            by=relabel.struct.field("reviewers").list.join(", "),
         )
         .group_by("sha256")
         .agg(pl.col("claim").unique().sort(), pl.col("named", "by").drop_nulls().first(), pl.col("id").sort())
@@ -181,7 +188,7 @@ def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:
     A picture in the test of one source and in the train of another leaks as well. By bytes first, then look-alikes with
     other bytes, then what only the group rule says belongs together. A file that is no picture leaks nothing.
     """
-    seen = ~pl.col("excluded").fill_null("").str.contains(NO_PICTURE)
+    seen = ~is_not_image()
     sided = rows.filter(pl.col("source_split").is_not_null() & seen).with_columns(claim=_claim())
     groups = [
         *_spanning(sided, "sha256", "same bytes"),

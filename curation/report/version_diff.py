@@ -58,7 +58,7 @@ def compare(before: pl.DataFrame, rows: pl.DataFrame, *, name: str) -> Changes:
     name : str
         Of the version before.
     """
-    after = rows.filter(pl.col("excluded").is_null()).select(
+    after = rows.filter(pl.col("excluded_by").is_null()).select(
         "sha256", pl.col("page").fill_null(1).cast(pl.Int64), "id", "split", "label"
     )
     known = before.select("sha256", pl.col("page").cast(pl.Int64), split_before="split", label_before="label")

@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 import polars as pl
 
 from curation.dataset.decisions import Action, Decision, now
+from curation.dataset.manifest import describe_excluded
 from curation.errors import CurationError
 from curation.release import VERSION
 from curation.review.review_session import ReviewSession, check_labels
@@ -136,7 +137,8 @@ def resolve_sha256(session: ReviewSession, given: str) -> str:
         return str(first["sha256"][0])
     if found.height and not first.height:
         raise CurationError(
-            f"{found['id'][0]} was never read ({found['excluded'][0]}): without bytes there is nothing to decide on"
+            f"{found['id'][0]} was never read ({describe_excluded(found)[0]}): "
+            "without bytes there is nothing to decide on"
         )
     if not first.height:
         near = near_names(session.manifest.rows, given)

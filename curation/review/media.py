@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw, ImageFont
 
-from curation.dataset.manifest import canonical_json, digest_of
+from curation.dataset.manifest import canonical_json, describe_excluded, digest_of, is_not_image
 from curation.dataset.recipe import Recipe
 from curation.engines import Engine
 from curation.hashing import sha256_hex
@@ -109,9 +109,9 @@ def _name(rows: pl.DataFrame, recipe: Recipe, folder: Path) -> pl.DataFrame:
         "width",
         "height",
         "file",
-        "excluded",
+        excluded=describe_excluded(rows),
         page=pl.col("page").fill_null(1),
-        shown=readable & ~pl.col("excluded").str.contains("^(ingest|probe): ").fill_null(value=False),
+        shown=readable & ~is_not_image(),
         full=pl.lit(f"{full}/") + inner + ".jpg",
         board=pl.lit(f"{board}/") + inner + ".png",
     )

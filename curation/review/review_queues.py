@@ -10,7 +10,15 @@ from typing import Final, Literal
 import polars as pl
 
 from curation.dataset.decisions import DISAGREE, Decision, Ruling, in_force, rule
-from curation.dataset.manifest import Manifest, is_unreadable
+from curation.dataset.manifest import (
+    Manifest,
+    describe_decisions,
+    describe_excluded,
+    has_action,
+    is_excluded_by,
+    is_not_image,
+    is_unreadable,
+)
 from curation.dataset.recipe import Recipe
 from curation.stages.decide import CONTEXT, decide
 
@@ -73,8 +81,9 @@ def build_review_table(
     Returns
     -------
     polars.DataFrame
-        The manifest's columns, with ``label`` (``context:<source label>`` where it is of no class), ``excluded`` and
-        ``decision`` as the decisions have it now, and besides: ``cluster`` (of look-alikes, null for a picture that
+        The manifest's columns, with ``label`` (``context:<source label>`` where it is of no class) and ``excluded_by``,
+        ``reason`` and ``detail`` as the decisions have it now, and in addition: ``excluded`` and ``decision`` as they
+        are shown, ``cluster`` (of look-alikes, null for a picture that
         is alone), ``rank`` (0 represents its cluster), ``queues``, ``left`` (the queues in which it still waits),
         ``reviewers`` and ``doubt``.
     """
@@ -92,26 +101,28 @@ def build_review_table(
 def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) -> pl.DataFrame:
     """Lay the ruling over a manifest that has been through the stages under an older one."""
     built = manifest.rows
-    relabelled = pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False)
+    relabelled, out = has_action("relabel"), ("excluded_by", "reason", "detail")
     original = pl.col("source_label").replace_strict(dict(rules.class_of), default=None, return_dtype=pl.String)
     bare = built.with_columns(
         label=pl.when(relabelled).then(original).otherwise("label"),
-        excluded=pl.when(~pl.col("excluded").str.starts_with("decide: ").fill_null(value=False)).then("excluded"),
+        **{name: pl.when(~is_excluded_by("decide")).then(name) for name in out},
     )
     now = decide(Manifest(bare), ruling, classes=rules.classes).manifest.rows
     # What a decision since the build changes shows at once; what it did not touch stays as it was built.
-    pending = now["decision"].fill_null("") != built["decision"].fill_null("")
-    keeps = now["decision"].str.contains(r"(?:^|; )keep\b").fill_null(value=False)
-    freed = keeps & now["excluded"].str.starts_with("quality: ").fill_null(value=False)
+    pending = now["decision"].ne_missing(built["decision"])
+    freed = now.select(has_action("keep") & is_excluded_by("quality")).to_series()
     context = pl.when(pl.col("source_label") != "").then(pl.lit(CONTEXT) + pl.col("source_label"))
     rows = built.with_columns(
         decision=now["decision"],
         label=pl.when(pending).then(now["label"]).otherwise("label"),
         source_label=pl.when(pending).then(now["source_label"]).otherwise("source_label"),
-        excluded=pl.when(pending & freed).then(None).when(pending).then(now["excluded"]).otherwise("excluded"),
+        **{name: pl.when(pending & freed).then(None).when(pending).then(now[name]).otherwise(name) for name in out},
     )
     return rows.with_columns(
-        label=pl.coalesce("label", context), split=pl.when(pl.col("excluded").is_null()).then("split")
+        describe_decisions(rows),
+        describe_excluded(rows),
+        label=pl.coalesce("label", context),
+        split=pl.when(pl.col("excluded_by").is_null()).then("split"),
     )
 
 
@@ -166,15 +177,14 @@ def _with_opinions(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicte
 
 def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.Series]:
     """Return, for each queue, which rows belong to it, whether decided or not."""
-    excluded = rows["excluded"].fill_null("")
     claimed = rows["claims"].list.len().fill_null(0) > 1
     built_unlabelled = rows["source_label"].is_null() | (rows["source_label"] == "")
-    readable = rows["format"].is_not_null() & ~excluded.str.contains("^(ingest|probe): ")
+    readable = rows["format"].is_not_null() & ~rows.select(is_not_image()).to_series()
     return {
         "conflicts": claimed & readable,
         "near-duplicates": rows["cluster"].is_not_null(),
         "reserve": rows["reserve"].fill_null(value=False),
-        "quality": excluded.str.starts_with("quality: ") | rows.select(is_unreadable()).to_series(),
+        "quality": rows.select(is_excluded_by("quality") | is_unreadable()).to_series(),
         "unlabelled": built_unlabelled & readable,
         "doubtful": rows["doubt"].is_not_null(),
         "disagreements": rows["sha256"].is_in(sorted(contradicted)).fill_null(value=False),

@@ -172,7 +172,7 @@ def _check_zip(path: Path, asked: str) -> str:
                     reader.read(member)
     except UnreadableMember as error:
         path.unlink()
-        raise CurationError(f"{asked}: arrived damaged ({error.reason})", hint="It was removed: run again.") from error
+        raise CurationError(f"{asked}: arrived damaged ({error})", hint="It was removed: run again.") from error
     except CurationError:
         path.unlink()
         raise

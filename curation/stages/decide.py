@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curation.dataset.decisions import DISAGREE, Opinion, Ruling
-from curation.dataset.manifest import Manifest
+from curation.dataset.columns import SCHEMA
+from curation.dataset.decisions import CONTEXT, DISAGREE, Opinion, Ruling, describe_opinion
+from curation.dataset.manifest import Manifest, is_not_image
 from curation.errors import CurationError
-
-CONTEXT = "context:"
-_UNREADABLE = ("ingest: ", "probe: ")
+from curation.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,17 @@ def decide(manifest: Manifest, ruling: Ruling, *, classes: tuple[str, ...]) -> D
     shas = sorted(present)
     table = pl.DataFrame(
         [_effect(sha, ruling) for sha in shas],
-        schema={"sha256": pl.String, "decision": pl.String, "_label": pl.String, "_out": pl.String},
+        schema={
+            "sha256": pl.String,
+            "decision": SCHEMA["decision"],
+            "_label": pl.String,
+            "_reason": pl.String,
+            "_detail": pl.String,
+        },
         orient="row",
     )
     effects = manifest.rows.select("sha256").join(table, on="sha256", how="left", maintain_order="left")
     rows = manifest.rows.with_columns(effects.drop("sha256"))
-    unreadable = pl.any_horizontal(pl.col("excluded").str.starts_with(start) for start in _UNREADABLE)
     context = pl.col("_label").str.starts_with(CONTEXT)
     relabelled = pl.when(pl.col("_label").is_not_null() & ~context).then(pl.col("_label"))
     rows = rows.with_columns(
@@ -50,43 +54,46 @@ def decide(manifest: Manifest, ruling: Ruling, *, classes: tuple[str, ...]) -> D
         source_label=pl.when(context)
         .then(pl.col("_label").str.strip_prefix(CONTEXT))
         .otherwise(pl.col("source_label")),
-        excluded=pl.when(unreadable.fill_null(value=False))
-        .then(pl.col("excluded"))
-        .when(pl.col("_out").is_not_null())
-        .then(pl.col("_out"))
-        .when(pl.col("_label").is_not_null())
-        .then(None)
-        .otherwise(pl.col("excluded")),
-    ).drop("_label", "_out")
+        **{
+            name: pl.when(is_not_image())
+            .then(name)
+            .when(pl.col("_reason").is_not_null())
+            .then(value)
+            .when(pl.col("_label").is_not_null())
+            .then(None)
+            .otherwise(name)
+            for name, value in (("excluded_by", pl.lit("decide")), ("reason", "_reason"), ("detail", "_detail"))
+        },
+    ).drop("_label", "_reason", "_detail")
     absent = tuple(sorted(ruling.mentioned() - present))
     return Decided(Manifest(rows), absent)
 
 
-def _effect(sha: str, ruling: Ruling) -> tuple[str, str, str | None, str | None]:
+def _effect(sha: str, ruling: Ruling) -> tuple[str, list[dict[str, object]], str | None, str | None, str | None]:
+    """Return the sha256, the actions in force, the new label, and reason and detail of an exclusion."""
     fate, name = ruling.fate.get(sha), ruling.labels.get(sha)
-    notes = [fate.verdict + _by(fate)] if fate and fate.verdict in {"exclude", "keep"} else []
+    actions = [_act(fate.verdict, fate)] if fate and fate.verdict in {"exclude", "keep"} else []
     if name and name.verdict != DISAGREE:
-        notes.append(f"relabel {name.verdict}" + _by(name))
+        actions.append(_act("relabel", name, label=name.verdict))
     if sha in ruling.preferred:
-        notes.append("prefer")
+        actions.append(_act("prefer"))
     if any(sha in pair for pair in ruling.apart):
-        notes.append("not-duplicates")
-    out = None
+        actions.append(_act("not-duplicates"))
+    reason = detail = None
     for opinion in (fate, name):
         if opinion and opinion.verdict == DISAGREE:
-            out = f"decide: reviewers disagree ({opinion.reason})"
-            notes.append("disagreement" + _by(opinion))
+            reason, detail = Reason.REVIEWERS_DISAGREE.value, opinion.reason
+            actions.append(_act("disagree", opinion))
     if fate and fate.verdict == "exclude":
-        out = "decide: excluded" + _by(fate)
+        reason, detail = Reason.EXCLUDED_BY_REVIEWER.value, describe_opinion(fate.reviewers, fate.reason)
     label = name.verdict if name and name.verdict != DISAGREE else None
-    return sha, "; ".join(notes), label, out
+    return sha, actions, label, reason, detail
 
 
-def _by(opinion: Opinion) -> str:
-    """Return who decided and why; free text must not look like another decision, which starts after a semicolon."""
-    who = ", ".join(opinion.reviewers)
-    text = f" ({who}: {opinion.reason})" if opinion.reason else f" ({who})"
-    return text.replace(";", ",")
+def _act(action: str, opinion: Opinion | None = None, *, label: str | None = None) -> dict[str, object]:
+    reviewers = list(opinion.reviewers) if opinion else []
+    reason = opinion.reason or None if opinion else None
+    return {"action": action, "label": label, "reviewers": reviewers, "reason": reason}
 
 
 def _refuse_unknown_labels(ruling: Ruling, classes: tuple[str, ...]) -> None:

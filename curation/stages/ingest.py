@@ -9,11 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.dataset.manifest import SCHEMA, Manifest
+from curation.dataset.columns import SCHEMA
+from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import SPLIT_NAMES, AnySource, GroupColumn, MetadataFile, Recipe, compose
 from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
+from curation.reasons import Cause, Reason
 from curation.sources import Archive, Fetched
 from curation.sources.shelf import inner_path
 from curation.storage.archive_members import FilePlace, Member, UnreadableMember, name_system_file
@@ -24,13 +26,15 @@ from curation.storage.progress import Progress, show_progress
 
 SHARD_FILES = 512
 IN_PROCESS_BYTES = 512 << 20
-LISTING = {"path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String, "refused": pl.String}
+LISTING = {"path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String, "reason": pl.String, "detail": pl.String}
+LISTINGS = "listings-2"
+"""The folder of the cache; its number rises with the layout of what it keeps."""
 
 
 def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: Engine, progress: Progress) -> Manifest:
     """Return one row for every file that the sources hold.
 
-    A file that may not or cannot be read is excluded as ``ingest: <reason>`` and has no sha256. What the source's
+    A file that may not or cannot be read is excluded and has no sha256. What the source's
     own metadata says is joined on, and the group keys are found.
 
     Raises
@@ -55,7 +59,7 @@ def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: 
             f"{twice[0]}: two files of one source are called so, one of them by the name of an archive beside it",
             hint="leave one of them out: a source of figshare takes what its `files` name",
         )
-    return Manifest(rows)
+    return Manifest(rows.with_columns(excluded_by=pl.when(pl.col("reason").is_not_null()).then(pl.lit("ingest"))))
 
 
 def list_archive(archive: Archive, *, cache: Cache, engine: Engine, progress: Progress) -> pl.DataFrame:
@@ -63,7 +67,7 @@ def list_archive(archive: Archive, *, cache: Cache, engine: Engine, progress: Pr
 
     What stands in an archive never changes under its sha256, so it is read once and then taken from the cache.
     """
-    known = cache.shared_folder("listings") / f"{archive.sha256}.parquet"
+    known = cache.shared_folder(LISTINGS) / f"{archive.sha256}.parquet"
     if not archive.path.is_dir():
         try:
             return pl.read_parquet(readable(known), schema=LISTING)
@@ -88,7 +92,7 @@ def _list_folder(archive: Archive, members: Sequence[Member], cache: Cache) -> p
         sha, refused = digests.get(member), member.refused
         if sha is None and refused is None:
             refused = _try_to_read(archive.path, member)[1]
-        rows.append((member.path, member.size_bytes, sha, refused))
+        rows.append((member.path, member.size_bytes, sha, *(refused or _READ)))
     return pl.DataFrame(rows, schema=LISTING, orient="row")
 
 
@@ -103,22 +107,25 @@ def _hash_members(archive: Archive, members: Sequence[Member], *, engine: Engine
     with show_progress(progress, f"list {archive.name}", size) as advance:
         for shard, digests in zip(shards, mapped, strict=True):
             for member, (sha, refused) in zip(shard[1], digests, strict=True):
-                rows.append((member.path, member.size_bytes, sha, refused))
+                rows.append((member.path, member.size_bytes, sha, *(refused or _READ)))
             advance(sum(member.size_bytes for member in shard[1]))
     return pl.DataFrame(rows, schema=LISTING, orient="row")
 
 
-def hash_shard(shard: tuple[Path, tuple[Member, ...]]) -> list[tuple[str | None, str | None]]:
-    """Return (sha256, None) or (None, reason) of each member of an archive."""
+_READ = (None, None)
+
+
+def hash_shard(shard: tuple[Path, tuple[Member, ...]]) -> list[tuple[str | None, Cause | None]]:
+    """Return (sha256, None) or (None, cause) of each member of an archive."""
     archive, members = shard
     return [_try_to_read(archive, member) for member in members]
 
 
-def _try_to_read(archive: Path, member: Member) -> tuple[str | None, str | None]:
+def _try_to_read(archive: Path, member: Member) -> tuple[str | None, Cause | None]:
     try:
         return sha256_hex(read_member(archive, member)), None
     except UnreadableMember as fault:
-        return None, fault.reason
+        return None, Cause(fault.reason, fault.detail)
 
 
 def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.DataFrame:
@@ -132,11 +139,10 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
         sha256="sha256",
         size_bytes="size_bytes",
         licence=pl.lit(source.licence or given.licence, dtype=pl.String),
-        excluded=pl.lit("ingest: ")
-        + pl.when(pl.col("path").is_in(sorted(given.told_by)) & pl.col("refused").is_null())
-        .then(pl.lit("metadata file"))
-        .otherwise(pl.col("refused")),
+        reason="reason",
+        detail="detail",
     )
+    rows = _mark_metadata_files(rows, sorted(given.told_by))
     _refuse_idle_pattern(source, given, paths)
     names = [_read_told(source, given, path) for path in paths]
     rows = rows.with_columns(
@@ -231,8 +237,13 @@ def _join_metadata(rows: pl.DataFrame, source: AnySource, rule: MetadataFile, gi
         rows = rows.with_columns(source_label=pl.coalesce("_label", "source_label")).drop("_label")
     if rule.split:
         rows = rows.with_columns(source_split=pl.coalesce("_split", "source_split")).drop("_split")
-    own_file = pl.when((pl.col("path") == file) & pl.col("excluded").is_null()).then(pl.lit("ingest: metadata file"))
-    return rows.with_columns(excluded=pl.coalesce("excluded", own_file))
+    return _mark_metadata_files(rows, [file])
+
+
+def _mark_metadata_files(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
+    """Exclude the files that describe the images; one that could not be read keeps that reason."""
+    describes = pl.col("path").is_in(list(files)) & pl.col("reason").is_null()
+    return rows.with_columns(reason=pl.when(describes).then(pl.lit(Reason.METADATA_FILE.value)).otherwise("reason"))
 
 
 def _take_facts(source: AnySource, rule: MetadataFile, file: str, table: pl.DataFrame) -> pl.DataFrame:

@@ -5,13 +5,14 @@ import polars as pl
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Labels
 from curation.errors import CurationError
+from curation.reasons import Reason
 
 
 def label(manifest: Manifest, labels: Labels) -> Manifest:
     """Fill ``label`` by the recipe's map.
 
-    A context row has a null label and is kept here. A picture without a source label is excluded as
-    ``label: not labelled yet`` (the source has none) or ``label: none found`` until somebody decides.
+    A context row has a null label and is kept here. An image without a source label is excluded as
+    ``unlabelled`` (the source has no labels yet) or ``no-label`` (none was found) until a reviewer decides.
 
     Raises
     ------
@@ -23,11 +24,11 @@ def label(manifest: Manifest, labels: Labels) -> Manifest:
     found = manifest.rows["source_label"].replace_strict(classes, default=None, return_dtype=pl.String)
     reasons = manifest.rows.select(
         pl.when(pl.col("source_label").is_null())
-        .then(pl.lit("label: none found"))
+        .then(pl.lit(Reason.NO_LABEL.value))
         .when(pl.col("source_label") == "")
-        .then(pl.lit("label: not labelled yet"))
+        .then(pl.lit(Reason.UNLABELLED.value))
     ).to_series()
-    return manifest.with_columns(label=found).exclude(reasons)
+    return manifest.with_columns(label=found).exclude("label", reasons)
 
 
 def _refuse_unknown(manifest: Manifest, labels: Labels, classes: dict[str, str]) -> None:

@@ -15,7 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.dataset.manifest import SCHEMA, Manifest, digest_of
+from curation.dataset.columns import SCHEMA, columns_of
+from curation.dataset.manifest import Manifest, digest_of
 from curation.dataset.recipe import Recipe, ToneWindow
 from curation.engines import Engine
 from curation.errors import CurationError
@@ -31,6 +32,7 @@ from curation.hashing import (
     symmetries,
 )
 from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
+from curation.reasons import Reason, UnusableFile
 from curation.sources.shelf import Shelf, page_id
 from curation.storage.archive_members import Member, UnreadableMember, name_system_file
 from curation.storage.archives import read_member
@@ -38,7 +40,7 @@ from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, readable
 from curation.storage.progress import Progress, show_progress
 
-PROBE_VERSION = 4
+PROBE_VERSION = 5
 SHARD_FILES = 256
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536
@@ -47,25 +49,12 @@ TOGETHER = 16
 TOGETHER_BYTES = 1 << 19
 WAITING_BYTES = 1 << 25
 
-COLUMNS = (
-    "format",
-    "width",
-    "height",
-    "mode",
-    "bits",
-    "pages",
-    "orientation",
-    "phash",
-    "flat",
-    "pixel_sha256",
-    "sharpness",
-    "brightness",
-    "contrast",
-)
+COLUMNS = columns_of("probe")
 FINDINGS: Mapping[str, Any] = {
     "sha256": SCHEMA["sha256"],
     "page": SCHEMA["page"],
     "failure": pl.String(),
+    "failure_detail": pl.String(),
     **{name: SCHEMA[name] for name in COLUMNS},
     "symmetries": pl.Array(pl.UInt64, 8),
     "thumbnail": pl.Binary(),
@@ -124,7 +113,7 @@ def probe(
     Returns
     -------
     Manifest
-        A file that is no picture is excluded as ``probe: <reason>``. Where the recipe asks for each page a row
+        A file that is not an image is excluded. Where the recipe asks for each page a row
         ``id#2``, ``id#3`` and so on is added for every further page.
     Fingerprints
         Zeros for what could not be decoded.
@@ -228,10 +217,11 @@ def _see(shard: ProbeShard, member: Member, sha: str) -> Iterator[_Seen]:
     try:
         content = read_member(shard.archive, member)
     except UnreadableMember as fault:
-        yield _Seen({"sha256": sha, "page": 1, "failure": f"{_PASSING}{fault.reason}"})
+        yield _Seen({"sha256": sha, "page": 1, **_failed(fault)})
         return
     if sha256_hex(content) != sha:
-        yield _Seen({"sha256": sha, "page": 1, "failure": f"{_PASSING}changed while it was read"})
+        changed = UnreadableMember(Reason.FILE_CHANGED, "while it was read")
+        yield _Seen({"sha256": sha, "page": 1, **_failed(changed)})
         return
     page = pages = 1
     while page <= pages:
@@ -252,7 +242,7 @@ def _see_page(content: bytes, settings: ProbeSettings, *, sha: str, page: int) -
     try:
         picture = decode(content, scale=settings.scale, tone=settings.tone, page=page, grey=jpeg)
     except DecodeFailure as fault:
-        return _Seen(name | _failed(fault, content))
+        return _Seen(name | _failed(fault) | {"format": sniff(content[:SNIFF_BYTES])})
     grey, header = picture.pixels, picture.header
     pixels = None
     if not jpeg:
@@ -273,8 +263,8 @@ def _see_page(content: bytes, settings: ProbeSettings, *, sha: str, page: int) -
     return _Seen(row, grey, b"" if pixels else content)
 
 
-def _failed(fault: DecodeFailure, content: bytes) -> dict[str, Any]:
-    return {"failure": fault.reason, "format": sniff(content[:SNIFF_BYTES])}
+def _failed(fault: UnusableFile) -> dict[str, Any]:
+    return {"failure": fault.reason.value, "failure_detail": fault.detail}
 
 
 def _group(pages: Iterable[_Seen]) -> Iterator[dict[int, _Seen]]:
@@ -315,14 +305,28 @@ def _finish(pages: Sequence[_Seen], settings: ProbeSettings) -> list[tuple[dict[
                 again = decode(page.content, scale="full", tone=settings.tone, page=row["page"])
                 row["pixel_sha256"] = pixel_sha256(again.pixels)
             except DecodeFailure as fault:
-                row = {"sha256": row["sha256"], "page": row["page"], **_failed(fault, page.content)}
+                row = {name: row[name] for name in ("sha256", "page", "format")} | _failed(fault)
                 thumbnail = _NOTHING
         finished.append((row, thumbnail))
     return finished
 
 
-_PASSING = "cannot be read: "
-"""Starts the failures that are the moment's and not the file's; they are not kept in the cache."""
+_OF_CONTENT = frozenset(
+    {
+        Reason.DAMAGED,
+        Reason.DECOMPRESSION_BOMB,
+        Reason.EMPTY_FILE,
+        Reason.MISSING_PAGE,
+        Reason.NO_PIXELS,
+        Reason.NO_TONE_RULE,
+        Reason.NOT_AN_IMAGE,
+        Reason.SYSTEM_FILE,
+        Reason.TOO_LARGE,
+        Reason.TRUNCATED,
+        Reason.UNSUPPORTED,
+    }
+)
+"""The failures that depend on the file's bytes alone; the others may pass and are not kept in the cache."""
 
 
 def _cut(new: pl.DataFrame, shelf: Shelf, settings: ProbeSettings) -> list[ProbeShard]:
@@ -361,7 +365,9 @@ class ProbeCache:
 
     def keep(self, table: pl.DataFrame) -> None:
         """Add a shard."""
-        table = table.filter(~pl.col("failure").fill_null("").str.starts_with(_PASSING))
+        table = table.filter(
+            pl.col("failure").is_null() | pl.col("failure").is_in([reason.value for reason in _OF_CONTENT])
+        )
         if not table.height:
             return
         content = _as_parquet(table)
@@ -461,27 +467,26 @@ def _merge(
     rows = manifest.rows.drop(COLUMNS)
     if each:
         further = found.filter(pl.col("page") > 1).select("sha256", "page")
-        added = rows.filter(pl.col("excluded").is_null()).drop("page").join(further, on="sha256")
+        added = rows.filter(pl.col("excluded_by").is_null()).drop("page").join(further, on="sha256")
         taken = set(rows["id"])
         names = [page_id(name, page, taken=taken) for name, page in added.select("id", "page").iter_rows()]
         added = added.with_columns(id=pl.Series(names, dtype=pl.String)).select(rows.columns)
         rows = pl.concat([rows, added]).sort("id")
-    read = rows["excluded"].is_null()
+    read = rows["excluded_by"].is_null()
     joined = rows.join(found, on=["sha256", "page"], how="left", maintain_order="left")
     unlooked = joined.filter(read & pl.col("format").is_null() & pl.col("failure").is_null())
     if unlooked.height:
         raise RuntimeError(f"the probe forgot {unlooked.height} files, {unlooked['id'][0]} among them")
     joined = _name_system_files(joined)
-    joined = joined.with_columns(excluded=pl.coalesce("excluded", pl.lit("probe: ") + pl.col("failure")))
     fingerprints = Fingerprints(
         joined["symmetries"].fill_null(pl.Series([[0] * 8], dtype=FINDINGS["symmetries"])).to_numpy(),
         spool.rows(joined["place"].fill_null(-1).to_numpy()),
     )
-    return Manifest(joined.drop("failure", "symmetries", "place")), fingerprints
+    manifest = Manifest(joined.drop("failure", "failure_detail", "symmetries", "place"))
+    return manifest.exclude("probe", joined["failure"], joined["failure_detail"]), fingerprints
 
 
 _OF_OWN_BYTES = frozenset({"AppleDouble (macOS)", ".DS_Store (macOS)"})
-_NO_IMAGE = r"^(?:empty file$|not an image(?:$|: ))"
 
 
 def _name_system_files(rows: pl.DataFrame) -> pl.DataFrame:
@@ -489,11 +494,14 @@ def _name_system_files(rows: pl.DataFrame) -> pl.DataFrame:
 
     Here and not where the bytes are looked at: what the cache keeps hangs on the bytes alone.
     """
-    no_image = rows.filter(pl.col("failure").str.contains(_NO_IMAGE)).select("id", "path", "failure").rows()
-    names = ((row, name_system_file(path), failure) for row, path, failure in no_image)
-    # What begins with bytes of its own is none of these where its bytes are those of something else.
-    told = {
-        row: f"system file: {name}" for row, name, of in names if name and not (name in _OF_OWN_BYTES and ":" in of)
-    }
-    by_name = pl.col("id").replace_strict(told, default=None, return_dtype=pl.String)
-    return rows.with_columns(failure=pl.coalesce(by_name, "failure"))
+    nameless = pl.col("failure").is_in([Reason.EMPTY_FILE.value, Reason.NOT_AN_IMAGE.value])
+    files = rows.filter(nameless).select("id", "path", "failure_detail").rows()
+    names = ((row, name_system_file(path), content) for row, path, content in files)
+    # A system file with a signature of its own is not one where its bytes are those of something else.
+    found = {row: name for row, name, content in names if name and not (name in _OF_OWN_BYTES and content)}
+    by_name = pl.col("id").replace_strict(found, default=None, return_dtype=pl.String)
+    is_named = by_name.is_not_null()
+    return rows.with_columns(
+        failure=pl.when(is_named).then(pl.lit(Reason.SYSTEM_FILE.value)).otherwise("failure"),
+        failure_detail=pl.when(is_named).then(by_name).otherwise("failure_detail"),
+    )

@@ -199,7 +199,7 @@ def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
             content = render_bytes(given, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
         except (UnreadableMember, DecodeFailure) as fault:
             raise CurationError(
-                f"{member.path}: could be looked at but not rendered: {fault.reason}",
+                f"{member.path}: could be looked at but not rendered: {fault}",
                 hint="the source may have changed meanwhile: build again; exclude the picture if it stays so",
             ) from fault
         yield file, content

@@ -4,6 +4,7 @@ import polars as pl
 
 from curation.dataset.manifest import Manifest
 from curation.errors import CurationError
+from curation.reasons import Reason
 
 NAMED = 5
 """Lost pictures that an error names."""
@@ -16,7 +17,7 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     ----------
     manifest : Manifest
         After dedup. Whatever excluded a chosen picture since does not count; others keep their reason, or get
-        ``select: not in <reference>``.
+        ``not-in-version``.
     chosen : polars.DataFrame
         ``sha256``, ``page``, ``label``, ``split``, ``group`` of every sample of the version.
 
@@ -32,7 +33,7 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     )
     # Of several rows of the same bytes one stands for the sample: one that is kept, then the smallest id.
     first = joined.filter(pl.col("_split").is_not_null() & pl.col("width").is_not_null())
-    first = first.sort(pl.col("excluded").is_not_null(), "id").unique(["sha256", "_page"], keep="first")
+    first = first.sort(pl.col("excluded_by").is_not_null(), "id").unique(["sha256", "_page"], keep="first")
     if first.height < chosen.height:
         lost = wanted.join(first, left_on=["sha256", "page"], right_on=["sha256", "_page"], how="anti").sort(
             "_split", "_label", "sha256"
@@ -50,7 +51,9 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
         label=pl.when(taken).then("_label").otherwise("label"),
         group=pl.when(taken).then("_group"),  # groups have grown since: the others belong to none of this version
         split=pl.when(taken).then("_split"),
-        excluded=pl.when(~taken).then(pl.coalesce("excluded", pl.lit(f"select: not in {reference}"))),
+        excluded_by=pl.when(~taken).then("excluded_by"),
+        reason=pl.when(~taken).then("reason"),
+        detail=pl.when(~taken).then("detail"),
     ).with_columns(
         disputed=pl.when(taken).then(pl.col("disputed") & (pl.col("_split") == "train")).otherwise("disputed")
     )
@@ -61,7 +64,10 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
         .then(None)
         .otherwise("representative"),
     )
-    return Manifest(_forget_todays_likeness(marked, taken).drop("_page", "_label", "_split", "_group"))
+    marked = _forget_todays_likeness(marked, taken)
+    others = marked.select(pl.when(~taken).then(pl.lit(Reason.NOT_IN_VERSION.value))).to_series()
+    details = pl.repeat(reference, marked.height, dtype=pl.String, eager=True)
+    return Manifest(marked.drop("_page", "_label", "_split", "_group")).exclude("select", others, details)
 
 
 def _forget_todays_likeness(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:

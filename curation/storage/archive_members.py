@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from curation.reasons import Cause, Reason, UnusableFile
+
 
 @dataclass(frozen=True)
 class ZipPlace:
@@ -49,22 +51,18 @@ class Member:
         What the archive declares; a reader never returns more.
     locator : ZipPlace, Span, FilePlace or None
         What another process needs to read it at random; None where it is refused.
-    refused : str, optional
-        Why it may not be read, in words that do not change from run to run.
+    refused : Cause, optional
+        Why it may not be read; the same on every run.
     """
 
     path: str
     size_bytes: int
     locator: Place | None
-    refused: str | None = None
+    refused: Cause | None = None
 
 
-class UnreadableMember(Exception):
-    """A member whose bytes cannot be had; ``reason`` is short and the same on every run."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class UnreadableMember(UnusableFile):
+    """Raised where the bytes of a member cannot be read; reason and detail are the same on every run."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +86,12 @@ class Limits:
     ratio: int = 200
     ratio_floor_bytes: int = 16 << 20
 
-    def refuse_size(self, size_bytes: int, packed_bytes: int | None = None) -> str | None:
+    def refuse_size(self, size_bytes: int, packed_bytes: int | None = None) -> Cause | None:
         """Return why a file of this size is not read, or None."""
         if packed_bytes is not None and size_bytes > self.ratio_floor_bytes and size_bytes > packed_bytes * self.ratio:
-            return f"zip bomb: {format_bytes(packed_bytes)} expands to {format_bytes(size_bytes)}"
+            return Cause(Reason.ARCHIVE_BOMB, f"{format_bytes(packed_bytes)} expands to {format_bytes(size_bytes)}")
         if size_bytes > self.member_bytes:
-            return f"larger than {format_bytes(self.member_bytes)}"
+            return Cause(Reason.FILE_TOO_LARGE, format_bytes(self.member_bytes))
         return None
 
 

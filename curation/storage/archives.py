@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
 from curation.errors import CurationError
+from curation.reasons import Cause, Reason
 from curation.storage.archive_members import LIMITS, FilePlace, Limits, Member, Span, UnreadableMember, ZipPlace
-from curation.storage.folders import describe_os_error, list_file, list_folder, read_file
+from curation.storage.folders import cause_of, describe_os_error, list_file, list_folder, read_file
 from curation.storage.fsspec_paths import RemotePath
 from curation.storage.tars import list_tar, open_tar_stream, read_tar_member, tar_packing
 from curation.storage.zips import list_zip, read_zip_member
@@ -143,7 +144,7 @@ class ArchiveReader:
         """
         place = member.locator
         if member.refused is not None or place is None:
-            raise UnreadableMember(member.refused or "refused")
+            raise UnreadableMember(*(member.refused or Cause(Reason.NOT_A_FILE)))
         if isinstance(place, FilePlace):
             return read_file(place, member.size_bytes)
         try:
@@ -153,7 +154,7 @@ class ArchiveReader:
                 return read_zip_member(self._stream, place, member.size_bytes)
             return read_tar_member(self._stream, place, member.size_bytes)
         except OSError as error:
-            raise UnreadableMember(describe_os_error(error)) from error
+            raise UnreadableMember(*cause_of(error)) from error
 
     def _open(self, place: ZipPlace | Span) -> BinaryIO:
         packing = tar_packing(self.path) if isinstance(place, Span) else None
@@ -191,7 +192,7 @@ def _name_state(archive: Path) -> tuple[str, int, int, int]:
     try:
         status = archive.stat()
     except OSError as error:
-        raise UnreadableMember(describe_os_error(error)) from error
+        raise UnreadableMember(*cause_of(error)) from error
     return (str(archive), status.st_ino, status.st_size, status.st_mtime_ns)
 
 

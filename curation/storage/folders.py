@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curation.errors import CurationError
+from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     FilePlace,
     Limits,
@@ -18,6 +19,8 @@ from curation.storage.archive_members import (
 )
 from curation.storage.fsspec_paths import RemotePath, list_remote, read_remote
 from curation.storage.urls import is_url
+
+_GONE = Cause(Reason.FILE_GONE)
 
 
 def list_folder(root: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
@@ -52,7 +55,7 @@ def _walk(base: str, folder: str, limits: Limits) -> Iterator[Member]:
         except OSError as error:
             if current == base:
                 raise
-            refused = f"folder cannot be opened: {describe_os_error(error)}"
+            refused = Cause(Reason.FOLDER_UNREADABLE, cause_of(error).detail)
             yield Member(_relative(current, base), 0, None, refused)
             continue
         for inside in found:
@@ -68,34 +71,34 @@ def _describe_link(link: str, base: str, limits: Limits) -> Member:
     path = _relative(link, base)
     target = os.path.realpath(link)
     if os.path.commonpath([base, target]) != base:
-        return Member(path, 0, None, "link that leaves the folder")
+        return Member(path, 0, None, Cause(Reason.NOT_A_FILE, "link that leaves the folder"))
     if Path(target).is_dir():
-        return Member(path, 0, None, "link to a folder")
-    return _describe_file(path, target, limits, missing="link to nothing")
+        return Member(path, 0, None, Cause(Reason.NOT_A_FILE, "link to a folder"))
+    return _describe_file(path, target, limits, missing=Cause(Reason.NOT_A_FILE, "link to nothing"))
 
 
-def _describe_file(path: str, target: str, limits: Limits, *, missing: str = "file is gone") -> Member:
+def _describe_file(path: str, target: str, limits: Limits, *, missing: Cause = _GONE) -> Member:
     try:
         status = os.lstat(target)
     except FileNotFoundError:
         return Member(path, 0, None, missing)
     except OSError as error:
-        return Member(path, 0, None, describe_os_error(error))
+        return Member(path, 0, None, cause_of(error))
     refused = _refuse(status, limits)
     size_bytes = status.st_size if stat.S_ISREG(status.st_mode) else 0
     return Member(path, size_bytes, None if refused else FilePlace(target), refused)
 
 
-def _refuse(status: os.stat_result, limits: Limits) -> str | None:
+def _refuse(status: os.stat_result, limits: Limits) -> Cause | None:
     mode = status.st_mode
     if stat.S_ISLNK(mode):
-        return "link that leads in a circle"
+        return Cause(Reason.NOT_A_FILE, "link that leads in a circle")
     if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
-        return "device"
+        return Cause(Reason.NOT_A_FILE, "device")
     if stat.S_ISFIFO(mode):
-        return "pipe"
+        return Cause(Reason.NOT_A_FILE, "pipe")
     if not stat.S_ISREG(mode):
-        return "not a file"
+        return Cause(Reason.NOT_A_FILE)
     return limits.refuse_size(status.st_size)
 
 
@@ -116,14 +119,14 @@ def read_file(place: FilePlace, size_bytes: int) -> bytes:
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or status.st_size != size_bytes:
-                raise UnreadableMember("file changed since it was listed")
+                raise UnreadableMember(Reason.FILE_CHANGED, "since it was listed")
             content = _read_all(file, size_bytes)
         finally:
             os.close(file)
     except OSError as error:
-        raise UnreadableMember(describe_os_error(error)) from error
+        raise UnreadableMember(*cause_of(error)) from error
     if len(content) < size_bytes:
-        raise UnreadableMember("file changed while it was read")
+        raise UnreadableMember(Reason.FILE_CHANGED, "while it was read")
     return content
 
 
@@ -147,6 +150,14 @@ def describe_os_error(error: OSError) -> str:
             return "permission denied"
         case _:
             return f"cannot be read: {error.strerror or 'input/output error'}"
+
+
+def cause_of(error: OSError) -> Cause:
+    """Return why the operating system does not let a file be read, in words that do not change from run to run."""
+    if isinstance(error, FileNotFoundError):
+        return _GONE
+    refused = isinstance(error, PermissionError)
+    return Cause(Reason.FILE_UNREADABLE, "permission denied" if refused else error.strerror or "input/output error")
 
 
 def list_files(folder: Path) -> tuple[str, ...]:

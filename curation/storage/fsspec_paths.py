@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
 from curation.errors import CurationError
+from curation.reasons import Reason
 from curation.storage.archive_members import (
     FilePlace,
     Limits,
@@ -174,10 +175,11 @@ def read_remote(url: str, size_bytes: int) -> bytes:
     try:
         content = RemotePath(url).read_bytes()
     except OSError as error:
-        gone = isinstance(error, FileNotFoundError)
-        raise UnreadableMember("file is gone" if gone else f"cannot be read: {error.strerror or error}") from error
+        if isinstance(error, FileNotFoundError):
+            raise UnreadableMember(Reason.FILE_GONE) from error
+        raise UnreadableMember(Reason.FILE_UNREADABLE, str(error.strerror or error)) from error
     if len(content) != size_bytes:
-        raise UnreadableMember("file changed since it was listed")
+        raise UnreadableMember(Reason.FILE_CHANGED, "since it was listed")
     return content
 
 

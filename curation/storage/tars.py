@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from curation.errors import CurationError
+from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     Limits,
     Member,
@@ -106,38 +107,38 @@ def _read_headers(stream: BinaryIO, packing: Packing, *, name: str, limits: Limi
 def _describe(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo], limits: Limits) -> Member:
     path = storable_name(header.name)
     target = _follow_links(header, targets)
-    if isinstance(target, str):
+    if isinstance(target, Cause):
         return Member(path, 0, None, target)
     refused = _refuse(target, limits)
     return Member(path, target.size, None if refused else Span(target.offset_data), refused)
 
 
-def _follow_links(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo | str:
+def _follow_links(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo | Cause:
     """Return the header that a chain of links ends at, or why it is not followed."""
     for _ in range(_MAX_LINK_STEPS):
         if not (header.issym() or header.islnk()):
-            return "link to a folder" if header.isdir() else header
+            return Cause(Reason.NOT_A_FILE, "link to a folder") if header.isdir() else header
         # A symbolic link starts at its own folder, a hard link at the archive's root.
         start = posixpath.dirname(header.name) if header.issym() else ""
         wanted = posixpath.normpath(posixpath.join(start, header.linkname))
         if wanted.startswith("/") or wanted == ".." or wanted.startswith("../"):
-            return "link that leaves the archive"
+            return Cause(Reason.NOT_A_FILE, "link that leaves the archive")
         follower = targets.get(wanted)
         if follower is None:
-            return "link to nothing"
+            return Cause(Reason.NOT_A_FILE, "link to nothing")
         header = follower
-    return "link that leads in a circle"
+    return Cause(Reason.NOT_A_FILE, "link that leads in a circle")
 
 
-def _refuse(header: tarfile.TarInfo, limits: Limits) -> str | None:
+def _refuse(header: tarfile.TarInfo, limits: Limits) -> Cause | None:
     if header.ischr() or header.isblk():
-        return "device"
+        return Cause(Reason.NOT_A_FILE, "device")
     if header.isfifo():
-        return "pipe"
+        return Cause(Reason.NOT_A_FILE, "pipe")
     if header.issparse():
-        return "sparse file"
+        return Cause(Reason.NOT_A_FILE, "sparse file")
     if not header.isreg():
-        return "not a file"
+        return Cause(Reason.NOT_A_FILE)
     return limits.refuse_size(header.size)
 
 
@@ -147,9 +148,9 @@ def read_tar_member(stream: BinaryIO, place: Span, size_bytes: int) -> bytes:
         stream.seek(place.offset)
         content = stream.read(size_bytes)
     except _DAMAGE as error:
-        raise UnreadableMember("tar cannot be unpacked") from error
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "tar cannot be unpacked") from error
     if len(content) < size_bytes:
-        raise UnreadableMember("tar is truncated")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "tar is truncated")
     return content
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from curation.errors import CurationError
+from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     Limits,
     Member,
@@ -62,13 +63,13 @@ def _describe(info: zipfile.ZipInfo, limits: Limits) -> Member:
     return Member(_decode_name(info), info.file_size, None if refused else place, refused)
 
 
-def _refuse(info: zipfile.ZipInfo, limits: Limits) -> str | None:
+def _refuse(info: zipfile.ZipInfo, limits: Limits) -> Cause | None:
     if info.flag_bits & _FLAG_ENCRYPTED:
-        return "encrypted"
+        return Cause(Reason.ENCRYPTED)
     if stat.S_ISLNK(info.external_attr >> 16):
-        return "link"
+        return Cause(Reason.NOT_A_FILE, "link")
     if info.compress_type not in _READABLE:
-        return f"packed by a method that is not supported ({info.compress_type})"
+        return Cause(Reason.UNSUPPORTED_COMPRESSION, str(info.compress_type))
     return limits.refuse_size(info.file_size, info.compress_size)
 
 
@@ -92,7 +93,8 @@ def _refuse_overlaps(infos: Sequence[zipfile.ZipInfo], members: Sequence[Member]
     for index, follower in itertools.pairwise(order):
         end = infos[index].header_offset + _LOCAL_HEADER.size + infos[index].compress_size
         if end > infos[follower].header_offset and checked[index].refused is None:
-            checked[index] = replace(checked[index], locator=None, refused="zip bomb: shares its bytes with another")
+            bomb = Cause(Reason.ARCHIVE_BOMB, "shares its bytes with another file")
+            checked[index] = replace(checked[index], locator=None, refused=bomb)
     return checked
 
 
@@ -104,9 +106,9 @@ def read_zip_member(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes
     else:
         content = _read_rare(stream, place, size_bytes)
     if len(content) != size_bytes:
-        raise UnreadableMember("zip entry is not as long as it declares")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry of another length than declared")
     if zlib.crc32(content) != place.crc32:
-        raise UnreadableMember("zip entry fails its checksum")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry fails its checksum")
     return content
 
 
@@ -114,14 +116,14 @@ def _read_packed(stream: BinaryIO, place: ZipPlace) -> bytes:
     stream.seek(place.header_offset)
     header = stream.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size:
-        raise UnreadableMember("zip is truncated")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip is truncated")
     signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
     if signature != b"PK\x03\x04":
-        raise UnreadableMember("zip entry has no header where the directory says")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry without a header")
     stream.seek(place.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes)
     packed = stream.read(place.packed_bytes)
     if len(packed) < place.packed_bytes:
-        raise UnreadableMember("zip is truncated")
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip is truncated")
     return packed
 
 
@@ -130,7 +132,7 @@ def _inflate(packed: bytes, size_bytes: int) -> bytes:
         # One byte more than declared tells a liar without unpacking all it holds.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size_bytes + 1)
     except zlib.error as error:
-        raise UnreadableMember("zip entry cannot be unpacked") from error
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry cannot be unpacked") from error
 
 
 def _read_rare(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes:
@@ -141,4 +143,4 @@ def _read_rare(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes:
             with archive.open(info) as member:
                 return member.read(size_bytes + 1)
     except (*_DAMAGE, lzma.LZMAError, OSError, StopIteration) as error:
-        raise UnreadableMember("zip entry cannot be unpacked") from error
+        raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry cannot be unpacked") from error

@@ -11,7 +11,7 @@ from curation.versions.hardlinks import Picture, reuse, take_over
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
 from curation.versions.recovery import recover
-from curation.versions.show import Reason, Shown, count_by_class, show
+from curation.versions.show import ClassReason, Shown, count_by_class, show
 from curation.versions.store import (
     Draft,
     Reference,
@@ -33,6 +33,7 @@ from curation.versions.version_index import VersionLine, published
 __all__ = [
     "CachePart",
     "Change",
+    "ClassReason",
     "Diff",
     "Draft",
     "GcPlan",
@@ -40,7 +41,6 @@ __all__ = [
     "Lock",
     "Picture",
     "Published",
-    "Reason",
     "Reference",
     "Shown",
     "Staging",

@@ -1,21 +1,22 @@
 """What changed between two published versions, picture by picture, and why."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import polars as pl
 
+from curation.dataset.decisions import describe_actions
 from curation.dataset.layout import Home
 from curation.errors import CurationError
+from curation.reasons import VARYING, Reason, describe
 from curation.versions.store import chosen, find, load, parse_reference
 from curation.versions.version_index import VersionLine, same_rendering
 
 Kind = Literal["added", "removed", "moved", "relabelled"]
 Key = tuple[str, int]
-COLUMNS = ("id", "path", "source_label", "source_split", "decision", "reserve", "excluded")
+COLUMNS = ("id", "path", "source_label", "source_split", "decision", "reserve", "excluded_by", "reason", "detail")
 SHOWN = 20
 
 
@@ -34,6 +35,9 @@ class Change:
     before, after : str, optional
         ``split/label`` in the one and the other version.
     why : str
+        The reason in words.
+    cause : str
+        The same without what differs from image to image, to count by.
     """
 
     kind: Kind
@@ -43,6 +47,14 @@ class Change:
     before: str | None
     after: str | None
     why: str
+    cause: str
+
+
+class _Why(NamedTuple):
+    """A reason in words, in full and without what differs from image to image."""
+
+    text: str
+    cause: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class Diff:
         lines = [f"{self.before} -> {self.after}: {summary}, {self.unchanged} unchanged"]
         for kind in get_args(Kind):
             own = [change for change in self.changes if change.kind == kind]
-            reasons = Counter(re.sub(r" \(.*", "", change.why) for change in own)
+            reasons = Counter(change.cause for change in own)
             lines += [f"  {count} {kind}: {why}" for why, count in sorted(reasons.items(), key=lambda each: -each[1])]
             for change in own[:shown]:
                 places = " -> ".join(place for place in (change.before, change.after) if place)
@@ -114,9 +126,7 @@ class _Side:
         """Return the kept row of a picture, else the excluded one whose reason is its own."""
         rows = (self.seen or {}).get(key, ())
         # A byte copy points at its twin of the same sha256, which holds the reason that counts.
-        return min(
-            rows, key=lambda row: (str(row["excluded"] or "").startswith("dedup: exact"), row["id"]), default=None
-        )
+        return min(rows, key=lambda row: (row["reason"] == Reason.EXACT_DUPLICATE, row["id"]), default=None)
 
 
 def diff(home: Home, before: str, after: str) -> Diff:
@@ -200,53 +210,76 @@ def _compare(key: Key, one: _Side, other: _Side) -> Change:
         id=row["id"] if row else None,
         before="/".join(before[:2]) if before else None,
         after="/".join(after[:2]) if after else None,
-        why=why,
+        why=why.text,
+        cause=why.cause,
     )
 
 
-def _why_added(key: Key, one: _Side, other: _Side) -> str:
+def _same(text: str) -> _Why:
+    return _Why(text, text)
+
+
+def _why_added(key: Key, one: _Side, other: _Side) -> _Why:
     old, new = one.row(key), other.row(key)
     if one.seen is None:
-        why = f"not known: the files of {one.reference} are not here"
+        why = _same(f"not known: the files of {one.reference} are not here")
     elif old is None:
-        why = "a new file" + (f" of the sources ({new['path']})" if new else "")
+        cause = "a new file" + (" of the sources" if new else "")
+        why = _Why(f"{cause} ({new['path']})" if new else cause, cause)
+    elif old["excluded_by"] is None:
+        why = _same(f"in {one.reference} it was not chosen")
     else:
-        why = f"in {one.reference} it was out: {old['excluded']}"
-    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
-        why += f"; decided: {new['decision']}"
+        out = _excluded(old)
+        why = _Why(f"in {one.reference} it was out: {out.text}", f"in {one.reference} it was out: {out.cause}")
+    if decided := _new_decision(old, new):
+        why = _Why(f"{why.text}; {decided.text}", f"{why.cause}; {decided.cause}")
     if new and new["reserve"]:
-        why += "; used although disputed"
+        why = _Why(f"{why.text}; used although disputed", f"{why.cause}; used although disputed")
     return why
 
 
-def _why_removed(key: Key, other: _Side) -> str:
+def _why_removed(key: Key, other: _Side) -> _Why:
     new = other.row(key)
     if other.seen is None:
-        return f"not known: the files of {other.reference} are not here"
-    return str(new["excluded"]) if new else "its file is no longer among the sources"
+        return _same(f"not known: the files of {other.reference} are not here")
+    return _excluded(new) if new else _same("its file is no longer among the sources")
 
 
-def _why_relabelled(key: Key, one: _Side, other: _Side) -> str:
+def _excluded(row: Mapping[str, Any]) -> _Why:
+    step, reason, detail = row["excluded_by"], row["reason"], row["detail"]
+    return _Why(describe(step, reason, detail), describe(step, reason, None if reason in VARYING else detail))
+
+
+def _new_decision(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> _Why | None:
+    """Return the decision on an image where the older version does not have the same one."""
+    if not new or not new["decision"] or (old is not None and new["decision"] == old["decision"]):
+        return None
+    return _Why(*(f"decided: {describe_actions(new['decision'], with_reviewers=full)}" for full in (True, False)))
+
+
+def _why_relabelled(key: Key, one: _Side, other: _Side) -> _Why:
     old, new = one.row(key), other.row(key)
-    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
-        return f"decided: {new['decision']}"
+    if decided := _new_decision(old, new):
+        return decided
     if old and new and old["source_label"] != new["source_label"]:
-        return f"the source's label changed from {old['source_label']!r} to {new['source_label']!r}"
+        return _same(f"the source's label changed from {old['source_label']!r} to {new['source_label']!r}")
     if old and new and old["decision"] and not new["decision"]:
-        return f"a decision was taken back: {old['decision']}"
+        shown = (describe_actions(old["decision"], with_reviewers=full) for full in (True, False))
+        return _Why(*(f"a decision was taken back: {each}" for each in shown))
     if one.line.recipe_digest != other.line.recipe_digest:
-        return "the recipe changed" + ("" if old and new else ", as far as the splits tell")
-    return "not known: the files of both versions are needed to tell"
+        return _same("the recipe changed" + ("" if old and new else ", as far as the splits tell"))
+    return _same("not known: the files of both versions are needed to tell")
 
 
-def _why_moved(key: Key, one: _Side, other: _Side) -> str:
+def _why_moved(key: Key, one: _Side, other: _Side) -> _Why:
     old, new = one.row(key), other.row(key)
     if old and new and old["source_split"] != new["source_split"]:
-        return f"the source's own split changed from {old['source_split']} to {new['source_split']}"
+        return _same(f"the source's own split changed from {old['source_split']} to {new['source_split']}")
     if one.places[key][2] != other.places[key][2]:
-        return f"its group changed ({one.places[key][2][:12]} is now {other.places[key][2][:12]})"
-    if new and new["decision"] and (old is None or new["decision"] != old["decision"]):
-        return f"decided: {new['decision']}"
+        groups = f"{one.places[key][2][:12]} is now {other.places[key][2][:12]}"
+        return _Why(f"its group changed ({groups})", "its group changed")
+    if decided := _new_decision(old, new):
+        return decided
     if one.line.recipe_digest != other.line.recipe_digest:
-        return "the recipe changed"
-    return "drawn anew, as the pictures around it changed"
+        return _same("the recipe changed")
+    return _same("drawn anew, as the pictures around it changed")

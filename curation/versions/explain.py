@@ -6,9 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from curation.dataset.columns import SCHEMA
+from curation.dataset.decisions import CONTEXT, describe_actions
 from curation.dataset.layout import Home
-from curation.dataset.manifest import SCHEMA
 from curation.errors import CurationError
+from curation.reasons import Reason, describe, describe_reason
 from curation.versions.decision_history import Told
 from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.store import Draft, open_table
@@ -84,9 +86,10 @@ def _tell(row: dict[str, Any], rows: pl.DataFrame, told: Told, *, stopped: str |
     return Story(id=row["id"], fate=_fate(row), steps=tuple(steps), row=cells)
 
 
-def _fate(row: Mapping[str, Any]) -> str:
-    if row["excluded"] is not None:
-        return f"out: {row['excluded']}"
+def _fate(row: Mapping[str, Any], *, seen_from: str | None = None) -> str:
+    if row["excluded_by"] is not None:
+        detail = "this one" if row["detail"] is not None and row["detail"] == seen_from else row["detail"]
+        return f"out: {describe(row['excluded_by'], row['reason'], detail)}"
     return f"in: {row['split'] or 'no split yet'}/{_class(row)}"
 
 
@@ -114,13 +117,16 @@ def _origin(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _label(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     said = f"the source calls it {row['source_label']!r}" if row["source_label"] else "the source gives no label"
-    if "relabel context:" in (row["decision"] or ""):  # the source's own word has given way to the decision's
+    actions = row["decision"] or ()
+    if any(
+        str(each["label"] or "").startswith(CONTEXT) for each in actions
+    ):  # the source's own word has given way to the decision's
         said = f"by a decision it counts as {row['source_label']!r}"
     means = f"class {row['label']}" if row["label"] else "of no class here"
     own = f"; the source's own split is {row['source_split']}" if row["source_split"] else ""
     yield "label", f"{said}: {means}{own}"
-    if row["decision"]:
-        yield "decide", str(row["decision"])
+    if shown := describe_actions(actions):
+        yield "decide", shown
 
 
 def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
@@ -135,12 +141,14 @@ def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str,
     by_id = {other["id"]: other for other in fates.iter_rows(named=True)}
     for other in alike[:NAMED]:
         theirs = by_id.get(other["id"])
-        fate = f"{_class(theirs)}, {_fate(theirs)}" if theirs else "not in the table"
-        yield "dedup", f"{_how(other)} {other['id']} ({fate.replace(row['id'], 'this one')})"
+        fate = f"{_class(theirs)}, {_fate(theirs, seen_from=row['id'])}" if theirs else "not in the table"
+        yield "dedup", f"{_how(other)} {other['id']} ({fate})"
     if count > NAMED:
         yield "dedup", f"and {count - NAMED} more"
     if row["representative"] and row["representative"] != row["id"]:
-        yield "dedup", f"{row['representative']} stands for it"
+        measured = row["reason"] == Reason.NEAR_DUPLICATE and row["correlation"] is not None
+        how = f" ({row['distance']} bits, correlation {row['correlation']:.3f})" if measured else ""
+        yield "dedup", f"{row['representative']} stands for it{how}"
     elif row["representative"]:
         yield "dedup", "it stands for its look-alikes"
     yield from _group(row, rows)
@@ -171,9 +179,8 @@ def _group(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str, st
 
 
 def _end(row: Mapping[str, Any], stopped: str | None) -> Iterator[tuple[str, str]]:
-    if row["excluded"] is not None:
-        stage, _, reason = str(row["excluded"]).partition(": ")
-        yield stage, f"out: {reason}"
+    if row["excluded_by"] is not None:
+        yield row["excluded_by"], f"out: {describe_reason(row['reason'], row['detail'])}"
         return
     if row["split"]:
         doubt = ", as reserve: it is used although disputed" if row["reserve"] else ""

@@ -1,14 +1,15 @@
 """Checks the contracts that a version's table keeps, from the table alone; each broken one is a sentence."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from curation.dataset.manifest import SPLITS, Manifest
+from curation.dataset.columns import STEPS
+from curation.dataset.manifest import SPLITS, Manifest, has_reason
+from curation.reasons import Reason
 from curation.versions.describe import name_pictures
 
-REASON = re.compile(r"[a-z]+: \S.*", re.DOTALL)
+DUPLICATES = (Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.SAME_PIXELS)
 
 
 def check_contracts(manifest: Manifest, *, classes: Sequence[str]) -> Iterator[str]:
@@ -23,7 +24,7 @@ def check_contracts(manifest: Manifest, *, classes: Sequence[str]) -> Iterator[s
 
 def check_radius(manifest: Manifest, *, radius: int, correlation: float) -> Iterator[str]:
     """Yield the near duplicates that are further from their representative than the recipe allows."""
-    near = manifest.rejected.filter(pl.col("excluded").str.starts_with("dedup: near"))
+    near = manifest.rejected.filter(has_reason(Reason.NEAR_DUPLICATE))
     # The column is float32: a threshold like 0.98 lies between two of its values.
     far = near.filter((pl.col("distance") > radius) | (pl.col("correlation") < correlation - 1e-6))
     for row, other, bits, found in far.select("id", "representative", "distance", "correlation").rows():
@@ -53,9 +54,10 @@ def _check_kept(kept: pl.DataFrame, classes: Sequence[str]) -> Iterator[str]:
 
 
 def _check_excluded(manifest: Manifest) -> Iterator[str]:
-    for row, reason, file in manifest.rejected.select("id", "excluded", "file").rows():
-        if not REASON.fullmatch(reason):
-            yield f"manifest: {row} is excluded without a reason ({reason!r})"
+    known = frozenset(Reason)
+    for row, step, reason, file in manifest.rejected.select("id", "excluded_by", "reason", "file").rows():
+        if step not in STEPS or reason not in known:
+            yield f"manifest: {row} is excluded without a known step and reason ({step!r}, {reason!r})"
         if file is not None:
             yield f"manifest: {row} is excluded and yet published as {file}"
 
@@ -96,17 +98,17 @@ def _check_disputes(kept: pl.DataFrame) -> Iterator[str]:
 
 def _check_representatives(rows: pl.DataFrame) -> Iterator[str]:
     """Check that whoever is excluded as a duplicate has a representative that is not itself one."""
-    theirs = rows.select(representative="id", fate=pl.col("excluded").fill_null(""))
+    theirs = rows.select(representative="id", is_duplicate=has_reason(*DUPLICATES))
     joined = rows.join(theirs, on="representative", how="left", maintain_order="left")
     for row, other in (
-        joined.filter(pl.col("representative").is_not_null() & pl.col("fate").is_null())
+        joined.filter(pl.col("representative").is_not_null() & pl.col("is_duplicate").is_null())
         .select("id", "representative")
         .rows()
     ):
         yield f"manifest: {row} is represented by {other}, which is no row"
-    duplicates = joined.filter(pl.col("excluded").str.starts_with("dedup: "))
+    duplicates = joined.filter(has_reason(*DUPLICATES))
     for row in duplicates.filter(pl.col("representative").is_null())["id"]:
         yield f"manifest: {row} is excluded as a duplicate of nothing"
-    chained = duplicates.filter(pl.col("fate").str.starts_with("dedup: "))
+    chained = duplicates.filter("is_duplicate")
     for row, other in chained.select("id", "representative").rows():
         yield f"manifest: {row} is represented by {other}, which is a duplicate itself"

@@ -15,12 +15,14 @@ CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit
 
 
 @dataclass(frozen=True)
-class Reason:
-    """How many rows of one class were excluded by one stage for one reason."""
+class ClassReason:
+    """How many rows of one class were excluded by one stage for one reason; ``text`` is the reason as it is shown."""
 
     label: str
     stage: str
     reason: str
+    detail: str | None
+    text: str
     rows: int
 
 
@@ -40,7 +42,7 @@ class Shown:
         Split -> class -> pictures. Before selection there are none.
     undecided : mapping
         Class -> kept pictures that have no split yet: a draft's.
-    reasons : tuple of Reason
+    reasons : tuple of ClassReason
         Sorted by class (``context:<source label>`` for what is of no class), the most frequent first.
     sources : mapping
         Source -> {"rows", "kept"}.
@@ -55,7 +57,7 @@ class Shown:
     reserve: int
     counts: Mapping[str, Mapping[str, int]]
     undecided: Mapping[str, int]
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ClassReason, ...]
     sources: Mapping[str, Mapping[str, int]]
     failed: Mapping[str, Any] | None = None
 
@@ -73,7 +75,7 @@ class Shown:
             lines.append(f"  {split}: " + ", ".join(f"{count:,} {label}" for label, count in counts.items()))
         if self.undecided:
             lines.append("  no split: " + ", ".join(f"{count:,} {label}" for label, count in self.undecided.items()))
-        lines += [f"  out: {each.rows:,} {each.label}: {each.stage}: {each.reason}" for each in self.reasons]
+        lines += [f"  out: {each.rows:,} {each.label}: {each.stage}: {each.text}" for each in self.reasons]
         lines += [f"  from {name}: {each['kept']:,} of {each['rows']:,}" for name, each in self.sources.items()]
         return "\n".join(lines)
 
@@ -106,17 +108,17 @@ def show(home: Home, reference: str) -> Shown:
     )
 
 
-def count_by_class(manifest: Manifest) -> tuple[Reason, ...]:
+def count_by_class(manifest: Manifest) -> tuple[ClassReason, ...]:
     """Return why rows were excluded, class by class, each class's most frequent reason first."""
     rejected = manifest.rejected.with_columns(CLASS)
     return tuple(
-        Reason(label, stage, reason, count)
+        ClassReason(label, each.excluded_by, each.reason, each.detail, each.phrase, each.rows)
         for label in sorted(rejected["class"].unique())
-        for stage, reason, count in count_reasons(rejected.filter(pl.col("class") == label))
+        for each in count_reasons(rejected.filter(pl.col("class") == label))
     )
 
 
 def _count_sources(manifest: Manifest) -> dict[str, dict[str, int]]:
-    kept = pl.col("excluded").is_null().sum()
+    kept = pl.col("excluded_by").is_null().sum()
     counts = manifest.rows.group_by("source").agg(pl.len().alias("rows"), kept.alias("kept")).sort("source")
     return {source: {"rows": rows, "kept": count} for source, rows, count in counts.rows()}

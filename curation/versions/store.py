@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from curation.dataset.layout import Home
-from curation.dataset.manifest import Manifest
+from curation.dataset.manifest import Manifest, read_schema_number
 from curation.dataset.recipe import NAME_PATTERN
 from curation.errors import CurationError
+from curation.versions.schema_1 import read_schema_1
 from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, published, read_chosen
 
 REFERENCE = re.compile(
@@ -163,7 +164,7 @@ class Version:
     @cached_property
     def manifest(self) -> Manifest:
         """All rows, the excluded ones too; read at the first use."""
-        return Manifest.read(self.folder / "manifest.parquet")
+        return read_manifest(self.folder / "manifest.parquet")
 
     def samples(self) -> pl.DataFrame:
         """Return the kept rows, with ``file`` as an absolute path, sorted by split, label, sha256 and page."""
@@ -194,7 +195,18 @@ class Draft:
     @cached_property
     def manifest(self) -> Manifest:
         """All rows as they were before the stage that failed."""
-        return Manifest.read(self.folder / "manifest.parquet")
+        return read_manifest(self.folder / "manifest.parquet")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest of this layout, or of 0.1.0's.
+
+    Raises
+    ------
+    CurationError
+        Where it is missing or damaged, or of a later layout.
+    """
+    return read_schema_1(path) if read_schema_number(path) == 1 else Manifest.read(path)
 
 
 def open_folder(folder: Path) -> Version:

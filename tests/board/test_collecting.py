@@ -21,6 +21,7 @@ from curation.images import decode, to_rgb565
 from curation.sources import fetch_all
 from curation.storage.cache import Cache
 from tests.board.peers import VERSION, draw_frame
+from tests.builders import fates
 
 
 class Camera:
@@ -207,10 +208,10 @@ test = 0.5
     built = build("mine", Options(home=Home(home), cache=Cache(tmp_path / "cache"), engine=Local(1)))
     rows = built.manifest.rows
     assert rows.height == 2 * 6 * 4 + 1
-    assert rows.filter(rows["path"] == "captures.jsonl")["excluded"].to_list() == ["ingest: metadata file"]
+    assert fates(rows.filter(rows["path"] == "captures.jsonl")) == [("ingest", "metadata-file", None)]
     pictures = rows.filter(rows["path"] != "captures.jsonl")
     assert pictures["label"].to_list() == [path.partition("/")[0] for path in pictures["path"]]
-    kept = pictures.filter(pictures["excluded"].is_null())
+    kept = pictures.filter(pictures["excluded_by"].is_null())
     assert set(kept["split"]) == {"train", "test"}
     sides: dict[str, set[str]] = {}
     for path, split in kept.select("path", "split").rows():

@@ -190,7 +190,7 @@ test = 0.5
     built = build("mine", Options(home=home, cache=cache, engine=Local(1)))
     assert built.outcome == "published"
     rows = built.manifest.rows
-    kept = rows.filter(rows["excluded"].is_null())
+    kept = rows.filter(rows["excluded_by"].is_null())
     assert rows.height == 2 * 2 * 3 + 1
     assert set(kept["label"]) == set(LABELS)
     assert set(kept["split"]) == {"train", "test"}

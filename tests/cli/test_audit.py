@@ -73,7 +73,7 @@ def test_a_build_leaves_its_audit_in_the_version(home, capsys):
 
 def test_a_runs_doubts_become_the_review_queue(home, capsys):
     """`audit --run` leaves them beside the version, where `review --queue doubtful` reads them, and says so."""
-    rows = pl.read_parquet(home / "datasets/builds/tiny/v1/manifest.parquet").filter(pl.col("excluded").is_null())
+    rows = pl.read_parquet(home / "datasets/builds/tiny/v1/manifest.parquet").filter(pl.col("excluded_by").is_null())
     sides = [1.0 if label == "melanoma" else -1.0 for label in rows["label"]]
     (home / "run").mkdir()
     table = pl.DataFrame({"sha256": rows["sha256"], "embedding": [[side, side / 2] for side in sides]})

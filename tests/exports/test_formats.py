@@ -259,7 +259,7 @@ def test_a_csv_reader_finds_every_row_and_no_formula(exported, version):
     assert not [cell for cell in cells if re.match(r"[=+\-@\t\r\n]", cell)]
     assert {row["source_label"] for row in tables["samples.csv"]} == {f"'{FORMULA}", "healthy"}
     assert {row["licence"] for row in tables["samples.csv"]} == {f"'{LICENCE}"}
-    assert any(row["excluded"].startswith("select: context class @SUM(") for row in tables["excluded.csv"])
+    assert any(row["detail"].startswith("'@SUM(") for row in tables["excluded.csv"])
     found = [
         (row["split"], row["label"], (exported["csv"] / row["file"]).read_bytes()) for row in tables["samples.csv"]
     ]

@@ -140,8 +140,8 @@ def test_a_set_that_hugging_face_wrote_is_read(tmp_path, monkeypatch, splits):
         table.to_parquet(tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet")
     version = built(tmp_path, tmp_path / "set")
     assert content_of(published_content(version)) == content_of(wanted)
-    reasons = version.manifest.rejected["excluded"].to_list()
-    assert sorted(reasons) == ["label: not labelled yet"] * len(splits) + ["probe: empty file"] * len(splits)
+    reasons = version.manifest.rejected["reason"].to_list()
+    assert sorted(reasons) == ["empty-file"] * len(splits) + ["unlabelled"] * len(splits)
 
 
 def test_plain_parquet_of_bytes_and_words_is_read(tmp_path):
@@ -200,7 +200,7 @@ def test_edge_impulse_labels_may_stand_at_the_root(tmp_path):
         if (label, number) != ("cat", 1)
     ]
     assert content_of(published_content(version)) == content_of(wanted)
-    assert "label: not labelled yet" in version.manifest.rejected["excluded"].to_list()
+    assert "unlabelled" in version.manifest.rejected["reason"].to_list()
 
 
 @pytest.mark.parametrize(

@@ -87,19 +87,19 @@ def swapped_profile() -> bytes:
     return bytes(profile)
 
 
-def reason_of(content: bytes, **settings) -> str:
-    """Return why a file cannot be decoded; fail where it can."""
+def reason_of(content: bytes, **settings) -> tuple[str, str | None]:
+    """Return reason and detail of why a file cannot be decoded; fail where it can."""
     with pytest.raises(DecodeFailure) as failure:
         decode(content, **settings)
-    return failure.value.reason
+    return failure.value.reason, failure.value.detail
 
 
-def shape_or_reason(content: bytes, **settings) -> tuple[int, ...] | str:
+def shape_or_reason(content: bytes, **settings) -> tuple[int, ...] | tuple[str, str | None]:
     """Return the shape of a file's pixels, or why it has none; any other error comes through."""
     try:
         return decode(content, **settings).pixels.shape
     except DecodeFailure as failure:
-        return failure.reason
+        return failure.reason, failure.detail
 
 
 def run_tool(name: str, *arguments: str | Path) -> None:

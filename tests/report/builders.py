@@ -15,7 +15,7 @@ from curation.report.excluded_gallery import gather_evidence
 from curation.report.page import read_recipe, write_page
 from curation.versions import Version
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample
-from tests.builders import texture
+from tests.builders import out, texture
 
 SCRIPT = "<script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
 HOSTILE = (
@@ -68,8 +68,8 @@ def hostile_version(folder: Path) -> Version:
 def _excluded(number: int, text: str, representative: str | None) -> dict[str, Any]:
     row = sample(f"x{number}.jpg", b"", label="nevus")
     row.pop("content")
-    reason = f"dedup: near duplicate of {representative}" if representative else f"probe: {text}"
-    told = {"excluded": reason, "representative": representative, "distance": 3, "correlation": 0.99}
+    fate = out("dedup", "near-duplicate", representative) if representative else out("probe", "unsupported", text)
+    told = {**fate, "representative": representative, "distance": 3, "correlation": 0.99}
     return {
         **row,
         **told,

@@ -340,7 +340,7 @@ def test_changes_are_counted_against_the_version_before():
             "page": [1, 1, 1, 1, 1],
             "split": ["train", "test", "train", None, "train"],
             "label": ["x", "x", "y", "x", "x"],
-            "excluded": [None, None, None, "select: surplus", None],
+            "excluded_by": [None, None, None, "select", None],
         }
     )
     found = compare(before, rows, name="v1")

@@ -107,7 +107,8 @@ def test_a_file_that_was_never_read_cannot_be_decided_on(session, monkeypatch):
     """It has no sha256 by which the ledger could know it; the message says why it was not read."""
     rows = session.manifest.rows.with_columns(
         sha256=pl.when(pl.col("path") == "train/healthy/g108.jpg").then(None).otherwise("sha256"),
-        excluded=pl.lit("ingest: encrypted"),
+        excluded_by=pl.lit("ingest"),
+        reason=pl.lit("encrypted"),
     )
     monkeypatch.setattr(type(session), "manifest", Manifest(rows))
     with pytest.raises(CurationError, match=r"g108\.jpg was never read \(ingest: encrypted\)"):

@@ -6,7 +6,7 @@ import pytest
 from curation.dataset.decisions import Decision
 from curation.review.review_queues import QUEUES, DecisionRules, build_review_table, count_queues, find_disagreements
 from curation.review.review_session import ReviewSession
-from tests.builders import make_manifest, make_row, sha_of
+from tests.builders import act, make_manifest, make_row, out, sha_of
 
 RULES = DecisionRules(("healthy", "melanoma"), {"melanoma": "melanoma", "healthy": "healthy"}, "newest", None)
 
@@ -76,11 +76,11 @@ def test_a_decision_shows_on_every_row_of_the_bytes():
     """An exclusion since the build shows as it will be after the next; what it does not touch stays as it was."""
     rows = [
         make_row("a", label="melanoma", split="train"),
-        make_row("b", label=None, source_label="nevus", sha256=sha_of("a"), excluded="dedup: exact duplicate of src/a"),
-        make_row("c", label="melanoma", excluded="select: surplus of train"),
+        make_row("b", label=None, source_label="nevus", sha256=sha_of("a"), **out("dedup", "exact-duplicate", "src/a")),
+        make_row("c", label="melanoma", **out("select", "surplus", "train")),
     ]
     now = build_review_table(make_manifest(rows), (said("exclude", sha_of("a"), reason="text"),), RULES)
-    assert now["excluded"].to_list() == ["decide: excluded (anna: text)"] * 2 + ["select: surplus of train"]
+    assert now["excluded"].to_list() == ["decide: excluded (anna: text)"] * 2 + ["select: surplus in train"]
     assert now["decision"].to_list() == ["exclude (anna: text)"] * 2 + [None]
     assert now["reviewers"].to_list() == [["anna"], ["anna"], None]
 
@@ -88,7 +88,7 @@ def test_a_decision_shows_on_every_row_of_the_bytes():
 def test_a_relabel_shows_and_its_undo_gives_the_sources_label_back():
     """The manifest was built with the relabel; once it is withdrawn the source's own label stands again."""
     relabel = said("relabel", sha_of("a"), label="healthy", second=1)
-    row = make_row("a", label="healthy", decision="relabel healthy (anna)", split="train")
+    row = make_row("a", label="healthy", decision=[act("relabel", "anna", label="healthy")], split="train")
     manifest = make_manifest([row])
     assert build_review_table(manifest, (relabel,), RULES)["label"].to_list() == ["healthy"]
     undone = build_review_table(manifest, (relabel, said("undo", sha_of("a"), second=2)), RULES)
@@ -98,7 +98,12 @@ def test_a_relabel_shows_and_its_undo_gives_the_sources_label_back():
 
 def test_an_undone_exclusion_is_no_longer_shown():
     """The reason of the last build goes; the next build decides what becomes of the picture."""
-    row = make_row("a", label="melanoma", decision="exclude (anna: x)", excluded="decide: excluded (anna: x)")
+    row = make_row(
+        "a",
+        label="melanoma",
+        decision=[act("exclude", "anna", reason="x")],
+        **out("decide", "excluded-by-reviewer", "anna: x"),
+    )
     lines = (said("exclude", sha_of("a"), reason="x"), said("undo", sha_of("a"), second=1))
     assert build_review_table(make_manifest([row]), lines[:1], RULES)["excluded"].to_list() == [
         "decide: excluded (anna: x)"
@@ -109,20 +114,20 @@ def test_an_undone_exclusion_is_no_longer_shown():
 @pytest.mark.parametrize(
     ("excluded", "shown"),
     [
-        ("quality: blurred", None),
-        ("probe: truncated", "probe: truncated"),
-        ("dedup: near duplicate of x", "dedup: near duplicate of x"),
+        (out("quality", "blurred"), None),
+        (out("probe", "truncated"), "probe: truncated"),
+        (out("dedup", "near-duplicate", "x"), "dedup: near duplicate of x"),
     ],
 )
 def test_keep_frees_from_a_threshold_alone(excluded, shown):
     """It makes no unreadable file readable, and no duplicate the only one."""
-    manifest = make_manifest([make_row("a", label="melanoma", excluded=excluded)])
+    manifest = make_manifest([make_row("a", label="melanoma", **excluded)])
     assert build_review_table(manifest, (said("keep", sha_of("a")),), RULES)["excluded"].to_list() == [shown]
 
 
 def test_a_picture_without_a_label_waits_until_it_has_one():
     """``keep`` says nothing about a label; a relabel or an exclusion ends the waiting."""
-    rows = [make_row(name, label=None, source_label="", excluded="label: not labelled yet") for name in "abcd"]
+    rows = [make_row(name, label=None, source_label="", **out("label", "unlabelled")) for name in "abcd"]
     lines = (
         said("keep", sha_of("a")),
         said("relabel", sha_of("b"), label="melanoma"),

@@ -45,24 +45,24 @@ from curation.storage.cache import Cache
 from curation.storage.progress import Silence
 
 VERDICTS = [
-    # what was planted, what became of it and of its twin (group, disputed, excluded), whether that will do
-    ("duplicate", ("g", False, "dedup: near duplicate"), ("g", False, None), True),
-    ("duplicate", ("g", False, None), ("g", False, "dedup: exact duplicate"), True),
+    # what was planted, what became of it and of its twin (group, disputed, excluded_by), whether that will do
+    ("duplicate", ("g", False, "dedup"), ("g", False, None), True),
+    ("duplicate", ("g", False, None), ("g", False, "dedup"), True),
     ("duplicate", ("g", False, None), ("g", False, None), False),
-    ("duplicate", ("g", False, "dedup: near duplicate"), ("h", False, None), False),
-    ("disputed", ("g", True, "select: context class nevus"), ("g", True, None), True),
-    ("disputed", ("g", False, "dedup: exact duplicate"), ("g", False, None), False),
-    ("leak", ("g", False, "dedup: exact duplicate"), ("g", False, "select: surplus"), True),
-    ("leak", ("g", False, None), ("g", False, "dedup: exact duplicate"), False),
-    ("context leak", ("g", False, None), ("g", False, "dedup: exact duplicate"), True),
-    ("context leak", ("g", False, "select: context"), ("h", False, "select: context"), False),
-    ("unreadable", (None, False, "probe: truncated"), None, True),
-    ("unreadable", (None, False, "quality: blurred"), None, False),
-    ("low quality", (None, False, "quality: blurred"), None, True),
+    ("duplicate", ("g", False, "dedup"), ("h", False, None), False),
+    ("disputed", ("g", True, "select"), ("g", True, None), True),
+    ("disputed", ("g", False, "dedup"), ("g", False, None), False),
+    ("leak", ("g", False, "dedup"), ("g", False, "select"), True),
+    ("leak", ("g", False, None), ("g", False, "dedup"), False),
+    ("context leak", ("g", False, None), ("g", False, "dedup"), True),
+    ("context leak", ("g", False, "select"), ("h", False, "select"), False),
+    ("unreadable", (None, False, "probe"), None, True),
+    ("unreadable", (None, False, "quality"), None, False),
+    ("low quality", (None, False, "quality"), None, True),
     ("low quality", ("g", False, None), None, False),
-    ("kept", ("g", False, "select: surplus"), None, True),
+    ("kept", ("g", False, "select"), None, True),
     ("kept", ("g", True, None), None, False),
-    ("kept", ("g", False, "dedup: near duplicate"), None, False),
+    ("kept", ("g", False, "dedup"), None, False),
 ]
 
 Grey = NDArray[np.float64]
@@ -538,7 +538,7 @@ def test_a_verdict_compares_a_row_with_what_was_planted(
     """A fault is met by exactly the outcomes that its expectation names."""
     fault = Fault(kind="x", path="a.jpg", expected=expected, label=None, twin="b.jpg" if twin else None)
     rows = [("s/a.jpg", *own)] + ([("s/b.jpg", *twin)] if twin else [])
-    frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded"], orient="row")
+    frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded_by"], orient="row")
     truth = Truth(part="lesions", seed=1, clean=(), faults=(fault,))
     assert find_missed(truth, frame, source="s") == (() if met else (fault,))
     assert find_missed(truth, frame, source="other") == (fault,)
@@ -547,12 +547,12 @@ def test_a_verdict_compares_a_row_with_what_was_planted(
 def test_a_clean_picture_is_wronged_by_whatever_keeps_it_from_the_selection() -> None:
     """Surplus is no wrong; a duplicate's reason, a dispute or a missing row is."""
     rows = [
-        ("s/a", "g", False, "select: surplus"),
+        ("s/a", "g", False, "select"),
         ("s/b", "g", False, None),
-        ("s/c", "g", False, "dedup: near duplicate"),
+        ("s/c", "g", False, "dedup"),
         ("s/d", "g", True, None),
     ]
-    frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded"], orient="row")
+    frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded_by"], orient="row")
     truth = Truth(part="lesions", seed=1, clean=("a", "b", "c", "d", "e"), faults=())
     assert find_wronged(truth, frame, source="s") == ("c", "d", "e")
 

@@ -4,11 +4,15 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import polars as pl
 
 from curation.dataset.recipe import Recipe, Split
 from curation.stages.select.plan import Targets, share_out
+from tests.builders import fates
+
+Fate: TypeAlias = tuple[str, str, str | None] | None
 
 HELD_OUT: tuple[Split, ...] = ("test", "val")
 
@@ -89,7 +93,7 @@ class Plan:
 
 def select_by_hand(
     rows: pl.DataFrame, recipe: Recipe, previous: pl.DataFrame | None
-) -> dict[str, tuple[Split | None, bool | None, str | None]]:
+) -> dict[str, tuple[Split | None, bool | None, Fate]]:
     """Return id -> split, reserve and reason of every row; the rows stand as they do once context was set aside."""
     pool, given = draw(rows, recipe, previous)
     rule = recipe.selection
@@ -113,15 +117,16 @@ def select_by_hand(
             for label in recipe.classes
         }
         chosen = plan.take(level, exact=True)
-    fates: dict[str, tuple[Split | None, bool | None, str | None]] = {
-        name: (None, None, reason) for name, reason in rows.select("id", "excluded").iter_rows()
+    found_before = zip(rows["id"], fates(rows), strict=True)
+    chosen_as: dict[str, tuple[Split | None, bool | None, Fate]] = {
+        name: (None, None, fate) for name, fate in found_before
     }
     for found in pool.values():
         for each in found:
             taken = chosen.get(each.id)
             why = None if taken else explain(each, plan.side.get(each.group, "train"))
-            fates[each.id] = (taken, each.disputed if taken else None, why)
-    return fates
+            chosen_as[each.id] = (taken, each.disputed if taken else None, why)
+    return chosen_as
 
 
 def stayed(found: Sequence[Candidate], given: Mapping[str, Split]) -> Counter[Split]:
@@ -146,7 +151,7 @@ def draw(rows: pl.DataFrame, recipe: Recipe, previous: pl.DataFrame | None) -> t
         was = before.get((row["sha256"], page))
         if was in HELD_OUT:
             sides[row["group"]].add(was)
-        if row["excluded"] is not None:
+        if row["excluded_by"] is not None:
             continue
         own = row["source_split"] if rule.source_split == "respect" else None
         refills = rule.refill_test and own == "train"
@@ -185,10 +190,10 @@ def choose(
     return plan, chosen
 
 
-def explain(each: Candidate, side: Split) -> str:
-    """Return why somebody was not taken."""
+def explain(each: Candidate, side: Split) -> Fate:
+    """Return step, reason and detail of somebody who was not taken."""
     if each.may_stand(side):
-        return "select: disputed, not needed" if each.disputed else f"select: surplus in {side}"
+        return ("select", "disputed-not-needed", None) if each.disputed else ("select", "surplus", side)
     if each.side is not None and each.side != side:
-        return f"select: leakage ({each.side} picture, its group is on the {side} side)"
-    return f"select: disputed (its group is on the {side} side)"
+        return "select", "leakage", side
+    return "select", "disputed-held-out", side

@@ -5,7 +5,7 @@ import pytest
 from curation.dataset.decisions import Decision, rule
 from curation.errors import CurationError
 from curation.stages.decide import Decided, decide
-from tests.builders import make_manifest, make_row, sha_of
+from tests.builders import act, fates, make_manifest, make_row, out, sha_of
 
 CLASSES = ("healthy", "melanoma")
 
@@ -23,7 +23,7 @@ def said(action: str, name: str, *, reviewer: str = "anna", at: int = 0, **more:
 def test_an_exclusion_carries_reviewer_and_reason() -> None:
     """Who threw a picture out, and why, stands in the row."""
     after = decided([make_row("a", label="melanoma")], said("exclude", "a", reason="a ruler"))
-    assert after.manifest.rows["excluded"].to_list() == ["decide: excluded (anna: a ruler)"]
+    assert fates(after.manifest.rows) == [("decide", "excluded-by-reviewer", "anna: a ruler")]
 
 
 def test_a_decision_is_by_bytes() -> None:
@@ -35,9 +35,9 @@ def test_a_decision_is_by_bytes() -> None:
 
 def test_a_relabel_gives_a_label_to_what_had_none() -> None:
     """Labelling an unlabelled source is a relabel, and takes the row in."""
-    row = make_row("a", source_label="", excluded="label: not labelled yet")
+    row = make_row("a", source_label="", **out("label", "unlabelled"))
     after = decided([row], said("relabel", "a", label="melanoma"))
-    assert after.manifest.rows.select("label", "excluded").row(0) == ("melanoma", None)
+    assert after.manifest.rows.select("label", "excluded_by").row(0) == ("melanoma", None)
 
 
 def test_a_relabel_to_context_takes_a_picture_out_of_its_class() -> None:
@@ -48,9 +48,9 @@ def test_a_relabel_to_context_takes_a_picture_out_of_its_class() -> None:
 
 def test_nobody_can_decide_that_an_unreadable_file_is_readable() -> None:
     """keep and relabel leave a decode failure as it is."""
-    row = make_row("a", excluded="probe: truncated")
+    row = make_row("a", **out("probe", "truncated"))
     for decision in (said("keep", "a"), said("relabel", "a", label="melanoma")):
-        assert decided([row], decision).manifest.rows["excluded"].to_list() == ["probe: truncated"]
+        assert fates(decided([row], decision).manifest.rows) == [("probe", "truncated", None)]
 
 
 def test_a_decision_about_an_absent_file_is_reported() -> None:
@@ -68,15 +68,15 @@ def test_a_disagreement_under_majority_excludes_and_says_who_said_what() -> None
     """One against one is no majority: the picture is out until somebody settles it."""
     said_both = (said("exclude", "a"), said("keep", "a", reviewer="ben", at=1))
     after = decided([make_row("a", label="melanoma")], *said_both, agreement="majority")
-    assert after.manifest.rows["excluded"].to_list() == ["decide: reviewers disagree (anna: exclude, ben: keep)"]
+    assert fates(after.manifest.rows) == [("decide", "reviewers-disagree", "anna: exclude, ben: keep")]
     newest = decided([make_row("a", label="melanoma")], *said_both)
-    assert newest.manifest.rows["excluded"].to_list() == [None]
+    assert fates(newest.manifest.rows) == [None]
 
 
 def test_free_text_is_no_decision() -> None:
     """A reason that reads like a relabel settles nothing."""
     after = decided([make_row("a", label="melanoma")], said("keep", "a", reason="fine; relabel later?; prefer"))
-    assert after.manifest.rows["decision"].to_list() == ["keep (anna: fine, relabel later?, prefer)"]
+    assert after.manifest.rows["decision"].to_list() == [[act("keep", "anna", reason="fine; relabel later?; prefer")]]
 
 
 def test_a_context_without_a_name_is_refused() -> None:
@@ -90,4 +90,4 @@ def test_of_two_words_in_one_second_the_later_counts() -> None:
     first = Decision("exclude", sha_of("a"), "anna", "2026-01-01T00:00:00Z")
     second = Decision("keep", sha_of("a"), "anna", "2026-01-01T00:00:00.5Z")
     after = decided([make_row("a", label="melanoma")], second, first)
-    assert after.manifest.rows["excluded"].to_list() == [None]
+    assert fates(after.manifest.rows) == [None]

@@ -14,7 +14,7 @@ from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, correlation
 from curation.stages.dedup import dedup
-from tests.builders import as_bytes, fingerprints_of, make_manifest, make_row, sha_of, texture
+from tests.builders import act, as_bytes, fates, fingerprints_of, make_manifest, make_row, out, sha_of, texture
 
 Picture = NDArray[np.uint8]
 
@@ -32,16 +32,16 @@ def run(rows: Sequence[dict[str, object]], pictures: Sequence[Picture], **rules:
     return dedup(make_manifest(rows), prints, Duplicates(**rules), **keywords)  # type: ignore[arg-type]  # a test names any
 
 
-def reasons(manifest: Manifest) -> list[str | None]:
-    """Return the reasons without what stands in brackets."""
-    return [None if reason is None else reason.partition(" (")[0] for reason in manifest.rows["excluded"]]
+def reasons(manifest: Manifest) -> list[tuple[str, str | None] | None]:
+    """Return reason and representative of each row that dedup excluded, None for the others."""
+    return [fate[1:] if fate else None for fate in fates(manifest.rows)]
 
 
 def test_equal_bytes_are_one_picture() -> None:
     """The larger id goes, and says which one it is a copy of."""
     picture = texture(1)
     after = run([make_row("a", label="m"), make_row("b", label="m", sha256=sha_of("a"))], [picture, picture])
-    assert reasons(after) == [None, "dedup: exact duplicate of src/a"]
+    assert reasons(after) == [None, ("exact-duplicate", "src/a")]
     assert after.rows["group"].n_unique() == 1
 
 
@@ -51,7 +51,7 @@ def test_equal_pixels_in_other_bytes_are_one_picture() -> None:
     rows = [make_row(name, label="m", pixel_sha256="p", flat=True) for name in "ab"]
     after = run(rows, [flat, flat])
     kept = min(rows, key=lambda row: row["sha256"])["id"]
-    assert sorted(filter(None, reasons(after))) == [f"dedup: same pixels, duplicate of {kept}"]
+    assert sorted(filter(None, reasons(after))) == [("same-pixels", kept)]
 
 
 def test_flat_pictures_are_not_compared_by_hash() -> None:
@@ -68,7 +68,7 @@ def test_a_turned_and_reencoded_twin_is_found(turns: int) -> None:
     twin = np.rot90(picture, turns % 4)
     twin = reencoded(np.ascontiguousarray(twin[:, ::-1] if turns > 3 else twin))
     after = run([make_row("a", label="m", size_bytes=9000), make_row("b", label="m")], [picture, twin])
-    assert reasons(after) == [None, "dedup: near duplicate of src/a"]
+    assert reasons(after) == [None, ("near-duplicate", "src/a")]
     assert after.rows["correlation"][1] > 0.98
 
 
@@ -103,12 +103,12 @@ def test_a_chain_shares_a_group_but_nobody_is_excluded_for_a_stranger() -> None:
     prints = fingerprints_of(pictures)
     assert after.rows["group"].n_unique() == 1
     place = {name: n for n, name in enumerate(after.rows["id"])}
-    gone = after.rows.filter(after.rows["excluded"].is_not_null())
+    gone = after.rows.filter(after.rows["excluded_by"].is_not_null())
     assert 0 < gone.height < steps - 1
     for name, representative in gone.select("id", "representative").iter_rows():
         one, other = prints.thumbnails[[place[representative]]], prints.thumbnails[[place[name]]]
         assert correlation(one, other, np.zeros(1, np.int64))[0] >= 0.98
-        assert after.rows["excluded"][place[representative]] is None
+        assert after.rows["excluded_by"][place[representative]] is None
 
 
 def test_one_picture_under_two_labels_is_disputed() -> None:
@@ -116,7 +116,7 @@ def test_one_picture_under_two_labels_is_disputed() -> None:
     picture = texture(7)
     context = make_row("a", label=None, source_label="nevus", sha256=sha_of("b"))
     after = run([context, make_row("b", label="m")], [picture, picture])
-    assert reasons(after) == ["dedup: exact duplicate of src/b", None]
+    assert reasons(after) == [("exact-duplicate", "src/b"), None]
     assert after.rows["disputed"].to_list() == [True, True]
     assert after.rows["claims"][1].to_list() == ["context:nevus", "m"]
 
@@ -124,15 +124,15 @@ def test_one_picture_under_two_labels_is_disputed() -> None:
 def test_a_lookalike_with_other_bytes_disputes_too_also_when_it_is_out() -> None:
     """Bytes or pixels make no difference, and a row that is excluded already bears witness."""
     picture = texture(7)
-    witness = make_row("a", label="h", excluded="quality: blurred")
+    witness = make_row("a", label="h", **out("quality", "blurred"))
     after = run([witness, make_row("b", label="m")], [reencoded(picture), picture])
-    assert reasons(after) == ["quality: blurred", None]
+    assert reasons(after) == [("blurred", None), None]
     assert after.rows["disputed"].to_list() == [True, True]
 
 
 def test_empty_files_under_two_labels_are_no_picture_under_two_labels() -> None:
     """The same bytes that show nothing dispute nothing."""
-    gone = {"sha256": sha_of("empty"), "width": None, "phash": None, "flat": None, "excluded": "probe: empty file"}
+    gone = {"sha256": sha_of("empty"), "width": None, "phash": None, "flat": None, **out("probe", "empty-file")}
     rows = [make_row("a", label="m", **gone), make_row("b", label="h", **gone)]
     nothing = Fingerprints(np.zeros((2, 8), np.uint64), np.zeros((2, 32, 32), np.uint8))
     after = dedup(make_manifest(rows), nothing, Duplicates())
@@ -143,7 +143,7 @@ def test_empty_files_under_two_labels_are_no_picture_under_two_labels() -> None:
 def test_a_relabel_ends_the_dispute_of_its_rows() -> None:
     """A person's word settles it, whatever a look-alike claims."""
     picture = texture(7)
-    rows = [make_row("a", label="h"), make_row("b", label="m", decision="relabel m (anna)")]
+    rows = [make_row("a", label="h"), make_row("b", label="m", decision=[act("relabel", "anna", label="m")])]
     after = run(rows, [reencoded(picture), picture])
     assert after.rows["disputed"].to_list() == [True, False]
 
@@ -155,7 +155,7 @@ def test_the_best_one_represents() -> None:
     def winner(first: dict[str, object], second: dict[str, object], **rules: object) -> str:
         rows = [make_row("a", **{"label": "m", **first}), make_row("b", **{"label": "m", **second})]
         after = run(rows, [picture, reencoded(picture)], **rules)
-        return str(after.rows.filter(after.rows["excluded"].is_null())["path"].item())
+        return str(after.rows.filter(after.rows["excluded_by"].is_null())["path"].item())
 
     assert winner({"width": 500}, {}, preferred={sha_of("b"): 1}) == "b"
     assert winner({"label": None, "source_label": "nevus", "width": 500}, {}) == "b"
@@ -172,7 +172,7 @@ def test_not_duplicates_is_obeyed_for_that_pair_alone() -> None:
     pair = (min(sha_of("a"), sha_of("b")), max(sha_of("a"), sha_of("b")))
     rows = [make_row(name, label="m", size_bytes=size) for name, size in (("a", 9000), ("b", 8000), ("c", 100))]
     after = run(rows, [picture, picture.copy(), reencoded(picture)], apart=frozenset({pair}))
-    assert reasons(after) == [None, None, "dedup: near duplicate of src/a"]
+    assert reasons(after) == [None, None, ("near-duplicate", "src/a")]
 
 
 def test_near_duplicates_can_be_left_in_and_still_share_a_group() -> None:
@@ -182,7 +182,9 @@ def test_near_duplicates_can_be_left_in_and_still_share_a_group() -> None:
     after = run(rows, [picture, reencoded(picture)], near=False)
     assert reasons(after) == [None, None]
     assert after.rows["group"].n_unique() == 1
-    spared = run([rows[0], {**rows[1], "size_bytes": 1, "decision": "keep (anna)"}], [picture, reencoded(picture)])
+    spared = run(
+        [rows[0], {**rows[1], "size_bytes": 1, "decision": [act("keep", "anna")]}], [picture, reencoded(picture)]
+    )
     assert reasons(spared) == [None, None]
 
 
@@ -203,7 +205,7 @@ def test_a_hundred_blank_pictures_are_a_star_of_edges() -> None:
     flat = np.full((64, 64, 3), 90, np.uint8)
     rows = [make_row(f"{n:03}", label="m", flat=True, pixel_sha256="p") for n in range(100)]
     after = run(rows, [flat] * 100)
-    assert after.rows["excluded"].null_count() == 1
+    assert after.rows["excluded_by"].null_count() == 1
     assert sum(map(len, filter(lambda each: each is not None, after.rows["lookalikes"].to_list()))) == 2 * 99
 
 
@@ -229,7 +231,7 @@ def test_names_and_their_order_decide_nothing(chosen: list[tuple[int, str | None
             for name, n in cast
         ]
         after = run(rows, [CAST[chosen[n][0]] for _, n in cast]).rows
-        out = after["excluded"].is_not_null()
+        out = after["excluded_by"].is_not_null()
         return set(zip(after["sha256"], out, after["group"], after["disputed"], strict=True))
 
     names = [f"{n:02}" for n in range(len(chosen))]
@@ -241,7 +243,7 @@ def test_names_and_their_order_decide_nothing(chosen: list[tuple[int, str | None
 def test_rows_without_pixels_are_no_look_alikes() -> None:
     """Two truncated files do not resemble each other, though both have no thumbnail."""
     zeros = Fingerprints(np.zeros((2, 8), np.uint64), np.zeros((2, 32, 32), np.uint8))
-    rows = [make_row(name, phash=None, flat=None, excluded="probe: truncated") for name in "ab"]
+    rows = [make_row(name, phash=None, flat=None, **out("probe", "truncated")) for name in "ab"]
     after = dedup(make_manifest(rows), zeros, Duplicates())
     assert after.rows["group"].n_unique() == 2
     assert after.rows["lookalikes"].null_count() == 2

@@ -15,7 +15,7 @@ from curation.sources import fetch_all
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
 from curation.storage.progress import Silence
-from tests.builders import as_bytes, make_recipe, texture, write_source
+from tests.builders import as_bytes, fates, make_recipe, texture, write_source
 
 
 def recipe_of(path: Path, **source: object) -> Recipe:
@@ -91,9 +91,9 @@ def test_metadata_is_joined_and_its_file_is_a_row(tmp_path: Path) -> None:
     files = {"x/a.jpg": b"1", "x/b.jpg": b"2", "x/c.jpg": b"3", "meta.csv": table}
     metadata = {"file": "*.csv", "key": "image", "columns": {"lesion": "lesion_id", "age": "years"}, "label": "dx"}
     recipe = recipe_of(write_source(tmp_path / "f", files), metadata=metadata, group={"column": "lesion"})
-    rows = ingested(recipe).rows.select("path", "lesion", "age", "source_label", "group_key", "excluded").rows()
+    rows = ingested(recipe).rows.select("path", "lesion", "age", "source_label", "group_key", "reason").rows()
     assert rows == [
-        ("meta.csv", None, None, None, None, "ingest: metadata file"),
+        ("meta.csv", None, None, None, None, "metadata-file"),
         ("x/a.jpg", "L1", 50.0, "melanoma", "src:L1", None),
         ("x/b.jpg", "L1", None, "nevus", "src:L1", None),
         ("x/c.jpg", None, None, "x", None, None),
@@ -130,12 +130,11 @@ def test_what_cannot_be_read_is_a_row_with_a_reason(tmp_path: Path) -> None:
     path.write_bytes(buffer.getvalue().replace(b"picture-b" * 50, b"picture-b" * 49 + b"pictureXb"))
     rows = ingested(recipe_of(path)).rows
     assert rows["sha256"].null_count() == 1
-    assert rows["excluded"].to_list()[0] is None
-    assert rows["excluded"].to_list()[1].startswith("ingest: ")
+    assert fates(rows) == [None, ("ingest", "archive-damaged", "zip entry fails its checksum")]
     folder = write_source(tmp_path / "f", {"melanoma/a.jpg": b"1"})
     (folder / "melanoma/b.jpg").symlink_to(tmp_path / "nowhere")
     linked = ingested(recipe_of(folder)).rows
-    assert linked["excluded"].is_null().to_list() == [True, False]
+    assert linked["excluded_by"].is_null().to_list() == [True, False]
 
 
 def test_an_empty_source_is_an_error(tmp_path: Path) -> None:

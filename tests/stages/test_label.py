@@ -5,7 +5,7 @@ import pytest
 from curation.dataset.recipe import Labels
 from curation.errors import CurationError
 from curation.stages.label import label
-from tests.builders import make_manifest, make_row
+from tests.builders import fates, make_manifest, make_row, out
 
 LABELS = Labels(classes={"melanoma": ("melanoma", "MEL")}, context=("nevus",))
 
@@ -15,14 +15,14 @@ def test_labels_map_and_context_stays_without_one() -> None:
     rows = [make_row("a"), make_row("b", source_label="MEL"), make_row("c", source_label="nevus")]
     after = label(make_manifest(rows), LABELS)
     assert after.rows["label"].to_list() == ["melanoma", "melanoma", None]
-    assert after.rows["excluded"].null_count() == 3
+    assert after.rows["excluded_by"].null_count() == 3
 
 
 def test_what_has_no_label_yet_is_excluded_as_such() -> None:
     """An empty label waits for somebody, a missing one was not found in the path."""
     rows = [make_row("a", source_label=""), make_row("b", source_label=None)]
     after = label(make_manifest(rows), LABELS)
-    assert after.rows["excluded"].to_list() == ["label: not labelled yet", "label: none found"]
+    assert fates(after.rows) == [("label", "unlabelled", None), ("label", "no-label", None)]
 
 
 def test_unknown_labels_are_all_named_at_once() -> None:
@@ -42,5 +42,5 @@ def test_a_star_takes_every_other_label_as_context() -> None:
 
 def test_an_unreadable_file_with_an_odd_label_is_no_reason_to_stop() -> None:
     """Files that are out already do not make the recipe wrong."""
-    after = label(make_manifest([make_row("a", source_label="wart", excluded="probe: truncated")]), LABELS)
-    assert after.rows["excluded"].to_list() == ["probe: truncated"]
+    after = label(make_manifest([make_row("a", source_label="wart", **out("probe", "truncated"))]), LABELS)
+    assert fates(after.rows) == [("probe", "truncated", None)]

@@ -52,12 +52,18 @@ def cells(manifest: Manifest, path: str) -> dict[str, object]:
     return manifest.rows.filter(pl.col("path") == path).row(0, named=True)
 
 
+def fate(manifest: Manifest, name: str) -> tuple[str, str, str | None]:
+    """Return step, reason and detail of an excluded row."""
+    row = cells(manifest, name)
+    return row["excluded_by"], row["reason"], row["detail"]
+
+
 BAD = {
-    "cut.jpg": (as_bytes(texture(1))[:-400], "probe: truncated"),
-    "empty.jpg": (b"", "probe: empty file"),
-    "page.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "probe: not an image: html"),
-    "dot.png": (as_bytes(np.zeros((1, 1, 3), np.uint8), "PNG"), "probe: 1 pixel wide"),
-    "notes.txt": (b"only words here\n", "probe: not an image: text"),
+    "cut.jpg": (as_bytes(texture(1))[:-400], ("truncated", None)),
+    "empty.jpg": (b"", ("empty-file", None)),
+    "page.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", ("not-an-image", "html")),
+    "dot.png": (as_bytes(np.zeros((1, 1, 3), np.uint8), "PNG"), ("no-pixels", "1 pixel wide")),
+    "notes.txt": (b"only words here\n", ("not-an-image", "text")),
 }
 
 
@@ -66,8 +72,8 @@ def test_what_is_no_picture_gets_a_reason_and_harms_nobody(tmp_path: Path) -> No
     files = {name: content for name, (content, _) in BAD.items()} | {"good.jpg": as_bytes(texture(2))}
     manifest, prints = probed(recipe_of(write_source(tmp_path / "f", files)))
     for name, (_, reason) in BAD.items():
-        assert cells(manifest, name)["excluded"] == reason
-    assert cells(manifest, "good.jpg")["excluded"] is None
+        assert fate(manifest, name) == ("probe", *reason)
+    assert cells(manifest, "good.jpg")["excluded_by"] is None
     assert len(prints) == len(files)
 
 
@@ -91,11 +97,11 @@ def test_what_an_operating_system_leaves_is_named_so(tmp_path: Path) -> None:
     for _ in range(2):  # looked at, and from the cache, which knows no names
         manifest, _ = probed(recipe, cache=cache)
         for name, (_, what) in SYSTEM_FILES.items():
-            assert cells(manifest, name)["excluded"] == f"probe: system file: {what}"
-        assert cells(manifest, "cat/._own.jpg")["excluded"] is None
-        assert cells(manifest, "dog/thumbs.db")["excluded"] == "probe: truncated"
-        assert cells(manifest, "dog/x.db")["excluded"] == "probe: empty file"
-        assert cells(manifest, "dog/._words")["excluded"] == "probe: not an image: text"
+            assert fate(manifest, name) == ("probe", "system-file", what)
+        assert cells(manifest, "cat/._own.jpg")["excluded_by"] is None
+        assert fate(manifest, "dog/thumbs.db") == ("probe", "truncated", None)
+        assert fate(manifest, "dog/x.db") == ("probe", "empty-file", None)
+        assert fate(manifest, "dog/._words") == ("probe", "not-an-image", "text")
 
 
 def test_the_phash_is_imagehashs_on_the_same_pixels(tmp_path: Path) -> None:

@@ -4,41 +4,43 @@ import pytest
 
 from curation.dataset.recipe import Quality
 from curation.stages.quality import quality
-from tests.builders import make_manifest, make_row
+from tests.builders import act, fates, make_manifest, make_row, out
 
 
 @pytest.mark.parametrize(
     ("cells", "thresholds", "reason"),
     [
-        ({"width": 40}, {"min_side": 64}, "quality: too small (40 px, < 64)"),
-        ({"sharpness": 1.26}, {"min_sharpness": 5}, "quality: blurred (sharpness 1.3, < 5)"),
-        ({"brightness": 9.0}, {"min_brightness": 20}, "quality: too dark (brightness 9.0, < 20)"),
-        ({"brightness": 250.0}, {"max_brightness": 245}, "quality: too bright (brightness 250.0, > 245)"),
-        ({"contrast": 0.5}, {"min_contrast": 4}, "quality: blank (contrast 0.5, < 4)"),
+        ({"width": 40}, {"min_side": 64}, ("too-small", "40 px, < 64")),
+        ({"sharpness": 1.26}, {"min_sharpness": 5}, ("blurred", "sharpness 1.3, < 5")),
+        ({"brightness": 9.0}, {"min_brightness": 20}, ("too-dark", "brightness 9.0, < 20")),
+        ({"brightness": 250.0}, {"max_brightness": 245}, ("too-bright", "brightness 250.0, > 245")),
+        ({"contrast": 0.5}, {"min_contrast": 4}, ("blank", "contrast 0.5, < 4")),
     ],
 )
-def test_each_threshold_gives_its_reason(cells: dict[str, float], thresholds: dict[str, float], reason: str) -> None:
+def test_each_threshold_gives_its_reason(
+    cells: dict[str, float], thresholds: dict[str, float], reason: tuple[str, str]
+) -> None:
     """The value, the sign and the limit stand in the reason; a picture at the limit passes."""
     after = quality(make_manifest([make_row("a", **cells), make_row("b")]), Quality(**thresholds))  # type: ignore[arg-type]  # any
-    assert after.rows["excluded"].to_list() == [reason, None]
+    assert fates(after.rows) == [("quality", *reason), None]
 
 
 def test_without_thresholds_nothing_is_excluded() -> None:
     """A missing threshold is not applied."""
     rows = [make_row("a", width=2, sharpness=0.0, brightness=0.0, contrast=0.0)]
-    assert quality(make_manifest(rows), Quality()).rows["excluded"].to_list() == [None]
+    assert fates(quality(make_manifest(rows), Quality()).rows) == [None]
 
 
 def test_what_somebody_keeps_or_relabels_is_spared() -> None:
     """A person who looked knows better than a threshold; 'not-duplicates' is no judgement on quality."""
-    words = ["keep (anna)", "relabel melanoma (anna)", "not-duplicates", None]
+    words = [[act("keep", "anna")], [act("relabel", "anna", label="melanoma")], [act("not-duplicates")], None]
     rows = [make_row(str(n), sharpness=0.0, decision=word) for n, word in enumerate(words)]
-    out = quality(make_manifest(rows), Quality(min_sharpness=5)).rows["excluded"].is_not_null().to_list()
-    assert out == [False, False, True, True]
+    gone = quality(make_manifest(rows), Quality(min_sharpness=5)).rows["excluded_by"].is_not_null().to_list()
+    assert gone == [False, False, True, True]
 
 
 def test_files_without_values_keep_their_own_reason() -> None:
     """An unreadable file is unreadable, not blurred."""
-    row = make_row("a", width=None, sharpness=None, excluded="probe: truncated")
+    row = make_row("a", width=None, sharpness=None, **out("probe", "truncated"))
     after = quality(make_manifest([row]), Quality(min_side=64, min_sharpness=5))
-    assert after.rows["excluded"].to_list() == ["probe: truncated"]
+    assert fates(after.rows) == [("probe", "truncated", None)]

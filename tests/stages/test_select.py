@@ -12,7 +12,7 @@ from curation.dataset.manifest import SPLITS, Manifest
 from curation.dataset.recipe import Recipe
 from curation.errors import CurationError
 from curation.stages.select import ShortCountError, select
-from tests.builders import make_manifest, make_recipe, make_row, sha_of
+from tests.builders import fates, make_manifest, make_recipe, make_row, out, sha_of
 from tests.stages.selection_by_hand import select_by_hand
 
 Rows = list[dict[str, Any]]
@@ -196,7 +196,7 @@ def test_context_rows_are_set_aside_and_pull_no_group() -> None:
     ]
     rows += [make_sample(f"t{n}", "melanoma", source_split="test") for n in range(2)]
     after = select(make_manifest(rows), make_recipe(selection={"counts": {"train": 8, "test": 2}}, labels=WIDE))
-    assert after.rows.filter(pl.col("path") == "c")["excluded"].item() == "select: context class nevus"
+    assert fates(after.rows.filter(pl.col("path") == "c")) == [("select", "context-class", "nevus")]
     assert splits(after)["melanoma0"] == "train"
 
 
@@ -210,8 +210,8 @@ def test_the_sources_test_side_wins_and_the_rest_of_its_group_is_leakage() -> No
     rows += [make_sample(f"r{n}", "melanoma", source_split="train") for n in range(4)]
     after = select(make_manifest(rows), make_recipe(labels=WIDE))
     assert counts(after) == {("melanoma", "train"): 4, ("melanoma", "test"): 2}
-    leaked = after.rejected.filter(pl.col("path").str.starts_with("l"))["excluded"].to_list()
-    assert leaked == ["select: leakage (train picture, its group is on the test side)"] * 2
+    leaked = after.rejected.filter(pl.col("path").str.starts_with("l"))
+    assert fates(leaked) == [("select", "leakage", "test")] * 2
 
 
 def test_train_does_not_refill_a_short_test_unless_the_recipe_says_so() -> None:
@@ -242,7 +242,7 @@ def test_disputed_pictures_are_the_reserve_of_train_alone() -> None:
     used = after.kept.filter(pl.col("disputed"))
     assert used["split"].unique().to_list() == ["train"]
     assert used["reserve"].to_list() == [True, True]
-    assert after.rejected["excluded"].to_list() == ["select: disputed, not needed"]
+    assert fates(after.rejected) == [("select", "disputed-not-needed", None)]
     assert after.kept.filter(~pl.col("disputed"))["reserve"].any() is False
 
 
@@ -266,7 +266,7 @@ def test_with_ratios_disputed_pictures_are_out() -> None:
     """There is no count that would need them."""
     rows = [*make_pool(10, labels=("melanoma",)), DISPUTED[0]]
     after = select(make_manifest(rows), make_recipe(labels=WIDE, selection={"ratios": {"train": 0.8, "test": 0.2}}))
-    assert after.rejected["excluded"].to_list() == ["select: disputed (context:nevus, melanoma)"]
+    assert fates(after.rejected) == [("select", "disputed", "context:nevus, melanoma")]
 
 
 def test_several_shortages_are_named_at_once() -> None:
@@ -340,11 +340,11 @@ def test_the_same_build_twice_is_the_same_version(members: list[tuple[int, bool,
     except ShortCountError:
         return
     assert splits(select(make_manifest(rows), recipe, previous=as_previous(first))) == splits(first)
-    stranded = first.rejected.filter(pl.col("excluded") == "select: surplus in test")["label"].to_list()
+    stranded = first.rejected.filter((pl.col("reason") == "surplus") & (pl.col("detail") == "test"))["label"].to_list()
     for label in set(first.kept.filter(pl.col("reserve"))["label"]):
         # An undisputed picture is left over in test only where its group holds one that test needs.
         needed = set(first.kept.filter(pl.col("split") == "test")["group"])
-        left = first.rejected.filter(pl.col("excluded") == "select: surplus in test")
+        left = first.rejected.filter((pl.col("reason") == "surplus") & (pl.col("detail") == "test"))
         assert label not in stranded or set(left["group"]) <= needed
 
 
@@ -357,7 +357,7 @@ def test_twins_of_what_was_tested_stay_out_of_train() -> None:
     now = [
         dispute(row)
         if row["path"] == tested[0]
-        else {**row, "excluded": "dedup: x"}
+        else {**row, **out("dedup", "exact-duplicate")}
         if row["path"] == tested[1]
         else row
         for row in rows
@@ -367,9 +367,8 @@ def test_twins_of_what_was_tested_stay_out_of_train() -> None:
     short = make_recipe(labels=WIDE, selection={"counts": {"train": 4, "test": 1}})
     after = select(make_manifest(now), short, previous=as_previous(before))
     assert splits(after)["twin"] == "test"
-    assert after.rows.filter(pl.col("path") == tested[0])["excluded"].item() == (
-        "select: disputed (its group is on the test side)"
-    )
+    stranded = after.rows.filter(pl.col("path") == tested[0])
+    assert fates(stranded) == [("select", "disputed-held-out", "test")]
 
 
 def test_genuine_test_pictures_come_before_those_that_refill() -> None:
@@ -424,7 +423,7 @@ def pools(draw: st.DrawFn) -> tuple[Rows, pl.DataFrame | None]:
             "sha256": sha_of(random.randrange(count) if copied else f"own {number}"),
             "page": random.choice([None, 1, 2]),
             "source_split": random.choice(["train", "train", "val", "test"]) if held else None,
-            "excluded": "dedup: exact duplicate of src/x" if gone else None,
+            **(out("dedup", "exact-duplicate", "src/x") if gone else {}),
         }
         label = random.choice(["melanoma", "healthy"])
         row = make_sample(str(number), label, **cells)
@@ -466,10 +465,13 @@ def test_arrays_choose_whom_a_person_would_choose_by_hand(
     except ShortCountError as fault:
         after = fault.manifest
     if "ratios" in rule:  # disputed pictures are out before anybody is chosen
-        out = pl.when(pl.col("disputed") & pl.col("excluded").is_null()).then(
-            pl.format("select: disputed ({})", pl.col("claims").list.join(", "))
+        disputed = manifest.rows.select(pl.when("disputed").then(pl.lit("disputed"))).to_series()
+        manifest = manifest.exclude("select", disputed, manifest.rows["claims"].list.join(", "))
+    found = {
+        name: [split, reserve, fate]
+        for (name, split, reserve), fate in zip(
+            after.rows.select("id", "split", "reserve").iter_rows(), fates(after.rows), strict=True
         )
-        manifest = manifest.with_columns(excluded=pl.coalesce(out, "excluded"))
-    found = {name: fate for name, *fate in after.rows.select("id", "split", "reserve", "excluded").iter_rows()}
+    }
     expected = select_by_hand(manifest.rows, recipe, previous)
     assert found == {name: list(fate) for name, fate in expected.items()}

@@ -179,7 +179,7 @@ def test_encrypted_files_are_refused(tmp_path):
     """An encrypted file is listed with the reason and cannot be read; the others can."""
     path = patch_directory(make_zip(tmp_path / "x.zip", {"a.jpg": b"a", "b.jpg": b"b"}), "a.jpg", flags=0x1)
     secret, plain = list_members(path)
-    assert secret.refused == "encrypted"
+    assert secret.refused == ("encrypted", None)
     with pytest.raises(UnreadableMember, match="encrypted"):
         read_member(path, secret)
     assert read_member(path, plain) == b"b"
@@ -189,7 +189,7 @@ def test_bombs_are_refused(tmp_path):
     """A file that expands out of all proportion is refused; a blank picture of ordinary size is not."""
     path = make_zip(tmp_path / "x.zip", {"bomb.tif": bytes(20 << 20), "blank.tif": bytes(4 << 20)})
     blank, bomb = list_members(path)
-    assert bomb.refused == "zip bomb: 20.4 KB expands to 21 MB"
+    assert bomb.refused == ("archive-bomb", "20.4 KB expands to 21 MB")
     assert read_member(path, blank) == bytes(4 << 20)
 
 
@@ -199,7 +199,7 @@ def test_huge_files_are_refused(tmp_path):
     folder = make_folder(tmp_path / "folder", files)
     for path in (folder, make_zip(tmp_path / "x.zip", files), make_tar(tmp_path / "x.tar", files)):
         reasons = [member.refused for member in list_members(path, limits=Limits(member_bytes=1000))]
-        assert reasons == ["larger than 1 KB", None]
+        assert reasons == [("file-too-large", "1 KB"), None]
 
 
 def test_bombs_that_lie_give_no_more_than_declared(tmp_path):
@@ -208,7 +208,7 @@ def test_bombs_that_lie_give_no_more_than_declared(tmp_path):
     patch_directory(path, "bomb.tif", size=1000)
     (member,) = list_members(path)
     tracemalloc.start()
-    with pytest.raises(UnreadableMember, match="zip entry is not as long as it declares"):
+    with pytest.raises(UnreadableMember, match="another length"):
         read_member(path, member)
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()
@@ -219,13 +219,13 @@ def test_files_that_share_their_bytes_are_refused(tmp_path):
     path = make_zip(tmp_path / "x.zip", {"a.jpg": b"a" * 50, "b.jpg": b"a" * 50})
     patch_directory(path, "b.jpg", offset=0)
     reasons = [member.refused for member in list_members(path)]
-    assert reasons == ["zip bomb: shares its bytes with another", None]
+    assert reasons == [("archive-bomb", "shares its bytes with another file"), None]
 
 
 def test_unknown_methods_are_refused(tmp_path):
     """A method that no reader here knows is a reason."""
     path = patch_directory(make_zip(tmp_path / "x.zip", {"a.jpg": b"a"}), "a.jpg", method=97)
-    assert [member.refused for member in list_members(path)] == ["packed by a method that is not supported (97)"]
+    assert [member.refused for member in list_members(path)] == [("unsupported-compression", "97")]
 
 
 def test_links_in_a_zip_are_refused(tmp_path):
@@ -234,7 +234,7 @@ def test_links_in_a_zip_are_refused(tmp_path):
     header.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr(header, "/etc/passwd")
-    assert [member.refused for member in list_members(tmp_path / "x.zip")] == ["link"]
+    assert [member.refused for member in list_members(tmp_path / "x.zip")] == [("not-a-file", "link")]
 
 
 def test_damaged_bytes_are_a_reason(tmp_path):
@@ -250,7 +250,7 @@ def test_damaged_bytes_are_a_reason(tmp_path):
     with pytest.raises(UnreadableMember, match="zip entry cannot be unpacked"):
         read_member(packed, list_members(packed)[0])
     patch_directory(packed, "a.jpg", offset=7)
-    with pytest.raises(UnreadableMember, match="no header where the directory says"):
+    with pytest.raises(UnreadableMember, match="without a header"):
         read_member(packed, list_members(packed)[0])
 
 
@@ -326,13 +326,13 @@ def test_links_in_a_tar_are_followed_inside_only(tmp_path):
         "d/symbolic": None,
         "hard": None,
         "chain": None,
-        "out": "link that leaves the archive",
-        "absolute": "link that leaves the archive",
-        "circle": "link that leads in a circle",
-        "nothing": "link to nothing",
-        "tofolder": "link to a folder",
-        "device": "device",
-        "pipe": "pipe",
+        "out": ("not-a-file", "link that leaves the archive"),
+        "absolute": ("not-a-file", "link that leaves the archive"),
+        "circle": ("not-a-file", "link that leads in a circle"),
+        "nothing": ("not-a-file", "link to nothing"),
+        "tofolder": ("not-a-file", "link to a folder"),
+        "device": ("not-a-file", "device"),
+        "pipe": ("not-a-file", "pipe"),
     }
     assert {read_member(path, member) for member in members if member.refused is None} == {b"a"}
 
@@ -351,13 +351,13 @@ def test_links_in_a_folder_are_followed_inside_only(tmp_path):
     members = list_members(folder)
     assert {member.path: member.refused for member in members} == {
         "d/a.jpg": None,
-        "d/up": "link to a folder",
+        "d/up": ("not-a-file", "link to a folder"),
         "inside": None,
-        "nothing": "link to nothing",
-        "one": "link that leads in a circle",
-        "out": "link that leaves the folder",
-        "pipe": "pipe",
-        "two": "link that leads in a circle",
+        "nothing": ("not-a-file", "link to nothing"),
+        "one": ("not-a-file", "link that leads in a circle"),
+        "out": ("not-a-file", "link that leaves the folder"),
+        "pipe": ("not-a-file", "pipe"),
+        "two": ("not-a-file", "link that leads in a circle"),
     }
     assert {read_member(folder, member) for member in members if member.refused is None} == {b"a"}
 
@@ -376,7 +376,7 @@ def test_unreadable_files_and_folders_are_reasons(open_folder):
     (open_folder / "closed").chmod(0)
     with as_nobody():
         members = {member.path: member for member in list_members(open_folder)}
-        assert members["closed"].refused == "folder cannot be opened: permission denied"
+        assert members["closed"].refused == ("folder-unreadable", "permission denied")
         assert read_member(open_folder, members["a.jpg"]) == b"a"
         with pytest.raises(UnreadableMember, match="permission denied"):
             read_member(open_folder, members["b.jpg"])
@@ -400,10 +400,10 @@ def test_an_unreadable_archive_is_an_error(open_folder):
 def test_files_changed_after_listing_are_reasons(tmp_path):
     """A file that grew, shrank, vanished or became a link since it was listed is a reason, and not followed."""
     reasons = {
-        "grown": "file changed since it was listed",
-        "shrunk": "file changed since it was listed",
-        "gone": "file is gone",
-        "linked": "cannot be read: Too many levels of symbolic links",
+        "grown": ("file-changed", "since it was listed"),
+        "shrunk": ("file-changed", "since it was listed"),
+        "gone": ("file-gone", None),
+        "linked": ("file-unreadable", "Too many levels of symbolic links"),
     }
     folder = make_folder(tmp_path / "folder", dict.fromkeys(reasons, b"1234"))
     make_folder(tmp_path, {"secret": b"4321"})
@@ -416,7 +416,7 @@ def test_files_changed_after_listing_are_reasons(tmp_path):
     for member in members:
         with pytest.raises(UnreadableMember) as caught:
             read_member(folder, member)
-        assert caught.value.reason == reasons[member.path]
+        assert (caught.value.reason, caught.value.detail) == reasons[member.path]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

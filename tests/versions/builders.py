@@ -27,6 +27,7 @@ from curation.versions import (
     write_tables,
 )
 from curation.versions.version_index import format_lines, make_line, split_table
+from tests.builders import out
 
 RECIPE = """
 title = "Two kinds of drawn squares"
@@ -82,7 +83,7 @@ def make_rows(kinds: Iterable[tuple[str, str, int]] = DEFAULT, *, salt: str = ""
         for label, split, count in kinds
         for n in range(count)
     ]
-    left = {"split": None, "label": None, "source_label": "other", "excluded": "select: context class other"}
+    left = {"split": None, "label": None, "source_label": "other", **out("select", "context-class", "other")}
     return [*rows, make_row(f"{salt}left-out", **left)]
 
 

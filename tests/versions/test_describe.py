@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from curation.versions import describe_version, metadata_tables, name_pictures, write_tables
 from curation.versions.describe import count_pictures, list_files, write_sums
+from tests.builders import out
 from tests.versions.builders import fill, make_manifest, make_recipe, make_row, make_rows, render, sha
 
 HEX = st.text("01", min_size=64, max_size=64).map(lambda bits: bits.replace("0", "a").replace("1", "b"))
@@ -93,7 +94,7 @@ def test_reserve_counts_what_is_used_although_disputed(tmp_path):
     rows = [
         *make_rows(),
         make_row("r", disputed=True, reserve=True),
-        make_row("s", reserve=True, excluded="x: y", split=None),
+        make_row("s", reserve=True, **out("select", "surplus"), split=None),
     ]
     assert describe(rows, tmp_path)["reserve"] == 1
 

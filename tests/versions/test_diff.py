@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.versions import Home, diff
+from tests.builders import act, out
 from tests.versions.builders import make_home, make_recipe, make_row, make_rows, publish, publish_texts, sha
 
 
@@ -29,7 +30,7 @@ COPY = make_row(
     "copy",
     sha256=sha("dark-train-0"),
     representative="drawn/dark-train-0.png",
-    excluded="dedup: exact duplicate of drawn/dark-train-0.png",
+    **out("dedup", "exact-duplicate", "drawn/dark-train-0.png"),
     **OUT,
 )
 CASES = {
@@ -39,13 +40,13 @@ CASES = {
         ("added", None, "train/dark", "a new file of the sources (new.png)"),
     ),
     "surplus before": (
-        [*make_rows(), make_row("x", **OUT, excluded="select: surplus of train")],
+        [*make_rows(), make_row("x", **OUT, **out("select", "surplus", "train"))],
         [*make_rows(), make_row("x")],
-        ("added", None, "train/dark", "in squares@v1 it was out: select: surplus of train"),
+        ("added", None, "train/dark", "in squares@v1 it was out: select: surplus in train"),
     ),
     "kept by a decision": (
-        [*make_rows(), make_row("x", **OUT, excluded="quality: blurred (sharpness 2.0, < 5)")],
-        [*make_rows(), make_row("x", decision="keep (anna: sharp enough)")],
+        [*make_rows(), make_row("x", **OUT, **out("quality", "blurred", "sharpness 2.0, < 5"))],
+        [*make_rows(), make_row("x", decision=[act("keep", "anna", reason="sharp enough")])],
         (
             "added",
             None,
@@ -54,7 +55,7 @@ CASES = {
         ),
     ),
     "needed although disputed": (
-        [*make_rows(), make_row("x", **OUT, disputed=True, excluded="select: disputed, not needed")],
+        [*make_rows(), make_row("x", **OUT, disputed=True, **out("select", "disputed-not-needed"))],
         [*make_rows(), make_row("x", disputed=True, reserve=True)],
         (
             "added",
@@ -70,13 +71,13 @@ CASES = {
     ),
     "excluded by a decision": (
         make_rows(),
-        change_row(make_rows(), "dark-train-0", **OUT, excluded="decide: excluded (anna: hair)"),
+        change_row(make_rows(), "dark-train-0", **OUT, **out("decide", "excluded-by-reviewer", "anna: hair")),
         ("removed", "train/dark", None, "decide: excluded (anna: hair)"),
     ),
     "only its byte copy points elsewhere": (
         [*make_rows(), COPY],
-        [*change_row(make_rows(), "dark-train-0", **OUT, excluded="select: surplus of train"), COPY],
-        ("removed", "train/dark", None, "select: surplus of train"),
+        [*change_row(make_rows(), "dark-train-0", **OUT, **out("select", "surplus", "train")), COPY],
+        ("removed", "train/dark", None, "select: surplus in train"),
     ),
     "moved by the source": (
         change_row(make_rows(), "dark-train-0", source_split="train"),
@@ -100,11 +101,19 @@ CASES = {
     ),
     "relabelled by a decision": (
         make_rows(),
-        change_row(make_rows(), "dark-train-0", label="pale", decision="relabel pale (anna: clear)"),
+        change_row(
+            make_rows(), "dark-train-0", label="pale", decision=[act("relabel", "anna", label="pale", reason="clear")]
+        ),
         ("relabelled", "train/dark", "train/pale", "decided: relabel pale (anna: clear)"),
     ),
     "a decision taken back": (
-        change_row(make_rows(), "dark-train-0", label="pale", decision="relabel pale (anna)", source_label="dark"),
+        change_row(
+            make_rows(),
+            "dark-train-0",
+            label="pale",
+            decision=[act("relabel", "anna", label="pale")],
+            source_label="dark",
+        ),
         change_row(make_rows(), "dark-train-0"),
         ("relabelled", "train/pale", "train/dark", "a decision was taken back: relabel pale (anna)"),
     ),

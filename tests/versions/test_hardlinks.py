@@ -26,7 +26,7 @@ def home(tmp_path) -> Home:
 def test_every_picture_of_every_version_is_offered_once(home):
     """The pictures of all versions are found by sha256 and page, with the sha256 of their file."""
     offered = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")
-    wanted = {row["sha256"] for salt in "ab" for row in make_rows(salt=salt) if row.get("excluded") is None}
+    wanted = {row["sha256"] for salt in "ab" for row in make_rows(salt=salt) if row.get("excluded_by") is None}
     wanted -= {row["sha256"] for row in make_rows(salt="b")[:3]}
     assert set(offered) == {(sha256, 1) for sha256 in wanted}
     assert all(picture.path.exists() for picture in offered.values())

@@ -6,6 +6,7 @@ import pytest
 
 from curation.versions import name_pictures
 from curation.versions.invariants import check_contracts, check_radius
+from tests.builders import out
 from tests.versions.builders import make_manifest, make_row, make_rows, sha
 
 OUT = {"split": None, "reserve": None}
@@ -42,10 +43,10 @@ def test_a_whole_manifest_keeps_every_contract():
             lookalikes=[alike("a")],
             representative="drawn/a.png",
             **OUT,
-            excluded="dedup: near duplicate of drawn/a.png (2 bits, correlation 0.990)",
+            **out("dedup", "near-duplicate", "drawn/a.png"),
         ),
         make_row("c", group=sha("g"), group_key="k", disputed=True, reserve=True),
-        make_row("unread", sha256=None, group=None, group_key="k", label=None, **OUT, excluded="ingest: encrypted"),
+        make_row("unread", sha256=None, group=None, group_key="k", label=None, **OUT, **out("ingest", "encrypted")),
     ]
     assert problems_of(rows) == []
 
@@ -56,7 +57,7 @@ BROKEN = {
         ["manifest: drawn/a.png and drawn/b.png look alike but are in different groups"],
     ),
     "a chain through an excluded look-alike": (
-        [make_row("a", lookalikes=[alike("b")], group=sha("x")), make_row("b", **OUT, excluded="quality: blurred")],
+        [make_row("a", lookalikes=[alike("b")], group=sha("x")), make_row("b", **OUT, **out("quality", "blurred"))],
         ["manifest: drawn/a.png and drawn/b.png look alike but are in different groups"],
     ),
     "a group key in two groups": (
@@ -73,19 +74,19 @@ BROKEN = {
                 "a",
                 representative="drawn/ghost.png",
                 **OUT,
-                excluded="dedup: same pixels, duplicate of drawn/ghost.png",
+                **out("dedup", "same-pixels", "drawn/ghost.png"),
             )
         ],
         ["manifest: drawn/a.png is represented by drawn/ghost.png, which is no row"],
     ),
     "a duplicate of nothing": (
-        [make_row("a", **OUT, excluded="dedup: exact duplicate of drawn/b.png")],
+        [make_row("a", **OUT, **out("dedup", "exact-duplicate", "drawn/b.png"))],
         ["manifest: drawn/a.png is excluded as a duplicate of nothing"],
     ),
     "a duplicate of a duplicate": (
         [
-            make_row("a", representative="drawn/b.png", **OUT, excluded="dedup: exact duplicate of drawn/b.png"),
-            make_row("b", representative="drawn/c.png", **OUT, excluded="dedup: exact duplicate of drawn/c.png"),
+            make_row("a", representative="drawn/b.png", **OUT, **out("dedup", "exact-duplicate", "drawn/b.png")),
+            make_row("b", representative="drawn/c.png", **OUT, **out("dedup", "exact-duplicate", "drawn/c.png")),
             make_row("c", representative="drawn/c.png"),
         ],
         ["manifest: drawn/a.png is represented by drawn/b.png, which is a duplicate itself"],
@@ -95,7 +96,7 @@ BROKEN = {
         ["manifest: drawn/a.png is reserve without a dispute"],
     ),
     "an excluded row with a picture": (
-        [make_row("a", **OUT, excluded="quality: blurred", label="dark")],
+        [make_row("a", **OUT, **out("quality", "blurred"), label="dark")],
         ["manifest: drawn/a.png is excluded and yet published as images/x.jpg"],
     ),
     "no such split": (
@@ -139,7 +140,7 @@ def test_no_near_duplicate_is_thrown_out_from_afar(bits, correlation, fault):
         distance=bits,
         correlation=correlation,
         **OUT,
-        excluded=f"dedup: near duplicate of drawn/b.png ({bits} bits, correlation {correlation})",
+        **out("dedup", "near-duplicate", "drawn/b.png"),
     )
     found = list(check_radius(make_manifest([row, make_row("b")]), radius=8, correlation=0.98))
     assert bool(found) == fault

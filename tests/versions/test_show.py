@@ -6,7 +6,8 @@ import pytest
 
 from curation.errors import CurationError
 from curation.versions import locked, show, write_draft
-from curation.versions.show import Reason
+from curation.versions.show import ClassReason
+from tests.builders import out
 from tests.versions.builders import make_home, make_manifest, make_row, make_rows, publish
 
 OUT = {"split": None, "reserve": None}
@@ -14,15 +15,15 @@ OUT = {"split": None, "reserve": None}
 
 def stands_for_it(name):
     """Return the cells of an exact duplicate of the named row."""
-    return {"representative": f"drawn/{name}.png", "excluded": f"dedup: exact duplicate of drawn/{name}.png"}
+    return {"representative": f"drawn/{name}.png", **out("dedup", "exact-duplicate", f"drawn/{name}.png")}
 
 
 MIXED = [
     *make_rows(),
     make_row("twin", **OUT, **stands_for_it("dark-train-0")),
     make_row("twin2", **OUT, **stands_for_it("dark-train-1")),
-    make_row("small", **OUT, excluded="quality: too small (20 px, < 64)"),
-    make_row("cut", **OUT, label=None, source_label=None, excluded="probe: truncated"),
+    make_row("small", **OUT, **out("quality", "too-small", "20 px, < 64")),
+    make_row("cut", **OUT, label=None, source_label=None, **out("probe", "truncated")),
     make_row("doubt", disputed=True, reserve=True, source="other"),
 ]
 
@@ -35,10 +36,10 @@ def test_counts_are_by_class_split_and_reason(tmp_path):
     assert (shown.reference, shown.rows, shown.kept, shown.reserve) == ("squares@v1", 12, 7, 1)
     assert shown.counts == {"train": {"dark": 3, "pale": 2}, "test": {"dark": 1, "pale": 1}}
     assert shown.reasons == (
-        Reason("context:other", "select", "context class other", 1),
-        Reason("dark", "dedup", "exact duplicate", 2),
-        Reason("dark", "quality", "too small", 1),
-        Reason("no label", "probe", "truncated", 1),
+        ClassReason("context:other", "select", "context-class", "other", "context class other", 1),
+        ClassReason("dark", "dedup", "exact-duplicate", None, "exact duplicate", 2),
+        ClassReason("dark", "quality", "too-small", None, "too small", 1),
+        ClassReason("no label", "probe", "truncated", None, "truncated", 1),
     )
     assert shown.sources == {"drawn": {"rows": 11, "kept": 6}, "other": {"rows": 1, "kept": 1}}
     assert shown.failed is None

@@ -178,11 +178,11 @@ def _name_a_class_that_is_none(folder, home):
 
 
 def _lose_a_reason(folder, home):
-    edit_manifest(folder, first("excluded", pl.lit("because"), of="left-out"))
+    edit_manifest(folder, first("reason", pl.lit("because"), of="left-out"))
 
 
 def _revive_an_excluded_row(folder, home):
-    edit_manifest(folder, first("excluded", pl.lit(None), of="left-out"))
+    edit_manifest(folder, first("excluded_by", pl.lit(None), of="left-out"))
 
 
 def _drop_an_excluded_row(folder, home):
@@ -309,7 +309,9 @@ TAMPERING = {
         r"images/train/metadata\.csv: does not say",
         r".*v1\.csv: 1 of its rows",
     ],
-    _lose_a_reason: [r"manifest: drawn/left-out\.png is excluded without a reason \('because'\)"],
+    _lose_a_reason: [
+        r"manifest: drawn/left-out\.png is excluded without a known step and reason \('select', 'because'\)"
+    ],
     _revive_an_excluded_row: [
         *[
             rf"manifest: drawn/left-out\.png is kept without a {cell}"

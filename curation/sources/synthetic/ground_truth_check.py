@@ -18,7 +18,7 @@ def find_missed(truth: Truth, rows: pl.DataFrame, *, source: str) -> tuple[Fault
     truth : Truth
         Of the drawn source.
     rows : polars.DataFrame
-        ``id``, ``group``, ``disputed`` and ``excluded`` of a manifest after dedup or later.
+        ``id``, ``group``, ``disputed`` and ``excluded_by`` of a manifest after dedup or later.
     source : str
         The source's name in the recipe.
     """
@@ -36,7 +36,7 @@ def find_wronged(truth: Truth, rows: pl.DataFrame, *, source: str) -> tuple[str,
 
 
 def _by_path(rows: pl.DataFrame, source: str) -> dict[str, Row]:
-    wanted = rows.select("id", "group", "disputed", "excluded").iter_rows(named=True)
+    wanted = rows.select("id", "group", "disputed", "excluded_by").iter_rows(named=True)
     return {row["id"].removeprefix(f"{source}/"): row for row in wanted if row["id"].startswith(f"{source}/")}
 
 
@@ -66,4 +66,4 @@ def _is_untouched(row: Row) -> bool:
 
 def _stage(row: Row) -> str:
     """Return the stage that excluded a row; empty where it is kept."""
-    return str(row["excluded"] or "").partition(":")[0]
+    return str(row["excluded_by"] or "")

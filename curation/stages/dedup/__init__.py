@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from curation.dataset.manifest import Manifest
+from curation.dataset.manifest import Manifest, has_action
 from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, Search, connected_components
 from curation.stages.dedup.match import Integers, Likeness, first_of, resemble
@@ -65,7 +65,7 @@ def dedup(
     manifest = manifest.with_columns(
         name_groups(rows, likeness), *claims, likeness.as_column(rows["id"]), *fate.columns()
     )
-    return manifest.exclude(fate.reasons())
+    return manifest.exclude("dedup", fate.reasons(), fate.representatives())
 
 
 def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
@@ -93,7 +93,7 @@ def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:
     context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
     frame = rows.select(
         claim=pl.coalesce("label", context),
-        settled=pl.col("decision").str.contains(r"(?:^|; )relabel ").fill_null(value=False),
+        settled=has_action("relabel"),
         part=pl.Series(part),
     )
     several = frame.filter(pl.Series(np.bincount(part, minlength=len(part))[part] > 1) & rows["width"].is_not_null())

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from curation.dataset.manifest import LOOKALIKE
+from curation.dataset.columns import LOOKALIKE
 from curation.dataset.recipe import Duplicates
 from curation.hashing import INVERSE, Fingerprints, Search, confirmed_pairs
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from curation.hashing import INVERSE, SYMMETRIES
+from curation.dataset.manifest import has_action
+from curation.hashing import INVERSE
+from curation.reasons import Reason
 from curation.stages.dedup.match import EXACT, NEAR, PIXELS, Integers, Likeness
 
 
@@ -40,11 +42,13 @@ class Fate:
 
     def reasons(self) -> pl.Series:
         """Return why each duplicate is excluded, null for the others."""
-        names = self.ids.gather([row for row, _ in self.excluded.values()])
-        texts = [_reason(how, name) for (_, how), name in zip(self.excluded.values(), names, strict=True)]
-        return self._told(texts, pl.String).alias("excluded")
+        return self._told([_REASONS[how.kind].value for _, how in self.excluded.values()], pl.String)
 
-    def _told(self, values: Sequence[object], kind: type[pl.DataType]) -> pl.Series:
+    def representatives(self) -> pl.Series:
+        """Return the id of the row that represents each duplicate, null for the others."""
+        return self._told(self.ids.gather([row for row, _ in self.excluded.values()]), pl.String)
+
+    def _told(self, values: Sequence[object] | pl.Series, kind: type[pl.DataType]) -> pl.Series:
         """Return a column of one value for each excluded row, in the order of ``excluded``, null for the others."""
         rows = np.fromiter(self.excluded, np.int64, len(self.excluded))
         return pl.Series(values, dtype=kind).gather(self._scatter(rows, np.arange(len(rows))))
@@ -56,13 +60,7 @@ class Fate:
         return pl.Series(place).replace(-1, None)
 
 
-def _reason(how: Resemblance, representative: str) -> str:
-    if how.kind == EXACT:
-        return f"dedup: exact duplicate of {representative}"
-    if how.kind == PIXELS:
-        return f"dedup: same pixels, duplicate of {representative}"
-    turned = f", {SYMMETRIES[how.symmetry]}" if how.symmetry else ""
-    return f"dedup: near duplicate of {representative} ({how.distance} bits, correlation {how.correlation:.3f}{turned})"
+_REASONS = {EXACT: Reason.EXACT_DUPLICATE, PIXELS: Reason.SAME_PIXELS, NEAR: Reason.NEAR_DUPLICATE}
 
 
 def rank(
@@ -93,8 +91,8 @@ def rank(
         pl.col("sha256"),
         pl.col("id"),
     ]
-    frame = rows.select("row", "excluded", *(key.alias(f"key{place}") for place, key in enumerate(keys)))
-    kept = frame.filter(pl.col("excluded").is_null())
+    frame = rows.select("row", "excluded_by", *(key.alias(f"key{place}") for place, key in enumerate(keys)))
+    kept = frame.filter(pl.col("excluded_by").is_null())
     return kept.sort([f"key{place}" for place in range(len(keys))])["row"].to_numpy().astype(np.int64)
 
 
@@ -108,8 +106,8 @@ def choose(
     """
     neighbours = _Neighbours(likeness)
     shas = rows["sha256"]
-    spared = rows["decision"].str.contains(r"(?:^|; )keep").fill_null(value=not near).to_numpy() | (not near)
-    standing = rows["excluded"].is_null().to_numpy()
+    spared = rows.select(has_action("keep")).to_series().to_numpy() | (not near)
+    standing = rows["excluded_by"].is_null().to_numpy()
     settled = bytearray(rows.height)
     excluded: dict[int, tuple[int, Resemblance]] = {}
     for row in order.tolist():

@@ -12,9 +12,10 @@ from math import ceil
 import numpy as np
 import polars as pl
 
-from curation.dataset.manifest import SPLITS, Manifest, count_reasons
+from curation.dataset.manifest import SPLITS, Manifest, count_reasons, has_reason, is_excluded_by
 from curation.dataset.recipe import Recipe, Split
 from curation.errors import CurationError
+from curation.reasons import Reason
 from curation.stages.select.plan import SplitPlan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 
@@ -65,10 +66,8 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
 
 
 def _set_context_aside(manifest: Manifest) -> Manifest:
-    reasons = manifest.rows.select(
-        pl.when(pl.col("label").is_null()).then(pl.format("select: context class {}", "source_label"))
-    )
-    return manifest.exclude(reasons.to_series())
+    reasons = manifest.rows.select(pl.when(pl.col("label").is_null()).then(pl.lit(Reason.CONTEXT_CLASS.value)))
+    return manifest.exclude("select", reasons.to_series(), manifest.rows["source_label"])
 
 
 def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
@@ -82,10 +81,8 @@ def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
         )
     if policy == "reserve" and recipe.selection.counts is not None:
         return manifest
-    reasons = manifest.rows.select(
-        pl.when(pl.col("disputed")).then(pl.format("select: disputed ({})", pl.col("claims").list.join(", ")))
-    )
-    return manifest.exclude(reasons.to_series())
+    reasons = manifest.rows.select(pl.when(pl.col("disputed")).then(pl.lit(Reason.DISPUTED.value))).to_series()
+    return manifest.exclude("select", reasons, manifest.rows["claims"].list.join(", "))
 
 
 def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targets:
@@ -110,14 +107,12 @@ def _mark(manifest: Manifest, plan: SplitPlan, chosen: Sides) -> Manifest:
             "lies": _as_splits(lies),
             "may_stand": pool.may_stand[lies, np.arange(len(lies))],
         }
-    ).select(
-        "split", reserve=pl.when(pl.col("split").is_not_null()).then("disputed"), reason=pl.coalesce(_TAKEN, _WHY_NOT)
-    )
+    ).select("split", reserve=pl.when(pl.col("split").is_not_null()).then("disputed"), reason=_REASON, detail=_DETAIL)
     place = np.full(len(manifest), -1, np.int64)
     place[pool.row] = np.arange(len(pool.row))
     where = pl.Series(place).replace(-1, None)
     marked = manifest.with_columns(found["split"].gather(where), found["reserve"].gather(where))
-    return marked.exclude(found["reason"].gather(where).replace("", None))
+    return marked.exclude("select", found["reason"].gather(where), found["detail"].gather(where))
 
 
 def _as_splits(sides: Sides) -> pl.Series:
@@ -125,16 +120,18 @@ def _as_splits(sides: Sides) -> pl.Series:
     return pl.Series(sides).replace_strict(names, default=None, return_dtype=pl.String)
 
 
-_TAKEN = pl.when(pl.col("split").is_not_null()).then(pl.lit(""))
-_WHY_NOT = (
-    pl.when(pl.col("may_stand") & pl.col("disputed"))
-    .then(pl.lit("select: disputed, not needed"))
+_REASON = (
+    pl.when(pl.col("split").is_not_null())
+    .then(None)
+    .when(pl.col("may_stand") & pl.col("disputed"))
+    .then(pl.lit(Reason.DISPUTED_NOT_NEEDED.value))
     .when("may_stand")
-    .then(pl.format("select: surplus in {}", "lies"))
+    .then(pl.lit(Reason.SURPLUS.value))
     .when(pl.col("own") != pl.col("lies"))
-    .then(pl.format("select: leakage ({} picture, its group is on the {} side)", "own", "lies"))
-    .otherwise(pl.format("select: disputed (its group is on the {} side)", "lies"))
+    .then(pl.lit(Reason.LEAKAGE.value))
+    .otherwise(pl.lit(Reason.DISPUTED_HELD_OUT.value))
 )
+_DETAIL = pl.when(~(pl.col("may_stand") & pl.col("disputed"))).then("lies")
 
 
 def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
@@ -159,13 +156,13 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
     for label in sorted({label for label, _ in short}):
         seen = manifest.rows.filter(pl.col("label") == label)
         rejected = manifest.rejected.filter(pl.col("label") == label)
-        reasons = [f"{count} {stage}: {reason}" for stage, reason, count in count_reasons(rejected)]
+        reasons = [f"{each.rows} {each}" for each in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
         lines.append(f"{label}: {seen.height} in all, {out}{_tell_groups(pool, label)}")
     labels = set(manifest.rows["label"].drop_nulls().unique())
     strangers = _name_strangers(manifest, recipe, {label for label, _ in short})
     lines += strangers
-    unlabelled = int(manifest.rejected["excluded"].str.starts_with("label: ").sum())
+    unlabelled = manifest.rejected.filter(is_excluded_by("label")).height
     lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
     raise ShortCountError(
         "too few pictures\n" + "\n".join(f"  {line}" for line in lines),
@@ -202,8 +199,9 @@ def _name_strangers(manifest: Manifest, recipe: Recipe, short: set[str]) -> list
 def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -> str:
     """Return what would help here, the most likely first."""
     rule, advice = recipe.selection, []
-    reasons = manifest.rejected["excluded"]
-    counted, disputed = rule.ratios is None, reasons.str.starts_with("select: disputed").any()
+    disputes = has_reason(Reason.DISPUTED, Reason.DISPUTED_HELD_OUT, Reason.DISPUTED_NOT_NEEDED)
+    counted, disputed = rule.ratios is None, manifest.rows.select(disputes.any()).item()
+    held_out = (has_reason(Reason.SURPLUS) & pl.col("detail").is_in(HELD_OUT)) | has_reason(Reason.LEAKAGE)
     crowded = [
         label
         for label in recipe.classes
@@ -220,9 +218,7 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
         advice.append(
             'selection.refill_test = true or source_split = "ignore" would take pictures of the source\'s train'
         )
-    if (pool.before > NUMBER["train"]).any() and reasons.str.contains(
-        r"^select: (?:surplus in (?:test|val)|leakage)"
-    ).any():
+    if (pool.before > NUMBER["train"]).any() and manifest.rows.select(held_out.any()).item():
         advice.append('selection.previous = "none" would let go of the previous version\'s test pictures')
     if counted:
         return "; ".join([*advice, "lower what selection asks for, or add a source"])

@@ -85,8 +85,8 @@ def draw_pool(rows: pl.DataFrame, rule: Selection, *, previous: pl.DataFrame | N
     A group that holds any picture of the previous test (or val) stays on that side, also where the picture itself is
     out by now: a twin of what was tested must not be trained on.
     """
-    needed = rows.select("group", "label", "source_split", "sha256", "excluded", "disputed", page=_PAGE)
-    kept = needed.with_row_index("row").filter(pl.col("excluded").is_null()).drop("excluded")
+    needed = rows.select("group", "label", "source_split", "sha256", "excluded_by", "disputed", page=_PAGE)
+    kept = needed.with_row_index("row").filter(pl.col("excluded_by").is_null()).drop("excluded_by")
     groups = kept.select(pl.col("group").unique(maintain_order=True)).with_row_index("number")
     numbered = kept.join(groups, on="group", how="left", maintain_order="left")
     group = numbered["number"].to_numpy().astype(np.int64)
