@@ -12,12 +12,11 @@ from typing import Any, Final, get_args
 
 import polars as pl
 
-from curation.dataset.decisions import Action, Decision, now
+from curation.dataset.decisions import CONTEXT, Action, Decision, now
 from curation.dataset.manifest import describe_excluded
 from curation.errors import CurationError
 from curation.release import VERSION
 from curation.review.review_session import ReviewSession, check_labels
-from curation.stages.decide import CONTEXT
 from curation.storage.cache import Cache
 from curation.versions.image_lookup import find_rows, near_names
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from curation.dataset.decisions import DISAGREE, Decision, Ruling, in_force, rule
+from curation.dataset.decisions import CONTEXT, DISAGREE, Decision, Ruling, in_force, rule
 from curation.dataset.manifest import (
     Manifest,
     describe_decisions,
@@ -20,7 +20,7 @@ from curation.dataset.manifest import (
     is_unreadable,
 )
 from curation.dataset.recipe import Recipe
-from curation.stages.decide import CONTEXT, decide
+from curation.stages.decide import decide
 
 Queue = Literal[
     "conflicts", "near-duplicates", "reserve", "quality", "unlabelled", "doubtful", "disagreements", "everything"

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from curation.dataset.decisions import (
+    CONTEXT,
     Action,
     Decision,
     append_decisions,
@@ -26,7 +27,6 @@ from curation.dataset.recipe import Recipe, load_recipe
 from curation.errors import CurationError
 from curation.release import VERSION
 from curation.review.review_queues import DecisionRules, build_review_table
-from curation.stages.decide import CONTEXT
 from curation.versions import Draft, Home, Version, open_table, parse_reference
 
 NAMED = 5

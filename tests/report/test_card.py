@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from curation.dataset.findings import Finding
+from curation.dataset.manifest import ReasonCount
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.pipeline import Options, build
 from curation.report.card import write_card
@@ -85,7 +86,7 @@ def hostile_card(text: str) -> str:
         rows=9,
         kept=8,
         splits={"train": {"healthy": 4, "melanoma": 4}},
-        reasons=(("probe", text, 1),),
+        reasons=(ReasonCount("probe", "unsupported", text, 1),),
         conflicts=(),
         disputed_lookalikes=(),
         reserve={},

@@ -32,6 +32,6 @@ def test_sizes_beyond_the_limits_are_named():
     """A size is refused with what it is and what is allowed, a bomb before mere size."""
     limits = Limits()
     assert limits.refuse_size(1 << 30) is None
-    assert limits.refuse_size((1 << 30) + 1) == "larger than 1.1 GB"
-    assert limits.refuse_size(1 << 32, 1 << 10) == "zip bomb: 1 KB expands to 4.3 GB"
+    assert limits.refuse_size((1 << 30) + 1) == ("file-too-large", "1.1 GB")
+    assert limits.refuse_size(1 << 32, 1 << 10) == ("archive-bomb", "1 KB expands to 4.3 GB")
     assert limits.refuse_size(1 << 24, 1) is None
