@@ -123,7 +123,7 @@ def compare(seeds: list[int]) -> list[dict[str, object]]:
 def measure_scaled() -> list[dict[str, object]]:
     """Print and return by how many bits a scaled decode changes the hash, and the correlation of the thumbnails."""
     from curation.hashing import correlation, phash
-    from curation.images import decode, grey32
+    from curation.images import decode, gray32
 
     results = []
     for name, folder in (("full-size photographs", make_fullres()), ("drawn 600x450", make_drawn(1000))):
@@ -131,7 +131,7 @@ def measure_scaled() -> list[dict[str, object]]:
             continue
         thumbnails = [
             np.stack(
-                [grey32(decode(path.read_bytes(), scale=scale, grey=True).pixels) for path in sorted(folder.iterdir())]
+                [gray32(decode(path.read_bytes(), scale=scale, gray=True).pixels) for path in sorted(folder.iterdir())]
             )
             for scale in ("scaled", "full")
         ]

@@ -15,7 +15,7 @@ from curation.dataset.columns import SCHEMA
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.hashing import Fingerprints, symmetries
-from curation.images import grey32
+from curation.images import gray32
 
 
 def sha_of(name: object) -> str:
@@ -95,7 +95,7 @@ def as_bytes(pixels: NDArray[np.uint8], kind: str = "JPEG", **options: Any) -> b
 
 def fingerprints_of(pictures: Sequence[NDArray[np.uint8]]) -> Fingerprints:
     """Return the fingerprints of (h, w, 3) images."""
-    thumbnails = np.stack([grey32(Image.fromarray(picture)) for picture in pictures])
+    thumbnails = np.stack([gray32(Image.fromarray(picture)) for picture in pictures])
     return Fingerprints(symmetries(thumbnails), thumbnails)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from curation.errors import CurationError
-from curation.images import DecodeFailure, area_average, area_average_144, camera_view, centre_square, decode
+from curation.images import DecodeFailure, area_average, area_average_144, camera_view, center_square, decode
 from curation.images.camera import Side
 from curation.versions import Home, Version, load, verify
 
@@ -193,7 +193,7 @@ def frame_of(content: bytes, *, side: Side, name: str) -> tuple[Frames, Frames]:
         Where the bytes give no picture; names the file.
     """
     try:
-        square = centre_square(decode(content).pixels)
+        square = center_square(decode(content).pixels)
     except DecodeFailure as fault:
         raise CurationError(f"{name}: gives no picture: {fault}") from fault
     return area_average_144(square), area_average(square, height=side, width=side)

@@ -15,7 +15,7 @@ from curation.audit.shortcuts import probe_shortcuts
 from curation.dataset.finding_texts import ALL_REMEDIES, AS_PUBLISHED
 from curation.dataset.findings import NOTABLE_AUC, Finding, Probe
 from curation.errors import CurationError, ErrorCode
-from curation.images import DecodeFailure, RenderSettings, Step, crop_border, even_colours, render, soften
+from curation.images import DecodeFailure, RenderSettings, Step, apply_color_constancy, crop_border, render, soften
 from curation.storage.progress import Progress
 from curation.versions import Version
 
@@ -51,8 +51,8 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
     inner = side - 2 * int(side * SHARE)  # a size that every image still has after the crop
     single: dict[str, Step] = {
         f"crop_border = {SHARE:g}": partial(crop_border, share=SHARE),
-        'colour_constancy = "grey-world"': partial(even_colours, constancy="grey-world"),
-        'colour_constancy = "shades-of-grey"': partial(even_colours, constancy="shades-of-grey"),
+        'colour_constancy = "grey-world"': partial(apply_color_constancy, constancy="grey-world"),
+        'colour_constancy = "shades-of-grey"': partial(apply_color_constancy, constancy="shades-of-grey"),
         f"common_sharpness = {sharpness:g}": partial(soften, sharpness=sharpness, short_side=inner),
     }
     trials: dict[str, tuple[Step, ...]] = {f'encode = "uniform", short_side = {side}': ()}

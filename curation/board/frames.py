@@ -11,7 +11,7 @@ from PIL import Image
 
 from curation.board.messages import FRAME_HEIGHT, FRAME_WIDTH
 from curation.errors import CurationError
-from curation.images import DecodeFailure, area_average_144, centre_square, decode, from_rgb565, to_rgb565
+from curation.images import DecodeFailure, area_average_144, center_square, decode, from_rgb565, to_rgb565
 from curation.images.types import Pixels
 
 ROW_BYTES = 2 * FRAME_WIDTH
@@ -69,7 +69,7 @@ def prepare_frame(pixels: Pixels) -> Frame:
     ----------
     pixels : (h, w, 3) uint8 ndarray, upright sRGB
     """
-    square = area_average_144(centre_square(pixels))
+    square = area_average_144(center_square(pixels))
     margin = (FRAME_WIDTH - FRAME_HEIGHT) // 2
     wide = np.pad(square, ((0, 0), (margin, margin), (0, 0)), mode="edge")
     return Frame(to_rgb565(wide).tobytes())

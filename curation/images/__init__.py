@@ -9,17 +9,17 @@ from curation.images.camera import (
     box_3_2,
     box_3_3,
     camera_view,
-    centre_square,
+    center_square,
     from_rgb565,
     to_rgb565,
     to_tensor,
 )
 from curation.images.decoding import decode, read_header
-from curation.images.quality import Quality, grey32, grey32_together, measure, measure_together
+from curation.images.quality import Quality, gray32, gray32_batch, measure, measure_batch
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.transforms import crop_border, even_colours, soften
-from curation.images.types import DecodeFailure, Header, Picture, Tone, Window
+from curation.images.transforms import apply_color_constancy, crop_border, soften
+from curation.images.types import DecodedImage, DecodeFailure, Header, Tone, Window
 
 __all__ = [
     "FRAME_SIDE",
@@ -27,28 +27,28 @@ __all__ = [
     "INPUT_ZERO_POINT",
     "SNIFF_BYTES",
     "DecodeFailure",
+    "DecodedImage",
     "Header",
-    "Picture",
     "Quality",
     "RenderSettings",
     "Step",
     "Tone",
     "Window",
+    "apply_color_constancy",
     "area_average",
     "area_average_144",
     "box_3_2",
     "box_3_3",
     "camera_view",
-    "centre_square",
+    "center_square",
     "crop_border",
     "decode",
     "encode",
-    "even_colours",
     "from_rgb565",
-    "grey32",
-    "grey32_together",
+    "gray32",
+    "gray32_batch",
     "measure",
-    "measure_together",
+    "measure_batch",
     "read_header",
     "render",
     "sniff",

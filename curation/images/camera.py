@@ -19,7 +19,7 @@ FRAME_SIDE: Final = 144
 
 INPUT_SCALE: Final = 1 / 255
 INPUT_ZERO_POINT: Final = -128
-"""The input tensor's quantisation: real value = (q + 128) / 255."""
+"""The input tensor's quantization: real value = (q + 128) / 255."""
 
 
 def camera_view(pixels: Pixels, *, side: Side = 96) -> Pixels:
@@ -36,12 +36,12 @@ def camera_view(pixels: Pixels, *, side: Side = 96) -> Pixels:
     -------
     (side, side, 3) or (n, side, side, 3) uint8 ndarray
     """
-    frame = from_rgb565(to_rgb565(area_average_144(centre_square(pixels))))
+    frame = from_rgb565(to_rgb565(area_average_144(center_square(pixels))))
     return box_3_2(frame) if side == 96 else box_3_3(frame)
 
 
-def centre_square(pixels: Pixels) -> Pixels:
-    """Cut the largest centred square of (..., h, w, 3); of an odd rest the larger half goes at the bottom or right."""
+def center_square(pixels: Pixels) -> Pixels:
+    """Cut the largest centered square of (..., h, w, 3); of an odd rest the larger half goes at the bottom or right."""
     height, width = pixels.shape[-3:-1]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

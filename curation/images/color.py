@@ -1,6 +1,6 @@
 """From the channels of a file to sRGB: ink, alpha over white, ICC profiles, tone.
 
-Alpha is laid over white before a profile is applied, in the file's own colours: white is white in every profile.
+Alpha is laid over white before a profile is applied, in the file's own colors: white is white in every profile.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from curation.images.types import DecodeFailure, Pixels, Tone
 from curation.reasons import Reason
 
 SRGB_TOLERANCE: Final = 2
-"""A profile that moves no colour of a 9x9x9 grid by more than this many levels is taken to be sRGB itself."""
+"""A profile that moves no color of a 9x9x9 grid by more than this many levels is taken to be sRGB itself."""
 
 _CHANNELS: Final = {"L": 1, "RGB": 3, "CMYK": 4}
 
 
-def over_white(colour: Pixels, alpha: Pixels, *, premultiplied: bool = False, ink: bool = False) -> Pixels:
-    """Lay a picture over white: (colour * alpha + white * (255 - alpha)) / 255, rounded.
+def over_white(color: Pixels, alpha: Pixels, *, premultiplied: bool = False, ink: bool = False) -> Pixels:
+    """Lay a picture over white: (color * alpha + white * (255 - alpha)) / 255, rounded.
 
     Parameters
     ----------
-    colour : (h, w, n) uint8 ndarray
+    color : (h, w, n) uint8 ndarray
     alpha : (h, w) uint8 ndarray
         255 is opaque.
     premultiplied : bool
-        The colours are already multiplied by alpha (TIFF's associated alpha).
+        The colors are already multiplied by alpha (TIFF's associated alpha).
     ink : bool
         The channels count ink (CMYK), so that white is 0.
     """
     opacity = alpha[..., None].astype(np.uint32)
     white = np.zeros_like(opacity) if ink else np.uint32(255) - opacity
     if premultiplied:
-        laid = np.minimum(colour + white, np.uint32(255))
+        laid = np.minimum(color + white, np.uint32(255))
     else:
-        laid = (colour * opacity + white * np.uint32(255) + np.uint32(127)) // np.uint32(255)
+        laid = (color * opacity + white * np.uint32(255) + np.uint32(127)) // np.uint32(255)
     flat: Pixels = laid.astype(np.uint8)
     return flat
 
 
-def to_srgb(colour: Pixels, mode: str, profile: bytes | None) -> Pixels:
-    """Bring grey, RGB or CMYK channels to sRGB.
+def to_srgb(color: Pixels, mode: str, profile: bytes | None) -> Pixels:
+    """Bring gray, RGB or CMYK channels to sRGB.
 
-    A profile that cannot be read, or is of another colour space than the channels, is ignored, as if it were not there.
+    A profile that cannot be read, or is of another color space than the channels, is ignored, as if it were not there.
     CMYK without a profile becomes (255 - ink) * (255 - black) / 255, as Pillow has it.
 
     Parameters
     ----------
-    colour : (h, w, n) uint8 ndarray
+    color : (h, w, n) uint8 ndarray
         n is 1, 3 or 4 for mode "L", "RGB" or "CMYK".
     profile : bytes or None
         The ICC profile of the file.
@@ -64,11 +64,11 @@ def to_srgb(colour: Pixels, mode: str, profile: bytes | None) -> Pixels:
     """
     transform = srgb_transform(profile, mode)
     if transform is None and mode == "RGB":
-        return np.ascontiguousarray(colour)
+        return np.ascontiguousarray(color)
     if transform is None and mode == "L":
-        return np.repeat(colour, 3, axis=2)
-    plane = np.ascontiguousarray(colour[..., 0] if mode == "L" else colour)
-    image = Image.frombuffer(mode, (colour.shape[1], colour.shape[0]), plane, "raw", mode, 0, 1)
+        return np.repeat(color, 3, axis=2)
+    plane = np.ascontiguousarray(color[..., 0] if mode == "L" else color)
+    image = Image.frombuffer(mode, (color.shape[1], color.shape[0]), plane, "raw", mode, 0, 1)
     return np.asarray(image.convert("RGB") if transform is None else apply_transform(image, transform))
 
 

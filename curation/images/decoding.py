@@ -11,7 +11,7 @@ from curation.images.jpeg import decode_jpeg, read_jpeg_header
 from curation.images.pillow_formats import decode_plain, read_plain_header
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import decode_tiff, read_tiff_header
-from curation.images.types import DecodeFailure, Header, Picture, Scale, Tone
+from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone
 from curation.reasons import Reason
 
 _PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
@@ -34,11 +34,11 @@ def read_header(content: bytes) -> Header:
 
 
 def decode(
-    content: bytes, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, grey: bool = False
-) -> Picture:
+    content: bytes, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, gray: bool = False
+) -> DecodedImage:
     """Decode one page of an image file.
 
-    Grey, RGB, palette, CMYK, YCbCr and alpha (over white), 1 to 32 bits, ICC profiles to sRGB, orientation applied.
+    Gray, RGB, palette, CMYK, YCbCr and alpha (over white), 1 to 32 bits, ICC profiles to sRGB, orientation applied.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def decode(
         How samples of more than 8 bits become 8.
     page : int
         From 1.
-    grey : bool
+    gray : bool
         Give (h, w): Pillow's "L" of the RGB picture, which is what imagehash sees; of a scaled JPEG the file's own luma
         channel, which is that but for rounding and costs less.
 
     Returns
     -------
-    Picture
+    DecodedImage
         Its pixels are (h, w, 3) or (h, w) uint8, upright sRGB, and may be read-only.
 
     Raises
@@ -67,14 +67,14 @@ def decode(
     """
     kind = _readable_kind(content)
     if kind == "jpeg":
-        return decode_jpeg(content, scale=scale, page=page, grey=grey)
+        return decode_jpeg(content, scale=scale, page=page, gray=gray)
     if kind == "tiff":
-        picture = decode_tiff(content, tone=tone, page=page)
+        decoded = decode_tiff(content, tone=tone, page=page)
     else:
-        picture = decode_plain(content, kind, tone=tone, page=page)
-    if not grey:
-        return picture
-    return Picture(picture.header, np.asarray(Image.fromarray(picture.pixels).convert("L")))
+        decoded = decode_plain(content, kind, tone=tone, page=page)
+    if not gray:
+        return decoded
+    return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
 
 
 def _readable_kind(content: bytes) -> str:

@@ -12,13 +12,13 @@ from curation.images.color import apply_transform, srgb_transform
 from curation.images.jpeg_segments import FRAMES, LOSSLESS_FRAMES, walk_segments
 from curation.images.orientation import read_orientation, turn_upright, upright_size
 from curation.images.types import (
+    DecodedImage,
     DecodeFailure,
     Header,
-    Picture,
     Scale,
     check_page,
     check_size,
-    foreign_decoder,
+    decoder_errors,
 )
 from curation.reasons import Reason
 
@@ -29,28 +29,28 @@ SCALED_SIDE: Final = 64
 def read_jpeg_header(content: bytes) -> Header:
     """Read the header of a JPEG. Pictures behind the first (MPF: previews, depth maps) are no pages."""
     try:
-        with foreign_decoder("jpeg", content):
+        with decoder_errors("jpeg", content):
             return _header(_open(content))
     except DecodeFailure as failure:
-        _raise_named(failure, content)
+        _raise_with_depth(failure, content)
 
 
-def decode_jpeg(content: bytes, *, scale: Scale, page: int, grey: bool) -> Picture:
+def decode_jpeg(content: bytes, *, scale: Scale, page: int, gray: bool) -> DecodedImage:
     """Decode a JPEG.
 
     Pillow's decoder suspends where the file ends, and so notices every cut, at any scale, down to a lost end marker.
     """
     try:
-        return _decode(content, scale=scale, page=page, grey=grey)
+        return _decode(content, scale=scale, page=page, gray=gray)
     except DecodeFailure as failure:
         # a lossless JPEG has no DCT to scale by, and libjpeg says no more than that something is wrong
         if scale == "full" or failure.reason is not Reason.DAMAGED or _first_frame(content)[0] not in LOSSLESS_FRAMES:
-            _raise_named(failure, content)
-    return _decode(content, scale="full", page=page, grey=grey)
+            _raise_with_depth(failure, content)
+    return _decode(content, scale="full", page=page, gray=gray)
 
 
-def _decode(content: bytes, *, scale: Scale, page: int, grey: bool) -> Picture:
-    with foreign_decoder("jpeg", content):
+def _decode(content: bytes, *, scale: Scale, page: int, gray: bool) -> DecodedImage:
+    with decoder_errors("jpeg", content):
         image = _open(content)
         header = _header(image)
         check_page(page, header.pages)
@@ -58,29 +58,29 @@ def _decode(content: bytes, *, scale: Scale, page: int, grey: bool) -> Picture:
         if scale == "scaled":
             factor = dct_factor(*image.size)
             # the luma channel differs from Pillow's RGB -> L by rounding; "full" must equal what imagehash sees
-            luma = grey and transform is None and image.mode == "RGB"
+            luma = gray and transform is None and image.mode == "RGB"
             image.draft("L" if luma else None, (image.width // factor, image.height // factor))
         image.load()
         srgb = image if transform is None else apply_transform(image, transform)
-        if grey or srgb.mode != "RGB":
-            srgb = _converted(srgb, grey=grey)
+        if gray or srgb.mode != "RGB":
+            srgb = _converted(srgb, gray=gray)
         pixels = np.asarray(srgb)
-    return Picture(header, turn_upright(pixels, header.orientation))
+    return DecodedImage(header, turn_upright(pixels, header.orientation))
 
 
-def stands_as_it_is(content: bytes) -> bool:
-    """Return whether a JPEG's stored pixels are upright grey or sRGB already."""
-    with foreign_decoder("jpeg", content):
+def is_upright_srgb(content: bytes) -> bool:
+    """Return whether a JPEG's stored pixels are upright gray or sRGB already."""
+    with decoder_errors("jpeg", content):
         image = _open(content)
         profile = image.info.get("icc_profile")
         upright = _header(image).orientation == 1
     return upright and image.mode in ("L", "RGB") and srgb_transform(profile, image.mode) is None
 
 
-def _converted(image: Image.Image, *, grey: bool) -> Image.Image:
+def _converted(image: Image.Image, *, gray: bool) -> Image.Image:
     if image.mode == "CMYK":
         image = image.convert("RGB")
-    wanted = "L" if grey else "RGB"
+    wanted = "L" if gray else "RGB"
     return image if image.mode == wanted else image.convert(wanted)
 
 
@@ -90,7 +90,7 @@ def dct_factor(width: int, height: int) -> int:
     return next((factor for factor in (8, 4, 2) if -(-short // factor) >= SCALED_SIDE), 1)
 
 
-def _raise_named(failure: DecodeFailure, content: bytes) -> NoReturn:
+def _raise_with_depth(failure: DecodeFailure, content: bytes) -> NoReturn:
     """Raise a failure again, naming a JPEG that is not damaged but has samples of more than 8 bits."""
     bits = _first_frame(content)[1] if failure.reason is Reason.DAMAGED else 8
     if bits == 8:

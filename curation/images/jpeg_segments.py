@@ -22,7 +22,7 @@ def strip_metadata(content: bytes) -> bytes:
     """Copy a JPEG without its metadata: EXIF, XMP, ICC, IPTC, comments, thumbnails, and what lies behind its end.
 
     The tables, frames and scans are copied byte for byte. Of JFIF's APP0 the density stays and the thumbnail goes; of
-    Adobe's APP14, which says how the colours are coded, the twelve bytes that the decoder reads.
+    Adobe's APP14, which says how the colors are coded, the twelve bytes that the decoder reads.
 
     Raises
     ------

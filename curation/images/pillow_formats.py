@@ -20,16 +20,16 @@ from PIL import (
 
 from curation.images.color import over_white, to_eight_bits, to_srgb
 from curation.images.orientation import read_orientation, turn_upright, upright_size
-from curation.images.truncation import ends_early
+from curation.images.truncation import is_truncated
 from curation.images.types import (
+    DecodedImage,
     DecodeFailure,
     Header,
-    Picture,
     Pixels,
     Tone,
     check_page,
     check_size,
-    foreign_decoder,
+    decoder_errors,
 )
 from curation.reasons import Reason
 
@@ -47,23 +47,23 @@ EMBEDDED: Final[dict[str, type[ImageFile.ImageFile]]] = {**_PLUGINS, "jpeg": Jpe
 _ENDED: Final = frozenset({"png", "gif", "jpeg2000"})
 _SIZ: Final = b"\xff\x4f\xff\x51"
 _ALPHA: Final = frozenset({"LA", "PA", "RGBA", "RGBa", "La"})
-_GREY: Final = frozenset({"1", "L"})
+_GRAY: Final = frozenset({"1", "L"})
 
 
 def read_plain_header(content: bytes, kind: str) -> Header:
     """Read the header of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
-    with foreign_decoder(kind, content):
+    with decoder_errors(kind, content):
         return _header(_open(content, kind), content, kind)
 
 
-def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> Picture:
+def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
     """Decode one page of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
-    with foreign_decoder(kind, content):
+    with decoder_errors(kind, content):
         image = _open(content, kind)
         header = _header(image, content, kind)
         check_page(page, header.pages)
         # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
-        if kind in _ENDED and ends_early(kind, content):
+        if kind in _ENDED and is_truncated(kind, content):
             raise DecodeFailure(Reason.TRUNCATED)
         if page > 1:
             image.seek(page - 1)
@@ -71,15 +71,15 @@ def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> Picture
         profile = image.info.get("icc_profile")
         samples = _deep_samples(content, kind) if header.bits > 8 else None
     if samples is None:
-        colour, mode = _channels(image, kind)
+        color, mode = _channels(image, kind)
     else:
-        colour, mode = _deep_channels(samples, header.bits, tone)
-    return Picture(header, turn_upright(to_srgb(colour, mode, profile), header.orientation))
+        color, mode = _deep_channels(samples, header.bits, tone)
+    return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
 
 
 def embedded_size(content: bytes, kind: str) -> tuple[int, int]:
     """Return (width, height) as an image stream inside a TIFF states them."""
-    with foreign_decoder(kind, content):
+    with decoder_errors(kind, content):
         return EMBEDDED[kind](BytesIO(content)).size
 
 
@@ -107,7 +107,7 @@ def _header(image: Image.Image, content: bytes, kind: str) -> Header:
 
 
 def _depth(image: Image.Image, content: bytes, kind: str) -> tuple[str, int]:
-    """Return the channels and bits as stored, which Pillow's modes do not tell of 16-bit colour."""
+    """Return the channels and bits as stored, which Pillow's modes do not tell of 16-bit color."""
     if kind == "png":
         return _PNG_MODES[content[25]], content[24]
     if kind == "jpeg2000":
@@ -122,7 +122,7 @@ def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     if image.mode in _ALPHA or "transparency" in image.info:
         rgba = np.asarray(image.convert("RGBA"))
         return over_white(rgba[..., :3], rgba[..., 3]), "RGB"
-    if image.mode in _GREY:
+    if image.mode in _GRAY:
         return np.asarray(image.convert("L"))[..., None], "L"
     if image.mode == "CMYK":
         return np.asarray(image), "CMYK"
@@ -143,7 +143,7 @@ def _deep_channels(samples: npt.NDArray[Any], bits: int, tone: Tone) -> tuple[Pi
     if channels > 4:
         raise DecodeFailure(Reason.UNSUPPORTED, f"{channels} channels")
     opaque = channels - 1 + channels % 2
-    colour = to_eight_bits(samples[..., :opaque], bits=bits, tone=tone)
+    color = to_eight_bits(samples[..., :opaque], bits=bits, tone=tone)
     if channels % 2 == 0:
-        colour = over_white(colour, to_eight_bits(samples[..., opaque], bits=bits, tone="scale"))
-    return colour, "L" if opaque == 1 else "RGB"
+        color = over_white(color, to_eight_bits(samples[..., opaque], bits=bits, tone="scale"))
+    return color, "L" if opaque == 1 else "RGB"

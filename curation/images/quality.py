@@ -1,4 +1,4 @@
-"""Raw quality values of a picture, and the 32x32 grey picture that perceptual hashes are made of.
+"""Raw quality values of a picture, and the 32x32 gray picture that perceptual hashes are made of.
 
 The values are measured at one scale, so that a threshold means the same for a thumbnail and for a full-size picture.
 """
@@ -23,7 +23,7 @@ _AT_ONCE = 8  # what numpy works on then stays in the processor's cache
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What `measure` found, in grey levels of 0 to 255 at the measured scale.
+    """What `measure` found, in gray levels of 0 to 255 at the measured scale.
 
     Attributes
     ----------
@@ -41,49 +41,49 @@ class Quality:
     contrast: float
 
 
-def measure(grey: Pixels) -> Quality:
-    """Measure sharpness, brightness and contrast of a grey picture, area-averaged to a shorter side of 64 px.
+def measure(gray: Pixels) -> Quality:
+    """Measure sharpness, brightness and contrast of a gray picture, area-averaged to a shorter side of 64 px.
 
     A smaller picture is measured as it is. Sums are over integers, so the values are the same on every machine.
 
     Parameters
     ----------
-    grey : (h, w) uint8 ndarray
+    gray : (h, w) uint8 ndarray
     """
-    return measure_together(grey[None])[0]
+    return measure_batch(gray[None])[0]
 
 
-def measure_together(grey: Pixels) -> list[Quality]:
+def measure_batch(gray: Pixels) -> list[Quality]:
     """Measure pictures of one size as `measure` does each, for less.
 
     Parameters
     ----------
-    grey : (n, h, w) uint8 ndarray
+    gray : (n, h, w) uint8 ndarray
     """
     return [
         quality
-        for start in range(0, len(grey), _AT_ONCE)
-        for quality in _measure_few(_reduce(grey[start : start + _AT_ONCE]))
+        for start in range(0, len(gray), _AT_ONCE)
+        for quality in _measure_few(_reduce(gray[start : start + _AT_ONCE]))
     ]
 
 
-def _reduce(grey: Pixels) -> Pixels:
+def _reduce(gray: Pixels) -> Pixels:
     """Average (n, h, w) pictures to the measured side; smaller ones stay as they are."""
-    height, width = grey.shape[1:]
+    height, width = gray.shape[1:]
     short = min(height, width)
     if short <= MEASURED_SIDE:
-        return grey
+        return gray
     rows, columns = ((side * MEASURED_SIDE + short // 2) // short for side in (height, width))
-    return area_average(grey, height=rows, width=columns, axis=1)
+    return area_average(gray, height=rows, width=columns, axis=1)
 
 
-def laplacian_variance(grey: Pixels) -> float:
+def laplacian_variance(gray: Pixels) -> float:
     """Return the variance of the 3x3 Laplacian over the inner pixels of (h, w) uint8, at the size given; exact."""
-    return _laplacian_variances(grey[None].astype(np.int16))[0]
+    return _laplacian_variances(gray[None].astype(np.int16))[0]
 
 
-def _measure_few(grey: Pixels) -> list[Quality]:
-    levels = grey.astype(np.int16)
+def _measure_few(gray: Pixels) -> list[Quality]:
+    levels = gray.astype(np.int16)
     return [
         Quality(sharpness=sharpness, brightness=brightness, contrast=math.sqrt(variance))
         for sharpness, (brightness, variance) in zip(
@@ -112,25 +112,25 @@ def _means_and_variances(values: npt.NDArray[np.int16]) -> list[tuple[float, flo
     ]
 
 
-def grey32(grey: Pixels | Image.Image) -> Pixels:
-    """Shrink a grey picture to the (32, 32) uint8 that `imagehash.phash` sees: Pillow's LANCZOS filter over mode "L".
+def gray32(gray: Pixels | Image.Image) -> Pixels:
+    """Shrink a gray picture to the (32, 32) uint8 that `imagehash.phash` sees: Pillow's LANCZOS filter over mode "L".
 
     Parameters
     ----------
-    grey : (h, w) uint8 ndarray, or a Pillow image (converted to "L" first, as imagehash does)
+    gray : (h, w) uint8 ndarray, or a Pillow image (converted to "L" first, as imagehash does)
     """
-    return resize_square(grey if isinstance(grey, np.ndarray) else grey.convert("L"), side=32)
+    return resize_square(gray if isinstance(gray, np.ndarray) else gray.convert("L"), side=32)
 
 
-def grey32_together(grey: Pixels) -> Pixels:
-    """Shrink pictures of one size as `grey32` does each, to the same bytes, for less.
+def gray32_batch(gray: Pixels) -> Pixels:
+    """Shrink pictures of one size as `gray32` does each, to the same bytes, for less.
 
     Parameters
     ----------
-    grey : (n, h, w) uint8 ndarray
+    gray : (n, h, w) uint8 ndarray
 
     Returns
     -------
     (n, 32, 32) uint8 ndarray
     """
-    return resize_square_batch(grey, side=32)
+    return resize_square_batch(gray, side=32)

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from PIL import Image
 
 from curation.images.decoding import decode
-from curation.images.jpeg import stands_as_it_is
+from curation.images.jpeg import is_upright_srgb
 from curation.images.jpeg_segments import strip_metadata
 from curation.images.lanczos import downscale
 from curation.images.sniffing import SNIFF_BYTES, sniff
@@ -95,9 +95,9 @@ def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
 
 def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | None:
     """Return a JPEG less its metadata, or None where its pixels have to change."""
-    if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not stands_as_it_is(content):
+    if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not is_upright_srgb(content):
         return None
-    header = decode(content, scale="scaled", grey=True).header  # read to its end: a damaged file is not copied
+    header = decode(content, scale="scaled", gray=True).header  # read to its end: a damaged file is not copied
     if settings.short_side is not None and min(header.width, header.height) > settings.short_side:
         return None
     return strip_metadata(content)

@@ -24,15 +24,15 @@ from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff_directories import read_directories
 from curation.images.tiff_plain import decode_plain_tiff
 from curation.images.types import (
+    DecodedImage,
     DecodeFailure,
     Header,
-    Picture,
     Pixels,
     Tone,
     check_bomb,
     check_page,
     check_size,
-    foreign_decoder,
+    decoder_errors,
 )
 from curation.reasons import Reason
 
@@ -52,7 +52,7 @@ _MODES: Final = {
     _SEPARATED: "CMYK",
     _YCBCR: "YCbCr",
 }
-_COLOUR_CHANNELS: Final = {"L": 1, "P": 1, "RGB": 3, "YCbCr": 3, "CMYK": 4}
+_COLOR_CHANNELS: Final = {"L": 1, "P": 1, "RGB": 3, "YCbCr": 3, "CMYK": 4}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _MOST_CHANNELS: Final = 8
 # none, the CCITT family, LZW, Deflate, PackBits, LZMA, Zstandard: what gives back the very samples that went in
@@ -68,11 +68,11 @@ def read_tiff_header(content: bytes) -> Header:
         return _header(page, len(pages))
 
 
-def decode_tiff(content: bytes, *, tone: Tone, page: int) -> Picture:
+def decode_tiff(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
     """Decode one page of a TIFF. The header is the page's own."""
     pages = read_directories(content)
     check_page(page, len(pages))
-    with foreign_decoder("tiff", content):
+    with decoder_errors("tiff", content):
         plain = decode_plain_tiff(content, pages[page - 1], pages=len(pages), tifffile=_tifffile())
     if plain is not None:
         return plain
@@ -87,15 +87,15 @@ def decode_tiff(content: bytes, *, tone: Tone, page: int) -> Picture:
         raise DecodeFailure(Reason.UNSUPPORTED, "tiff of this sample type")
     # (separate, depth, height, width, contiguous) -> (height, width, channels)
     flat = samples[0, 0] if samples.shape[0] == 1 else np.moveaxis(samples[:, 0, :, :, 0], 0, -1)
-    colour, mode = _channels(chosen, flat, header, colormap, tone)
-    pixels = to_srgb(colour, mode, bytes(profile) if profile is not None else None)
-    return Picture(header, turn_upright(pixels, header.orientation))
+    color, mode = _channels(chosen, flat, header, colormap, tone)
+    pixels = to_srgb(color, mode, bytes(profile) if profile is not None else None)
+    return DecodedImage(header, turn_upright(pixels, header.orientation))
 
 
 @contextmanager
 def _open_page(content: bytes, place: int) -> Iterator[TiffPage]:
     """Open the directory at a place in the main chain."""
-    with foreign_decoder("tiff", content), _silent_log(), _tifffile().TiffFile(BytesIO(content)) as file:
+    with decoder_errors("tiff", content), _silent_log(), _tifffile().TiffFile(BytesIO(content)) as file:
         yield file.pages.get(place)
 
 
@@ -136,7 +136,7 @@ def _mode(page: TiffPage) -> str:
     if photometric == _YCBCR and page.is_subsampled and int(page.compression) not in _JPEG:
         raise DecodeFailure(Reason.UNSUPPORTED, "tiff of subsampled YCbCr without JPEG")
     mode = _MODES[photometric]
-    if page.samplesperpixel < _COLOUR_CHANNELS[mode]:
+    if page.samplesperpixel < _COLOR_CHANNELS[mode]:
         raise DecodeFailure(Reason.UNSUPPORTED, f"tiff of mode {mode} with {page.samplesperpixel} channels")
     if mode == "L" and page.bitspersample == 1:
         return "1"
@@ -175,26 +175,26 @@ def _channels(
 ) -> tuple[Pixels, str]:
     """Return 8-bit channels over white, (h, w, 1 or 3 or 4), and their mode."""
     mode = header.mode.removesuffix("A").replace("1", "L")
-    wanted = samples[..., : _COLOUR_CHANNELS[mode]]
+    wanted = samples[..., : _COLOR_CHANNELS[mode]]
     if mode == "P":
-        colour, mode = _apply_palette(wanted[..., 0], colormap), "RGB"
+        color, mode = _apply_palette(wanted[..., 0], colormap), "RGB"
     else:
-        colour = to_eight_bits(wanted, bits=header.bits, tone="scale" if mode == "CMYK" else tone)
+        color = to_eight_bits(wanted, bits=header.bits, tone="scale" if mode == "CMYK" else tone)
     if page.photometric == _MIN_IS_WHITE:
-        colour = 255 - colour
+        color = 255 - color
     if mode == "YCbCr":
         if int(page.compression) not in _JPEG:  # tifffile brings YCbCr to RGB where the codec is JPEG, and only there
-            colour = np.asarray(Image.fromarray(np.ascontiguousarray(colour), "YCbCr").convert("RGB"))
+            color = np.asarray(Image.fromarray(np.ascontiguousarray(color), "YCbCr").convert("RGB"))
         mode = "RGB"
     alpha = _alpha(page)
     if alpha is not None:
         opacity = to_eight_bits(samples[..., alpha[0]], bits=header.bits, tone="scale")
-        colour = over_white(colour, opacity, premultiplied=alpha[1], ink=mode == "CMYK")
-    return colour, mode
+        color = over_white(color, opacity, premultiplied=alpha[1], ink=mode == "CMYK")
+    return color, mode
 
 
 def _apply_palette(index: npt.NDArray[Any], colormap: npt.NDArray[Any] | None) -> Pixels:
-    """Look colours up: 16-bit entries by v / 257, or as they are where none exceeds 255, as libtiff does."""
+    """Look colors up: 16-bit entries by v / 257, or as they are where none exceeds 255, as libtiff does."""
     whole = colormap is not None and colormap.dtype.kind == "u" and colormap.ndim == 2 and len(colormap) == 3
     if colormap is None or not whole or index.dtype.kind not in "ub":
         raise DecodeFailure(Reason.DAMAGED, "tiff: palette")

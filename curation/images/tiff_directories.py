@@ -43,7 +43,7 @@ _REDUCED_OR_MASK: Final = 1 | 4
 # Honest directories never lie over one another; their values (one profile for all pages) may.
 _VALUES_TIMES: Final = 16
 _VALUES_FLOOR_BYTES: Final = 16 << 20
-# what the pixels depend on: the layout, the colours, the tables of the codecs, the orientation and the profile
+# what the pixels depend on: the layout, the colors, the tables of the codecs, the orientation and the profile
 _NEEDED: Final = frozenset(
     {_SUBFILE, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325}
     | {332, 338, 339, 347, 513, 514, 519, 520, 521, 529, 530, 532, 34675}

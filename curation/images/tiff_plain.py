@@ -1,4 +1,4 @@
-"""The plainest TIFFs, which are most of them: strips of 8-bit grey or RGB, decoded without opening them by tifffile.
+"""The plainest TIFFs, which are most of them: strips of 8-bit gray or RGB, decoded without opening them by tifffile.
 
 The codecs are tifffile's own, told what tifffile tells them, so that the samples are those it gives. Anything that is
 not as plain as that, or does not come out as long as it must, is left to tifffile, with whatever it finds there.
@@ -16,13 +16,13 @@ from curation.images.color import to_srgb
 from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
 from curation.images.tiff_directories import Directory
-from curation.images.types import Header, Picture, Pixels, check_size
+from curation.images.types import DecodedImage, Header, Pixels, check_size
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _OFFSETS, _CHANNELS, _ROWS, _COUNTS, _PLANAR, _PREDICTOR, _FORMAT = 273, 277, 278, 279, 284, 317, 339
 _UNPACKED: Final = 1
 _PACKED: Final = frozenset({LZW, 8, 32773, 32946})  # LZW, Deflate, PackBits, Deflate's older number
-_GREY, _RGB = 1, 2
+_GRAY, _RGB = 1, 2
 _ORIENTATION, _PROFILE = 274, 34675
 _PREDICTED: Final = frozenset({LZW, 8, 32946})
 # what may stand beside the above and changes no pixel: names, dates, resolutions, EXIF, XMP, IPTC
@@ -39,7 +39,7 @@ _OBEYED: Final = frozenset(
 )
 
 
-def decode_plain_tiff(content: bytes, page: Directory, *, pages: int, tifffile: ModuleType) -> Picture | None:
+def decode_plain_tiff(content: bytes, page: Directory, *, pages: int, tifffile: ModuleType) -> DecodedImage | None:
     """Decode a plain page, None where it is not plain or not whole.
 
     Parameters
@@ -63,7 +63,7 @@ def decode_plain_tiff(content: bytes, page: Directory, *, pages: int, tifffile: 
     mode = "RGB" if samples.shape[2] == 3 else "L"
     orientation = valid_orientation(_one(page, _ORIENTATION, 1))
     header = Header("tiff", *upright_size(width, height, orientation), mode, 8, pages, orientation, lossless=True)
-    return Picture(header, turn_upright(to_srgb(samples, mode, page.profile), orientation))
+    return DecodedImage(header, turn_upright(to_srgb(samples, mode, page.profile), orientation))
 
 
 def _decode_strips(content: bytes, page: Directory, shape: tuple[int, int, int], tifffile: ModuleType) -> Pixels | None:
@@ -99,7 +99,7 @@ def _is_plain(page: Directory) -> bool:
     return (
         _one(page, _WIDTH) > 0
         and _one(page, _HEIGHT) > 0
-        and (_one(page, _PHOTOMETRIC), channels) in {(_GREY, 1), (_RGB, 3)}
+        and (_one(page, _PHOTOMETRIC), channels) in {(_GRAY, 1), (_RGB, 3)}
         and page.numbers[_BITS] in {(8,), (8,) * channels}
         and page.numbers.get(_FORMAT, (1,)) in {(1,), (1,) * channels}
         and (compression == _UNPACKED or compression in _PACKED)

@@ -35,11 +35,11 @@ def crop_border(pixels: Pixels, share: float) -> Pixels:
     return np.ascontiguousarray(pixels[top : height - top, left : width - left])
 
 
-def even_colours(pixels: Pixels, constancy: Constancy) -> Pixels:
+def apply_color_constancy(pixels: Pixels, constancy: Constancy) -> Pixels:
     """Scale the channels so that the light appears white: what is left of a camera's white balance goes.
 
-    The colour of the light is the Minkowski mean of each channel: of norm 1 (grey world, Buchsbaum 1980) or of norm 6
-    (shades of grey, Finlayson and Trezzi 2004). The mean of the three stays; what would exceed 255 is clipped.
+    The color of the light is the Minkowski mean of each channel: of norm 1 (gray world, Buchsbaum 1980) or of norm 6
+    (shades of gray, Finlayson and Trezzi 2004). The mean of the three stays; what would exceed 255 is clipped.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def soften(pixels: Pixels, *, sharpness: float, short_side: int | None) -> Pixel
     ----------
     pixels : (h, w, 3) uint8 ndarray
     sharpness : float
-        The largest variance of the 3x3 Laplacian of the grey picture, in squared grey levels, at the size that is
+        The largest variance of the 3x3 Laplacian of the gray picture, in squared gray levels, at the size that is
         published.
     short_side : int or None
         That size: the picture is scaled down to it first.

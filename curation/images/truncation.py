@@ -10,7 +10,7 @@ _GIF_IMAGE, _GIF_TRAILER = 0x2C, 0x3B
 _PADDING: Final = 4096
 
 
-def ends_early(kind: str, content: bytes) -> bool:
+def is_truncated(kind: str, content: bytes) -> bool:
     """Return whether the end that the format `kind` wants is missing; what lies behind it is no matter.
 
     TIFF has no end to look for: `read_directories` checks every place that such a file points to.
@@ -19,11 +19,11 @@ def ends_early(kind: str, content: bytes) -> bool:
     return check is not None and check(content)
 
 
-def _jpeg_ends_early(content: bytes) -> bool:
+def _is_truncated_jpeg(content: bytes) -> bool:
     return not content[-_PADDING:].rstrip(b"\x00").endswith(_JPEG_END)
 
 
-def _png_ends_early(content: bytes) -> bool:
+def _is_truncated_png(content: bytes) -> bool:
     at = 8
     while at + 12 <= len(content):
         at, kind = at + 12 + int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
@@ -32,36 +32,36 @@ def _png_ends_early(content: bytes) -> bool:
     return True
 
 
-def _gif_ends_early(content: bytes) -> bool:
-    at = 13 + _gif_colours(content, 10)
+def _is_truncated_gif(content: bytes) -> bool:
+    at = 13 + _gif_colors(content, 10)
     while at < len(content):
         block = content[at]
         if block == _GIF_TRAILER:
             return False
-        # an image has its own colours and a code size before its bytes; an extension has a label
-        at += 11 + _gif_colours(content, at + 9) if block == _GIF_IMAGE else 2
+        # an image has its own colors and a code size before its bytes; an extension has a label
+        at += 11 + _gif_colors(content, at + 9) if block == _GIF_IMAGE else 2
         while at < len(content) and content[at]:
             at += content[at] + 1
         at += 1
     return True
 
 
-def _gif_colours(content: bytes, at: int) -> int:
+def _gif_colors(content: bytes, at: int) -> int:
     flags = content[at] if at < len(content) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _bmp_ends_early(content: bytes) -> bool:
+def _is_truncated_bmp(content: bytes) -> bool:
     return int.from_bytes(content[2:6], "little") > len(content)
 
 
-def _webp_ends_early(content: bytes) -> bool:
+def _is_truncated_webp(content: bytes) -> bool:
     return int.from_bytes(content[4:8], "little") + 8 > len(content)
 
 
-def _jpeg2000_ends_early(content: bytes) -> bool:
+def _is_truncated_jpeg2000(content: bytes) -> bool:
     if content.startswith(b"\xff\x4f"):
-        return _jpeg_ends_early(content)
+        return _is_truncated_jpeg(content)
     at = 0
     while at + 8 <= len(content):  # ISO/IEC 15444-1, Annex I: boxes of length, type, content; 0 is "to the end"
         length, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8
@@ -75,10 +75,10 @@ def _jpeg2000_ends_early(content: bytes) -> bool:
 
 
 _CHECKS: Final[dict[str, Callable[[bytes], bool]]] = {
-    "jpeg": _jpeg_ends_early,
-    "png": _png_ends_early,
-    "gif": _gif_ends_early,
-    "bmp": _bmp_ends_early,
-    "webp": _webp_ends_early,
-    "jpeg2000": _jpeg2000_ends_early,
+    "jpeg": _is_truncated_jpeg,
+    "png": _is_truncated_png,
+    "gif": _is_truncated_gif,
+    "bmp": _is_truncated_bmp,
+    "webp": _is_truncated_webp,
+    "jpeg2000": _is_truncated_jpeg2000,
 }

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curation.images.truncation import ends_early
+from curation.images.truncation import is_truncated
 from curation.reasons import Reason, UnusableFile
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -31,7 +31,7 @@ class DecodeFailure(UnusableFile):
 class Window:
     """The rule that maps `low` to 0 and `high` to 255, linearly, and clips what lies outside.
 
-    Applies to grey and RGB samples of more than 8 bits, in the units of the file, and is the only rule that covers
+    Applies to gray and RGB samples of more than 8 bits, in the units of the file, and is the only rule that covers
     signed and floating-point samples.
     """
 
@@ -80,7 +80,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded page: its file's header, and its pixels, (h, w, 3) or (h, w) uint8, upright sRGB."""
 
     header: Header
@@ -88,7 +88,7 @@ class Picture:
 
 
 @contextmanager
-def foreign_decoder(kind: str, content: bytes) -> Iterator[None]:
+def decoder_errors(kind: str, content: bytes) -> Iterator[None]:
     """Turn whatever a library raises over a hostile file into a `DecodeFailure`, and keep its warnings from the screen.
 
     What stands inside is the reading of the file and little else, so that a mistake of our own keeps its traceback.
@@ -104,7 +104,7 @@ def foreign_decoder(kind: str, content: bytes) -> Iterator[None]:
         except MemoryError as error:
             raise DecodeFailure(Reason.TOO_LARGE) from error
         except Exception as error:  # every codec has errors of its own; which one it was stays with the reason
-            cut = ends_early(kind, content) or "truncated" in str(error).lower()
+            cut = is_truncated(kind, content) or "truncated" in str(error).lower()
             if cut:
                 raise DecodeFailure(Reason.TRUNCATED) from error
             raise DecodeFailure(Reason.DAMAGED, kind) from error

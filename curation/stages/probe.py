@@ -31,7 +31,7 @@ from curation.hashing import (
     sha256_hex,
     symmetries,
 )
-from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, grey32_together, measure_together, sniff
+from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, gray32_batch, measure_batch, sniff
 from curation.reasons import Reason, UnusableFile
 from curation.sources.shelf import Shelf, page_id
 from curation.storage.archive_members import Member, UnreadableMember, name_system_file
@@ -240,7 +240,7 @@ def _see_page(content: bytes, settings: ProbeSettings, *, sha: str, page: int) -
     name = {"sha256": sha, "page": page}
     jpeg = sniff(content[:SNIFF_BYTES]) == "jpeg"
     try:
-        picture = decode(content, scale=settings.scale, tone=settings.tone, page=page, grey=jpeg)
+        picture = decode(content, scale=settings.scale, tone=settings.tone, page=page, gray=jpeg)
     except DecodeFailure as fault:
         return _Seen(name | _failed(fault) | {"format": sniff(content[:SNIFF_BYTES])})
     grey, header = picture.pixels, picture.header
@@ -294,10 +294,10 @@ def _finish(pages: Sequence[_Seen], settings: ProbeSettings) -> list[tuple[dict[
     if not pictures:
         return [(page.row, _NOTHING) for page in pages]
     stack = np.stack(pictures)
-    thumbnails = grey32_together(stack)
+    thumbnails = gray32_batch(stack)
     flat = is_flat(thumbnails)
     finished = []
-    for number, (page, quality) in enumerate(zip(pages, measure_together(stack), strict=True)):
+    for number, (page, quality) in enumerate(zip(pages, measure_batch(stack), strict=True)):
         values = {"sharpness": quality.sharpness, "brightness": quality.brightness, "contrast": quality.contrast}
         row, thumbnail = page.row | values, thumbnails[number]
         if flat[number] and row["pixel_sha256"] is None:

@@ -14,7 +14,16 @@ from curation.dataset.recipe import Recipe, Render
 from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
-from curation.images import DecodeFailure, RenderSettings, Step, Tone, Window, crop_border, even_colours, soften
+from curation.images import (
+    DecodeFailure,
+    RenderSettings,
+    Step,
+    Tone,
+    Window,
+    apply_color_constancy,
+    crop_border,
+    soften,
+)
 from curation.images import render as render_bytes
 from curation.sources.shelf import Shelf, file_of
 from curation.storage.archive_members import Member, UnreadableMember
@@ -43,7 +52,7 @@ def steps_of(rule: Render) -> tuple[Step, ...]:
     if rule.crop_border is not None:
         steps.append(partial(crop_border, share=rule.crop_border))
     if rule.colour_constancy is not None:
-        steps.append(partial(even_colours, constancy=rule.colour_constancy))
+        steps.append(partial(apply_color_constancy, constancy=rule.colour_constancy))
     if rule.common_sharpness is not None:
         steps.append(partial(soften, sharpness=rule.common_sharpness, short_side=rule.short_side))
     return tuple(steps)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from curation.audit.leakage import find_leaks
 from curation.hashing import phash
-from curation.images import grey32
+from curation.images import gray32
 from tests.audit.builders import cut, jpeg, lesion, measure, sample
 
 
@@ -30,7 +30,7 @@ def test_a_ten_per_cent_crop_that_the_hash_misses_is_found(tmp_path, top, left):
     """A twin across the split, 10 % of each side cut off, lies further than any radius and is named."""
     whole = lesion(1)
     part = cut(whole, keep=0.9, top=top, left=left)
-    hashes = [int(phash(grey32(Image.fromarray(each))[None])[0]) for each in (whole, part)]
+    hashes = [int(phash(gray32(Image.fromarray(each))[None])[0]) for each in (whole, part)]
     assert (hashes[0] ^ hashes[1]).bit_count() > 8
     twins = [sample("a.jpg", jpeg(whole)), sample("b.jpg", jpeg(part), split="test")]
     found = ids_of(tmp_path, [*twins, *others()])

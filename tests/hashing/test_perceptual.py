@@ -15,9 +15,9 @@ from curation.hashing import SYMMETRIES, from_imagehash, imagehash_hash, phash, 
 FULLRES = Path(__file__).parents[3] / "shared" / "fullres"
 
 
-def define(grey: np.ndarray) -> int:
+def define(gray: np.ndarray) -> int:
     """The hash by imagehash, as a number."""
-    return int(str(imagehash.phash(Image.fromarray(np.ascontiguousarray(grey)))), 16)
+    return int(str(imagehash.phash(Image.fromarray(np.ascontiguousarray(gray)))), 16)
 
 
 def make_constant(level: int) -> np.ndarray:
@@ -87,11 +87,11 @@ def test_a_batch_longer_than_a_chunk_is_hashed_whole():
 
 
 def test_a_drawn_picture_hashes_as_imagehash_hashes_the_picture():
-    """The whole way, from a colour picture to the hash, with imagehash's own reduction to 32x32."""
+    """The whole way, from a color picture to the hash, with imagehash's own reduction to 32x32."""
     picture = Image.new("RGB", (300, 200), (220, 180, 160))
     ImageDraw.Draw(picture).ellipse((90, 50, 190, 140), fill=(90, 50, 40))
-    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
-    assert to_imagehash(int(phash(grey[None])[0])) == imagehash.phash(picture)
+    gray = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    assert to_imagehash(int(phash(gray[None])[0])) == imagehash.phash(picture)
 
 
 @pytest.mark.skipif(not FULLRES.is_dir(), reason="needs ../shared/fullres, a folder of real pictures")
@@ -101,10 +101,10 @@ def test_real_pictures_hash_as_imagehash_hashes_them():
         with Image.open(path) as opened:
             opened.draft("RGB", (256, 256))
             picture = opened.convert("L")
-        grey = np.asarray(picture.resize((32, 32), Image.Resampling.LANCZOS))
-        codes = symmetries(grey[None])[0]
+        gray = np.asarray(picture.resize((32, 32), Image.Resampling.LANCZOS))
+        codes = symmetries(gray[None])[0]
         assert int(codes[0]) == int(str(imagehash.phash(picture)), 16)
-        assert [int(code) for code in codes] == [define(turn(grey, k)) for k in range(len(SYMMETRIES))]
+        assert [int(code) for code in codes] == [define(turn(gray, k)) for k in range(len(SYMMETRIES))]
 
 
 @given(st.integers(0, 2**64 - 1))

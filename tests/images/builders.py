@@ -38,7 +38,7 @@ def tiff_of(samples: np.ndarray, **settings) -> bytes:
 
 
 def strip_tiff(width: int, height: int, strip: bytes, *, compression: int = 1, extra: tuple = ()) -> bytes:
-    """Write an 8-bit grey TIFF of one strip by hand, true or not."""
+    """Write an 8-bit gray TIFF of one strip by hand, true or not."""
     at = 8 + 2 + 12 * (8 + len(extra)) + 4
     tags = [
         *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)),

@@ -15,7 +15,7 @@ from curation.images import (
     box_3_2,
     box_3_3,
     camera_view,
-    centre_square,
+    center_square,
     from_rgb565,
     to_rgb565,
     to_tensor,
@@ -129,7 +129,7 @@ def test_golden_vectors(size, side, first, digest):
 def test_the_square_is_the_largest_and_in_the_middle(height, width):
     """What is cut on the two sides differs by one pixel at most."""
     y, x = np.indices((height, width))
-    square = centre_square(np.stack([y, x, y], axis=-1).astype(np.uint8))
+    square = center_square(np.stack([y, x, y], axis=-1).astype(np.uint8))
     side = min(height, width)
     assert square.shape == (side, side, 3)
     top, left = int(square[0, 0, 0]), int(square[0, 0, 1])
@@ -140,20 +140,20 @@ def test_the_square_is_the_largest_and_in_the_middle(height, width):
 def test_a_frame_of_the_camera_is_not_averaged():
     """A QCIF frame's square is 144 pixels high already."""
     frame = counted(144, 176)
-    assert np.array_equal(area_average_144(centre_square(frame)), frame[:, 16:160])
+    assert np.array_equal(area_average_144(center_square(frame)), frame[:, 16:160])
 
 
 def test_rgb565_keeps_the_high_bits_of_every_colour():
     """Every green with a good many reds and blues: high byte first, 5, 6 and 5 bits, and back by bit replication."""
     every, many = np.arange(256, dtype=np.uint8), np.arange(0, 256, 5, dtype=np.uint8)
-    colours = np.stack(np.meshgrid(many, every, many, indexing="ij"), axis=-1)
-    packed = to_rgb565(colours)
+    colors = np.stack(np.meshgrid(many, every, many, indexing="ij"), axis=-1)
+    packed = to_rgb565(colors)
     word = packed[..., 0].astype(np.uint16) * 256 + packed[..., 1]
-    r, g, b = (colours[..., channel].astype(np.uint16) for channel in range(3))
+    r, g, b = (colors[..., channel].astype(np.uint16) for channel in range(3))
     assert np.array_equal(word, (r >> 3 << 11) | (g >> 2 << 5) | (b >> 3))
     back = from_rgb565(packed)
     assert np.array_equal(to_rgb565(back), packed)
-    assert np.abs(back.astype(np.int16) - colours).max() <= 7
+    assert np.abs(back.astype(np.int16) - colors).max() <= 7
     assert np.array_equal(from_rgb565(np.array([[[0xFF, 0xFF], [0, 0]]], np.uint8)), [[[255] * 3, [0] * 3]])
 
 

@@ -33,7 +33,7 @@ FILES = {
     "jpeg": file_of(PICTURE, "JPEG"),
     "jpeg progressive": file_of(PICTURE, "JPEG", progressive=True),
     "jpeg with restarts": file_of(PICTURE, "JPEG", restart_marker_blocks=2),
-    "jpeg grey": file_of(PICTURE[..., 0], "JPEG"),
+    "jpeg gray": file_of(PICTURE[..., 0], "JPEG"),
     "jpeg cmyk": file_of(Image.fromarray(PICTURE).convert("CMYK"), "JPEG"),
     "png": file_of(PICTURE),
     "png palette": file_of(Image.fromarray(PICTURE).quantize(64)),
@@ -62,7 +62,7 @@ def test_every_cut_is_noticed(name):
     content = FILES[name]
     near_the_ends = {*range(64), *range(len(content) - 64, len(content))}
     for length in sorted(near_the_ends | set(range(0, len(content), max(1, len(content) // 200)))):
-        for settings in ({}, {"scale": "scaled", "grey": True}):
+        for settings in ({}, {"scale": "scaled", "gray": True}):
             reason = reason_of(content[:length], **settings)
             if sniff(content[:length]) == sniff(content):
                 assert reason == ("truncated", None), (length, settings)
@@ -74,7 +74,7 @@ def test_no_damage_escapes_as_another_error(data):
     content = bytearray(FILES[data.draw(st.sampled_from(sorted(FILES)))])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(4, min(400, len(content) - 1)))] = data.draw(st.integers(0, 255))
-    assert shape_or_reason(bytes(content), grey=data.draw(st.booleans()), scale="scaled")
+    assert shape_or_reason(bytes(content), gray=data.draw(st.booleans()), scale="scaled")
 
 
 @given(st.binary(max_size=600))
@@ -150,7 +150,7 @@ def test_orientation_is_applied(kind, orientation):
     assert picture.header.orientation == orientation
     assert (picture.header.height, picture.header.width) == upright.shape[:2]
     assert read_header(content) == picture.header
-    assert np.array_equal(decode(content, grey=True).pixels, np.asarray(Image.fromarray(upright).convert("L")))
+    assert np.array_equal(decode(content, gray=True).pixels, np.asarray(Image.fromarray(upright).convert("L")))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -178,13 +178,13 @@ def test_an_orientation_that_does_not_exist_is_none():
 
 
 def test_alpha_lies_over_white():
-    """(colour * alpha + 255 * (255 - alpha)) / 255, rounded, for RGBA, LA, palettes and a transparent colour."""
+    """(color * alpha + 255 * (255 - alpha)) / 255, rounded, for RGBA, LA, palettes and a transparent color."""
     alpha = draw(seed=1)[..., 0]
     rgba = np.dstack([PICTURE, alpha])
     expected = np.rint((PICTURE * (alpha[..., None] / 255)) + (255 - alpha[..., None].astype(float))).astype(np.uint8)
     assert np.array_equal(decode(file_of(rgba)).pixels, expected)
-    grey = decode(file_of(Image.merge("LA", [Image.fromarray(PICTURE[..., 0]), Image.fromarray(alpha)]))).pixels
-    assert np.array_equal(grey, np.repeat(expected[..., :1], 3, axis=2))
+    gray = decode(file_of(Image.merge("LA", [Image.fromarray(PICTURE[..., 0]), Image.fromarray(alpha)]))).pixels
+    assert np.array_equal(gray, np.repeat(expected[..., :1], 3, axis=2))
     palette = Image.fromarray(PICTURE).quantize(16)
     palette.info["transparency"] = 3
     shown = decode(file_of(palette, transparency=3)).pixels
@@ -211,21 +211,21 @@ def test_ycck_is_read():
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bits_equal_their_own_eight_bit_copy(channels):
-    """A 16-bit PNG is v / 257, in every combination of colour and alpha, bit for bit."""
+    """A 16-bit PNG is v / 257, in every combination of color and alpha, bit for bit."""
     chosen = {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]
     eight = np.ascontiguousarray(np.dstack([PICTURE, draw(seed=1)[..., 0]])[..., chosen].squeeze())
     content = imagecodecs.png_encode(eight.astype(np.uint16) * 257)
     copy = imagecodecs.png_encode(eight)
     assert read_header(content).bits == 16
     assert np.array_equal(decode(content).pixels, decode(copy).pixels)
-    assert np.array_equal(decode(content, grey=True).pixels, decode(copy, grey=True).pixels)
+    assert np.array_equal(decode(content, gray=True).pixels, decode(copy, gray=True).pixels)
 
 
 def test_a_window_is_applied_to_sixteen_bits_and_not_to_eight():
     """The recipe's window maps low to 0 and high to 255, and leaves 8-bit files alone."""
     deep = np.arange(64, dtype=np.uint16).reshape(8, 8) * 100
     window = Window(low=1000, high=5000)
-    shown = decode(imagecodecs.png_encode(deep), tone=window, grey=True).pixels
+    shown = decode(imagecodecs.png_encode(deep), tone=window, gray=True).pixels
     assert np.array_equal(shown, np.floor((deep.clip(1000, 5000) - 1000.0) * 255 / 4000 + 0.5))
     assert np.array_equal(decode(FILES["png"], tone=window).pixels, PICTURE)
 
@@ -249,11 +249,11 @@ def test_profiles_are_applied_and_srgb_is_left_alone():
 
 
 def test_a_grey_jpeg_with_a_profile_goes_through_it_when_scaled():
-    """The luma short cut is not taken where colours have to be transformed."""
+    """The luma short cut is not taken where colors have to be transformed."""
     content = file_of(draw(300, 200), "JPEG", icc_profile=swapped_profile())
     scaled = decode(content, scale="scaled")
-    grey = decode(content, scale="scaled", grey=True)
-    assert np.array_equal(grey.pixels, np.asarray(Image.fromarray(scaled.pixels).convert("L")))
+    gray = decode(content, scale="scaled", gray=True)
+    assert np.array_equal(gray.pixels, np.asarray(Image.fromarray(scaled.pixels).convert("L")))
 
 
 def test_pages_are_counted_and_chosen():
@@ -292,14 +292,14 @@ def test_a_scaled_decode_has_the_size_it_promises(size):
     picture = decode(content, scale="scaled")
     assert picture.pixels.shape == (-(-size[1] // factor), -(-size[0] // factor), 3)
     assert (picture.header.width, picture.header.height) == size
-    assert decode(content, scale="scaled", grey=True).pixels.shape == picture.pixels.shape[:2]
+    assert decode(content, scale="scaled", gray=True).pixels.shape == picture.pixels.shape[:2]
 
 
 def test_full_grey_is_what_imagehash_sees():
-    """In full, grey is Pillow's "L" of the file, bit for bit."""
-    for content in (FILES["jpeg"], FILES["jpeg grey"], FILES["png"]):
+    """In full, gray is Pillow's "L" of the file, bit for bit."""
+    for content in (FILES["jpeg"], FILES["jpeg gray"], FILES["png"]):
         assert np.array_equal(
-            decode(content, grey=True).pixels, np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+            decode(content, gray=True).pixels, np.asarray(Image.open(io.BytesIO(content)).convert("L"))
         )
 
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.images import grey32, grey32_together, measure, measure_together
+from curation.images import gray32, gray32_batch, measure, measure_batch
 from curation.images.lanczos import first_axis, resize_square_batch
 
 
-def draw_grey(count: int, height: int, width: int, *, extreme: bool = False) -> np.ndarray:
+def draw_gray(count: int, height: int, width: int, *, extreme: bool = False) -> np.ndarray:
     """Return noise, (count, height, width); black and white alone where rounding and clipping matter most."""
     noise = np.random.default_rng(height * 1000 + width).integers(0, 256, (count, height, width), dtype=np.uint8)
     return np.where(noise > 127, np.uint8(255), np.uint8(0)) if extreme else noise
@@ -20,25 +20,25 @@ def draw_grey(count: int, height: int, width: int, *, extreme: bool = False) -> 
 @given(st.integers(2, 420), st.integers(2, 420), st.booleans())
 def test_pictures_of_one_size_shrink_as_each_does(height, width, extreme):
     """Wide and tall, smaller than the square and larger, at every size."""
-    batch = draw_grey(5, height, width, extreme=extreme)
-    assert np.array_equal(grey32_together(batch), np.stack([grey32(picture) for picture in batch]))
+    batch = draw_gray(5, height, width, extreme=extreme)
+    assert np.array_equal(gray32_batch(batch), np.stack([gray32(picture) for picture in batch]))
 
 
 @pytest.mark.parametrize(("height", "width"), [(600, 150), (430, 200), (33, 20), (97, 64), (96, 64), (3000, 40)])
 def test_tall_pictures_are_filtered_in_pillows_order(height, width):
     """A bug: tall pictures were filtered along their rows first, as Pillow does with wide ones only."""
-    batch = draw_grey(6, height, width)
-    expected = [np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.LANCZOS)) for grey in batch]
-    assert np.array_equal(grey32_together(batch), np.stack(expected))
+    batch = draw_gray(6, height, width)
+    expected = [np.asarray(Image.fromarray(gray).resize((32, 32), Image.Resampling.LANCZOS)) for gray in batch]
+    assert np.array_equal(gray32_batch(batch), np.stack(expected))
     assert first_axis(height, width, 32) is not None
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
 def test_how_many_there_are_makes_no_difference(count):
     """A picture's bytes do not depend on its company."""
-    batch = draw_grey(16, 113, 150)
-    assert np.array_equal(grey32_together(batch[:count]), grey32_together(batch)[:count])
-    assert measure_together(batch[:count]) == [measure(picture) for picture in batch[:count]]
+    batch = draw_gray(16, 113, 150)
+    assert np.array_equal(gray32_batch(batch[:count]), gray32_batch(batch)[:count])
+    assert measure_batch(batch[:count]) == [measure(picture) for picture in batch[:count]]
 
 
 def equal_weights(length, out):
@@ -49,6 +49,6 @@ def equal_weights(length, out):
 def test_where_the_weights_are_not_those_of_pillow_pillow_resizes():
     """Another version of Pillow may filter differently: then it resizes each image itself."""
     assert first_axis(80, 91, 32, equal_weights) is None
-    batch = draw_grey(5, 80, 91)
+    batch = draw_gray(5, 80, 91)
     resized = resize_square_batch(batch, side=32, weights=equal_weights)
-    assert np.array_equal(resized, np.stack([grey32(image) for image in batch]))
+    assert np.array_equal(resized, np.stack([gray32(image) for image in batch]))

@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from curation.images import area_average, grey32, measure
+from curation.images import area_average, gray32, measure
 from tests.images.builders import draw
 
 GREY_PICTURES = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=90))
 
 
-def measure_slowly(grey):
+def measure_slowly(gray):
     """Measure as the definition says, in floating point and in no hurry."""
-    short = min(grey.shape)
+    short = min(gray.shape)
     if short > 64:
-        rows, columns = (int(np.floor(side * 64 / short + 0.5)) for side in grey.shape)
-        grey = area_average(grey, height=rows, width=columns)
-    levels = grey.astype(float)
+        rows, columns = (int(np.floor(side * 64 / short + 0.5)) for side in gray.shape)
+        gray = area_average(gray, height=rows, width=columns)
+    levels = gray.astype(float)
     height, width = levels.shape
     kernel = {(0, 0): -4, (-1, 0): 1, (1, 0): 1, (0, -1): 1, (0, 1): 1}
     laplacian = [
@@ -32,16 +32,16 @@ def measure_slowly(grey):
 
 
 @given(GREY_PICTURES)
-def test_values_are_what_the_definition_says(grey):
+def test_values_are_what_the_definition_says(gray):
     """Variance of the Laplacian, mean and standard deviation at a shorter side of 64 px."""
-    found = measure(grey)
-    assert (found.sharpness, found.brightness, found.contrast) == pytest.approx(measure_slowly(grey), abs=1e-9)
+    found = measure(gray)
+    assert (found.sharpness, found.brightness, found.contrast) == pytest.approx(measure_slowly(gray), abs=1e-9)
 
 
 @given(GREY_PICTURES)
-def test_turning_a_picture_changes_no_value(grey):
+def test_turning_a_picture_changes_no_value(gray):
     """Sums over integers do not depend on their order, where nothing is averaged."""
-    small = grey[:64, :64]
+    small = gray[:64, :64]
     assert measure(small) == measure(small[::-1]) == measure(np.ascontiguousarray(small.T))
 
 
@@ -60,21 +60,21 @@ def test_two_by_two_is_measured():
 
 
 @given(GREY_PICTURES)
-def test_grey32_is_what_phash_sees(grey):
+def test_gray32_is_what_phash_sees(gray):
     """Bit for bit imagehash's own picture, from an array or from an image."""
-    image = Image.fromarray(grey)
+    image = Image.fromarray(gray)
     expected = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
-    assert np.array_equal(grey32(grey), expected)
-    assert np.array_equal(grey32(image), expected)
+    assert np.array_equal(gray32(gray), expected)
+    assert np.array_equal(gray32(image), expected)
 
 
-def test_grey32_gives_phash_its_hash():
+def test_gray32_gives_phash_its_hash():
     """imagehash, given the 32x32 picture, finds the hash that it finds in the whole one."""
     image = Image.fromarray(draw(200, 150))
-    assert imagehash.phash(Image.fromarray(grey32(image))) == imagehash.phash(image)
+    assert imagehash.phash(Image.fromarray(gray32(image))) == imagehash.phash(image)
 
 
 @given(st.integers(2, 400), st.integers(2, 400))
-def test_grey32_has_one_size(width, height):
+def test_gray32_has_one_size(width, height):
     """32 x 32, whatever came in."""
-    assert grey32(np.zeros((height, width), np.uint8)).shape == (32, 32)
+    assert gray32(np.zeros((height, width), np.uint8)).shape == (32, 32)

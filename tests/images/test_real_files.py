@@ -7,7 +7,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from curation.images import RenderSettings, decode, grey32, read_header, render
+from curation.images import RenderSettings, decode, gray32, read_header, render
 from curation.images.jpeg_segments import walk_segments
 
 
@@ -62,7 +62,7 @@ def test_scaled_hashes_stay_near_the_full_ones(fullres):
     for path in sorted(fullres.glob("*/*/*.jpg"))[::4]:
         content = path.read_bytes()
         full, scaled = (
-            imagehash.phash(Image.fromarray(grey32(decode(content, scale=scale, grey=True).pixels)))
+            imagehash.phash(Image.fromarray(gray32(decode(content, scale=scale, gray=True).pixels)))
             for scale in ("full", "scaled")
         )
         assert full == imagehash.phash(Image.open(io.BytesIO(content)))

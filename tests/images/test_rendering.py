@@ -18,7 +18,7 @@ KEEP = RenderSettings(encode="keep")
 SOURCES = {
     "jpeg": file_of(draw(96, 80), "JPEG", quality=60, exif=with_exif_orientation(6), comment=b"note"),
     "progressive jpeg": file_of(draw(80, 96), "JPEG", quality=90, subsampling=0, progressive=True),
-    "grey jpeg": file_of(draw(96, 80)[..., 0], "JPEG"),
+    "gray jpeg": file_of(draw(96, 80)[..., 0], "JPEG"),
     "cmyk jpeg": file_of(Image.fromarray(draw(96, 80)).convert("CMYK"), "JPEG"),
     "png": file_of(draw(96, 80), icc_profile=srgb_profile()),
     "tiff": tiff_of(draw(96, 80).astype(np.uint16) * 257, photometric="rgb", compression="lzw"),
@@ -92,9 +92,9 @@ def test_keep_copies_what_needs_no_change(settings):
     assert "icc_profile" not in Image.open(io.BytesIO(kept)).info
 
 
-def test_keep_copies_grey_as_grey():
-    """A grey JPEG needs no pixel change either."""
-    assert decode(render(SOURCES["grey jpeg"], KEEP)).header.mode == "L"
+def test_keep_copies_gray_as_gray():
+    """A gray JPEG needs no pixel change either."""
+    assert decode(render(SOURCES["gray jpeg"], KEEP)).header.mode == "L"
 
 
 @pytest.mark.parametrize(

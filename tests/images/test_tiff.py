@@ -36,19 +36,19 @@ def read_by_tifffile(content):
         return file.pages[0].asarray()
 
 
-def three(grey):
-    """Return a grey picture as three equal channels."""
-    return np.repeat(grey[..., None], 3, axis=2)
+def three(gray):
+    """Return a gray picture as three equal channels."""
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 @pytest.mark.parametrize("compression", LOSSLESS)
 @pytest.mark.parametrize("predictor", [False, True])
-@pytest.mark.parametrize("samples", ["rgb", "grey", "planar", "rgb 16", "grey 16"])
+@pytest.mark.parametrize("samples", ["rgb", "gray", "planar", "rgb 16", "gray 16"])
 def test_every_lossless_layout_is_tifffiles_reading(layout, compression, predictor, samples):
     """Strips or tiles, contiguous or planar, predicted or not, 8 or 16 bits: the pixels are those that went in."""
-    source = {"grey": GREY, "grey 16": SIXTEEN[..., 0], "rgb 16": SIXTEEN}.get(samples, PICTURE)
-    settings = {"photometric": "minisblack" if "grey" in samples else "rgb", **LAYOUTS[layout]}
+    source = {"gray": GREY, "gray 16": SIXTEEN[..., 0], "rgb 16": SIXTEEN}.get(samples, PICTURE)
+    settings = {"photometric": "minisblack" if "gray" in samples else "rgb", **LAYOUTS[layout]}
     if compression != "none":
         settings |= {"compression": compression, "predictor": predictor}
     if samples == "planar":
@@ -61,7 +61,7 @@ def test_every_lossless_layout_is_tifffiles_reading(layout, compression, predict
         expected = np.moveaxis(expected, 0, -1)
     picture = decode(content)
     assert np.array_equal(picture.pixels, three(expected) if expected.ndim == 2 else expected)
-    assert np.array_equal(picture.pixels, three(GREY) if "grey" in samples else PICTURE)
+    assert np.array_equal(picture.pixels, three(GREY) if "gray" in samples else PICTURE)
     assert picture.header.lossless
     assert picture.header.bits == 8 * stored.dtype.itemsize
 
@@ -138,10 +138,10 @@ def test_min_is_white_is_turned_round():
 def test_palettes_are_looked_up():
     """16-bit entries by v / 257; a palette whose entries never exceed 255 holds 8-bit ones, as libtiff takes it."""
     index = np.asarray(Image.fromarray(PICTURE).quantize(64))
-    colours = draw(16, 16, seed=3).reshape(256, 3)
-    for entries in (colours.T.astype(np.uint16) * 257, colours.T.astype(np.uint16)):
+    colors = draw(16, 16, seed=3).reshape(256, 3)
+    for entries in (colors.T.astype(np.uint16) * 257, colors.T.astype(np.uint16)):
         content = tiff_of(index, photometric="palette", colormap=entries)
-        assert np.array_equal(decode(content).pixels, colours[index])
+        assert np.array_equal(decode(content).pixels, colors[index])
         assert read_header(content).mode == "P"
 
 
@@ -150,8 +150,8 @@ def test_palettes_are_looked_up():
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_alpha_lies_over_white(bits, kind, planar):
     """Unassociated and associated alpha over white; a channel of unstated meaning is not alpha."""
-    colour = (PICTURE.astype(np.uint32) * ALPHA[..., None] // 255).astype(np.uint8) if kind == "assocalpha" else PICTURE
-    samples = np.dstack([colour, ALPHA])
+    color = (PICTURE.astype(np.uint32) * ALPHA[..., None] // 255).astype(np.uint8) if kind == "assocalpha" else PICTURE
+    samples = np.dstack([color, ALPHA])
     stored = samples.astype(np.uint16) * 257 if bits == 16 else samples
     if planar == "separate":
         stored = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
@@ -159,7 +159,7 @@ def test_alpha_lies_over_white(bits, kind, planar):
     rest = 255 - ALPHA[..., None].astype(float)
     expected = {
         "unassalpha": np.rint(PICTURE * (ALPHA[..., None] / 255.0) + rest),
-        "assocalpha": colour + rest,
+        "assocalpha": color + rest,
         "unspecified": PICTURE,
     }[kind]
     assert np.array_equal(decode(content).pixels, expected)
@@ -302,7 +302,7 @@ def with_tag(content: bytes, tag: int, kind: int, count: int, value: int) -> byt
 
 @pytest.mark.parametrize(("kind", "count"), [(11, 768), (12, 384), (3, 767), (3, 256), (8, 768)])
 def test_a_palette_of_other_numbers_is_a_reason(kind, count):
-    """Floating-point colours were cast with a warning on the screen; a palette cut short is none."""
+    """Floating-point colors were cast with a warning on the screen; a palette cut short is none."""
     content = tiff_of(GREY, photometric="palette", colormap=np.full((3, 256), 40000, np.uint16))
     place = struct.unpack_from("<I", content, content.index(struct.pack("<HHI", 320, 3, 768)) + 8)[0]
     broken = with_tag(content, 320, kind, count, place) + bytes(4096)
@@ -393,7 +393,7 @@ def test_what_no_rule_covers_is_refused(settings, reason):
 
 
 def test_inks_that_are_not_cmyk_are_refused():
-    """Four spot colours cannot be shown by guessing which they are."""
+    """Four spot colors cannot be shown by guessing which they are."""
     samples = np.dstack([PICTURE, ALPHA])
     content = tiff_of(samples, photometric="separated", extratags=[(332, "H", 1, 2, True)])
     assert reason_of(content) == ("unsupported", "tiff of inks that are not CMYK")
@@ -473,20 +473,20 @@ def no_tifffile(monkeypatch):
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits", "lzw 2", "deflate 2"])
 @pytest.mark.parametrize("rows", [60, 16, 7])
-@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("gray", [False, True])
 def test_plain_strips_need_no_tifffile_and_are_its_reading(
-    byteorder, compression, rows, grey, no_tifffile, monkeypatch
+    byteorder, compression, rows, gray, no_tifffile, monkeypatch
 ):
-    """8-bit grey and RGB in strips: the header and the pixels are those of the long way, turned and in colour."""
+    """8-bit gray and RGB in strips: the header and the pixels are those of the long way, turned and in color."""
     name, _, predictor = compression.partition(" ")
     settings = {} if name == "none" else {"compression": name, "predictor": bool(predictor)}
     content = tiff_of(
-        GREY if grey else PICTURE,
-        photometric="minisblack" if grey else "rgb",
+        GREY if gray else PICTURE,
+        photometric="minisblack" if gray else "rgb",
         rowsperstrip=rows,
         byteorder=byteorder,
         description="drawn",
-        extratags=[(274, "H", 1, 6, True)] + ([] if grey else [(34675, "B", 0, swapped_profile(), True)]),
+        extratags=[(274, "H", 1, 6, True)] + ([] if gray else [(34675, "B", 0, swapped_profile(), True)]),
         **settings,
     )
     picture, expected = no_tifffile(content), long_way(content, monkeypatch)

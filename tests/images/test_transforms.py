@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFilter
 
-from curation.images import RenderSettings, crop_border, decode, even_colours, render, soften
+from curation.images import RenderSettings, apply_color_constancy, crop_border, decode, render, soften
 from curation.images.quality import laplacian_variance
 from tests.builders import as_bytes, texture
 
@@ -34,9 +34,9 @@ def test_something_is_always_left(pixels, share):
 
 @given(PIXELS, st.sampled_from(["grey-world", "shades-of-grey"]))
 def test_grey_stays_grey(pixels, constancy):
-    """A picture without colour has nothing to be evened out."""
-    grey = np.repeat(pixels[..., :1], 3, axis=2)
-    assert np.array_equal(even_colours(grey, constancy), grey)
+    """A picture without color has nothing to be evened out."""
+    gray = np.repeat(pixels[..., :1], 3, axis=2)
+    assert np.array_equal(apply_color_constancy(gray, constancy), gray)
 
 
 @pytest.mark.parametrize("constancy", ["grey-world", "shades-of-grey"])
@@ -44,7 +44,7 @@ def test_a_tinted_light_is_taken_away(constancy):
     """The same picture under two lights comes out nearly the same."""
     pixels = (texture(2) * 0.6).astype(np.uint8)
     tinted = (pixels * np.array([1.0, 0.8, 0.6])).round().astype(np.uint8)
-    one, other = (even_colours(each, constancy).astype(np.int64) for each in (pixels, tinted))
+    one, other = (apply_color_constancy(each, constancy).astype(np.int64) for each in (pixels, tinted))
     scale = one.mean() / other.mean()
     before = np.abs(pixels - tinted * (pixels.mean() / tinted.mean())).mean()
     assert np.abs(one - other * scale).mean() < before / 5
@@ -52,7 +52,7 @@ def test_a_tinted_light_is_taken_away(constancy):
 
 def test_grey_world_makes_the_channel_means_equal():
     """Where nothing is clipped, within rounding."""
-    means = even_colours((texture(3) * 0.5).astype(np.uint8), "grey-world").mean(axis=(0, 1))
+    means = apply_color_constancy((texture(3) * 0.5).astype(np.uint8), "grey-world").mean(axis=(0, 1))
     assert np.ptp(means) < 0.6
 
 

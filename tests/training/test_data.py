@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError
-from curation.images import area_average, camera_view, centre_square, decode
+from curation.images import area_average, camera_view, center_square, decode
 from training.data import choose_alarm, open_material
 
 
@@ -27,7 +27,7 @@ def test_what_is_trained_on_is_the_camera_view_of_the_published_file(material):
         pixels = decode(content).pixels
         assert np.array_equal(material.samples.view(48)[row], camera_view(pixels, side=48))
         assert np.array_equal(material.samples.view(96)[row], camera_view(pixels, side=96))
-        assert np.array_equal(material.samples.plain[row], area_average(centre_square(pixels), height=48, width=48))
+        assert np.array_equal(material.samples.plain[row], area_average(center_square(pixels), height=48, width=48))
 
 
 def test_the_alarm_is_the_first_class_of_the_recipe(drawn, material):
