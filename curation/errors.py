@@ -80,9 +80,11 @@ class ErrorCode(StrEnum):
     BOARD_FAULT = "board-fault"  # the board answered with an error
     BOARD_GONE = "board-gone"  # the board was unplugged or restarts
     BOARD_SILENT = "board-silent"  # the board does not answer
+    CAMERA_MISSING = "camera-missing"  # the board's camera gives no image
     PORT_BUSY = "port-busy"  # another program has the port
     PORT_MISSING = "port-missing"  # there is no such port
     PROTOCOL_MISMATCH = "protocol-mismatch"  # board and program have different versions of the protocol
+    TRANSFER_DAMAGED = "transfer-damaged"  # what crossed the serial line arrived damaged, twice
 
     # Training and firmware
     BOARD_UNKNOWN = "board-unknown"  # there is no such board file, or it is not valid

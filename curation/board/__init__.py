@@ -1,4 +1,4 @@
-"""The board on the PC's serial line: its scores, its frames, pictures given to it, and collecting what it sees."""
+"""The board on a serial port: its scores and frames, images sent to it, and collecting what its camera sees."""
 
 from curation.board.client import Board, open_board
 from curation.board.collecting import Collected, collect

@@ -1,4 +1,4 @@
-"""A board and what it can be asked: its version, scores, a frame, a picture given to it, its own tests."""
+"""A board and its commands: version, scores, a frame, an image sent to it, its own tests."""
 
 from __future__ import annotations
 
@@ -28,90 +28,91 @@ from curation.board.port import Port, SerialPort
 from curation.board.request_response import (
     ANSWER_SECONDS,
     ATTEMPTS,
-    PICTURE_SECONDS,
-    Conversation,
-    Damaged,
+    IMAGE_SECONDS,
+    Connection,
+    DamagedAnswer,
     NoAnswer,
-    Refused,
+    RefusedCommand,
 )
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 QUIET_SECONDS = 15.0
-"""A board that says nothing for so long has stopped."""
+"""A board that sends nothing for this long has stopped."""
 
 Answer = TypeVar("Answer")
 
 
 class Board:
-    """A board that has said which protocol it speaks.
+    """A board whose version of the protocol has been checked.
 
     Parameters
     ----------
     port : Port
-    tell : callable, optional
-        Hears a sentence about each line that could not be read, and about each second try.
-    patience : float
-        Factor on every time-out; an emulated board is slower than a real one.
+    notify : callable, optional
+        Called with a sentence for each line that cannot be read and each repeated request.
+    timeout_factor : float
+        Factor on every timeout; an emulated board is slower than a real one.
 
     Raises
     ------
     CurationError
-        Nothing there speaks the protocol, or another version of it.
+        The device does not answer, or has another version of the protocol.
     """
 
-    def __init__(self, port: Port, *, tell: Callable[[str], None] | None = None, patience: float = 1.0) -> None:
-        self._talk = Conversation(port, tell=tell or (lambda sentence: None), patience=patience)
+    def __init__(self, port: Port, *, notify: Callable[[str], None] | None = None, timeout_factor: float = 1.0) -> None:
+        self._connection = Connection(port, notify=notify or (lambda sentence: None), timeout_factor=timeout_factor)
         self.name = port.name
-        self.version = self._meet()
+        self.version = self._handshake()
 
     @property
     def dropped(self) -> int:
-        """Lines that could not be read so far."""
-        return self._talk.dropped
+        """The number of lines so far that could not be read."""
+        return self._connection.dropped
 
     def close(self) -> None:
-        """Let the port go."""
-        self._talk.port.close()
+        """Close the port."""
+        self._connection.port.close()
 
-    def say_scores(self, wanted: bool) -> None:
-        """Have the board say its scores by itself, or not."""
-        self._ask(f"scores {'on' if wanted else 'off'}", Done)
+    def stream_scores(self, wanted: bool) -> None:
+        """Have the board send its scores continuously, or stop it."""
+        self._request(f"scores {'on' if wanted else 'off'}", Done)
 
     def next_scores(self, within_s: float = QUIET_SECONDS) -> Scores:
-        """Return the next scores that the board says by itself.
+        """Return the next scores that the board sends by itself.
 
         Raises
         ------
         CurationError
-            None came in time, or the board is gone.
+            The board sends nothing, or is gone.
         """
-        scores = self._talk.next_scores(within_s)
+        scores = self._connection.next_scores(within_s)
         if scores is None:
             raise CurationError(
-                f"{self.name}: the board has said nothing for {within_s:g} seconds",
-                hint="press its reset button, or plug it in again",
+                ErrorCode.BOARD_SILENT,
+                f"{self.name}: the board has sent nothing for {within_s:g} seconds",
+                hint="Press its reset button, or plug it in again.",
             )
         return scores
 
     def take_frame(self) -> Frame:
-        """Have a picture taken and sent; one that came damaged is asked for once more.
+        """Have the board take an image and send it; a damaged one is requested once more.
 
         Raises
         ------
         CurationError
-            The board has no camera, is gone or silent, or the picture came damaged twice.
+            The board has no camera, is gone or silent, or the image arrived damaged twice.
         """
-        return self._talk.insist(self._take_frame, "the picture")
+        return self._connection.retry(self._take_frame, "the image")
 
     def inject(self, frame: Frame) -> Scores:
-        """Give the board a picture in place of its camera's, and return what it makes of it.
+        """Send the board an image in place of its camera's, and return its scores.
 
         Raises
         ------
         CurationError
-            The board is gone or silent, or the picture arrived damaged twice.
+            The board is gone or silent, or the image arrived damaged twice.
         """
-        return self._talk.insist(lambda: self._inject(frame), "the picture given to it")
+        return self._connection.retry(lambda: self._inject(frame), "the injected image")
 
     def run_golden(self) -> tuple[Golden, ...]:
         """Run the golden vectors that came with the model, in order.
@@ -119,83 +120,85 @@ class Board:
         Raises
         ------
         CurationError
-            As many came twice not as the board says it ran, or it is gone or silent.
+            Vectors were lost twice, or the board is gone or silent.
         """
-        return self._talk.insist(self._run_golden, "the golden vectors")
+        return self._connection.retry(self._run_golden, "the golden vectors")
 
-    def ask_timing(self) -> Timing:
-        """Ask how long the last picture took."""
-        return self._ask("timing", Timing)
+    def read_timing(self) -> Timing:
+        """Return how long the last image took."""
+        return self._request("timing", Timing)
 
     def run_selftest(self) -> SelfTest:
-        """Run the test of the start again."""
-        return self._ask("selftest", SelfTest, within_s=PICTURE_SECONDS)
+        """Run the start-up test again."""
+        return self._request("selftest", SelfTest, within_s=IMAGE_SECONDS)
 
     def reset(self) -> None:
-        """Have the watchdog start the board anew; on USB the port goes away with it."""
-        self._ask("reset", Done)
+        """Have the watchdog restart the board; on USB its port disappears."""
+        self._request("reset", Done)
 
-    def _ask(self, command: str, kind: type[Answer], *, within_s: float = ANSWER_SECONDS) -> Answer:
-        def ask() -> Answer:
-            self._talk.send(command)
-            return self._talk.expect(kind, within_s=within_s)
+    def _request(self, command: str, kind: type[Answer], *, within_s: float = ANSWER_SECONDS) -> Answer:
+        def request() -> Answer:
+            self._connection.send(command)
+            return self._connection.expect(kind, within_s=within_s)
 
-        return self._talk.insist(ask, f"`{command}`")
+        return self._connection.retry(request, f"`{command}`")
 
-    def _meet(self) -> BoardVersion:
-        """Learn who is there; what stood half in a buffer on either side is ended by a newline first."""
+    def _handshake(self) -> BoardVersion:
+        """Return the board's version; a newline first ends what is left in a buffer on either side."""
         for _ in range(ATTEMPTS + 1):
-            self._talk.send("")
-            self._talk.settle()
-            self._talk.send("version")
+            self._connection.send("")
+            self._connection.drain()
+            self._connection.send("version")
             try:
-                return self._talk.expect(BoardVersion)
-            except (NoAnswer, Refused):
-                continue  # what is refused is the rest of a line that stood in the board's buffer
+                return self._connection.expect(BoardVersion)
+            except (NoAnswer, RefusedCommand):
+                continue  # the board refuses the rest of a line that was in its buffer
         heard = f" ({self.dropped} lines could not be read)" if self.dropped else ""
         raise CurationError(
-            f"{self.name}: nothing there speaks the board's protocol{heard}",
-            hint="is it the board's port, and is the firmware on it (firmware/README.md)? Else press its reset button",
+            ErrorCode.BOARD_SILENT,
+            f"{self.name}: no device answers in the board's protocol{heard}",
+            hint="Check that this is the board's port and that the firmware is installed (firmware/README.md). "
+            "Otherwise press the reset button.",
         )
 
     def _take_frame(self) -> Frame:
-        self._talk.send("frame")
-        self._talk.expect(FrameStart, within_s=PICTURE_SECONDS)
+        self._connection.send("frame")
+        self._connection.expect(FrameStart, within_s=IMAGE_SECONDS)
         content = bytearray()
         for y in range(FRAME_HEIGHT):
-            message = self._talk.expect(FrameRow, FrameEnd)
+            message = self._connection.expect(FrameRow, FrameEnd)
             if not isinstance(message, FrameRow) or message.y != y:
-                raise Damaged(f"row {y} is missing")
+                raise DamagedAnswer(f"row {y} is missing")
             content += _decode_row(message)
         frame = Frame(bytes(content))
-        if self._talk.expect(FrameEnd).crc32 != frame.crc32:
-            raise Damaged("its CRC is wrong")
+        if self._connection.expect(FrameEnd).crc32 != frame.crc32:
+            raise DamagedAnswer("its CRC is wrong")
         return frame
 
     def _inject(self, frame: Frame) -> Scores:
-        self._talk.send("inject")
-        self._talk.expect(Ready)
+        self._connection.send("inject")
+        self._connection.expect(Ready)
         for y in range(FRAME_HEIGHT):
-            self._talk.send(f"row {y} {b64encode(frame.row(y)).decode('ascii')}")
-            if (taken := self._talk.expect(Taken).y) != y:
-                raise Damaged(f"row {taken} was taken for row {y}")
-        self._talk.send(f"end {frame.crc32}")
-        while not (scores := self._talk.expect(Scores, within_s=PICTURE_SECONDS)).injected:
-            pass  # of a camera's picture that was under way
+            self._connection.send(f"row {y} {b64encode(frame.row(y)).decode('ascii')}")
+            if (taken := self._connection.expect(Taken).y) != y:
+                raise DamagedAnswer(f"row {taken} was taken for row {y}")
+        self._connection.send(f"end {frame.crc32}")
+        while not (scores := self._connection.expect(Scores, within_s=IMAGE_SECONDS)).injected:
+            pass  # the scores of a camera image that was being processed
         return scores
 
     def _run_golden(self) -> tuple[Golden, ...]:
-        self._talk.send("golden")
+        self._connection.send("golden")
         vectors: list[Golden] = []
         while True:
-            message = self._talk.expect(Golden, GoldenEnd, within_s=PICTURE_SECONDS)
+            message = self._connection.expect(Golden, GoldenEnd, within_s=IMAGE_SECONDS)
             if isinstance(message, GoldenEnd):
                 break
             if isinstance(message, Golden):
                 vectors.append(message)
         right = sum(vector.ok for vector in vectors)
         if (message.passed, message.failed) != (right, len(vectors) - right):
-            raise Damaged(f"{len(vectors)} of {message.passed + message.failed} came")
+            raise DamagedAnswer(f"{len(vectors)} of {message.passed + message.failed} arrived")
         return tuple(vectors)
 
 
@@ -203,15 +206,17 @@ def _decode_row(row: FrameRow) -> bytes:
     try:
         content = b64decode(row.text, validate=True)
     except binascii.Error as fault:
-        raise Damaged(f"row {row.y} is no base64") from fault
+        raise DamagedAnswer(f"row {row.y} is not base64") from fault
     if len(content) != ROW_BYTES:
-        raise Damaged(f"row {row.y} has {len(content)} bytes")
+        raise DamagedAnswer(f"row {row.y} has {len(content)} bytes")
     return content
 
 
 @contextmanager
-def open_board(name: str, *, tell: Callable[[str], None] | None = None, patience: float = 1.0) -> Iterator[Board]:
-    """Open a serial port, meet the board there, and let the port go in the end.
+def open_board(
+    name: str, *, notify: Callable[[str], None] | None = None, timeout_factor: float = 1.0
+) -> Iterator[Board]:
+    """Open a serial port, check the board's version, and close the port at the end.
 
     Parameters
     ----------
@@ -221,10 +226,10 @@ def open_board(name: str, *, tell: Callable[[str], None] | None = None, patience
     Raises
     ------
     CurationError
-        The port cannot be opened, or nothing there speaks the protocol; says what to do.
+        The port cannot be opened, or no board answers there.
     """
     port = SerialPort(name)
     try:
-        yield Board(port, tell=tell, patience=patience)
+        yield Board(port, notify=notify, timeout_factor=timeout_factor)
     finally:
         port.close()

@@ -1,7 +1,7 @@
-"""Collecting: the camera's pictures under a label, lossless, into the folder that the source `board` reads.
+"""Collects the camera's images under a label, lossless, in a folder that the source `board` reads.
 
-A burst is what was collected in one go, or under one name: its pictures show the same thing and share a group. A
-picture is written whole or not at all, never over another one; its line in `captures.jsonl` follows it.
+A burst is what was collected in one run, or under one name: its images show the same thing and share a group. An image
+is written whole or not at all and overwrites nothing; its line in `captures.jsonl` is written after it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Protocol
 from curation.board.frames import Frame, encode_png
 from curation.board.messages import BoardVersion
 from curation.dataset.recipe import CLASS_PATTERN
-from curation.errors import CurationError
-from curation.sources.board import CAPTURES, name_picture, read_number
+from curation.errors import CurationError, ErrorCode
+from curation.sources.board import CAPTURES, name_image, read_number
 from curation.storage.atomic_files import replace_file, sweep_leftovers
+from curation.storage.disk_errors import code_of
 from curation.storage.fsync import append_text
 from curation.storage.locks import hold_lock
 
@@ -29,26 +30,26 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Camera(Protocol):
-    """What pictures are collected from: a board."""
+    """Where images are collected from: a board."""
 
     @property
     def version(self) -> BoardVersion:
-        """What runs there."""
+        """What runs on the board."""
 
     def take_frame(self) -> Frame:
-        """Take a picture."""
+        """Take an image."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """One picture that was collected.
+    """One collected image.
 
     Parameters
     ----------
     path : Path
     label, group : str
     number : int
-        In its burst, from 1.
+        The number within its burst, from 1.
     """
 
     path: Path
@@ -67,37 +68,40 @@ def collect(
     group: str | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Iterator[Collected]:
-    """Take pictures one after another, and give each once it is written.
+    """Take images one after another, and yield each once it is written.
 
     Parameters
     ----------
     camera : Camera
     into : Path
-        The source's folder; made where it is missing.
+        The folder of the source; created where it is missing.
     label : str
-        The source label, which names the folder below.
+        The source label, and the name of the subfolder.
     count : int
-        Pictures to take.
+        The number of images to take.
     every_s : float
-        Seconds from one picture to the next.
+        Seconds from one image to the next.
     group : str, optional
-        Names the burst: what is collected again under this name goes on counting and stays in one group. The time where
-        it is not given.
+        The name of the burst, by default the current time. Collecting again under the same name continues its numbers
+        and its group.
 
     Raises
     ------
     CurationError
-        The label or the group cannot name a folder or a file, the folder cannot be written, or the board has a fault.
+        The label or the group is invalid, the folder cannot be written, or the board has a fault.
     """
     if not CLASS_PATTERN.fullmatch(label):
         raise CurationError(
-            f"{label!r} cannot be a label",
-            hint="it names a folder: letters, digits, spaces and . + - _ only (64 at most)",
+            ErrorCode.NAME_INVALID,
+            f"{label!r} is not a valid label",
+            hint="The label names a folder: use letters, digits, spaces and . + - _ only, 64 characters at most.",
         )
     group = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ") if group is None else group
     if not _GROUP.fullmatch(group):
         raise CurationError(
-            f"{group!r} cannot name a group", hint="letters, digits, - and _ only (64 at most), such as mole-3"
+            ErrorCode.NAME_INVALID,
+            f"{group!r} is not a valid group name",
+            hint="Use letters, digits, - and _ only, 64 characters at most, such as mole-3.",
         )
     return _collect(camera, into, label, count=count, every_s=every_s, group=group, wait=wait)
 
@@ -112,7 +116,7 @@ def _collect(
         due = max(due + every_s, time.monotonic())
         frame = camera.take_frame()
         try:
-            yield _keep(frame, camera.version, into, label, group)
+            yield _write_capture(frame, camera.version, into, label, group)
         except OSError as fault:
             raise _cannot_write(into, fault) from fault
 
@@ -126,13 +130,13 @@ def _prepare(into: Path, label: str) -> None:
         raise _cannot_write(into, fault) from fault
 
 
-def _keep(frame: Frame, version: BoardVersion, into: Path, label: str, group: str) -> Collected:
-    """Write a picture under the next free number of its burst, then its line."""
+def _write_capture(frame: Frame, version: BoardVersion, into: Path, label: str, group: str) -> Collected:
+    """Write an image under the next free number of its burst, then its line."""
     content = encode_png(frame)
     # Two programs may collect into one folder; numbers are given out under a lock, so none is given twice.
     with hold_lock(into / ".collecting"):
         number = _next_number(into, group)
-        path = into / label / name_picture(group, number)
+        path = into / label / name_image(group, number)
         replace_file(path, content)
         line = _describe(path.relative_to(into), label, group, content, frame, version)
         append_text(into / CAPTURES, json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
@@ -140,7 +144,7 @@ def _keep(frame: Frame, version: BoardVersion, into: Path, label: str, group: st
 
 
 def _next_number(into: Path, group: str) -> int:
-    """Return the number after the highest of a burst, whatever its label: a picture may be moved to another one."""
+    """Return the number after the highest of a burst under any label, as images may be moved to another label."""
     numbers = (read_number(path.name, group) for path in into.glob(f"*/{group}-*.png"))
     return max((number for number in numbers if number is not None), default=0) + 1
 
@@ -165,5 +169,7 @@ def _describe(
 
 def _cannot_write(into: Path, fault: OSError) -> CurationError:
     return CurationError(
-        f"{into}: cannot be written: {fault.strerror or fault}", hint="give another folder, or make room there"
+        code_of(fault),
+        f"{into}: cannot be written: {fault.strerror or fault}",
+        hint="Give another folder, or free some space.",
     )

@@ -1,4 +1,4 @@
-"""Frames as the camera gives them: 176x144 pixels of RGB565, high byte first, there and back to pictures."""
+"""Frames of the camera, 176x144 pixels of RGB565 with the high byte first, and their conversion from and to images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from curation.board.messages import FRAME_HEIGHT, FRAME_WIDTH
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import DecodeFailure, area_average_144, center_square, decode, from_rgb565, to_rgb565
 from curation.images.types import Pixels
 
@@ -20,12 +20,12 @@ FRAME_BYTES = FRAME_HEIGHT * ROW_BYTES
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the camera.
+    """One image of the camera.
 
     Parameters
     ----------
     packed : bytes
-        50,688 of them, row after row, two a pixel, high byte first.
+        50,688 bytes, row by row, two per pixel, high byte first.
     """
 
     packed: bytes
@@ -36,12 +36,12 @@ class Frame:
 
     @property
     def crc32(self) -> str:
-        """CRC-32 of the bytes, as the protocol writes it."""
+        """The CRC-32 of the bytes, as the protocol writes it."""
         return crc32_of(self.packed)
 
     @property
     def pixels(self) -> Pixels:
-        """(144, 176, 3) uint8; packed again they give the same bytes, so a PNG of them loses nothing."""
+        """(144, 176, 3) uint8; packing them again gives the same bytes, so a PNG of them is lossless."""
         packed = np.frombuffer(self.packed, np.uint8).reshape(FRAME_HEIGHT, FRAME_WIDTH, 2)
         return from_rgb565(packed)
 
@@ -60,10 +60,10 @@ def crc32_of(content: bytes) -> str:
 
 
 def prepare_frame(pixels: Pixels) -> Frame:
-    """Put a picture before the camera: what the board's net sees of this frame is what training sees of the picture.
+    """Return an image as a camera frame, from which the board's net gets the same input as training does.
 
-    Its centre square, area-averaged to 144x144, stands in the middle of the frame; beside it the square's edge goes on,
-    so that the frame's brightness is the picture's.
+    The center square, area-averaged to 144x144, fills the middle of the frame. Its edge pixels are repeated to the left
+    and right, so that the frame's brightness is that of the image.
 
     Parameters
     ----------
@@ -81,17 +81,19 @@ def read_frame(content: bytes, *, name: str) -> Frame:
     Raises
     ------
     CurationError
-        It is no picture.
+        It is not an image.
     """
     try:
         pixels = decode(content).pixels
     except DecodeFailure as fault:
-        raise CurationError(f"{name}: {fault}", hint="give a picture: PNG, JPEG, TIFF ...") from fault
+        raise CurationError(
+            ErrorCode.IMAGE_UNREADABLE, f"{name}: {fault}", hint="Give an image: PNG, JPEG, TIFF ..."
+        ) from fault
     return prepare_frame(pixels)
 
 
 def encode_png(frame: Frame) -> bytes:
-    """Write a frame as PNG, losslessly."""
+    """Return a frame as PNG, lossless."""
     buffer = io.BytesIO()
     Image.fromarray(frame.pixels).save(buffer, "PNG", optimize=False)
     return buffer.getvalue()

@@ -1,15 +1,15 @@
-"""Bytes become lines: in step again at the next newline, whatever came before it."""
+"""Splits bytes into lines; after noise, the next newline restores the boundaries."""
 
 from __future__ import annotations
 
 from typing import Final
 
 MAX_LINE_BYTES: Final = 1023
-"""Of a line without its newline; what is longer is no line of the protocol."""
+"""The length of a line without its newline; a longer one is not part of the protocol."""
 
 
 class LineSplitter:
-    r"""Takes bytes as they come and gives whole lines; of one that is too long only a first piece is kept.
+    r"""Collects bytes and returns whole lines; of a line that is too long, only the beginning is kept.
 
     >>> splitter = LineSplitter()
     >>> splitter.feed(b'{"a"'), splitter.feed(b":1}\r\n\n{")
@@ -20,19 +20,19 @@ class LineSplitter:
         self._rest = bytearray()
 
     def feed(self, content: bytes) -> list[bytes]:
-        """Return the lines that these bytes complete, in order, without their ends; empty lines are passed over."""
+        """Return the lines that these bytes complete, in order, without line ends; empty lines are skipped."""
         *ends, rest = content.split(b"\n")
         lines = []
         for end in ends:
-            self._keep(end)
+            self._add(end)
             line = bytes(self._rest).rstrip(b"\r")
             self._rest.clear()
             if line:
                 lines.append(line)
-        self._keep(rest)
+        self._add(rest)
         return lines
 
-    def _keep(self, piece: bytes) -> None:
-        # One byte over the limit tells that a line is too long; more would let noise take the memory.
+    def _add(self, piece: bytes) -> None:
+        # One byte over the limit shows that a line is too long; more would let noise fill the memory.
         room = MAX_LINE_BYTES + 1 - len(self._rest)
         self._rest += piece[:room]

@@ -1,4 +1,4 @@
-"""What a board says, line by line: `firmware/PROTOCOL.md` as frozen values, and the one place a line is understood."""
+"""The messages of `firmware/PROTOCOL.md` as frozen values, and the one function that parses a line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from curation.board.lines import MAX_LINE_BYTES
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 PROTOCOL: Final = 1
-"""The version of the protocol that is spoken here."""
+"""The version of the protocol that this program has."""
 
 FRAME_WIDTH: Final = 176
 FRAME_HEIGHT: Final = 144
-"""Of a QCIF frame, in pixels of two bytes."""
+"""The size of a QCIF frame, in pixels of two bytes."""
 
 Led = Literal["off", "green", "red", "red blinking", "blue"]
 FaultCode = Literal[
@@ -24,12 +24,12 @@ FaultCode = Literal[
 
 
 class _Message(BaseModel):
-    # A newer firmware may say more than is read here; what is read has to be there.
+    # Newer firmware may send more fields than are read here; those that are read are required.
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class BoardVersion(_Message):
-    """What runs on the board: its firmware, the model in it and the version of the dataset it was trained on."""
+    """What runs on the board: its firmware, its model and the dataset version that the model was trained on."""
 
     type: Literal["version", "hello"]
     protocol: int
@@ -46,7 +46,7 @@ class BoardVersion(_Message):
 
 
 class SelfTest(_Message):
-    """The test of the start: whether all is well, and for each part ``"ok"`` or why not."""
+    """The result of the start-up test: whether it passed, and for each part ``"ok"`` or the reason."""
 
     type: Literal["selftest"]
     ok: bool
@@ -57,15 +57,15 @@ class SelfTest(_Message):
 
 
 class Scores(_Message):
-    """What the board makes of one picture; without a picture, what comes from one is None."""
+    """The scores of one image; without an image, the fields that depend on it are None."""
 
     type: Literal["scores"]
     frame: int
     injected: bool = False
     scores: dict[str, float] | None = None
-    """The net's own, by label."""
+    """The scores of the net, by label."""
     smoothed: dict[str, float] | None = None
-    """What the LED goes by."""
+    """The smoothed scores, which decide the LED."""
     verdict: str
     led: Led
     brightness: float | None = None
@@ -75,11 +75,11 @@ class Scores(_Message):
     sharpness: float | None = None
     """Variance of the Laplacian of the luma of the net's input."""
     us: int | None = None
-    """Microseconds the inference took."""
+    """The duration of the inference in microseconds."""
 
 
 class FrameStart(_Message):
-    """A frame's rows follow."""
+    """The rows of a frame follow."""
 
     type: Literal["frame"]
     width: Literal[176]
@@ -96,27 +96,27 @@ class FrameRow(_Message):
 
 
 class FrameEnd(_Message):
-    """A frame is whole where its bytes have this CRC-32."""
+    """The end of a frame, with the CRC-32 of its bytes."""
 
     type: Literal["frame-end"]
     crc32: str
 
 
 class Ready(_Message):
-    """The board waits for a picture."""
+    """The board waits for an image."""
 
     type: Literal["ready"]
 
 
 class Taken(_Message):
-    """The board has a row."""
+    """The board has received a row."""
 
     type: Literal["taken"]
     y: int
 
 
 class Golden(_Message):
-    """One golden vector: the logits the board has, and those it should have."""
+    """One golden vector: the logits of the board, and the expected ones."""
 
     type: Literal["golden"]
     vector: int
@@ -126,7 +126,7 @@ class Golden(_Message):
 
 
 class GoldenEnd(_Message):
-    """How many golden vectors are right."""
+    """The number of golden vectors that passed and failed."""
 
     type: Literal["golden-end"]
     passed: int
@@ -134,7 +134,7 @@ class GoldenEnd(_Message):
 
 
 class Timing(_Message):
-    """How long the last picture took, in microseconds; 0 before the first."""
+    """The durations of the last image in microseconds; 0 before the first."""
 
     type: Literal["timing"]
     frames: int
@@ -144,7 +144,7 @@ class Timing(_Message):
 
 
 class Done(_Message):
-    """A command was obeyed."""
+    """A command was carried out."""
 
     type: Literal["done"]
     command: str
@@ -158,7 +158,7 @@ class Help(_Message):
 
 
 class Fault(_Message):
-    """A command was not obeyed, and why."""
+    """A command failed, and why."""
 
     type: Literal["error"]
     code: FaultCode
@@ -185,8 +185,8 @@ Message = (
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
-class Unreadable(Exception):
-    """Raised for a line that is no message; ``reason`` is short."""
+class UnreadableLine(Exception):
+    """Raised for a line that is not a message; ``reason`` is short."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -194,23 +194,23 @@ class Unreadable(Exception):
 
 
 def parse_line(line: bytes) -> Message:
-    """Understand one line, without its newline.
+    """Parse one line, without its newline.
 
     Raises
     ------
-    Unreadable
-        It is no message of this protocol: noise, a torn line, a word that is not known.
+    UnreadableLine
+        It is not a message of this protocol: noise, a torn line, an unknown type.
     CurationError
-        The board speaks another version of the protocol.
+        The board has another version of the protocol.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise Unreadable("too long")
+        raise UnreadableLine("too long")
     try:
         said = json.loads(line.decode("ascii"))
     except (UnicodeDecodeError, ValueError, RecursionError):
-        raise Unreadable("no JSON") from None
+        raise UnreadableLine("not JSON") from None
     if not isinstance(said, dict):
-        raise Unreadable("no JSON object")
+        raise UnreadableLine("not a JSON object")
     if said.get("type") in ("version", "hello"):
         _check_protocol(said)
     try:
@@ -218,16 +218,17 @@ def parse_line(line: bytes) -> Message:
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise Unreadable(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        raise UnreadableLine(f"{place}: {first['msg']}" if place else first["msg"]) from None
 
 
 def _check_protocol(said: dict[str, Any]) -> None:
     spoken = said.get("protocol")
     if not isinstance(spoken, int) or isinstance(spoken, bool):
-        raise Unreadable("names no protocol")
+        raise UnreadableLine("has no protocol version")
     if spoken != PROTOCOL:
-        newer = "this program" if spoken > PROTOCOL else "the board's firmware"
+        older = "this program" if spoken > PROTOCOL else "the board's firmware"
         raise CurationError(
-            f"the board speaks version {spoken} of the protocol, this program version {PROTOCOL}",
-            hint=f"{newer} is the older one: update it (firmware/README.md says how to upload)",
+            ErrorCode.PROTOCOL_MISMATCH,
+            f"the board has version {spoken} of the protocol, this program has version {PROTOCOL}",
+            hint=f"Update {older}, which is older. firmware/README.md describes how to upload firmware.",
         )

@@ -1,4 +1,4 @@
-"""Serial ports: the one module that knows pyserial, and the faults of a plug, a right or a name in plain words."""
+"""Serial ports: the one module that uses pyserial, and explains what can go wrong with a port."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 BAUD = 115_200
-"""USB ignores it; a serial adapter does not."""
+"""USB ignores the baud rate; a serial adapter does not."""
 
 _WAIT_SECONDS = 0.1
 _WRITE_SECONDS = 5.0
 
 
 class Port(Protocol):
-    """A way to a board: bytes there and back."""
+    """A connection to a board: bytes in both directions."""
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name that users know it by."""
 
     def read(self, timeout_s: float) -> bytes:
-        """Return what has come, waiting for the first byte at most so long; empty where none came."""
+        """Return the bytes that have arrived, waiting for the first one up to the timeout; empty where none came."""
 
     def write(self, content: bytes) -> None:
-        """Send all of it."""
+        """Send all bytes."""
 
     def close(self) -> None:
-        """Let the port go."""
+        """Close the port."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class PortFound:
     Parameters
     ----------
     name : str
-        What to open: "/dev/ttyACM0", "COM3".
+        The name to open: "/dev/ttyACM0", "COM3".
     description : str
-        What the operating system says is plugged in there.
+        The device, as the operating system describes it.
     likely : bool
-        Whether it looks like a board: an Arduino's USB vendor, or any USB device on Linux's ttyACM.
+        Whether it is probably a board: Arduino's USB vendor, or any USB device on Linux's ttyACM.
     """
 
     name: str
@@ -71,7 +71,7 @@ def list_ports() -> tuple[PortFound, ...]:
 
 
 class SerialPort:
-    """A port of the operating system: a board on USB, an adapter, or a pseudo-terminal."""
+    """A serial port of the operating system: a board on USB, an adapter, or a pseudo-terminal."""
 
     def __init__(self, name: str) -> None:
         from serial import Serial
@@ -84,11 +84,11 @@ class SerialPort:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name that users know it by."""
         return self._name
 
     def read(self, timeout_s: float) -> bytes:
-        """Return what has come, waiting for the first byte at most so long.
+        """Return the bytes that have arrived, waiting for the first one up to the timeout.
 
         Raises
         ------
@@ -107,12 +107,12 @@ class SerialPort:
             raise _unplugged(self._name) from fault
 
     def write(self, content: bytes) -> None:
-        """Send all of it.
+        """Send all bytes.
 
         Raises
         ------
         CurationError
-            The board was unplugged, or takes nothing for five seconds.
+            The board was unplugged, or accepts nothing for five seconds.
         """
         from serial import SerialTimeoutException
 
@@ -120,13 +120,15 @@ class SerialPort:
             self._serial.write(content)
         except SerialTimeoutException as fault:
             raise CurationError(
-                f"{self._name}: the board takes nothing", hint="press its reset button, or plug it in again"
+                ErrorCode.BOARD_SILENT,
+                f"{self._name}: the board accepts no data",
+                hint="Press its reset button, or plug it in again.",
             ) from fault
         except OSError as fault:
             raise _unplugged(self._name) from fault
 
     def close(self) -> None:
-        """Let the port go; one whose plug is out is gone already."""
+        """Close the port; that of an unplugged board is closed already."""
         try:
             self._serial.close()
         except OSError:
@@ -135,8 +137,9 @@ class SerialPort:
 
 def _unplugged(name: str) -> CurationError:
     return CurationError(
-        f"{name}: the board is gone: unplugged, or restarting",
-        hint="plug it in again (a cable that only charges carries no words), then run this again",
+        ErrorCode.BOARD_GONE,
+        f"{name}: the board was unplugged, or is restarting",
+        hint="Plug it in again with a USB data cable, then repeat the command. Charge-only cables do not work.",
     )
 
 
@@ -145,16 +148,20 @@ def _explain_opening(name: str, fault: OSError | ValueError) -> CurationError:
     text = str(fault).lower()
     if number == errno.EACCES or "permission denied" in text or "access is denied" in text:
         return CurationError(
+            ErrorCode.PERMISSION_DENIED,
             f"{name}: permission denied",
-            hint="on Linux the group `dialout` may use serial ports: `sudo usermod -aG dialout $USER`, then log in "
-            "again; on Windows another program holds the port",
+            hint="On Linux, add yourself to the group that may use serial ports (`sudo usermod -aG dialout $USER`) and "
+            "log in again. On Windows, close the program that uses the port.",
         )
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text:
         return CurationError(
-            f"{name}: another program holds the port",
-            hint="close the Arduino IDE's serial monitor, or the other window",
+            ErrorCode.PORT_BUSY,
+            f"{name}: another program uses the port",
+            hint="Close the serial monitor of the Arduino IDE, or the other window.",
         )
-    known = ", ".join(port.name for port in list_ports()) or "none is plugged in"
+    known = ", ".join(port.name for port in list_ports()) or "none"
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "filenotfound" in text:
-        return CurationError(f"{name}: there is no such port", hint=f"ports of this machine: {known}")
-    return CurationError(f"{name}: cannot be opened as a serial port", hint=f"ports of this machine: {known}")
+        return CurationError(ErrorCode.PORT_MISSING, f"{name}: no such port", hint=f"Ports of this machine: {known}")
+    return CurationError(
+        ErrorCode.PORT_MISSING, f"{name}: cannot be opened as a serial port", hint=f"Ports of this machine: {known}"
+    )

@@ -10,7 +10,7 @@ import typer
 from curation.cli.console import write_file
 from curation.cli.options import examples
 from curation.cli_runner import clean, print_json, print_table
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 if TYPE_CHECKING:
     from curation.board import Board
@@ -80,7 +80,7 @@ def board(
         return
     from curation.board import open_board
 
-    with open_board(port, tell=_tell) as opened:
+    with open_board(port, notify=_tell) as opened:
         match jobs:
             case []:
                 _watch(opened, count=count, every=every, picture=picture, as_json=as_json)
@@ -127,7 +127,7 @@ def _ask(opened: "Board", job: Job, *, as_json: bool) -> None:
             if not tested.ok:
                 raise typer.Exit(1)
         case "timing":
-            timed = opened.ask_timing()
+            timed = opened.read_timing()
             print_json(timed.model_dump()) if as_json else _print_pairs(timed.model_dump(exclude={"type"}))
         case _:
             told = opened.version.model_dump(by_alias=True)
@@ -184,7 +184,7 @@ def _watch(opened: "Board", *, count: int | None, every: float, picture: bool, a
     from curation.cli.progress import Lines, Panel
 
     seen = 0
-    opened.say_scores(True)
+    opened.stream_scores(True)
     with Lines(as_json=as_json) if as_json or not sys.stdout.isatty() else Panel(opened.version) as screen:
         try:
             while count is None or seen < count:
@@ -201,7 +201,7 @@ def _try_frame(opened: "Board") -> bytes | None:
     try:
         return opened.take_frame().packed
     except CurationError as fault:
-        if "no-camera" not in fault.message:
+        if fault.code is not ErrorCode.CAMERA_MISSING:
             raise
         return None
 

@@ -120,6 +120,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         Where it cannot be written.
     """
     from curation.storage.atomic_files import replace_file
+    from curation.storage.disk_errors import code_of
 
     if not path.parent.is_dir():
         raise CurationError(ErrorCode.FILE_MISSING, f"{path.parent}: no such folder", hint="Create it first.")
@@ -127,7 +128,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         replace_file(path, content.encode() if isinstance(content, str) else content)
     except OSError as fault:
         raise CurationError(
-            ErrorCode.PERMISSION_DENIED, f"{path}: cannot be written: {fault.strerror}", hint="Choose another place."
+            code_of(fault), f"{path}: cannot be written: {fault.strerror}", hint="Choose another place."
         ) from None
 
 

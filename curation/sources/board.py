@@ -42,10 +42,10 @@ def fetch(request: Request[BoardSource]) -> Fetched:
     return replace(fetched, told_by=frozenset({CAPTURES}))
 
 
-def name_picture(group: str, number: int) -> str:
+def name_image(group: str, number: int) -> str:
     """Return the file name of a burst's picture.
 
-    >>> name_picture("mole-3", 12)
+    >>> name_image("mole-3", 12)
     'mole-3-0012.png'
     """
     return f"{group}-{number:04d}.png"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 HINTS: Mapping[int, str] = {
     errno.ENOSPC: "free some space (`python -m curation gc` shows what it would free) and run it again",
@@ -14,6 +14,15 @@ HINTS: Mapping[int, str] = {
     errno.EROFS: "the file system is read-only: point {setting} at a folder you may write to",
     errno.EACCES: "ask for the right to write there, or point {setting} at a folder you may write to",
     errno.EPERM: "ask for the right to write there, or point {setting} at a folder you may write to",
+}
+
+_CODES: Mapping[int, ErrorCode] = {
+    errno.EACCES: ErrorCode.PERMISSION_DENIED,
+    errno.EDQUOT: ErrorCode.DISK_FULL,
+    errno.ENOENT: ErrorCode.FILE_MISSING,
+    errno.ENOSPC: ErrorCode.DISK_FULL,
+    errno.EPERM: ErrorCode.PERMISSION_DENIED,
+    errno.EROFS: ErrorCode.DISK_READ_ONLY,
 }
 
 
@@ -37,7 +46,9 @@ def explain_disk_faults(doing: str, *, within: Path, setting: str = "$CURATION_D
         if number not in HINTS or not _is_ours(fault, within):
             raise
         where = f" ({fault.filename})" if fault.filename else ""
-        raise CurationError(f"{doing}: {_name(number)}{where}", hint=HINTS[number].format(setting=setting)) from fault
+        raise CurationError(
+            code_of(fault), f"{doing}: {_name(number)}{where}", hint=HINTS[number].format(setting=setting)
+        ) from fault
 
 
 def _is_ours(fault: OSError, within: Path) -> bool:
@@ -53,3 +64,8 @@ def _name(number: int) -> str:
         errno.EROFS: "the disk is read-only",
     }
     return names.get(number, "not allowed")
+
+
+def code_of(fault: OSError) -> ErrorCode:
+    """Return the error code for what the operating system refused."""
+    return _CODES.get(fault.errno or 0, ErrorCode.FILE_UNREADABLE)

@@ -132,7 +132,10 @@ def read_sizes(program: Path) -> dict[str, int]:
 def measure_stack(program: Path, folder: Path) -> int:
     """Return the most stack the whole application used, in bytes, in a conversation that asks for everything."""
     frame = prepare_frame(np.random.default_rng(3).integers(0, 256, (150, 200, 3), np.uint8))
-    with emulate(program, folder, camera=[frame]) as emulated, open_board(emulated.port, patience=PATIENCE) as board:
+    with (
+        emulate(program, folder, camera=[frame]) as emulated,
+        open_board(emulated.port, timeout_factor=PATIENCE) as board,
+    ):
         board.next_scores()
         board.run_golden()
         board.run_selftest()

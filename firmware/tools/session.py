@@ -175,7 +175,7 @@ def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable
     black = prepare_frame(np.zeros((144, 144, 3), np.uint8))
     tell("# a camera that shows black")
     with emulate(program, folder, camera=[black]) as emulated, _meet(emulated, tell) as (board, port):
-        board.say_scores(False)
+        board.stream_scores(False)
         tell("# its golden vectors")
         board.run_golden()
         tell("# what it says of the black picture by itself")
@@ -192,7 +192,7 @@ def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable
             _await_blue(emulated, after=before)
             _tell_lights(emulated, before, tell)
         tell("# how long it takes")
-        board.ask_timing()
+        board.read_timing()
         board.reset()
         stack = emulated.wait()
     tell("# a dead camera")
@@ -212,7 +212,7 @@ def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable
 def _meet(emulated: Emulated, tell: Callable[[str], None]) -> Iterator[tuple[Board, Recorded]]:
     port = Recorded(emulated.port, tell)
     try:
-        yield Board(port, patience=PATIENCE), port
+        yield Board(port, timeout_factor=PATIENCE), port
     finally:
         port.close()
 
@@ -220,10 +220,10 @@ def _meet(emulated: Emulated, tell: Callable[[str], None]) -> Iterator[tuple[Boa
 def _show_live(board: Board, port: Recorded) -> None:
     """Have the board say its scores once by itself."""
     port.live = 1
-    board.say_scores(True)
+    board.stream_scores(True)
     while port.live > 0:
         board.next_scores()
-    board.say_scores(False)
+    board.stream_scores(False)
 
 
 def _await_blue(emulated: Emulated, *, after: int) -> None:

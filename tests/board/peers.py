@@ -173,11 +173,11 @@ def peer(script: Script) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 @contextlib.contextmanager
-def board_at(script: Script, *, told: list[str] | None = None, patience: float = 1.0) -> Iterator[Board]:
+def board_at(script: Script, *, told: list[str] | None = None, timeout_factor: float = 1.0) -> Iterator[Board]:
     """Give a board at the other end of a pseudo-terminal; only a test of silence has reason to be impatient."""
     with peer(script) as (name, _):
         port = SerialPort(name)
         try:
-            yield Board(port, tell=(told if told is not None else []).append, patience=patience)
+            yield Board(port, notify=(told if told is not None else []).append, timeout_factor=timeout_factor)
         finally:
             port.close()

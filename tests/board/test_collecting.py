@@ -15,7 +15,7 @@ from curation.board import Frame, collect
 from curation.board.messages import BoardVersion
 from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.hashing import sha256_hex
 from curation.images import decode, to_rgb565
 from curation.sources import fetch_all
@@ -89,8 +89,9 @@ def test_without_a_name_the_time_names_the_burst(tmp_path):
 @pytest.mark.parametrize(("label", "group"), [("../x", None), ("a/b", None), ("", None), ("ok", "a/b"), ("ok", "")])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, label, group):
     """Neither label nor group leaves the folder."""
-    with pytest.raises(CurationError, match="cannot"):
+    with pytest.raises(CurationError) as raised:
         collect(Camera(), tmp_path, label, count=1, group=group)
+    assert raised.value.code is ErrorCode.NAME_INVALID
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +106,7 @@ def test_a_torn_line_spoils_no_other(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     """The error names it."""
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CurationError, match="cannot be written"):
+    with pytest.raises(CurationError, match="file"):
         list(collect(Camera(), tmp_path / "file", "melanoma", count=1))
 
 
@@ -115,11 +116,12 @@ def test_a_camera_that_fails_leaves_what_was_collected(tmp_path):
     class Failing(Camera):
         def take_frame(self) -> Frame:
             if len(self.taken) == 2:
-                raise CurationError("gone")
+                raise CurationError(ErrorCode.BOARD_GONE, "unplugged")
             return super().take_frame()
 
-    with pytest.raises(CurationError, match="gone"):
+    with pytest.raises(CurationError) as raised:
         list(collect(Failing(), tmp_path, "melanoma", count=9, wait=lambda seconds: None))
+    assert raised.value.code is ErrorCode.BOARD_GONE
     assert len(list(tmp_path.rglob("*.png"))) == 2
 
 
@@ -175,7 +177,7 @@ def recipe_for(folder: Path, **more: object):
 def test_an_empty_folder_is_no_source(tmp_path):
     """The error gives the command that fills it."""
     (tmp_path / "captures").mkdir()
-    with pytest.raises(CurationError, match="holds no picture of a board") as raised:
+    with pytest.raises(CurationError, match="captures") as raised:
         fetch_all(recipe_for(tmp_path / "captures").sources, cache=Cache(tmp_path / "cache"))
     assert "--collect LABEL" in raised.value.hint
 

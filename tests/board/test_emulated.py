@@ -26,15 +26,15 @@ def test_a_whole_conversation(tmp_path):
     pictures = draw_pictures(1, seed=5)
     with (
         emulate(firmware.program, tmp_path, camera=frames) as emulated,
-        open_board(emulated.port, patience=PATIENCE) as board,
+        open_board(emulated.port, timeout_factor=PATIENCE) as board,
     ):
         assert (board.version.board, board.version.labels) == ("emulated", LABELS)
         assert all(vector.ok for vector in board.run_golden())
-        board.say_scores(True)
+        board.stream_scores(True)
         for _ in range(3):
             scores = board.next_scores(60).scores
             assert any(scores == pytest.approx(one, abs=CLOSE) for one in shown)
-        board.say_scores(False)
+        board.stream_scores(False)
         assert board.take_frame() in frames
         for picture, one in zip(pictures, firmware.expect(pictures), strict=True):
             scores = board.inject(prepare_frame(picture))

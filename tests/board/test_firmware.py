@@ -12,10 +12,10 @@ import pytest
 from curation import Home, Options, build
 from curation.board import SerialPort, open_board, prepare_frame
 from curation.board.messages import Ready, Taken
-from curation.board.request_response import Conversation, Refused
+from curation.board.request_response import Connection, RefusedCommand
 from curation.cli import main
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import camera_view, decode, to_rgb565
 from curation.storage.cache import Cache
 from tests.board.firmwares import LABELS, Built, build_for_host, run_on_host, write_frames
@@ -72,7 +72,7 @@ def test_live_scores_are_the_reference_s(firmware, shown):
     path, frames = shown
     expected = firmware.expect(np.stack([frame.pixels for frame in frames]))
     with run_on_host(firmware.program, "--camera", path) as (name, _), open_board(name) as board:
-        board.say_scores(True)
+        board.stream_scores(True)
         seen = [board.next_scores() for _ in range(6)]
         assert board.dropped == 0
     numbers = [scores.frame for scores in seen]
@@ -108,7 +108,7 @@ def test_a_given_picture_is_seen_as_training_sees_it(firmware, shown):
 def test_what_arrives_damaged_is_refused_and_the_board_goes_on(firmware, shown):
     """A wrong CRC, a row that is not the next one, no base64, an unknown word, a line that is too long."""
     with run_on_host(firmware.program, "--camera", shown[0]) as (name, _):
-        talk = Conversation(SerialPort(name), tell=print)
+        talk = Connection(SerialPort(name), notify=print)
         for lines, code in (
             (["row 0 AAAA"], "out-of-order"),
             (["inject", "row 3 AAAA"], "out-of-order"),
@@ -118,7 +118,7 @@ def test_what_arrives_damaged_is_refused_and_the_board_goes_on(firmware, shown):
         ):
             for line in lines:
                 talk.send(line)
-            with pytest.raises(Refused) as raised:
+            with pytest.raises(RefusedCommand) as raised:
                 talk.expect(Taken, within_s=10)
             assert raised.value.code == code, lines
         talk.send("inject")
@@ -128,7 +128,7 @@ def test_what_arrives_damaged_is_refused_and_the_board_goes_on(firmware, shown):
             talk.send(f"row {y} {base64.b64encode(frame.row(y)).decode()}")
             assert talk.expect(Taken, within_s=10).y == y
         talk.send(f"end {zlib.crc32(frame.packed) ^ 1:08x}")
-        with pytest.raises(Refused, match="bad-crc"):
+        with pytest.raises(RefusedCommand, match="bad-crc"):
             talk.expect(Taken, within_s=10)
         talk.port.close()
         with open_board(name) as board:
@@ -139,11 +139,12 @@ def test_a_dead_camera(firmware):
     """The frame is refused, with the way to the wires; the scores say why there are none; a given picture works."""
     picture = draw_pictures(1)
     with run_on_host(firmware.program, "--camera", "dead") as (name, _), open_board(name) as board:
-        board.say_scores(True)
+        board.stream_scores(True)
         scores = board.next_scores(15)
         assert (scores.verdict, scores.led, scores.scores) == ("no camera", "blue", None)
-        with pytest.raises(CurationError, match="no-camera") as raised:
+        with pytest.raises(CurationError) as raised:
             board.take_frame()
+        assert raised.value.code is ErrorCode.CAMERA_MISSING
         assert "wires" in raised.value.hint
         assert board.inject(prepare_frame(picture[0])).scores == pytest.approx(firmware.expect(picture)[0], abs=CLOSE)
 
@@ -153,8 +154,9 @@ def test_a_board_that_dies(firmware, shown):
     with run_on_host(firmware.program, "--camera", shown[0]) as (name, running), open_board(name) as board:
         running.kill()
         running.wait()
-        with pytest.raises(CurationError, match="the board is gone"):
+        with pytest.raises(CurationError) as raised:
             board.take_frame()
+        assert raised.value.code is ErrorCode.BOARD_GONE
 
 
 @pytest.mark.slow
