@@ -198,8 +198,8 @@ static const char *reject_image(detector *self, quality_verdict fault) {
   return verdicts[fault];
 }
 
-static void finish_image(detector *self) {
-  const scoring_result *result = scoring_finish(&self->scoring);
+/* Shows and sends the result of an image. Not a caller of the network: its message would add to the deepest stack. */
+static void report_image(detector *self, const scoring_result *result) {
   const bool good = result->verdict == QUALITY_GOOD;
   const char *verdict = good ? decide(self, result->scores) : reject_image(self, result->verdict);
   self->timing.frames++;
@@ -214,7 +214,7 @@ static void step_image_finish(detector *self) {
   for (int32_t y = 0; frame != NULL && y < CAMERA_HEIGHT; y++) {
     scoring_take_row(&self->scoring, frame + y * CAMERA_ROW_BYTES);
   }
-  finish_image(self);
+  report_image(self, scoring_finish(&self->scoring));
   set_stage(self, STAGE_IMAGE_BEGIN);
 }
 
@@ -234,7 +234,7 @@ static void step_inject(detector *self) {
 /* An injected image is not smoothed with the camera's images before or after it. */
 static void step_finish_injection(detector *self) {
   decision_reset(&self->decision);
-  finish_image(self);
+  report_image(self, scoring_finish(&self->scoring));
   decision_reset(&self->decision);
   set_stage(self, STAGE_HOLD);
 }
