@@ -1,4 +1,4 @@
-"""The Arduino sketch: its files compile against declarations of the makers' headers, and what can run here, runs."""
+"""The Arduino sketch: all files compile against mocks of the vendors' headers; portable parts run on the host."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ int main() {
 
 
 def run(*command: object, cwd: Path, given: bytes = b"") -> bytes:
-    """Run a command and return what it printed; fail with what it complained of."""
+    """Run a command and return its output; fail with its error output."""
     done = subprocess.run([*map(str, command)], cwd=cwd, input=given, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-4000:]
     return done.stdout
 
 
 def unpack(pairs: np.ndarray) -> np.ndarray:
-    """Return (..., 3) red, green and blue in their own bits of (..., 2) bytes."""
+    """Return (..., 3) red, green and blue, unscaled, of (..., 2) bytes of RGB565."""
     pixels = pairs[..., 0].astype(int) << 8 | pairs[..., 1]
     return np.stack([pixels >> 11, pixels >> 5 & 63, pixels & 31], axis=-1)
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
-    """A row is the rounded mean of three pixels of each line that came; a read of the port is the byte on its wires."""
+def test_rows_are_means_and_the_port_gives_whole_bytes(compiler, tmp_path):
+    """A row is the rounded mean of three pixels of each line; a read of the port returns the byte on its wires."""
     require(compiler)
     (tmp_path / "probe.cpp").write_text(PROBE)
     flags = ("-std=c++14", *WARNINGS, *SANITIZERS, f"-I{SKETCH}")
@@ -68,8 +68,8 @@ def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
     rng = np.random.default_rng(1)
     stacks = [rng.integers(0, 256, (count, 528, 2), np.uint8) for count in (1, 2, 3)]
     stacks += [np.full((3, 528, 2), value, np.uint8) for value in (0, 255)]
-    said = run(tmp_path / "probe", cwd=tmp_path, given=b"".join(bytes([len(s)]) + s.tobytes() for s in stacks))
-    rows = np.frombuffer(said[: len(stacks) * 352], np.uint8).reshape(-1, 176, 2)
+    output = run(tmp_path / "probe", cwd=tmp_path, given=b"".join(bytes([len(s)]) + s.tobytes() for s in stacks))
+    rows = np.frombuffer(output[: len(stacks) * 352], np.uint8).reshape(-1, 176, 2)
     for stack, row in zip(stacks, rows, strict=True):
         parts = unpack(stack).reshape(len(stack), 176, 3, 3)
         means = np.floor(parts.mean(axis=(0, 2)) + 0.5).astype(int)
@@ -77,11 +77,11 @@ def test_rows_are_means_and_bytes_are_whole(compiler, tmp_path):
     ports = np.arange(65536)
     wires = (15, 14, 13, 12, 11, 10, 3, 2)  # D7 to D0 on port 1
     expected = sum((ports >> wire & 1) << (7 - place) for place, wire in enumerate(wires))
-    np.testing.assert_array_equal(np.frombuffer(said[len(stacks) * 352 :], np.uint8), expected)
+    np.testing.assert_array_equal(np.frombuffer(output[len(stacks) * 352 :], np.uint8), expected)
 
 
 def test_mocks_hold_declarations_only(tmp_path):
-    """What only stands in for the makers' headers runs nothing: it leaves no code and no variable in an object."""
+    """The mocks of the vendors' headers add no code and no variables to an object file."""
     require("arm-none-eabi-g++", "arm-none-eabi-nm")
     includes = "".join(f'#include "{path.name}"\n' for path in sorted(MOCKS.glob("*.h")))
     (tmp_path / "all.cpp").write_text(includes)
@@ -90,14 +90,14 @@ def test_mocks_hold_declarations_only(tmp_path):
 
 
 def assemble(target: Path, *, firmware: Path = FIRMWARE) -> subprocess.CompletedProcess[str]:
-    """Run the script that fills the sketch's folder, into another folder."""
+    """Run the script that fills the sketch's folder, with another folder as the target."""
     return subprocess.run(
         [firmware / "arduino" / "assemble", target], capture_output=True, text=True, timeout=60, check=False
     )
 
 
 def copy_firmware(folder: Path) -> Path:
-    """Copy what the script reads, without a trained model."""
+    """Copy the inputs of the script, without a trained model."""
     copy = folder / "firmware"
     for part in ("application", "engine", "arduino"):
         if (FIRMWARE / part).is_dir():
@@ -105,8 +105,8 @@ def copy_firmware(folder: Path) -> Path:
     return copy
 
 
-def test_without_a_model_the_script_says_what_to_do(tmp_path):
-    """Nothing is copied, and the command that makes a model is named."""
+def test_without_a_model_the_script_fails_with_a_hint(tmp_path):
+    """Nothing is copied, and the hint contains the command that exports a model."""
     copy = copy_firmware(tmp_path)
     done = assemble(tmp_path / "src", firmware=copy)
     assert done.returncode == 1
@@ -114,36 +114,36 @@ def test_without_a_model_the_script_says_what_to_do(tmp_path):
     assert not (tmp_path / "src").exists()
 
 
-def test_the_guide_names_the_pins_of_the_program():
-    """The wiring table and the program agree, wire by wire."""
+def test_the_guide_has_the_pins_of_the_program():
+    """The wiring table and pins.h agree for each wire."""
     guide = (FIRMWARE / "README.md").read_text(encoding="utf-8")
     table = dict(re.findall(r"\| (D\d|VSYNC|HREF|PCLK|XCLK|SIOC|SIOD|RST|PWDN)[^|]*\| (\w+) ", guide))
-    said = dict(re.findall(r"k(\w+) = \d+;\s+/\* (\w+)", (SKETCH / "pins.h").read_text(encoding="utf-8")))
+    output = dict(re.findall(r"k(\w+) = \d+;\s+/\* (\w+)", (SKETCH / "pins.h").read_text(encoding="utf-8")))
     wires = {"SIOD": "Sda", "SIOC": "Scl", "VSYNC": "Vsync", "HREF": "Href", "PCLK": "Pclk", "XCLK": "Xclk"}
     wires |= {"RST": "Reset", "PWDN": "Power"}
-    assert {wire: table[wire] for wire in wires} == {wire: said[name] for wire, name in wires.items()}
-    # The board's edge, as its makers map it: bit of port 1 -> name.
+    assert {wire: table[wire] for wire in wires} == {wire: output[name] for wire, name in wires.items()}
+    # The board's pinout: bit of port 1 -> label.
     edge = {15: "D4", 14: "D6", 13: "D5", 12: "D3", 11: "D2", 10: "RX0", 3: "TX1", 2: "D10"}
     assert [table[f"D{7 - place}"] for place in range(8)] == [edge[bit] for bit in (15, 14, 13, 12, 11, 10, 3, 2)]
 
 
-def test_nothing_waits_for_a_serial_host():
-    """Without a PC the board has to work: no loop hangs on the port, and the first feeding starts the watchdog."""
+def test_nothing_waits_for_a_pc():
+    """The board works without a PC: no loop waits for the port, and the first feeding starts the watchdog."""
     sources = {path.name: path.read_text() for path in sorted(SKETCH.glob("*.*"))}
     for name, text in sources.items():
         assert not re.search(r"while\s*\(\s*!\s*Serial", text), name
-        assert not re.search(r"Serial\.(print|println|write)\(", text), f"{name}: the core's own call waits for a PC"
+        assert not re.search(r"Serial\.(print|println|write)\(", text), f"{name}: this call blocks without a PC"
     assert "NRF_WDT->TASKS_START = 1" in sources["board_nano33ble.cpp"]
 
 
 def test_the_script_is_executable():
-    """Git keeps the bit that lets it run by its name."""
+    """Git preserves the executable bit."""
     assert os.access(ARDUINO / "assemble", os.X_OK)
 
 
 @pytest.fixture(scope="module")
 def sketch(tmp_path_factory):
-    """Fill a copy of the sketch's folder with the application, the engine and a model, as its maker does."""
+    """Fill a copy of the sketch's folder with the application, the engine and a model."""
     copy = copy_firmware(tmp_path_factory.mktemp("sketch"))
     export(ds_cnn(), copy / "generated", labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
     folder = copy / "arduino" / "melanoma_detector"
@@ -154,7 +154,7 @@ def sketch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def objects(sketch, tmp_path_factory) -> list[Path]:
-    """Compile every file of the sketch as Arduino's tools do, without a warning."""
+    """Compile every file of the sketch with Arduino's flags, without warnings."""
     require("arm-none-eabi-g++", "arm-none-eabi-nm", "arm-none-eabi-size")
     build, objects = tmp_path_factory.mktemp("objects"), []
     for source in sorted(sketch.rglob("*")):
@@ -171,22 +171,22 @@ def objects(sketch, tmp_path_factory) -> list[Path]:
     return objects
 
 
-def test_rows_are_taken_as_they_come(sketch):
-    """An IDE passes no options, so the copied header itself says that no whole picture is held."""
+def test_the_sketch_uses_row_mode(sketch):
+    """IDEs do not pass compiler options, so the copied header itself selects row mode."""
     assert "#define MODEL_ROWS 1" in (sketch / "src" / "model.h").read_text()
     assert "#define MODEL_ROWS 0" not in (sketch / "src" / "model.h").read_text()
 
 
-def test_filling_twice_leaves_what_filling_once_does(sketch, tmp_path):
-    """A file that is gone from the firmware is gone from the sketch too."""
+def test_filling_the_folder_twice_gives_the_same_files(sketch, tmp_path):
+    """A file that no longer exists in the firmware is removed from the sketch."""
     first = {path.name: path.read_bytes() for path in (sketch / "src").iterdir()}
     (sketch / "src" / "old.c").write_text("int old;\n")
     assert assemble(sketch / "src", firmware=sketch.parents[1]).returncode == 0
     assert {path.name: path.read_bytes() for path in (sketch / "src").iterdir()} == first
 
 
-def test_the_whole_sketch_compiles_and_lacks_nothing(objects, tmp_path):
-    """Without a warning; what is left to link is declared by the stand-ins, or stands in the C library."""
+def test_the_sketch_has_no_undefined_symbols(objects, tmp_path):
+    """All symbols that are left to link are declared in the mocks, or belong to the C library."""
     run("arm-none-eabi-ld", "-r", *objects, "-o", "sketch.o", cwd=tmp_path)
     lacking = run("arm-none-eabi-nm", "--undefined-only", "--demangle", "sketch.o", cwd=tmp_path).decode().splitlines()
     names = {line.split(maxsplit=1)[1].partition("(")[0].rpartition("::")[2] for line in lacking}
@@ -196,20 +196,20 @@ def test_the_whole_sketch_compiles_and_lacks_nothing(objects, tmp_path):
 
 
 def test_every_global_symbol_has_its_modules_prefix(objects, tmp_path):
-    """The core is linked whole: a bare name such as ``listen`` would clash with one of its own some day."""
+    """The core is linked as a whole: a bare name such as ``listen`` could clash with one of its symbols."""
     seams = {"board_nano33ble.cpp": "board", "camera_ov7675.cpp": "camera", "indicator_rgb.cpp": "indicator"}
     for path in objects:
-        said = run("arm-none-eabi-nm", "--defined-only", "--extern-only", "--demangle", path, cwd=tmp_path).decode()
-        names = [line.split(maxsplit=2)[2] for line in said.splitlines()]
+        output = run("arm-none-eabi-nm", "--defined-only", "--extern-only", "--demangle", path, cwd=tmp_path).decode()
+        names = [line.split(maxsplit=2)[2] for line in output.splitlines()]
         source = path.name.removesuffix(".o")
         module = "nn" if source.startswith("nn_") else seams.get(source, source.partition(".")[0])
         bare = [name for name in names if not name.startswith((f"{module}_", f"{module}::"))]
         assert source.endswith(".ino") or bare == [], source
 
 
-def test_the_sketch_leaves_the_board_its_memory(objects, tmp_path):
-    """All of the sketch's own static memory, with rows from the camera: 24 KB; the core takes some 54 KB beside it."""
-    said = run("arm-none-eabi-size", "--totals", *objects, cwd=tmp_path).decode()
-    _, data, bss = map(int, said.splitlines()[-1].split()[:3])
+def test_the_sketch_fits_into_the_memory(objects, tmp_path):
+    """The static memory of the sketch in row mode is at most 24 KB; the core uses another 54 KB."""
+    output = run("arm-none-eabi-size", "--totals", *objects, cwd=tmp_path).decode()
+    _, data, bss = map(int, output.splitlines()[-1].split()[:3])
     print(f"static memory of the sketch: {data + bss:,} B")
     assert data + bss <= 24 * 1024

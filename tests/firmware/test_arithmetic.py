@@ -1,4 +1,4 @@
-"""The engine's arithmetic, function by function, against the definitions in Python."""
+"""The arithmetic of the engine against its definitions in Python."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ int32_t requantize_positive(int32_t sum, int32_t multiplier, int32_t shift, int3
 
 @pytest.fixture(scope="module", params=["gcc", "clang"])
 def arithmetic(request, tmp_path_factory) -> ctypes.CDLL:
-    """Compile the header for this machine."""
+    """Compile the header for the host."""
     require(request.param)
     folder: Path = tmp_path_factory.mktemp("arithmetic")
     (folder / "shim.c").write_text(SHIM)
@@ -43,14 +43,14 @@ MULTIPLIERS = st.integers(2**30, 2**31 - 1)
 
 
 @given(st.integers(-(2**31), 2**31 - 1), MULTIPLIERS, st.integers(0, 30))
-def test_any_sum_is_scaled_as_the_reference_does(arithmetic, value, multiplier, shift):
-    """Both roundings, for every accumulator and shift."""
+def test_any_sum_is_scaled_as_in_the_reference(arithmetic, value, multiplier, shift):
+    """Both roundings are exact for any accumulator and shift."""
     assert arithmetic.scale(value, multiplier, shift) == scale_by(value, Factor(multiplier, shift))
 
 
 @given(SUMS, MULTIPLIERS, st.integers(8, 22), st.integers(-128, 127))
-def test_the_fast_path_gives_the_same_bits(arithmetic, value, multiplier, shift, zero):
-    """Seven instructions of the Cortex-M4's, here in C, against the slow definition, zero point and all."""
+def test_the_fast_path_is_bit_exact(arithmetic, value, multiplier, shift, zero):
+    """The fast path of the Cortex-M4, here in C, equals the definition, including the zero point."""
     exact = scale_by(value, Factor(multiplier, shift)) + zero
     assert arithmetic.requantize(value, multiplier, shift, zero) == exact
     fast = arithmetic.requantize_positive(value, multiplier, shift, zero)

@@ -1,4 +1,4 @@
-"""The application's parts against what Python says: the view, the quality, base64, CRC, JSON, the decision."""
+"""The modules of the application against Python: preprocessing, quality, base64, CRC, JSON and the decision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHIM = """
 #include "json.h"
 #include "quality.h"
 #include "preprocess.h"
-int32_t see(const uint8_t *frame, int8_t *out, int32_t *values) {
+int32_t process_frame(const uint8_t *frame, int8_t *out, int32_t *values) {
   static preprocess state;
   static quality seen;
   int8_t row[CLASSIFIER_ROW_BYTES];
@@ -62,7 +62,7 @@ uint32_t write_object(char *text, const char *word, int64_t number, int64_t part
   return line.length;
 }
 static decision decided;
-void forget(void) { decision_reset(&decided); }
+void reset_decision(void) { decision_reset(&decided); }
 void decide(const int32_t *scores, int32_t *out) {
   decision_update(&decided, scores);
   for (int32_t label = 0; label < CLASSIFIER_LABELS; label++) out[label] = decided.smoothed[label];
@@ -95,7 +95,7 @@ def _compile(folder: Path, side: int, labels: tuple[str, ...]) -> ctypes.CDLL:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> dict[int, ctypes.CDLL]:
-    """Compile the parts for both sizes of the net's input; the larger has two labels, the smaller three."""
+    """Compile the modules for both input sizes, 96 with two labels and 48 with three."""
     return {
         96: _compile(tmp_path_factory.mktemp("parts"), 96, ("healthy", "melanoma")),
         48: _compile(tmp_path_factory.mktemp("parts"), 48, ("healthy", "nevus", "melanoma")),
@@ -106,9 +106,9 @@ def _pointer(array: np.ndarray) -> ctypes.c_void_p:
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
-def _see(library: ctypes.CDLL, frame: np.ndarray, side: int) -> tuple[np.ndarray, list[int]]:
+def _process(library: ctypes.CDLL, frame: np.ndarray, side: int) -> tuple[np.ndarray, list[int]]:
     seen, values = np.zeros((side, side, 3), np.int8), np.zeros(4, np.int32)
-    assert library.see(_pointer(frame), _pointer(seen), _pointer(values)) == side
+    assert library.process_frame(_pointer(frame), _pointer(seen), _pointer(values)) == side
     return seen, values.tolist()
 
 
@@ -130,18 +130,18 @@ def _draw_frame(seed: int, kind: str) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(FRAMES, st.sampled_from([96, 48]))
-def test_the_view_is_trainings_bit_for_bit(parts, drawn, side):
-    """Rows in, rows out, in order: the tensor that ``curation.images`` makes of the same frame."""
+def test_preprocessing_is_bit_exact_with_training(parts, drawn, side):
+    """The rows equal the tensor that ``curation.images`` computes from the same frame."""
     frame = _draw_frame(*drawn)
-    seen, _ = _see(parts[side], frame, side)
+    seen, _ = _process(parts[side], frame, side)
     np.testing.assert_array_equal(seen, to_tensor(camera_view(from_rgb565(frame)[:, 16:160], side=side)))
 
 
 @settings(max_examples=40)
 @given(FRAMES, st.sampled_from([96, 48]))
-def test_the_quality_is_what_its_words_say(parts, drawn, side):
-    """Mean luma, burnt pixels and the variance of the Laplacian, of the net's own input, in whole numbers."""
-    seen, values = _see(parts[side], _draw_frame(*drawn), side)
+def test_the_quality_values_follow_their_definition(parts, drawn, side):
+    """Mean luma, saturated pixels and the variance of the Laplacian of the network's input, as integers."""
+    seen, values = _process(parts[side], _draw_frame(*drawn), side)
     pixels = seen.astype(np.int64) + 128
     luma = (77 * pixels[..., 0] + 150 * pixels[..., 1] + 29 * pixels[..., 2] + 128) >> 8
     edges = 4 * luma[1:-1, 1:-1] - luma[:-2, 1:-1] - luma[2:, 1:-1] - luma[1:-1, :-2] - luma[1:-1, 2:]
@@ -154,13 +154,13 @@ def test_the_quality_is_what_its_words_say(parts, drawn, side):
     ("shade", "noise", "verdict"),
     [(0, 0, "dark"), (14, 6, "dark"), (128, 40, "good"), (128, 0, "blurred"), (255, 0, "bright"), (210, 900, "bright")],
 )
-def test_unusable_pictures_are_told_apart(parts, shade, noise, verdict):
-    """Black, white and featureless frames each get their own word; a grainy grey one is good."""
+def test_unusable_images_have_their_verdict(parts, shade, noise, verdict):
+    """Black, white and featureless frames have a verdict each; a grainy gray one is good."""
     random = np.random.default_rng(3)
     coarse = np.repeat(np.repeat(random.normal(0, noise, (18, 22)), 8, axis=0), 8, axis=1)
-    grey = np.clip(shade + coarse, 0, 255).astype(np.uint8)
-    frame = np.stack([(grey & 0xF8) | (grey >> 5), ((grey & 0x1C) << 3) | (grey >> 3)], axis=-1)
-    _, values = _see(parts[96], np.ascontiguousarray(frame), 96)
+    gray = np.clip(shade + coarse, 0, 255).astype(np.uint8)
+    frame = np.stack([(gray & 0xF8) | (gray >> 5), ((gray & 0x1C) << 3) | (gray >> 3)], axis=-1)
+    _, values = _process(parts[96], np.ascontiguousarray(frame), 96)
     assert ["good", "dark", "bright", "blurred"][values[3]] == verdict
 
 
@@ -172,7 +172,7 @@ def test_unusable_pictures_are_told_apart(parts, shade, noise, verdict):
     st.binary(max_size=352),
 )
 def test_a_line_is_json_in_ascii(parts, word, number, share, content):
-    """Whatever stands in a label, Python reads back what was meant, from one line of ASCII."""
+    """Any text of a label is read back by Python from one line of ASCII."""
     text = ctypes.create_string_buffer(1024)
     write = parts[96].write_object
     write.argtypes = [
@@ -185,7 +185,7 @@ def test_a_line_is_json_in_ascii(parts, word, number, share, content):
     ]
     length = write(text, word.encode(), number, share, content, len(content))
     if length > 1024:
-        return  # counted, not written: the caller drops the line
+        return  # too long: the caller drops the line
     line = text.raw[:length].decode("ascii")
     assert line.endswith("}\n")
     said = json.loads(line)
@@ -199,8 +199,8 @@ def test_a_line_is_json_in_ascii(parts, word, number, share, content):
 
 @settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 60), st.characters(codec="ascii"))
-def test_base64_is_read_exactly(parts, content, place, other):
-    """What Python wrote is read back; a text changed in one character is other bytes or refused."""
+def test_base64_is_decoded_exactly(parts, content, place, other):
+    """Text encoded by Python is decoded; a text with one changed character gives other bytes or an error."""
     text = base64.b64encode(content).decode()
     read = np.zeros(len(content), np.uint8)
     library = parts[96]
@@ -214,8 +214,8 @@ def test_base64_is_read_exactly(parts, content, place, other):
 
 
 @pytest.mark.parametrize(("text", "number"), [("00000000", 0), ("cbf43926", 0xCBF43926), ("ffffffff", 0xFFFFFFFF)])
-def test_eight_digits_are_a_crc(parts, text, number):
-    """Eight lower-case digits and nothing else."""
+def test_a_crc_has_eight_digits(parts, text, number):
+    """Exactly eight lower-case hexadecimal digits are accepted."""
     library, read = parts[96], ctypes.c_uint32()
     library.base64_crc_parse_crc.restype = ctypes.c_bool
     assert library.base64_crc_parse_crc(text.encode(), ctypes.byref(read))
@@ -226,35 +226,35 @@ def test_eight_digits_are_a_crc(parts, text, number):
 
 def _decide(library: ctypes.CDLL, shares: list[tuple[float, ...]]) -> list[tuple[list[float], int, bool]]:
     labels = len(shares[0])
-    library.forget()
-    out, told = np.zeros(labels + 2, np.int32), []
+    library.reset_decision()
+    out, decisions = np.zeros(labels + 2, np.int32), []
     for each in shares:
         scores = np.array([round(256 * share) for share in each], np.int32)
         library.decide(_pointer(scores), _pointer(out))
-        told.append(((out[:labels] / 65536).tolist(), int(out[labels]), bool(out[labels + 1])))
-    return told
+        decisions.append(((out[:labels] / 65536).tolist(), int(out[labels]), bool(out[labels + 1])))
+    return decisions
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 256), min_size=1, max_size=30))
 def test_smoothing_follows_an_exponential_mean(parts, alarms):
-    """A picture counts a quarter; the first one counts whole."""
-    told = _decide(parts[96], [((256 - alarm) / 256, alarm / 256) for alarm in alarms])
+    """A new image has the weight 1/4; the first one is not smoothed."""
+    decisions = _decide(parts[96], [((256 - alarm) / 256, alarm / 256) for alarm in alarms])
     expected = alarms[0] / 256
-    for (smoothed, _, _), alarm in zip(told, alarms, strict=True):
+    for (smoothed, _, _), alarm in zip(decisions, alarms, strict=True):
         expected += (alarm / 256 - expected) / 4
         assert smoothed[1] == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_verdict_does_not_flicker(parts):
-    """Around one half nothing changes until the other label leads by ten percent."""
-    told = _decide(parts[96], [(0.8, 0.2)] + [(0.48, 0.52)] * 20)
-    assert {label for _, label, _ in told} == {0}
+    """Near one half the label changes only when the other one leads by ten percent."""
+    decisions = _decide(parts[96], [(0.8, 0.2)] + [(0.48, 0.52)] * 20)
+    assert {label for _, label, _ in decisions} == {0}
     assert _decide(parts[96], [(0.8, 0.2)] + [(0.4, 0.6)] * 20)[-1][1] == 1
 
 
-def test_the_alarm_starts_over_80_and_stops_below_70_percent(parts):
-    """Exactly 80 % is not over it; once it blinks, 75 % goes on blinking and 65 % does not."""
+def test_the_alarm_starts_above_80_and_stops_below_70_percent(parts):
+    """80 % does not start it; once started, it continues at 75 % and stops at 65 %."""
 
     def alarming(*alarms: float) -> bool:
         return _decide(parts[96], [(1 - alarm, alarm) for alarm in alarms for _ in range(30)])[-1][2]
@@ -266,8 +266,8 @@ def test_the_alarm_starts_over_80_and_stops_below_70_percent(parts):
     assert not alarming(0.95, 0.65)
 
 
-def test_three_labels_share_the_alarm(parts):
-    """The alarm is the last label here; another that leads is no alarm, however high the alarm's own score was."""
-    told = _decide(parts[48], [(0.05, 0.05, 0.9)] + [(0.02, 0.96, 0.02)] * 20)
-    assert (told[0][1], told[0][2]) == (2, True)
-    assert (told[-1][1], told[-1][2]) == (1, False)
+def test_with_three_labels_only_one_is_the_alarm(parts):
+    """The alarm is the last label here; if another label leads, there is no alarm, even after a high score."""
+    decisions = _decide(parts[48], [(0.05, 0.05, 0.9)] + [(0.02, 0.96, 0.02)] * 20)
+    assert (decisions[0][1], decisions[0][2]) == (2, True)
+    assert (decisions[-1][1], decisions[-1][2]) == (1, False)

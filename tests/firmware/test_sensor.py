@@ -1,6 +1,6 @@
-"""The camera's driver against a simulated sensor: its real source, with registers that take simulated time.
+"""The camera driver with a simulated sensor: accesses to registers take simulated time.
 
-The sensor's waveforms follow its data sheet; whether a real one keeps to it is not shown here.
+The waveforms follow the data sheet of the sensor. A real sensor is not tested.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ WORK_US, ROW_US = 50, 100
 
 @dataclass(frozen=True)
 class Scene:
-    """What a scene printed, and the rows that were read: (144, 176, 2) uint8."""
+    """The values that a scene printed, and the rows that it read: (144, 176, 2) uint8."""
 
-    said: dict[str, str]
+    values: dict[str, str]
     rows: np.ndarray
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
-    """Compile the driver with the simulation in the place of the makers' headers, with sanitisers."""
+    """Compile the driver with the simulation instead of the vendors' headers, with sanitizers."""
     compiler = "g++" if shutil.which("g++") else "clang++"
     require(compiler)
     folder = tmp_path_factory.mktemp("sensor")
@@ -44,17 +44,17 @@ def program(tmp_path_factory) -> Path:
 
 
 def play(program: Path, *, broken: str = "none", work_us: int = WORK_US, row_us: int = ROW_US, bars: bool = False):
-    """Play one scene."""
-    arguments = [broken, str(work_us), str(row_us), "bars" if bars else "picture"]
+    """Run one scene."""
+    arguments = [broken, str(work_us), str(row_us), "bars" if bars else "image"]
     done = subprocess.run([program, *arguments], capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[:300] + done.stderr
     head, _, rows = done.stdout.partition(b"rows\n")
-    said = dict(line.split(maxsplit=1) for line in head.decode().splitlines())
-    return Scene(said, np.frombuffer(rows, np.uint8).reshape(144, 176, 2))
+    values = dict(line.split(maxsplit=1) for line in head.decode().splitlines())
+    return Scene(values, np.frombuffer(rows, np.uint8).reshape(144, 176, 2))
 
 
 def sent_lines() -> np.ndarray:
-    """Return the middle 528x432 of what the sensor sends: (144, 3, 176, 3, 3), colors in their own bits."""
+    """Return the center 528x432 pixels of the simulated image: (144, 3, 176, 3, 3), unscaled."""
     line, place = np.mgrid[0:480, 0:1280]
     sent = ((line * 31 + place * 7 + line * place // 5) & 255).astype(np.uint8).reshape(480, 640, 2)
     return unpack(sent[24:456, 56:584]).reshape(144, 3, 176, 3, 3)
@@ -65,10 +65,10 @@ def mean_of(lines: np.ndarray) -> np.ndarray:
     return np.floor(lines.mean(axis=(0, 2)) + 0.5).astype(int)
 
 
-def test_a_frame_is_the_mean_of_nine_pixels_each(program):
-    """A caller in time gets every line: the middle of the picture, three by three, no pixel beside its place."""
+def test_each_pixel_of_a_frame_is_the_mean_of_nine(program):
+    """A caller in time gets all lines of the center of the image, averaged three by three without a shift."""
     scene = play(program)
-    assert scene.said["status"] == "ok"
+    assert scene.values["status"] == "ok"
     for row, lines in zip(unpack(scene.rows), sent_lines(), strict=True):
         np.testing.assert_array_equal(row, mean_of(lines))
 
@@ -77,9 +77,9 @@ def test_a_frame_is_the_mean_of_nine_pixels_each(program):
     ("work_us", "row_us", "loses_lines"), [(50, 3000, True), (3000, 2500, True), (7000, 0, False), (50, 9000, False)]
 )
 def test_a_late_caller_never_gets_a_shifted_row(program, work_us, row_us, loses_lines):
-    """A row is made of lines of its own, fewer where the caller was late; what is over comes with a later frame."""
+    """A row has only its own lines, fewer if the caller is late; a missed row comes with a later frame."""
     scene = play(program, work_us=work_us, row_us=row_us)
-    assert scene.said["status"] == "ok"
+    assert scene.values["status"] == "ok"
     fewer = 0
     for row, lines in zip(unpack(scene.rows), sent_lines(), strict=True):
         subsets = [list(some) for count in (3, 2, 1) for some in itertools.combinations(range(3), count)]
@@ -99,30 +99,30 @@ def test_a_late_caller_never_gets_a_shifted_row(program, work_us, row_us, loses_
         ("pclk", "no PCLK"),
     ],
 )
-def test_a_broken_wire_is_named(program, broken, status):
-    """Within three seconds, and no call keeps the processor for longer than the contract allows."""
+def test_a_broken_wire_is_reported(program, broken, status):
+    """The report comes within three seconds, and no call takes longer than the contract allows."""
     scene = play(program, broken=broken)
-    assert scene.said["status"] == status
-    assert int(scene.said["ms"]) < 3000
-    assert int(scene.said["longest_call_us"]) < 500_000
+    assert scene.values["status"] == status
+    assert int(scene.values["ms"]) < 3000
+    assert int(scene.values["longest_call_us"]) < 500_000
 
 
 def test_interrupts_and_calls_are_short(program):
-    """Interrupts are off for a line and its gap at most; a call takes a row's time, the one that sets up 50 ms."""
+    """Interrupts are off for at most a line and its gap; a call takes at most the time of a row, setup 50 ms."""
     for bars, row_us in ((False, 100), (True, 5000)):
         scene = play(program, bars=bars, row_us=row_us)
-        assert int(scene.said["longest_off_us"]) < 2000
-        assert int(scene.said["longest_call_us"]) < 100_000
+        assert int(scene.values["longest_off_us"]) < 2000
+        assert int(scene.values["longest_call_us"]) < 100_000
 
 
-def test_the_test_picture_is_asked_for_and_taken_back(program):
-    """Eight bars are bit 7 of the vertical scaling register; a plain picture leaves it clear."""
-    assert int(play(program, bars=True).said["register_71"]) == 0x35 | 0x80
-    assert int(play(program).said["register_71"]) == 0x35
+def test_color_bars_are_switched_on_and_off(program):
+    """Color bars set bit 7 of the vertical scaling register; an image clears it."""
+    assert int(play(program, bars=True).values["register_71"]) == 0x35 | 0x80
+    assert int(play(program).values["register_71"]) == 0x35
 
 
-def test_the_sensor_is_set_up(program):
-    """VGA in RGB, and a clock of 16 MHz on the pin of XCLK."""
-    said = play(program).said
-    assert said["register_12"] == "4"
-    assert said["clock"].split() == [str(0x80000000), "27"]
+def test_the_sensor_is_configured(program):
+    """The sensor is set to VGA and RGB, with a clock of 16 MHz on XCLK."""
+    values = play(program).values
+    assert values["register_12"] == "4"
+    assert values["clock"].split() == [str(0x80000000), "27"]

@@ -1,4 +1,4 @@
-"""The firmware's C and C++ as a reader and an analyser see it: one format, no finding."""
+"""Format, dependencies and static analysis of the firmware's C and C++ sources."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SKETCH = FIRMWARE / "arduino" / "melanoma_detector"
 MADE = ("generated", "build", "src")
 CPPCHECK = ("cppcheck", "-q", "--enable=warning,performance,portability", "--error-exitcode=1")
 ACCEPTED = (
-    "comparePointers:*emulator/start.c",  # the linker's symbols are places of one memory, not objects
-    "shiftTooManyBitsSigned:*engine/nn_arithmetic.h",  # gcc and clang define it, as the header asserts
+    "comparePointers:*emulator/start.c",  # linker symbols are addresses in one memory, not objects
+    "shiftTooManyBitsSigned:*engine/nn_arithmetic.h",  # defined by gcc and clang; the header asserts it
 )
 
 
 def list_sources() -> list[Path]:
-    """Return every C and C++ file that is written by hand."""
+    """Return all C and C++ files that are not generated."""
     found = [path for folder in (FIRMWARE, SENSOR) for path in sorted(folder.rglob("*"))]
     return [path for path in found if path.suffix in {".c", ".h", ".cpp", ".ino"} and not set(MADE) & set(path.parts)]
 
 
-def test_every_file_has_the_one_format():
-    """What `clang-format` would write is what stands there: `clang-format -i` mends it."""
+def test_every_file_is_formatted():
+    """`clang-format` changes nothing; run `clang-format -i` to fix a file."""
     require("clang-format")
     sources = list_sources()
     assert len(sources) > 50
@@ -39,8 +39,8 @@ def test_every_file_has_the_one_format():
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def test_the_applications_dependencies_run_one_way():
-    """Each ``.c`` includes its own header first, and no header comes back to itself through those it includes."""
+def test_the_dependencies_of_the_application_run_one_way():
+    """Each ``.c`` includes its own header first, and no header includes itself through others."""
     needs: dict[str, set[str]] = {}
     for path in sorted((FIRMWARE / "application").glob("*.[ch]")):
         included = re.findall(r'^#include "(\w+)\.h"$', path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -48,15 +48,15 @@ def test_the_applications_dependencies_run_one_way():
             assert included[0] == path.stem, f"{path.name} does not include its own header first"
         needs.setdefault(path.stem, set()).update(set(included) - {path.stem})
     assert len(needs) > 15
-    graphlib.TopologicalSorter(needs).prepare()  # a circle raises
+    graphlib.TopologicalSorter(needs).prepare()  # raises on a cycle
 
 
 @pytest.mark.parametrize("mode", [0, 1])
-def test_the_analyser_finds_nothing(mode, tmp_path):
-    """No warning about wrong, slow or unportable code, with a whole frame and with rows as they come."""
+def test_static_analysis_reports_nothing(mode, tmp_path):
+    """cppcheck has no warnings on errors, performance or portability, in frame mode and in row mode."""
     require("cppcheck")
     export(ds_cnn(), tmp_path, labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
-    (tmp_path / "golden.h").unlink()  # a minute of reading numbers
+    (tmp_path / "golden.h").unlink()  # parsing its numbers takes a minute
     parts = [FIRMWARE / part for part in ("engine", "application", "emulator")]
     includes = [f"-I{part}" for part in (*parts, tmp_path)]
     accepted = [f"--suppress={each}" for each in ACCEPTED]
@@ -65,8 +65,8 @@ def test_the_analyser_finds_nothing(mode, tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def test_the_analyser_finds_nothing_in_the_sketch():
-    """The files that speak to the real board, too."""
+def test_static_analysis_reports_nothing_in_the_sketch():
+    """The same for the files of the real board."""
     require("cppcheck")
     includes = [f"-I{FIRMWARE / 'arduino' / 'mocks'}", f"-I{FIRMWARE / 'application'}"]
     command = [*CPPCHECK, "--language=c++", "--std=c++14", *includes, *sorted(SKETCH.glob("*.cpp"))]

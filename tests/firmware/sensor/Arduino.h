@@ -1,4 +1,4 @@
-/* Arduino's clock and interrupts, in simulated time. */
+/* Arduino's clock and interrupts in simulated time. */
 #ifndef SIMULATED_ARDUINO_H
 #define SIMULATED_ARDUINO_H
 

@@ -1,5 +1,5 @@
-/* A simulated nRF52840 with an OV7675 at its pins: what the driver reads and writes takes simulated time, and the
- * sensor's waveforms are functions of that time. In the place of Nordic's header. */
+/* A simulated nRF52840 with an OV7675, instead of Nordic's header. Accesses of the driver take simulated time, and the
+ * waveforms of the sensor are functions of that time. */
 #ifndef SIMULATED_NRF_H
 #define SIMULATED_NRF_H
 
@@ -15,7 +15,7 @@ uint32_t lines_at_frame();
 bool frame_event();
 void forget_frame_event();
 
-/* A plain register: it keeps what was written. */
+/* A register that keeps the value written. */
 struct Register {
   uint32_t value = 0;
   operator uint32_t() const { return value; }

@@ -1,8 +1,8 @@
-/* The simulated sensor, and scenes that drive the real driver against it; what happened is printed for the test to
- * judge.
+/* A simulated sensor, and scenes that run the real driver with it and print the results for the test.
  *
- * Timing as the OV7670's data sheet has it for VGA: a byte a clock, 784 pixels a line, 510 lines a frame, VSYNC high
- * for three lines, 17 lines until the first of 480; the pixel clock rests between lines, data changes as it falls. */
+ * The timing is that of the OV7670's data sheet for VGA: one byte per clock, 784 pixels per line, 510 lines per frame,
+ * VSYNC high for three lines, then 17 lines before the first of 480. The pixel clock stops between lines; data changes
+ * at its falling edge. */
 #include <Arduino.h>
 #include <nrf.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ uint8_t byte_at(uint64_t line, uint64_t place) {
   return static_cast<uint8_t>(line * 31 + place * 7 + line * place / 5);
 }
 
-/* Rising edges of HREF up to a time. */
+/* Returns the number of rising edges of HREF up to a time. */
 uint64_t rises(uint64_t at_ns) {
   if (is_broken("href")) {
     return 0;
@@ -40,7 +40,7 @@ uint64_t rises(uint64_t at_ns) {
   return at_ns / kFrame_ns * kLines + (in_frame > kLines ? kLines : in_frame);
 }
 
-/* When VSYNC last fell; 0 where it never did. */
+/* Returns the time of the last falling edge of VSYNC, or 0. */
 uint64_t last_fall_ns(uint64_t at_ns) {
   const uint64_t fall = kPulseLines * kLine_ns;
   if (is_broken("vsync") || at_ns < fall) {
@@ -65,7 +65,7 @@ Pins sensor() {
   return pins;
 }
 
-/* The sensor's side of the control bus. */
+/* The sensor on the control bus. */
 struct Bus {
   bool scl = true, master = true, slave = true, active = false, answering = false;
   int bits = 0, bytes = 0;
@@ -172,7 +172,7 @@ void set_port(int port, uint32_t bits, bool high) {
   }
 }
 
-/* The counter only counts what the driver wired to it. */
+/* The counter counts only the events that the driver connected to it. */
 bool is_wired(uint32_t channel, uint32_t edge, uint32_t pin, const void *task) {
   const auto low = [](const void *where) { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(where)); };
   return (ppi.CHENSET.value >> channel & 1 || channel == 15 || channel == 14) &&
@@ -214,7 +214,7 @@ void interrupts() {
     longest_off_ns = now_ns - off_since_ns;
   }
   interrupts_off = false;
-  sim::pass(busy_ns); /* interrupts that were held back, and the sums of the line */
+  sim::pass(busy_ns); /* pending interrupts, and the averaging of the line */
 }
 
 namespace {
@@ -228,11 +228,11 @@ ov7675::Status timed(Call call) {
   if (now_ns - begun_ns > longest_call_ns) {
     longest_call_ns = now_ns - begun_ns;
   }
-  expect(!interrupts_off, "interrupts are on again");
+  expect(!interrupts_off, "interrupts must be on after a call");
   return status;
 }
 
-/* Calls until it is no longer asked to wait; between calls other work takes its time. */
+/* Calls until the status is not kWait. Other work takes time between calls. */
 template <typename Call>
 ov7675::Status until_done(Call call, uint64_t work_ns) {
   const uint64_t limit_ns = now_ns + 10000000000ull;
@@ -241,14 +241,14 @@ ov7675::Status until_done(Call call, uint64_t work_ns) {
     if (status != ov7675::Status::kWait) {
       return status;
     }
-    expect(now_ns < limit_ns, "it asks to wait for ever");
+    expect(now_ns < limit_ns, "the status is kWait for ever");
     sim::pass(work_ns);
   }
 }
 
 }  // namespace
 
-/* Arguments: what is broken, microseconds of other work between two calls, microseconds after each row, bars or not. */
+/* Arguments: the broken part, microseconds of other work between two calls and after each row, bars or image. */
 int main(int count, char **arguments) {
   expect(count == 5, "four arguments");
   broken = arguments[1];
