@@ -23,8 +23,7 @@ from curation.hashing import Fingerprints, Pairs, SearchReport, find_candidates
 from curation.release import VERSION
 from curation.report.card import write_card
 from curation.report.summary import Summary, summarise
-from curation.sources import Fetched, fetch_all
-from curation.sources.shelf import Shelf
+from curation.sources import Fetched, fetch_all, index_files
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
 from curation.stages.ingest import ingest
@@ -34,6 +33,7 @@ from curation.stages.quality import quality
 from curation.stages.render import encoder_name, estimate_bytes, render
 from curation.stages.restore_split import retake
 from curation.stages.select import ShortCountError, select
+from curation.storage.archive_index import ArchiveIndex
 from curation.storage.atomic_files import replace_file
 from curation.storage.cache import Cache
 from curation.storage.disk_errors import explain_disk_faults
@@ -238,7 +238,7 @@ def _build(name: str, options: Options, *, until: Step | None, dry_run: bool) ->
     if until is not None or dry_run:
         run = _Run(recipe, options)
         run.choose(until)
-        planned = estimate_bytes(run.manifest, recipe, run.shelf) if dry_run and until is None else None
+        planned = estimate_bytes(run.manifest, recipe, run.archive_index) if dry_run and until is None else None
         return run.built("planned" if dry_run else "stopped", estimated_bytes=planned)
     with locked(options.home, name, on_wait=options.listener.note) as held:
         run = _Run(recipe, options)
@@ -305,7 +305,7 @@ class _Run:
         self.recipe, self.options = recipe, options
         self.manifest = Manifest(pl.DataFrame({"id": []}, schema={"id": pl.String}))
         self.fetched: tuple[Fetched, ...] = ()
-        self.shelf = Shelf(())
+        self.archive_index = ArchiveIndex(())
         self.stages: list[StageLine] = []
         self.notes: list[str] = []
         self.step: str = "fetch"
@@ -346,7 +346,7 @@ class _Run:
             progress=options.listener.progress,
         )
         self.fetched = tuple(map(_told, fetched, self.recipe.sources))
-        self.shelf = Shelf(self.fetched)
+        self.archive_index = index_files(self.fetched)
         return self.manifest
 
     def _ingest(self) -> Manifest:
@@ -364,7 +364,7 @@ class _Run:
         manifest, self._fingerprints = probe(
             self.manifest,
             self.recipe,
-            self.shelf,
+            self.archive_index,
             cache=options.cache,
             engine=options.engine,
             progress=options.listener.progress,
@@ -459,7 +459,7 @@ def _render(run: _Run, folder: Path) -> Manifest:
     return render(
         run.manifest,
         recipe,
-        run.shelf,
+        run.archive_index,
         folder,
         names=name_pictures(run.manifest.kept),
         reuse=reuse(options.home, recipe.name, rendering=recipe.rendering(), encoder=encoder_name()),
@@ -508,7 +508,7 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     audited = audit(version, progress=run.options.listener.progress)
     (version.folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
     shown = gather_evidence(
-        run.manifest, run.recipe, read=lambda name, _: run.shelf.read(name), fingerprints=run._fingerprints
+        run.manifest, run.recipe, read=lambda name, _: run.archive_index.read(name), fingerprints=run._fingerprints
     )
     page = write_page(version, run.recipe, audited, evidence=shown, before=tell_changes(home, version))
     (version.folder / "report.html").write_text(page, encoding="utf-8", newline="\n")

@@ -52,7 +52,7 @@ def read_context(version: Version, originals: Originals, *, side: Side) -> Conte
     kept, frames = [], []
     for row in rows.iter_rows(named=True):
         try:
-            content = originals.read(row["id"].partition("#")[0], sha256=row["sha256"])
+            content = originals.read(row["id"], page=row["page"] or 1, sha256=row["sha256"])
             rendered = render(content, settings, tone=tone, page=row["page"] or 1)
             frame, _ = frame_of(rendered, side=side, name=row["id"])
         except (CurationError, DecodeFailure):

@@ -27,7 +27,11 @@ from curation.versions import Home
 Layout: TypeAlias = Tool
 LAYOUTS = TOOLS
 
-_LABEL_READERS = {"huggingface": huggingface.tell, "fiftyone": fiftyone.tell, "edge-impulse": edge_impulse.tell}
+_LABEL_READERS = {
+    "huggingface": huggingface.read_labels,
+    "fiftyone": fiftyone.read_labels,
+    "edge-impulse": edge_impulse.read_labels,
+}
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from curation.images import DecodeFailure, decode
 from curation.reasons import Reason, describe_reason
 from curation.report.summary import find_conflicts
 from curation.report.tiles import fit
-from curation.sources.shelf import file_of
 from curation.stages.probe import tone_of
+from curation.storage.archive_index import file_of
 from curation.storage.archive_members import UnreadableMember
 
 SIDE: Final = 88

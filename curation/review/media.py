@@ -21,8 +21,8 @@ from curation.dataset.recipe import Recipe
 from curation.engines import Engine
 from curation.hashing import sha256_hex
 from curation.images import DecodeFailure, RenderSettings, Tone, camera_view, decode, render
-from curation.sources.shelf import Shelf
 from curation.stages.render import settings_of
+from curation.storage.archive_index import ArchiveIndex
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
 from curation.storage.atomic_files import replace_unflushed
@@ -59,7 +59,7 @@ def prepare_media(
     recipe: Recipe,
     *,
     folder: Path,
-    shelf: Callable[[], Shelf],
+    archive_index: Callable[[], ArchiveIndex],
     built: Path | None,
     engine: Engine,
 ) -> pl.DataFrame:
@@ -71,7 +71,7 @@ def prepare_media(
         A manifest's rows.
     folder : Path
         The cache's folder for them.
-    shelf : callable
+    archive_index : callable
         Opens the sources; only called where a picture is missing.
     built : Path, optional
         The version's folder: what it has rendered is not rendered again.
@@ -89,7 +89,7 @@ def prepare_media(
     )
     reasons: dict[str, str] = {}
     if missing.height:
-        reasons = _make(missing.unique("full", keep="first", maintain_order=True), recipe, shelf, built, engine)
+        reasons = _make(missing.unique("full", keep="first", maintain_order=True), recipe, archive_index, built, engine)
     return _with_placeholders(wanted, reasons, folder)
 
 
@@ -123,11 +123,11 @@ def _list_files(folder: Path) -> pl.Series:
 
 
 def _make(
-    missing: pl.DataFrame, recipe: Recipe, shelf: Callable[[], Shelf], built: Path | None, engine: Engine
+    missing: pl.DataFrame, recipe: Recipe, archive_index: Callable[[], ArchiveIndex], built: Path | None, engine: Engine
 ) -> dict[str, str]:
     """Write the missing pictures; return full target -> reason for those that could not be made."""
     settings, tone = settings_of(recipe)
-    places = shelf().places
+    places = archive_index().places
     reasons: dict[str, str] = {}
     by_archive: dict[Path, list[MediaFiles]] = {}
     for row in missing.iter_rows(named=True):

@@ -15,8 +15,8 @@ from curation.review.fiftyone_sync import ReviewSubject, read_subject, synchroni
 from curation.review.media import prepare_media
 from curation.review.proposals import propose, read_map, read_predictions
 from curation.review.review_session import ReviewSession, open_session
-from curation.sources import Fetched, fetch_all
-from curation.sources.shelf import Shelf
+from curation.sources import Fetched, fetch_all, index_files
+from curation.storage.archive_index import ArchiveIndex
 from curation.storage.cache import Cache
 from curation.versions import Home
 
@@ -94,14 +94,14 @@ def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = Non
         session.manifest.rows,
         session.recipe,
         folder=cache.folder("review") / "media",
-        shelf=lambda: _open_shelf(session, cache, request.mirror, missing),
+        archive_index=lambda: _index_files(session, cache, request.mirror, missing),
         built=session.table.folder if (session.table.folder / "images").is_dir() else None,
         engine=engine or Local(count_cores()),
     )
     return PreparedReview(request, session, rows, pictures, tuple(notes + missing))
 
 
-def _open_shelf(session: ReviewSession, cache: Cache, mirror: str, missing: list[str]) -> Shelf:
+def _index_files(session: ReviewSession, cache: Cache, mirror: str, missing: list[str]) -> ArchiveIndex:
     """Open what can be had without the network; name the sources that cannot."""
     fetched: list[Fetched] = []
     lock = session.home.dataset(session.name) / "lock.json"
@@ -115,7 +115,7 @@ def _open_shelf(session: ReviewSession, cache: Cache, mirror: str, missing: list
                 f"the files of {source.name} are not here, so their pictures cannot be shown: "
                 f"give --mirror, or run `python -m curation pull {session.name}`"
             )
-    return Shelf(tuple(fetched))
+    return index_files(fetched)
 
 
 def show(prepared: PreparedReview) -> Any:

@@ -1,11 +1,10 @@
 """Where files come from: each source becomes verified archives, which are read in place."""
 
-from curation.sources.fetch import fetch_all, find_source
+from curation.sources.fetch import fetch_all, find_source, index_files
 from curation.sources.lock import read_lock, write_lock
-from curation.sources.protocol import Archive, Fetched, LockedFile, LockLine, Origin, Request, Source
+from curation.sources.protocol import Fetched, LockedFile, LockLine, Origin, Request, Source
 
 __all__ = [
-    "Archive",
     "Fetched",
     "LockLine",
     "LockedFile",
@@ -14,6 +13,7 @@ __all__ = [
     "Source",
     "fetch_all",
     "find_source",
+    "index_files",
     "read_lock",
     "write_lock",
 ]

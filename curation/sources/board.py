@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from curation.dataset.recipe import BOARD_PATTERN
 from curation.errors import CurationError
 from curation.sources.folder import fetch as fetch_folder
-from curation.storage.archives import list_members
 
 if TYPE_CHECKING:
     from curation.dataset.recipe import BoardSource
@@ -33,8 +32,7 @@ def fetch(request: Request[BoardSource]) -> Fetched:
     """
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
-    members = [member.path for member in list_members(archive.path, name=archive.name)]
-    if not any(re.search(BOARD_PATTERN, path) for path in members):
+    if not any(re.search(BOARD_PATTERN, member.path) for member in archive.members):
         raise CurationError(
             f"Source {request.name}: {request.settings.path} holds no picture of a board",
             hint=f"python -m curation board PORT --collect LABEL --into {request.settings.path}",

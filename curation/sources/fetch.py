@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from curation.errors import CurationError
 from curation.sources.lock import lock_line, read_lock, write_lock
-from curation.sources.protocol import Archive, Fetched, Request, Source
+from curation.sources.protocol import Fetched, Request, Source
+from curation.storage.archive_index import Archive, ArchiveIndex
 from curation.storage.archives import LIMITS
 from curation.storage.cache import Cache
 from curation.storage.progress import Progress, Silence
@@ -109,6 +110,11 @@ def fetch_all(
     return tuple(
         replace(given, archives=tuple(_unpack_tar(archive, cache) for archive in given.archives)) for given in fetched
     )
+
+
+def index_files(fetched: Iterable[Fetched]) -> ArchiveIndex:
+    """Return the files of all sources, to be read by their ids."""
+    return ArchiveIndex(tuple(part for given in fetched for part in given.parts))
 
 
 def _unpack_tar(archive: Archive, cache: Cache) -> Archive:

@@ -27,10 +27,12 @@ LABELS = "labels.json"
 
 def fetch(request: Request[ForeignSource]) -> Fetched:
     """Take the folder where it stands, with the labels its files tell."""
-    return replace(fetch_folder(request), told=tell(request.settings.path))
+    fetched = fetch_folder(request)
+    (archive,) = fetched.archives
+    return replace(fetched, told=read_labels(archive.path, archive.members))
 
 
-def tell(folder: Path) -> Mapping[str, Told]:
+def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, Told]:
     """Return what the folder's label files say, by path.
 
     Raises
@@ -38,7 +40,8 @@ def tell(folder: Path) -> Mapping[str, Told]:
     CurationError
         There is no such file, or one cannot be understood.
     """
-    members = list_members(folder)
+    if members is None:
+        members = list_members(folder)
     files = [member for member in members if member.path.rpartition("/")[2] == LABELS]
     if not files:
         raise CurationError(f"{folder}: holds no {LABELS}", hint="FiftyOne writes one beside each data/ folder.")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from curation.errors import CurationError
 from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
-from curation.sources.protocol import Archive, Fetched, LockedFile, Request
+from curation.sources.protocol import Fetched, LockedFile, Request
+from curation.storage.archive_index import Archive
 from curation.storage.archive_members import number_path
 from curation.storage.progress import show_progress
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
-from curation.sources.protocol import Archive, Fetched, Request
+from curation.sources.protocol import Fetched, Request
+from curation.storage.archive_index import Archive
 from curation.storage.archive_members import FilePlace
 from curation.storage.archives import Member, list_members
 from curation.storage.folders import describe_os_error
@@ -73,7 +74,7 @@ def _identify_folder(path: Path, *, cache: Cache, progress: Progress) -> Archive
     with show_progress(progress, f"hash {path.name}", size_bytes) as advance:
         digests = cache.file_sha256s(path, list(places.values()), advance=advance)
     sha256 = _folder_sha256(members, dict(zip(places, digests, strict=True)))
-    return Archive(path=path, name=path.name, sha256=sha256, size_bytes=size_bytes)
+    return Archive(path=path, name=path.name, sha256=sha256, size_bytes=size_bytes, listed=members)
 
 
 def _folder_sha256(members: tuple[Member, ...], digests: dict[str, str | None]) -> str:

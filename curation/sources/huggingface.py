@@ -20,7 +20,8 @@ import polars as pl
 from curation.dataset.recipe import SPLIT_NAMES
 from curation.errors import CurationError
 from curation.sources.folder import identify_archive
-from curation.sources.protocol import Archive, Fetched, Told
+from curation.sources.protocol import Fetched, Told
+from curation.storage.archive_index import Archive
 from curation.storage.archive_members import FilePlace, name_system_file
 from curation.storage.archives import list_members
 from curation.storage.progress import show_progress
@@ -93,7 +94,7 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     )
 
 
-def tell(folder: Path) -> Mapping[str, Told]:
+def read_labels(folder: Path) -> Mapping[str, Told]:
     """Return the label and split of every picture, by its file and place, without reading a picture."""
     return {
         f"{table.name}/{path}": said

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from curation.errors import CurationError
 from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
-from curation.sources.protocol import Archive, Fetched, LockedFile, Request
+from curation.sources.protocol import Fetched, LockedFile, Request
+from curation.storage.archive_index import Archive
 from curation.storage.archives import ArchiveReader, UnreadableMember, archive_kind, list_members
 from curation.storage.hash_index import hash_file
 from curation.storage.progress import show_progress

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curation.errors import CurationError
-from curation.sources.protocol import Archive, Fetched, LockedFile, LockLine, Request
+from curation.sources.protocol import Fetched, LockedFile, LockLine, Request
+from curation.storage.archive_index import Archive
 from curation.storage.atomic_files import replace_file, sweep_leftovers
 from curation.storage.locks import hold_lock
 from curation.storage.progress import show_progress

@@ -9,42 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from curation.storage.archive_index import Archive, SourceArchive
 from curation.storage.cache import Cache
 from curation.storage.progress import Progress
 
-if TYPE_CHECKING:
-    pass
-
 Origin = Literal["network", "cache", "mirror", "folder", "drawn"]
 Settings = TypeVar("Settings", covariant=True)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip, a tar, a folder or a loose file, ready to be read in place.
-
-    Parameters
-    ----------
-    path : Path
-        Where it can be read: in the cache, in the mirror, or where the recipe says. A compressed tar was unpacked to
-        a plain one in the cache; then this is the plain one.
-    name : str
-        What it is called where it comes from.
-    sha256 : str
-        Of the archive as it came. A folder's is over its files' paths and sha256.
-    size_bytes : int
-        Of the archive as it came; of a folder the sum of its files.
-    md5 : str, optional
-        What the source states.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    size_bytes: int
-    md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +52,12 @@ class Fetched:
     asked: str | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
     told_by: frozenset[str] = frozenset()
+
+    @property
+    def parts(self) -> tuple[SourceArchive, ...]:
+        """The archives as parts of this source."""
+        alone = len(self.archives) == 1
+        return tuple(SourceArchive(self.source, archive, alone) for archive in self.archives)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from curation.engines import Engine
 from curation.errors import CurationError
 from curation.hashing import sha256_hex
 from curation.reasons import Cause, Reason
-from curation.sources import Archive, Fetched
-from curation.sources.shelf import inner_path
+from curation.sources import Fetched
+from curation.storage.archive_index import Archive
 from curation.storage.archive_members import FilePlace, Member, UnreadableMember, name_system_file
-from curation.storage.archives import list_members, read_member
+from curation.storage.archives import read_member
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import locate, readable
 from curation.storage.progress import Progress, show_progress
@@ -45,9 +45,9 @@ def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: 
     tables = []
     for source, given in zip(recipe.sources, fetched, strict=True):
         listings = []
-        for archive in given.archives:
-            listing = list_archive(archive, cache=cache, engine=engine, progress=progress)
-            paths = [inner_path(given, archive, path) for path in listing["path"]]
+        for part in given.parts:
+            listing = list_archive(part.archive, cache=cache, engine=engine, progress=progress)
+            paths = [part.inner_path(path) for path in listing["path"]]
             listings.append(listing.with_columns(path=pl.Series(paths, dtype=pl.String)))
         tables.append(_describe(source, given, pl.concat(listings)))
     if not sum(table.height for table in tables):
@@ -73,10 +73,9 @@ def list_archive(archive: Archive, *, cache: Cache, engine: Engine, progress: Pr
             return pl.read_parquet(readable(known), schema=LISTING)
         except (OSError, pl.exceptions.PolarsError):
             pass  # not there yet, or not whole: it is made again
-    members = list_members(archive.path, name=archive.name)
     if archive.path.is_dir():
-        return _list_folder(archive, members, cache)
-    listing = _hash_members(archive, members, engine=engine, progress=progress)
+        return _list_folder(archive, archive.members, cache)
+    listing = _hash_members(archive, archive.members, engine=engine, progress=progress)
     buffer = io.BytesIO()
     listing.write_parquet(buffer)
     cache.keep(known, buffer.getvalue())
@@ -315,11 +314,10 @@ def _read_metadata(source: AnySource, rule: MetadataFile, given: Fetched) -> tup
     if rule.file.startswith("./"):
         return rule.file, _read_beside(source, rule)
     found = [
-        (inner_path(given, archive, member.path), archive, member)
-        for archive in given.archives
-        for member in list_members(archive.path, name=archive.name)
-        if fnmatch.fnmatchcase(inner_path(given, archive, member.path), rule.file)
-        and name_system_file(member.path) is None
+        (part.inner_path(member.path), part.archive, member)
+        for part in given.parts
+        for member in part.archive.members
+        if fnmatch.fnmatchcase(part.inner_path(member.path), rule.file) and name_system_file(member.path) is None
     ]
     if len(found) != 1:
         names = ", ".join(path for path, *_ in found[:3]) or "none"

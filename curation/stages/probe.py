@@ -33,7 +33,7 @@ from curation.hashing import (
 )
 from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, gray32_batch, measure_batch, sniff
 from curation.reasons import Reason, UnusableFile
-from curation.sources.shelf import Shelf, page_id
+from curation.storage.archive_index import ArchiveIndex, page_id
 from curation.storage.archive_members import Member, UnreadableMember, name_system_file
 from curation.storage.archives import read_member
 from curation.storage.cache import Cache
@@ -95,7 +95,7 @@ def tone_of(tone: Literal["scale"] | ToneWindow) -> Tone:
 def probe(
     manifest: Manifest,
     recipe: Recipe,
-    shelf: Shelf,
+    archive_index: ArchiveIndex,
     *,
     cache: Cache,
     engine: Engine,
@@ -107,7 +107,7 @@ def probe(
     ----------
     manifest : Manifest
         After ingest.
-    shelf : Shelf
+    archive_index : ArchiveIndex
         Where each file is read; opened only for files the cache knows nothing of.
 
     Returns
@@ -128,7 +128,7 @@ def probe(
     )
     found = [known]
     if new.height:
-        shards = _cut(new, shelf, settings)
+        shards = _cut(new, archive_index, settings)
         with show_progress(progress, "look at pictures", int(new["size_bytes"].sum())) as advance:
             for number, table in _look(engine, shards):
                 store.keep(table)
@@ -329,11 +329,11 @@ _OF_CONTENT = frozenset(
 """The failures that depend on the file's bytes alone; the others may pass and are not kept in the cache."""
 
 
-def _cut(new: pl.DataFrame, shelf: Shelf, settings: ProbeSettings) -> list[ProbeShard]:
+def _cut(new: pl.DataFrame, archive_index: ArchiveIndex, settings: ProbeSettings) -> list[ProbeShard]:
     """Cut the new files into shards of one archive each, of a bounded number of files."""
     by_archive: dict[Path, list[tuple[Member, str]]] = {}
     for name, sha in new.select("id", "sha256").iter_rows():
-        archive, member = shelf.places[name]
+        archive, member = archive_index.places[name]
         by_archive.setdefault(archive, []).append((member, sha))
     shards = []
     for archive, files in by_archive.items():

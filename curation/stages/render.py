@@ -25,7 +25,7 @@ from curation.images import (
     soften,
 )
 from curation.images import render as render_bytes
-from curation.sources.shelf import Shelf, file_of
+from curation.storage.archive_index import ArchiveIndex, file_of
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
 from curation.storage.progress import Progress, show_progress
@@ -75,7 +75,7 @@ def encoder_name() -> str:
 def render(
     manifest: Manifest,
     recipe: Recipe,
-    shelf: Shelf,
+    archive_index: ArchiveIndex,
     folder: Path,
     *,
     names: pl.Series,
@@ -107,7 +107,7 @@ def render(
             digests[name] = picture.file_sha256
         else:
             fresh.append((name, page or 1, file))
-    digests |= _render_all(fresh, recipe, shelf, folder, engine=engine, progress=progress)
+    digests |= _render_all(fresh, recipe, archive_index, folder, engine=engine, progress=progress)
     written = kept.select("id", "file").with_columns(
         file_sha256=pl.Series([digests[name] for name in kept["id"]], dtype=pl.String)
     )
@@ -115,11 +115,11 @@ def render(
     return Manifest(rows)
 
 
-def estimate_bytes(manifest: Manifest, recipe: Recipe, shelf: Shelf, *, sample: int = 24) -> int:
+def estimate_bytes(manifest: Manifest, recipe: Recipe, archive_index: ArchiveIndex, *, sample: int = 24) -> int:
     """Return about how many bytes the kept pictures would take, from rendering some of them in memory."""
     kept = manifest.kept.select("id", "page").gather_every(max(1, manifest.kept.height // sample))
     pictures = [(name, page or 1, "") for name, page in kept.iter_rows()]
-    shards = _cut(pictures, recipe, shelf, None)
+    shards = _cut(pictures, recipe, archive_index, None)
     sizes = [size for shard in shards for _, size in render_shard(shard)]
     return round(sum(sizes) / len(sizes) * manifest.kept.height) if sizes else 0
 
@@ -127,13 +127,13 @@ def estimate_bytes(manifest: Manifest, recipe: Recipe, shelf: Shelf, *, sample: 
 def _render_all(
     pictures: Sequence[tuple[str, int, str]],
     recipe: Recipe,
-    shelf: Shelf,
+    archive_index: ArchiveIndex,
     folder: Path,
     *,
     engine: Engine,
     progress: Progress,
 ) -> dict[str, str]:
-    shards = _cut(pictures, recipe, shelf, folder) if pictures else []
+    shards = _cut(pictures, recipe, archive_index, folder) if pictures else []
     names = {file: name for name, _, file in pictures}
     digests: dict[str, str] = {}
     size = sum(member.size_bytes for shard in shards for member, *_ in shard.pictures)
@@ -146,12 +146,12 @@ def _render_all(
 
 
 def _cut(
-    pictures: Sequence[tuple[str, int, str]], recipe: Recipe, shelf: Shelf, folder: Path | None
+    pictures: Sequence[tuple[str, int, str]], recipe: Recipe, archive_index: ArchiveIndex, folder: Path | None
 ) -> list[RenderShard]:
     (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
     by_archive: dict[Path, list[tuple[Member, int, str]]] = {}
     for name, page, file in pictures:
-        archive, member = shelf.places[file_of(name, page)]
+        archive, member = archive_index.places[file_of(name, page)]
         by_archive.setdefault(archive, []).append((member, page, file))
     return [
         RenderShard(archive, tuple(files[start : start + SHARD_FILES]), folder, settings, tone, steps)

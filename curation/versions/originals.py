@@ -1,15 +1,17 @@
 """Finds the archives a version was made from and reads any file of them by its row's id, the unpublished ones too."""
 
+import glob
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import identify_archive
-from curation.storage.archive_members import Member
-from curation.storage.archives import list_members, read_member
+from curation.storage.archive_index import Archive, ArchiveIndex, SourceArchive, file_of
+from curation.storage.archive_members import UnreadableMember
 from curation.storage.cache import Cache
 from curation.storage.progress import Silence
 from curation.versions.store import Version
@@ -21,79 +23,107 @@ class Originals:
 
     Parameters
     ----------
-    places : mapping
-        Id -> (archive, member) of every file.
+    files : ArchiveIndex
     missing : tuple of str
         The sources of which an archive was not found.
     """
 
-    places: Mapping[str, tuple[Path, Member]]
+    files: ArchiveIndex
     missing: tuple[str, ...]
 
-    def read(self, identity: str, *, sha256: str) -> bytes:
-        """Return the bytes of a row's file.
+    def read(self, name: str, *, page: int = 1, sha256: str) -> bytes:
+        """Return the bytes of the file that a row is of.
+
+        Parameters
+        ----------
+        name : str
+            The row's id.
+        page : int
+            The row's page; the id of a further page is not that of its file.
+        sha256 : str
+            The row's.
 
         Raises
         ------
         CurationError
-            Where its source is missing, or the bytes are not those of that sha256.
+            The file's archive is missing, the file cannot be read, or it has other bytes.
         """
-        if identity not in self.places:
-            raise CurationError(f"{identity}: not in any archive that was found")
-        content = read_member(*self.places[identity])
+        try:
+            content = self.files.read(file_of(name, page))
+        except KeyError:
+            raise CurationError(
+                ErrorCode.ORIGINALS_MISSING,
+                f"{name}: not in any archive that was found",
+                hint="give the archive that its source was read from, or the archive's folder",
+            ) from None
+        except UnreadableMember as fault:
+            raise CurationError(
+                ErrorCode.FILE_UNREADABLE, f"{name}: {fault.reason}", hint="check the archive, or copy it again"
+            ) from fault
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise CurationError(f"{identity}: its bytes changed since the version was built")
+            raise CurationError(
+                ErrorCode.SOURCE_CHANGED,
+                f"{name}: its bytes changed since the version was built",
+                hint="restore the archive that the version was built from",
+            )
         return content
 
 
 def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path | None = None) -> Originals:
-    """Look for the archives a version names, by their sha256: in the cache, where it was read last, where one says.
+    """Look for the archives that a version names, by their sha256.
+
+    They are looked for in the cache, where they were last read, and in `places`.
 
     Parameters
     ----------
     version : Version
     places : sequence of pathlib.Path
-        Archives, or folders that hold them: a mirror, say.
+        Archives, or folders that contain them (a mirror, for example).
     cache : pathlib.Path, optional
         The cache's folder; by default the user's.
 
     Raises
     ------
     CurationError
-        Where a place does not exist.
+        A place does not exist.
     """
     store = Cache(cache)
-    found: dict[str, tuple[Path, Member]] = {}
-    missing: list[str] = []
-    archives: Sequence[Mapping[str, Any]] = version.description.get("archives", ())
-    for archive in archives:
-        source = str(archive["source"])
-        sha256 = str(archive["sha256"])
-        path = store.find(sha256) or store.recall(sha256) or _search(archive, places, store)
-        if path is None:
-            missing.append(source)
-            continue
-        alone = sum(other["source"] == source for other in archives) == 1
-        prefix = source if alone else f"{source}/{archive['name']}"
-        for member in list_members(path, name=str(archive["name"])):
-            found[f"{prefix}/{member.path}"] = (path, member)
-    return Originals(found, tuple(sorted(set(missing))))
+    described: Sequence[Mapping[str, Any]] = version.description.get("archives", ())
+    archives_of = Counter(str(archive["source"]) for archive in described)
+    found: list[SourceArchive] = []
+    missing: set[str] = set()
+    for facts in described:
+        source = str(facts["source"])
+        archive = _find(facts, places, store)
+        if archive is None:
+            missing.add(source)
+        else:
+            found.append(SourceArchive(source, archive, alone=archives_of[source] == 1))
+    return Originals(ArchiveIndex(tuple(found)), tuple(sorted(missing)))
 
 
-def _search(archive: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Path | None:
-    for candidate in _candidates(str(archive["name"]), places):
-        if candidate.is_file() and candidate.stat().st_size != archive.get("size_bytes"):
+def _find(facts: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Archive | None:
+    name, sha256, size_bytes = str(facts["name"]), str(facts["sha256"]), int(facts.get("size_bytes") or 0)
+    path = cache.find(sha256) or cache.recall(sha256)
+    if path is not None:
+        return Archive(path, name, sha256, size_bytes)
+    for candidate in _candidates(name, places):
+        if candidate.is_file() and candidate.stat().st_size != size_bytes:
             continue
         identified = identify_archive(candidate, cache=cache, progress=Silence())
-        if identified.sha256 == archive["sha256"]:
-            return identified.path
+        if identified.sha256 == sha256:
+            return Archive(identified.path, name, sha256, size_bytes, listed=identified.listed)
     return None
 
 
 def _candidates(name: str, places: Sequence[Path]) -> Iterator[Path]:
     for place in places:
         if not place.exists():
-            raise CurationError(f"{place}: is not there", hint="give the archive a source was read from, or its folder")
+            raise CurationError(
+                ErrorCode.SOURCE_MISSING,
+                f"{place}: there is no such file or folder",
+                hint="give the archive that a source was read from, or the archive's folder",
+            )
         yield place
         if place.is_dir():
-            yield from sorted(place.rglob(name))
+            yield from sorted(place.rglob(glob.escape(name)))

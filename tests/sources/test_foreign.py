@@ -8,9 +8,8 @@ import pytest
 from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.sources import edge_impulse, fetch_all, fiftyone, huggingface
+from curation.sources import edge_impulse, fetch_all, fiftyone, huggingface, index_files
 from curation.sources.protocol import Told
-from curation.sources.shelf import Shelf
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
 from curation.storage.progress import Silence
@@ -29,11 +28,11 @@ def recipe_of(kind: str, folder, **more):
 
 
 def rows_of(tmp_path, recipe):
-    """Return (path, source label, source split) of every file of a recipe's source, and the shelf they stand on."""
+    """Return (path, source label, source split) of every file of a recipe's source, and the index of its files."""
     cache = Cache(tmp_path / "cache")
     fetched = fetch_all(recipe.sources, cache=cache)
     manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
-    return manifest.rows.select("path", "source_label", "source_split").rows(), Shelf(fetched)
+    return manifest.rows.select("path", "source_label", "source_split").rows(), index_files(fetched)
 
 
 def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
@@ -41,7 +40,7 @@ def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
     labels = {"classes": ["dog", "cat"], "labels": {"a": 1, "deep/b": 0, "c": None, "gone": 1}}
     files = {"val/labels.json": json.dumps(labels).encode(), "val/data/x.jpg": b"", "val/a.jpg": b""}
     files |= {f"val/data/{name}": b"" for name in ("a.jpg", "deep/b.png", "c.jpg")}
-    assert fiftyone.tell(write_source(tmp_path, files)) == {
+    assert fiftyone.read_labels(write_source(tmp_path, files)) == {
         "val/data/a.jpg": Told("cat", "val"),
         "val/data/c.jpg": Told("", "val"),
         "val/data/deep/b.png": Told("dog", "val"),
@@ -51,7 +50,7 @@ def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
 def test_a_fiftyone_folder_without_splits_names_none(tmp_path):
     """A single export has its labels at the root, and words may stand for classes."""
     files = {"labels.json": b'{"classes": null, "labels": {"a": "cat"}}', "data/a.jpg": b""}
-    assert fiftyone.tell(write_source(tmp_path, files)) == {"data/a.jpg": Told("cat", None)}
+    assert fiftyone.read_labels(write_source(tmp_path, files)) == {"data/a.jpg": Told("cat", None)}
 
 
 def test_the_nearer_info_labels_wins(tmp_path):
@@ -66,7 +65,7 @@ def test_the_nearer_info_labels_wins(tmp_path):
         "info.labels": json.dumps(far).encode(),
         "testing/a.jpg": b"",
     }
-    assert edge_impulse.tell(write_source(tmp_path, files)) == {"testing/a.jpg": Told("cat", "testing")}
+    assert edge_impulse.read_labels(write_source(tmp_path, files)) == {"testing/a.jpg": Told("cat", "testing")}
 
 
 def test_a_category_that_is_no_split_is_none(tmp_path):
@@ -77,7 +76,7 @@ def test_a_category_that_is_no_split_is_none(tmp_path):
         {"path": "c.jpg", "category": "training", "label": "cat", "metadata": {"split": "seven"}},
     ]
     files = {"info.labels": json.dumps({"files": listed}).encode(), "a.jpg": b"", "b.jpg": b"", "c.jpg": b""}
-    told = edge_impulse.tell(write_source(tmp_path, files))
+    told = edge_impulse.read_labels(write_source(tmp_path, files))
     assert [said.split for _, said in sorted(told.items())] == [None, "val", "training"]
 
 
@@ -99,11 +98,11 @@ def test_every_row_of_every_parquet_file_is_a_file(tmp_path):
     (tmp_path / "set").mkdir()
     for name, part in (("train-0.parquet", pictures), ("test-0.parquet", [b"z", None])):
         pl.DataFrame({"image": part, "label": ["cat"] * len(part)}).write_parquet(tmp_path / "set" / name)
-    rows, shelf = rows_of(tmp_path, recipe_of("huggingface", tmp_path / "set"))
+    rows, files = rows_of(tmp_path, recipe_of("huggingface", tmp_path / "set"))
     assert len(rows) == len(pictures) + 2
     assert {(label, split) for _, label, split in rows} == {("cat", "train"), ("cat", "test")}
-    assert [shelf.read(f"src/train-0.parquet/{number:07d}") for number in range(len(pictures))] == pictures
-    assert shelf.read("src/test-0.parquet/0000001") == b""
+    assert [files.read(f"src/train-0.parquet/{number:07d}") for number in range(len(pictures))] == pictures
+    assert files.read("src/test-0.parquet/0000001") == b""
 
 
 def test_parquet_is_laid_out_once(tmp_path):
@@ -128,7 +127,7 @@ def test_a_label_that_is_no_class_is_an_error(tmp_path, column, says):
     (tmp_path / "set").mkdir()
     pl.DataFrame({"image": [b"a", b"b"], "label": column}).write_parquet(tmp_path / "set" / "a.parquet")
     with pytest.raises(CurationError, match=says):
-        huggingface.tell(tmp_path / "set")
+        huggingface.read_labels(tmp_path / "set")
 
 
 def test_a_foreign_source_needs_no_label_in_the_recipe(tmp_path):

@@ -15,8 +15,7 @@ from curation.dataset.manifest import Manifest, check_conservation
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import Local
 from curation.hashing import Fingerprints
-from curation.sources import fetch_all
-from curation.sources.shelf import Shelf
+from curation.sources import fetch_all, index_files
 from curation.stages import probe as stage
 from curation.stages.ingest import ingest
 from curation.stages.probe import probe
@@ -42,7 +41,7 @@ def probed(recipe: Recipe, *, cache: Cache | None = None, workers: int = 1) -> t
     fetched = fetch_all(recipe.sources, cache=cache)
     engine = Local(workers)
     before = ingest(recipe, fetched, cache=cache, engine=engine, progress=Silence())
-    after, prints = probe(before, recipe, Shelf(fetched), cache=cache, engine=engine, progress=Silence())
+    after, prints = probe(before, recipe, index_files(fetched), cache=cache, engine=engine, progress=Silence())
     check_conservation(before, after, stage="probe", grows=True)
     return after, prints
 

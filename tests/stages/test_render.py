@@ -11,25 +11,25 @@ from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.sources import fetch_all
-from curation.sources.shelf import Shelf
+from curation.sources import fetch_all, index_files
 from curation.stages.ingest import ingest
 from curation.stages.render import estimate_bytes, render
+from curation.storage.archive_index import ArchiveIndex
 from curation.storage.cache import Cache
 from curation.storage.progress import Silence
 from curation.versions.hardlinks import Picture
 from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
 
 
-def opened(folder: Path, **render_table: object) -> tuple[Recipe, Shelf, Manifest]:
-    """Return a recipe, the shelf and the manifest of a folder in which every file is kept in train."""
+def opened(folder: Path, **render_table: object) -> tuple[Recipe, ArchiveIndex, Manifest]:
+    """Return a recipe, the index of its files and the manifest of a folder in which every file is kept in train."""
     recipe = make_recipe(
         sources=[{"name": "src", "kind": "folder", "path": str(folder), "label": "melanoma"}], render=render_table
     )
     cache = Cache()
     fetched = fetch_all(recipe.sources, cache=cache)
     manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
-    return recipe, Shelf(fetched), manifest.with_columns(label=pl.lit("melanoma"), split=pl.lit("train"))
+    return recipe, index_files(fetched), manifest.with_columns(label=pl.lit("melanoma"), split=pl.lit("train"))
 
 
 def rendered(
@@ -41,10 +41,17 @@ def rendered(
     **table: object,
 ) -> Manifest:
     """Return the manifest after its pictures were written below the target."""
-    recipe, shelf, manifest = opened(folder, **table)
+    recipe, archive_index, manifest = opened(folder, **table)
     names = manifest.kept.select(pl.format("images/{}.jpg", pl.col("sha256").str.head(12))).to_series()
     return render(
-        manifest, recipe, shelf, target, names=names, reuse=reuse or {}, engine=Local(workers), progress=Silence()
+        manifest,
+        recipe,
+        archive_index,
+        target,
+        names=names,
+        reuse=reuse or {},
+        engine=Local(workers),
+        progress=Silence(),
     )
 
 
@@ -85,14 +92,14 @@ def test_workers_and_reuse_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
     """Between looking and writing a source may change: the picture is named, nothing is made up."""
     folder = write_source(tmp_path / "f", {"a.jpg": as_bytes(texture(1))})
-    recipe, shelf, manifest = opened(folder)
-    assert estimate_bytes(manifest, recipe, shelf) > 0
+    recipe, archive_index, manifest = opened(folder)
+    assert estimate_bytes(manifest, recipe, archive_index) > 0
     (folder / "a.jpg").write_bytes(as_bytes(texture(1))[:300])
     with pytest.raises(CurationError, match=r"a\.jpg: could be looked at but not rendered"):
         render(
             manifest,
             recipe,
-            shelf,
+            archive_index,
             tmp_path / "out",
             names=pl.Series([f"images/{sha_of('a')}.jpg"]),
             reuse={},

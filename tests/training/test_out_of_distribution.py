@@ -66,7 +66,7 @@ def test_a_changed_archive_is_not_taken(version, drawn, tmp_path):
 
 def test_a_place_that_is_not_there_is_an_error(version, tmp_path):
     """A mistyped folder is said, not passed over."""
-    with pytest.raises(CurationError, match="is not there"):
+    with pytest.raises(CurationError, match="nowhere"):
         open_originals(version, places=[tmp_path / "nowhere"])
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curation.dataset.manifest import digest_of
-from curation.sources.protocol import Archive, Fetched
+from curation.sources.protocol import Fetched
 from curation.sources.synthetic.archive import draw
 from curation.sources.synthetic.ground_truth import truth_path
+from curation.storage.archive_index import Archive
 from curation.storage.progress import show_progress
 
 if TYPE_CHECKING:
