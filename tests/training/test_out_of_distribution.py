@@ -5,8 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
+from curation import Options, build
+from curation.engines import Local
 from curation.errors import CurationError
 from curation.images import decode
+from curation.storage.cache import Cache
 from curation.versions import load
 from curation.versions.originals import open_originals
 from training.data import frame_of
@@ -78,3 +81,21 @@ def test_a_file_that_changed_in_its_archive_is_refused(version, drawn):
         originals.read(identity, sha256="0" * 64)
     with pytest.raises(CurationError, match="not in any archive"):
         originals.read("drawn/nothing.png", sha256="0" * 64)
+
+
+def test_a_number_sign_in_a_path_loses_no_image(tmp_path, builders):
+    """A context image whose name looks like a page of another file is read like the others."""
+    source = tmp_path / "spots-source"
+    builders.draw_folder(source, train=8, test=2)
+    mole = min((source / "train" / "mole").iterdir())
+    mole.rename(mole.with_name(f"{mole.stem}#2.png"))
+    home = builders.home_of(tmp_path)
+    home.dataset("spots").mkdir(parents=True)
+    classes = 'spot = ["spot"]\nskin = ["skin"]'
+    recipe = builders.RECIPE.format(context=["mole"], folder=source.as_posix(), classes=classes, train=8, test=2)
+    (home.dataset("spots") / "recipe.toml").write_text(recipe, encoding="utf-8")
+    build("spots", Options(home=home, cache=Cache(tmp_path / "cache"), engine=Local(1)))
+    version = load(home, "spots")
+    assert list_context(version)["id"].str.contains("#2.png", literal=True).any()
+    context = read_context(version, open_originals(version, places=[source]), side=48)
+    assert context.left_out == 0
