@@ -21,7 +21,7 @@ from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
 from curation.images.pillow_formats import EMBEDDED, embedded_size
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.tiff_directories import read_directories
+from curation.images.tiff_directories import Directory, read_directories
 from curation.images.tiff_plain import decode_plain_tiff
 from curation.images.types import (
     DecodedImage,
@@ -70,14 +70,30 @@ def read_tiff_header(content: bytes) -> Header:
 
 def decode_tiff(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
     """Decode one page of a TIFF. The header is the page's own."""
-    pages = read_directories(content)
-    check_page(page, len(pages))
+    directories = read_directories(content)
+    check_page(page, len(directories))
     with decoder_errors("tiff", content):
-        plain = decode_plain_tiff(content, pages[page - 1], pages=len(pages), tifffile=_tifffile())
+        plain = decode_plain_tiff(content, directories[page - 1], pages=len(directories))
     if plain is not None:
         return plain
-    with _open_page(content, pages[page - 1].place) as chosen:
-        header = _header(chosen, len(pages))
+    return decode_by_tifffile(content, directories[page - 1], pages=len(directories), tone=tone)
+
+
+def decode_by_tifffile(content: bytes, directory: Directory, *, pages: int, tone: Tone = "scale") -> DecodedImage:
+    """Decode one page of a TIFF with tifffile, whatever its layout.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    directory : Directory
+        The page's directory, as `read_directories` returns it.
+    pages : int
+        The number of pages in the file.
+    tone : "scale" or Window
+    """
+    with _open_page(content, directory.place) as chosen:
+        header = _header(chosen, pages)
         _check_strips(chosen, content)
         samples = chosen.asarray(squeeze=False, maxworkers=1)
         colormap = chosen.colormap

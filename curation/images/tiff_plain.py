@@ -7,7 +7,6 @@ not as plain as that, or does not come out as long as it must, is left to tifffi
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -39,25 +38,23 @@ _OBEYED: Final = frozenset(
 )
 
 
-def decode_plain_tiff(content: bytes, page: Directory, *, pages: int, tifffile: ModuleType) -> DecodedImage | None:
-    """Decode a plain page, None where it is not plain or not whole.
+def decode_plain_tiff(content: bytes, page: Directory, *, pages: int) -> DecodedImage | None:
+    """Decode a plain page; None where it is not plain or not whole.
 
     Parameters
     ----------
     content : bytes
         The whole file.
     page : Directory
-        As `read_directories` gives it: every strip lies inside the file.
+        As `read_directories` returns it: every strip lies inside the file.
     pages : int
-        How many the file has.
-    tifffile : module
-        Whose tables name the codecs.
+        The number of pages in the file.
     """
     if not _is_plain(page):
         return None
     width, height = _one(page, _WIDTH), _one(page, _HEIGHT)
     check_size(width, height)
-    samples = _decode_strips(content, page, (height, width, _one(page, _CHANNELS, 1)), tifffile)
+    samples = _decode_strips(content, page, (height, width, _one(page, _CHANNELS, 1)))
     if samples is None:
         return None
     mode = "RGB" if samples.shape[2] == 3 else "L"
@@ -66,7 +63,9 @@ def decode_plain_tiff(content: bytes, page: Directory, *, pages: int, tifffile: 
     return DecodedImage(header, turn_upright(to_srgb(samples, mode, page.profile), orientation))
 
 
-def _decode_strips(content: bytes, page: Directory, shape: tuple[int, int, int], tifffile: ModuleType) -> Pixels | None:
+def _decode_strips(content: bytes, page: Directory, shape: tuple[int, int, int]) -> Pixels | None:
+    import tifffile  # a quarter of a second that a build without TIFFs does not need
+
     rows = min(_one(page, _ROWS, shape[0]), shape[0])
     offsets, counts = page.numbers[_OFFSETS], page.numbers[_COUNTS]
     if rows < 1 or len(offsets) != -(-shape[0] // rows):

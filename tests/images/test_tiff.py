@@ -10,7 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from curation.images import Window, decode, read_header
+from curation.images import DecodeFailure, Window, decode, read_header
+from curation.images.tiff import decode_by_tifffile
+from curation.images.tiff_directories import read_directories
+from curation.images.tiff_plain import decode_plain_tiff
 from tests.images.builders import (
     draw,
     file_of,
@@ -451,32 +454,23 @@ def test_libtiffs_tags_are_obeyed(tmp_path, orientation):
     assert np.array_equal(decode(path.read_bytes()).pixels, expected)
 
 
-def long_way(content, monkeypatch, **settings):
-    """Decode a TIFF by tifffile, however plain it is."""
-    with monkeypatch.context() as patch:
-        patch.setattr("curation.images.tiff_plain._is_plain", lambda page: False)
-        return decode(content, **settings)
+def decode_long(content, page=1):
+    """Decode a page with tifffile, however plain it is."""
+    directories = read_directories(content)
+    return decode_by_tifffile(content, directories[page - 1], pages=len(directories))
 
 
-@pytest.fixture
-def no_tifffile(monkeypatch):
-    """Return a decode that may not open a file by tifffile."""
-
-    def shortly(content, **settings):
-        with monkeypatch.context() as patch:
-            patch.setattr("curation.images.tiff._open_page", None)
-            return decode(content, **settings)
-
-    return shortly
+def decode_short(content, page=1):
+    """Decode a page without opening the file with tifffile; None where it is not plain."""
+    directories = read_directories(content)
+    return decode_plain_tiff(content, directories[page - 1], pages=len(directories))
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits", "lzw 2", "deflate 2"])
 @pytest.mark.parametrize("rows", [60, 16, 7])
 @pytest.mark.parametrize("gray", [False, True])
-def test_plain_strips_need_no_tifffile_and_are_its_reading(
-    byteorder, compression, rows, gray, no_tifffile, monkeypatch
-):
+def test_plain_strips_are_decoded_as_tifffile_decodes_them(byteorder, compression, rows, gray):
     """8-bit gray and RGB in strips: the header and the pixels are those of the long way, turned and in color."""
     name, _, predictor = compression.partition(" ")
     settings = {} if name == "none" else {"compression": name, "predictor": bool(predictor)}
@@ -489,7 +483,7 @@ def test_plain_strips_need_no_tifffile_and_are_its_reading(
         extratags=[(274, "H", 1, 6, True)] + ([] if gray else [(34675, "B", 0, swapped_profile(), True)]),
         **settings,
     )
-    picture, expected = no_tifffile(content), long_way(content, monkeypatch)
+    picture, expected = decode_short(content), decode_long(content)
     assert picture.header == expected.header
     assert np.array_equal(picture.pixels, expected.pixels)
     assert picture.pixels.shape == (72, 60, 3)
@@ -497,22 +491,22 @@ def test_plain_strips_need_no_tifffile_and_are_its_reading(
 
 @pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_what_pillow_writes_plainly_needs_no_tifffile(compression, mode, no_tifffile, monkeypatch):
+def test_what_pillow_writes_plainly_needs_no_tifffile(compression, mode):
     """Pillow's own strips, by libtiff, are plain too; and Pillow reads the same pixels."""
     content = file_of(Image.fromarray(PICTURE).convert(mode), "TIFF", compression=compression)
-    picture = no_tifffile(content)
-    assert picture.header == long_way(content, monkeypatch).header
+    picture = decode_short(content)
+    assert picture.header == decode_long(content).header
     assert np.array_equal(picture.pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
-def test_every_page_of_a_plain_file_is_read_plainly(no_tifffile):
+def test_every_page_of_a_plain_file_is_read_plainly():
     """Pages are counted and chosen as in any other TIFF."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
         writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
         writer.write(PICTURE, photometric="rgb")
         writer.write(GREY, photometric="minisblack", compression="lzw")
-    picture = no_tifffile(out.getvalue(), page=2)
+    picture = decode_short(out.getvalue(), page=2)
     assert (picture.header.pages, picture.header.mode) == (2, "L")
     assert np.array_equal(picture.pixels, three(GREY))
 
@@ -530,21 +524,20 @@ NOT_PLAIN = {
 
 
 @pytest.mark.parametrize("name", NOT_PLAIN)
-def test_what_is_not_plain_goes_the_long_way(name, no_tifffile):
-    """Whatever a tag may mean that is unknown to the short way, it is not passed over."""
-    with pytest.raises(TypeError):
-        no_tifffile(NOT_PLAIN[name])
+def test_what_is_not_plain_is_left_to_tifffile(name):
+    """A tag that the plain decoder does not know is not ignored."""
+    assert decode_short(NOT_PLAIN[name]) is None
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
 @pytest.mark.parametrize("keep", [0, 1, 100, 3000])
-def test_a_damaged_plain_strip_is_what_tifffile_makes_of_it(compression, keep, monkeypatch):
+def test_a_damaged_plain_strip_is_what_tifffile_makes_of_it(compression, keep):
     """A strip that is too short is a failure with the same reason either way, never a picture that was not there."""
     pack = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.deflate_encode, 32773: imagecodecs.packbits_encode}
     strip = pack[compression](np.ascontiguousarray(np.resize(GREY, (64, 64))).tobytes())[:keep]
     content = strip_tiff(64, 64, strip, compression=compression)
-    with monkeypatch.context() as patch:
-        patch.setattr("curation.images.tiff_plain._is_plain", lambda page: False)
-        expected = shape_or_reason(content)
-    assert shape_or_reason(content) == expected
-    assert isinstance(expected[0], str)
+    with pytest.raises(DecodeFailure) as expected:
+        decode_long(content)
+    with pytest.raises(DecodeFailure) as found:
+        decode(content)
+    assert (found.value.reason, found.value.detail) == (expected.value.reason, expected.value.detail)
