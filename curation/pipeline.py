@@ -22,7 +22,7 @@ from curation.errors import CurationError
 from curation.hashing import Fingerprints, Pairs, SearchReport, find_candidates
 from curation.release import VERSION
 from curation.report.card import write_card
-from curation.report.summary import Summary, summarise
+from curation.report.summary import Summary, summarize
 from curation.sources import Fetched, fetch_all, index_files
 from curation.stages.decide import decide
 from curation.stages.dedup import dedup
@@ -415,7 +415,7 @@ class _Run:
     def summary(self) -> Summary:
         """Return what a person should know of the manifest so far."""
         grouped = [source.name for source in self.recipe.sources if source.group is not None]
-        return summarise(self.manifest, classes=self.recipe.classes, grouped=grouped)
+        return summarize(self.manifest, classes=self.recipe.classes, grouped=grouped)
 
     def built(
         self,
@@ -503,14 +503,14 @@ def _report(home: Home, run: _Run, version: Version) -> tuple[Finding, ...]:
     from curation.audit import audit
     from curation.report.excluded_gallery import gather_evidence
     from curation.report.page import write_page
-    from curation.report.version_diff import tell_changes
+    from curation.report.version_diff import changes_since_previous
 
     audited = audit(version, progress=run.options.listener.progress)
     (version.folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
     shown = gather_evidence(
         run.manifest, run.recipe, read=lambda name, _: run.archive_index.read(name), fingerprints=run._fingerprints
     )
-    page = write_page(version, run.recipe, audited, evidence=shown, before=tell_changes(home, version))
+    page = write_page(version, run.recipe, audited, evidence=shown, before=changes_since_previous(home, version))
     (version.folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
     return audited.findings
 

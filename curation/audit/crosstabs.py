@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from curation.dataset.findings import Crosstab
-from curation.dataset.manifest import SPLITS
+from curation.dataset.split_counts import splits_and_labels
 
 MAX_ROWS = 12
 """Of more values the rarest are counted together."""
@@ -23,7 +23,7 @@ def count_values(rows: pl.DataFrame, column: str, *, says: str) -> Crosstab:
     says : str
         The caption.
     """
-    pairs = _splits_and_labels(rows)
+    pairs = splits_and_labels(rows)
     totals = rows.drop_nulls(column).group_by(column).len().sort("len", column, descending=[True, False])
     names = totals[column].head(MAX_ROWS).to_list()
     value = pl.when(pl.col(column).is_null()).then(pl.lit(UNKNOWN)).otherwise(
@@ -49,7 +49,7 @@ def share_rules(rows: pl.DataFrame, rules: Mapping[str, pl.Expr], *, name: str, 
     name, says : str
         The table's name and caption.
     """
-    pairs = _splits_and_labels(rows)
+    pairs = splits_and_labels(rows)
     shares = rows.group_by("split", "label").agg(
         [rule.mean().alias(f"rule{place}") for place, rule in enumerate(rules.values())]
     )
@@ -58,13 +58,6 @@ def share_rules(rows: pl.DataFrame, rules: Mapping[str, pl.Expr], *, name: str, 
         (words, tuple(round(float(known[pair][place]), 4) for pair in pairs)) for place, words in enumerate(rules)
     )
     return Crosstab(name=name, says=says, columns=_heads(pairs), rows=table, unit="share")
-
-
-def _splits_and_labels(rows: pl.DataFrame) -> list[tuple[str, str]]:
-    """Return the (split, label) that occur: train, val, test, and the classes by name."""
-    order = {split: place for place, split in enumerate(SPLITS)}
-    pairs = rows.select("split", "label").drop_nulls().unique().rows()
-    return sorted(pairs, key=lambda pair: (order.get(pair[0], len(order)), pair))
 
 
 def _heads(pairs: list[tuple[str, str]]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Makes the page, or a contact sheet, of a version that lies finished on the disk."""
+"""Makes the page or a contact sheet of a published version."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from curation.dataset.recipe import Recipe
 from curation.report.contact_sheet import write_sheet
 from curation.report.excluded_gallery import Evidence, gather_evidence
 from curation.report.page import read_recipe, write_page
-from curation.report.version_diff import tell_changes
+from curation.report.version_diff import changes_since_previous
 from curation.storage.cache import Cache
 from curation.versions import Home, Version
 from curation.versions.originals import open_originals
@@ -19,19 +19,19 @@ def make_page(
 ) -> str:
     """Return the page of a published version as HTML.
 
-    Excluded pictures are shown as far as their archives are found; the histogram knows the confirmed pairs alone.
+    Excluded images are shown where their archives are found; the histogram contains the confirmed pairs only.
 
     Parameters
     ----------
     home : Home
-        Where the version before is looked up.
+        Where the previous version is looked up.
     places : sequence of Path
-        Archives, or folders that hold them, where the cache does not.
+        Archives, or folders that contain them, in addition to the cache.
     cache : Cache, optional
         By default the user's.
     """
     recipe = read_recipe(version)
-    before = tell_changes(home, version)
+    before = changes_since_previous(home, version)
     return write_page(version, recipe, audit, evidence=_evidence(version, recipe, places, cache), before=before)
 
 

@@ -1,7 +1,7 @@
-"""The card of a version, in the form of a Hugging Face dataset card: YAML front matter, and generated numbers.
+"""Writes the card of a version in the form of a Hugging Face dataset card: YAML front matter and generated numbers.
 
-Every string in the front matter is written as a JSON string, which YAML reads alike, so that no text of the data can
-become a key of its own.
+Every string in the front matter is written as a JSON string, which is a YAML string too, so that no text of the data
+can become a key.
 """
 
 import json
@@ -25,7 +25,7 @@ LICENCES: Final = {
     "MIT": "mit",
     "Apache-2.0": "apache-2.0",
 }
-"""SPDX names as the Hub writes them; every other one is ``other``."""
+"""SPDX names as the Hub writes them; all others are ``other``."""
 HUB_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -42,11 +42,11 @@ def write_card(
     Parameters
     ----------
     description : mapping
-        What ``version.json`` says.
+        The content of ``version.json``.
     fetched : sequence of Fetched
         Aligned with the recipe's sources.
     findings : sequence of Finding
-        What the audit found, the worst first.
+        The findings of the audit, the worst first.
     """
     parts = [
         _front_matter(recipe, summary),
@@ -57,12 +57,12 @@ def write_card(
         "## Dataset structure",
         _splits(summary, recipe.classes),
         _reserve(summary),
-        "Pictures lie under `images/<split>/<class>/`; `metadata.csv` names label, split, source, group and sha256 of "
-        "each, `manifest.parquet` every file that was ever seen, with the reason where it was left out.",
+        "Images are in `images/<split>/<class>/`. `metadata.csv` lists label, split, source, group and sha256 of each, "
+        "`manifest.parquet` every ingested file, with the reason where it was excluded.",
         "## Dataset creation",
         "### Source data",
         _sources(recipe, fetched),
-        "### What was left out, and why",
+        "### Excluded files",
         _reasons(summary),
         "### Methods",
         _methods(recipe, description, summary, fetched),
@@ -70,7 +70,7 @@ def write_card(
         _limits(recipe, summary),
         _findings(findings),
         "## Uses",
-        "It is made for teaching and research. It is no basis for a decision about anybody's health.",
+        "This dataset is made for teaching and research. Do not base medical decisions on it.",
         "## Citation",
         _citation(recipe, description, fetched),
     ]
@@ -122,8 +122,8 @@ def _warning(findings: Sequence[Finding]) -> str:
         return ""
     said = " ".join(_cell(each.says) for each in shortcuts[:4])
     return (
-        "> **Read this before any accuracy.** A model can score high on this set without looking at what it is about. "
-        f"{said}"
+        "> **Read this before any accuracy.** A model can score high on this dataset without using the content of the "
+        f"images. {said}"
     )
 
 
@@ -140,7 +140,7 @@ def _reserve(summary: Summary) -> str:
         return ""
     used = ", ".join(f"{len(ids)} {_cell(label)}" for label, ids in summary.reserve.items())
     return (
-        f"**{used} in train stand under more than one label in their source** and are used because the count cannot be "
+        f"**{used} in train have more than one label in their source** and are used because the count cannot be "
         "reached otherwise. They are marked `reserve` in `manifest.parquet`."
     )
 
@@ -163,7 +163,7 @@ def _sources(recipe: Recipe, fetched: Sequence[Fetched]) -> str:
 
 def _reasons(summary: Summary) -> str:
     lines = [
-        f"{summary.rows} files were seen, {summary.kept} are kept.",
+        f"{summary.rows} files were ingested, {summary.kept} are kept.",
         "",
         "| step | reason | files |",
         "|---|---|---|",
@@ -177,20 +177,19 @@ def _limits(recipe: Recipe, summary: Summary) -> str:
     sources = {source.name for source in recipe.sources}
     if len(sources) > 1 and len(recipe.classes) > 1:
         lines.append(
-            "- The pictures come from several sources. Where a class has a source of its own, a model may learn the "
-            "camera instead of what is shown: a high accuracy on this set alone proves nothing."
+            "- The images come from several sources. Where a class has a source of its own, a model may learn the "
+            "camera instead of the content: a high accuracy on this dataset alone is not evidence of the contrary."
         )
     if summary.conflicts:
-        lines.append(f"- {len(summary.conflicts)} pictures stand under more than one label in their source.")
+        lines.append(f"- {len(summary.conflicts)} images have more than one label in their source.")
     if summary.leaks:
         lines.append(
-            f"- The sources' own split has {len(summary.leaks)} groups of pictures on two sides; none of these is on "
-            "two sides here."
+            f"- The sources' own split has {len(summary.leaks)} groups of images on two sides; here each is on one."
         )
     held_out = {split: counts for split, counts in summary.splits.items() if split != "train"}
     for split, counts in held_out.items():
         lines.append(
-            f"- {split} holds {min(counts.values())} pictures of its smallest class: a rate measured on it is coarse."
+            f"- {split} has {min(counts.values())} images of its smallest class: a rate measured on it is coarse."
         )
     return "\n".join(lines)
 
@@ -198,7 +197,7 @@ def _limits(recipe: Recipe, summary: Summary) -> str:
 def _findings(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
-    lines = ["### What the audit found", "", "| level | finding | what | what to do |", "|---|---|---|---|"]
+    lines = ["### What the audit found", "", "| level | finding | description | what to do |", "|---|---|---|---|"]
     for each in sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), each.id)):
         level = f"{each.severity}, known: {each.waived}" if each.waived is not None else each.severity
         lines.append(f"| {_cell(level)} | {each.id} | {_cell(each.says)} | {_cell(each.advice)} |")
@@ -215,11 +214,11 @@ def _methods(recipe: Recipe, description: Mapping[str, Any], summary: Summary, f
         [
             f"Images were taken from {_cell(sources)}; {summary.rows} files were ingested.",
             f"Duplicates were found by sha256, by pixel content and by 64-bit {rule.hash} within {rule.radius}",
-            f"bits{turned}, confirmed by a correlation of 32x32 grey thumbnails of at least {rule.correlation:g};",
+            f"bits{turned}, confirmed by a correlation of 32x32 gray thumbnails of at least {rule.correlation:g};",
             f"{duplicates} {'was' if duplicates == 1 else 'were'} removed.",
-            "Images that look alike or share a group key lie on one side of the split.",
+            "Near duplicates and images with the same group key lie on one side of the split.",
             f"Order within a class is by a hash keyed with seed {recipe.selection.seed}.",
-            f"The result holds {summary.kept} images ({counts}){_rendered(recipe)}.",
+            f"The result has {summary.kept} images ({counts}){_rendered(recipe)}.",
             f"It was made with curation {description['tool']} and is identified by the digest {description['digest']}.",
         ]
     )
@@ -233,8 +232,8 @@ def _counts(summary: Summary) -> str:
 
 def _rendered(recipe: Recipe) -> str:
     rule = recipe.render
-    steps = [f"cut by {100 * rule.crop_border:.0f} % at every edge"] if rule.crop_border is not None else []
-    steps += [f"with colours evened by {rule.colour_constancy}"] if rule.colour_constancy is not None else []
+    steps = [f"cropped by {100 * rule.crop_border:.0f} % at every edge"] if rule.crop_border is not None else []
+    steps += [f"with color constancy by {rule.colour_constancy}"] if rule.colour_constancy is not None else []
     steps += [f"softened to a common sharpness of {rule.common_sharpness:g}"] if rule.common_sharpness else []
     steps += [f"scaled to a short side of {rule.short_side} px"] if rule.short_side else []
     again = f"encoded as JPEG (quality {rule.quality}, {rule.subsampling})"
@@ -252,17 +251,17 @@ def _citation(recipe: Recipe, description: Mapping[str, Any], fetched: Sequence[
 
 
 def _prose(text: str) -> str:
-    """Return the recipe's own prose, line by line, without HTML in it."""
+    """Return the recipe's own prose, line by line, without HTML."""
     return "\n".join(_text(line) for line in text.strip().splitlines())
 
 
 def _text(text: str | None) -> str:
-    """Return text of one line that holds no HTML."""
+    """Return text as one line without HTML."""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cell(text: str) -> str:
-    """Return text that cannot break out of a Markdown table, hold HTML or become a link."""
+    """Return text that cannot leave its Markdown table cell, contain HTML or become a link."""
     plain = _text(text)
     return plain.replace("\\", "\\\\").replace("|", "\\|").replace("`", "'").replace("[", "\\[").replace("](", "\\](")

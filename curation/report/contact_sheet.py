@@ -1,8 +1,7 @@
-"""A contact sheet as one SVG: what a version holds, and what was found on the way, at one look."""
+"""Draws a contact sheet as one SVG: samples of a version, duplicates and conflicting labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +9,11 @@ import polars as pl
 from PIL import Image
 
 from curation.dataset.findings import count_of
+from curation.dataset.split_counts import splits_and_labels
 from curation.report.excluded_gallery import Cluster, Evidence, find_clusters
-from curation.report.page import shorten
-from curation.report.summary import find_conflicts
-from curation.report.tiles import data_uri, read_tile, thin_out
+from curation.report.summary import claim_words, find_conflicts
+from curation.report.templates import render_template, shorten
+from curation.report.tiles import data_uri, read_tile, sample_evenly
 from curation.versions import Version
 
 SIDE: Final = 64
@@ -37,7 +37,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text on the sheet."""
+    """A line of text on the sheet, its place in pixels."""
 
     x: int
     y: int
@@ -46,49 +46,44 @@ class Line:
 
 
 def write_sheet(version: Version, *, evidence: Evidence) -> str:
-    """Return the contact sheet: a row of pictures a split and class, duplicates side by side, pictures of two labels.
+    """Return the contact sheet: a row of images for each split and class, pairs of duplicates, images with two labels.
 
     Parameters
     ----------
     version : Version
-        Its published pictures make the rows.
+        Its published images make the rows.
     evidence : Evidence
-        Shows the excluded ones, as far as it has them.
+        The excluded images, as far as they are available.
     """
-    from jinja2 import Environment, StrictUndefined
-
     placed: list[Placed] = []
     lines: list[Line] = []
     y = _rows(version, placed, lines, TOP)
     y = _pairs(version, evidence, placed, lines, y)
-    template = (files("curation.report") / "sheet.svg.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
-        width=LEFT * 2 + COLUMNS * (SIDE + GAP) - GAP,
-        height=y,
-        title=f"{version.name}@v{version.number}: pictures, duplicates and labels in conflict",
-        placed=placed,
-        lines=lines,
-    )
+    values = {
+        "width": LEFT * 2 + COLUMNS * (SIDE + GAP) - GAP,
+        "height": y,
+        "title": f"{version.name}@v{version.number}: images, duplicates and conflicting labels",
+        "placed": placed,
+        "lines": lines,
+    }
+    return render_template("sheet.svg.j2", values)
 
 
 def _rows(version: Version, placed: list[Placed], lines: list[Line], y: int) -> int:
     samples = version.samples()
-    order = {split: place for place, split in enumerate(("train", "val", "test"))}
-    pairs = samples.select("split", "label").unique().rows()
-    for split, label in sorted(pairs, key=lambda pair: (order.get(pair[0], 9), pair[1])):
+    for split, label in splits_and_labels(samples):
         part = samples.filter((pl.col("split") == split) & (pl.col("label") == label))
         paths = dict(part.select("id", "file").rows())
-        names = thin_out(part["id"].to_list(), COLUMNS)
-        lines.append(Line(LEFT, y + 12, f"{split}: {label}, {count_of(part.height, 'picture')}"))
-        strip = _spread([read_tile(Path(paths[name]), SIDE) for name in names])
+        names = sample_evenly(part["id"].to_list(), COLUMNS)
+        lines.append(Line(LEFT, y + 12, f"{split}: {label}, {count_of(part.height, 'image')}"))
+        strip = _join_tiles([read_tile(Path(paths[name]), SIDE) for name in names])
         placed.append(Placed(LEFT, y + HEAD - 6, strip.width, strip.height, data_uri(strip, quality=80)))
         y += HEAD + SIDE + GAP
     return y
 
 
-def _spread(tiles: Sequence[Image.Image]) -> Image.Image:
-    """Return tiles beside one another with a gap, as one picture: a dozen JPEG headers would weigh more than it."""
+def _join_tiles(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Return tiles next to one another with a gap, as one image: a dozen JPEG headers would weigh more."""
     strip = Image.new("RGB", (len(tiles) * (SIDE + GAP) - GAP, SIDE), (255, 255, 255))
     for number, tile in enumerate(tiles):
         strip.paste(tile, (number * (SIDE + GAP), 0))
@@ -97,38 +92,38 @@ def _spread(tiles: Sequence[Image.Image]) -> Image.Image:
 
 def _pairs(version: Version, evidence: Evidence, placed: list[Placed], lines: list[Line], y: int) -> int:
     clusters = find_clusters(version.manifest)
-    usable = [each for each in clusters if {each.representative, each.duplicates[0][0]} <= set(evidence.tiles)]
+    usable = [each for each in clusters if {each.representative, each.duplicates[0].id} <= set(evidence.tiles)]
     conflicts = [each for each in find_conflicts(version.manifest.rows) if each.ids[0] in evidence.tiles]
     top = y + 8
     if usable:
         count = sum(len(each.duplicates) for each in clusters)
-        lines.append(Line(LEFT, top + 12, f"{count_of(count, 'duplicate')} left out, such as"))
+        lines.append(Line(LEFT, top + 12, f"{count_of(count, 'duplicate')} excluded, for example"))
         for number, cluster in enumerate(_varied(usable)[:PAIRS]):
-            name, how = cluster.duplicates[0]
-            tiles = [evidence.tiles[each].resize((SIDE, SIDE)) for each in (cluster.representative, name)]
+            how = cluster.duplicates[0]
+            tiles = [evidence.tiles[each].resize((SIDE, SIDE)) for each in (cluster.representative, how.id)]
             x = LEFT + number * (2 * SIDE + 3 * GAP)
-            pair = _spread(tiles)
+            pair = _join_tiles(tiles)
             placed.append(Placed(x, top + HEAD - 6, pair.width, SIDE, data_uri(pair, quality=80)))
-            lines.append(Line(x, top + HEAD + SIDE + 8, shorten(how.partition(":")[0], 24), "small"))
+            lines.append(Line(x, top + HEAD + SIDE + 8, shorten(how.kind, 24), "small"))
     if conflicts:
         start = LEFT + PAIRS * (2 * SIDE + 3 * GAP) + 2 * GAP
-        lines.append(Line(start, top + 12, f"{count_of(len(conflicts), 'picture')} under two labels"))
+        lines.append(Line(start, top + 12, f"{count_of(len(conflicts), 'image')} under two labels"))
         for number, conflict in enumerate(conflicts[:CONFLICTS]):
             x = start + number * (SIDE + 10 * GAP)
             image = evidence.tiles[conflict.ids[0]].resize((SIDE, SIDE))
             placed.append(Placed(x, top + HEAD - 6, SIDE, SIDE, data_uri(image, quality=80)))
             for row, claim in enumerate(conflict.claims[:2]):
-                words = shorten(claim.removeprefix("context:"), 20)
+                words = shorten(claim_words(claim), 20)
                 lines.append(Line(x, top + HEAD + SIDE + 8 + row * 13, words, "small"))
     return top + HEAD + SIDE + 2 * UNDER + 14 if usable or conflicts else y + 8
 
 
 def _varied(clusters: Sequence[Cluster]) -> list[Cluster]:
-    """Return the clusters so that those found in different ways come first, one of each way after the other."""
+    """Return the clusters in an order that alternates between the kinds of duplicates."""
     seen: dict[str, int] = {}
     ranked = []
     for place, cluster in enumerate(clusters):
-        how = cluster.duplicates[0][1].partition(":")[0]
+        how = cluster.duplicates[0].kind
         seen[how] = seen.get(how, 0) + 1
         ranked.append((seen[how], place, cluster))
     return [cluster for _, _, cluster in sorted(ranked, key=lambda each: each[:2])]

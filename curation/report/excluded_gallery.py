@@ -1,8 +1,8 @@
-"""What a page shows besides the version's own pictures: excluded originals, and what the threshold stands on."""
+"""Gathers what a page shows of excluded images: the originals, and the pairs around the threshold."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -16,24 +16,27 @@ from curation.hashing import Fingerprints, correlation, oriented_pairs_within, p
 from curation.images import DecodeFailure, decode
 from curation.reasons import Reason, describe_reason
 from curation.report.summary import find_conflicts
-from curation.report.tiles import fit
+from curation.report.tiles import fit_tile
 from curation.stages.probe import tone_of
 from curation.storage.archive_index import file_of
 from curation.storage.archive_members import UnreadableMember
 
 SIDE: Final = 88
-MOST_GROUPS: Final = 24
-MOST_CONFLICTS: Final = 24
-MOST_UNREADABLE: Final = 200
+MAX_CLUSTERS: Final = 24
+MAX_CONFLICTS: Final = 24
+MAX_UNREADABLE: Final = 200
 SAMPLED: Final = 3
-"""Pairs that are shown at each distance."""
+"""Pairs that are shown for each distance."""
 BEYOND: Final = 4
-"""Bits beyond the recipe's radius up to which pairs are counted, so that one sees what a wider one would bring."""
+"""Bits beyond the recipe's radius up to which pairs are counted, to show what a larger radius would find."""
 MAX_RADIUS: Final = 16
-MOST_CLUMPED: Final = 20_000
-"""With more pairs of equal hashes (blank or templated pictures) each is paired with the first of them alone."""
-MOST_COMPARED: Final = 20_000
+MAX_EQUAL_PAIRS: Final = 20_000
+"""With more pairs of equal hashes (blank images, say) each is paired with the first of them only."""
+MAX_COMPARED: Final = 20_000
 """Of more files only these, in the order of their sha256, are compared for the calibration."""
+
+Pairing: TypeAlias = Literal["all", "first-of-equal", "confirmed"]
+"""Which pairs are counted: all of different bytes; of equal hashes only those with the first; or the confirmed ones."""
 
 PAIRS: Final = {
     "one": pl.String(),
@@ -43,98 +46,120 @@ PAIRS: Final = {
 }
 
 Read = Callable[[str, str], bytes]
-"""(id, sha256) -> the original file's bytes; raises CurationError, UnreadableMember or KeyError where it cannot."""
+"""(id, sha256) -> the original file's bytes; raises CurationError, UnreadableMember or KeyError."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """An excluded duplicate: its id, the kind of duplicate in words, and of a near one bits and correlation."""
+
+    id: str
+    kind: str
+    distance: int = 0
+    correlation: float | None = None
+
+    def __str__(self) -> str:
+        """Return kind and measurements in words."""
+        if self.correlation is None:
+            return self.kind
+        return f"{self.kind}: {self.distance} bits, correlation {self.correlation:.3f}"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A picture that is kept (or stands for the others) and its duplicates: (id, how) each."""
+    """The image that represents a group of duplicates, and the excluded ones."""
 
     representative: str
-    duplicates: tuple[tuple[str, str], ...]
+    duplicates: tuple[Duplicate, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was gathered.
+    """The excluded images and the pairs that a page shows.
 
     Parameters
     ----------
     tiles : mapping of str to PIL.Image.Image
-        Id -> a small picture of the original, 88x88.
+        Id -> the original, 88x88.
     pairs : polars.DataFrame
-        Every pair of files within some bits of each other: ``one``, ``other``, ``distance``, ``correlation``.
-    pairs_are : str
-        Which pairs these are, in words.
+        Pairs of files within some bits: ``one``, ``other``, ``distance``, ``correlation``.
+    pairing : {"all", "first-of-equal", "confirmed"}
+        Which pairs these are.
     """
 
     tiles: Mapping[str, Image.Image] = field(default_factory=dict)
     pairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PAIRS))
-    pairs_are: str = ""
+    pairing: Pairing = "confirmed"
 
 
 def gather_evidence(
     manifest: Manifest, recipe: Recipe, *, read: Read | None, fingerprints: Fingerprints | None = None
 ) -> Evidence:
-    """Gather what a page shows of what was left out.
+    """Gather what a page shows of the excluded images.
 
     Parameters
     ----------
     read : function of (id, sha256) to bytes, optional
-        Reads an original; without it the page shows no excluded picture.
+        Reads an original; without it the page shows no excluded image.
     fingerprints : Fingerprints, optional
-        Aligned with the rows; without them the calibration knows the confirmed pairs alone.
+        Aligned with the rows; without them the calibration contains the confirmed pairs only.
     """
     if fingerprints is not None:
-        pairs, told = find_pairs(manifest, fingerprints, recipe)
+        pairs, pairing = find_pairs(manifest, fingerprints, recipe)
     else:
-        pairs = confirmed(manifest)
-        told = "the confirmed pairs alone (what else the build looked at is not in its files)"
-    wanted = [name for cluster in find_clusters(manifest)[:MOST_GROUPS] for name in _members(cluster)]
-    wanted += [conflict.ids[0] for conflict in find_conflicts(manifest.rows)[:MOST_CONFLICTS]]
-    wanted += disputed(manifest)[:MOST_CONFLICTS]
+        pairs, pairing = read_confirmed_pairs(manifest), "confirmed"
+    wanted = [name for cluster in find_clusters(manifest)[:MAX_CLUSTERS] for name in _members(cluster)]
+    wanted += [conflict.ids[0] for conflict in find_conflicts(manifest.rows)[:MAX_CONFLICTS]]
+    wanted += find_disputed(manifest)[:MAX_CONFLICTS]
     sampled = sample_pairs(pairs)
     wanted += [*sampled["one"], *sampled["other"]]
-    return Evidence(dict(_tiles(manifest, sorted(set(wanted)), recipe, read)), pairs, told)
+    return Evidence(dict(_tiles(manifest, sorted(set(wanted)), recipe, read)), pairs, pairing)
 
 
-def disputed(manifest: Manifest) -> list[str]:
-    """Return the ids that are disputed through a look-alike of other bytes, and their look-alikes."""
+def find_disputed(manifest: Manifest) -> list[str]:
+    """Return the ids that are disputed through a near duplicate with other bytes, and those near duplicates."""
     rows = manifest.rows.filter(pl.col("disputed") & ~pl.col("sha256").is_duplicated()).sort("id")
-    beside = [like["id"] for likes in rows["lookalikes"].drop_nulls().to_list() for like in likes]
-    return sorted({*rows["id"], *beside})
+    near = [like["id"] for likes in rows["lookalikes"].drop_nulls().to_list() for like in likes]
+    return sorted({*rows["id"], *near})
 
 
 def find_clusters(manifest: Manifest) -> tuple[Cluster, ...]:
-    """Return the groups of duplicates, those with the least alike members first."""
+    """Return the groups of duplicates, those with the least similar members first."""
     rows = manifest.rows.filter(is_excluded_by("dedup") & pl.col("representative").is_not_null()).sort("id")
-    found: dict[str, list[tuple[str, str, int]]] = {}
+    found: dict[str, list[tuple[Duplicate, int]]] = {}
     for name, representative, reason, distance, like in rows.select(
         "id", "representative", "reason", "distance", "correlation"
     ).iter_rows():
         how, near = describe_reason(reason), reason == Reason.NEAR_DUPLICATE
-        measured = like is not None and near
-        words = f"{how}: {distance} bits, correlation {like:.3f}" if measured else how
-        rank = (distance or 0) + near
-        found.setdefault(representative, []).append((name, words, rank))
-    ranked = sorted(found.items(), key=lambda cluster: (-max(rank for *_, rank in cluster[1]), cluster[0]))
-    return tuple(Cluster(name, tuple((each, how) for each, how, _ in others)) for name, others in ranked)
+        duplicate = Duplicate(name, how, distance or 0, like if near else None)
+        found.setdefault(representative, []).append((duplicate, (distance or 0) + near))
+    ranked = sorted(found.items(), key=lambda cluster: (-max(rank for _, rank in cluster[1]), cluster[0]))
+    return tuple(Cluster(name, tuple(duplicate for duplicate, _ in others)) for name, others in ranked)
 
 
-def find_pairs(manifest: Manifest, fingerprints: Fingerprints, recipe: Recipe) -> tuple[pl.DataFrame, str]:
-    """Return every pair within the recipe's radius and some bits beyond, each with its correlation; and which they are.
+def find_pairs(
+    manifest: Manifest, fingerprints: Fingerprints, recipe: Recipe, *, max_equal_pairs: int = MAX_EQUAL_PAIRS
+) -> tuple[pl.DataFrame, Pairing]:
+    """Return the pairs within the recipe's radius and some bits beyond, each with its correlation; and which they are.
 
-    Files of equal hashes are pairs, too; only where they are very many is each paired with the first of them alone.
+    Parameters
+    ----------
+    manifest : Manifest
+    fingerprints : Fingerprints
+        Aligned with the rows.
+    recipe : Recipe
+    max_equal_pairs : int
+        With more pairs of equal hashes each file is paired with the first of them only.
     """
     rule = recipe.duplicates
     usable = manifest.rows.with_row_index("row").filter(pl.col("phash").is_not_null() & ~pl.col("flat").fill_null(True))
-    usable = usable.unique("sha256", keep="first", maintain_order=True).sort("sha256").head(MOST_COMPARED).sort("row")
+    usable = usable.unique("sha256", keep="first", maintain_order=True).sort("sha256").head(MAX_COMPARED).sort("row")
     rows = usable["row"].to_numpy().astype(np.int64)
     turned = rule.symmetries and rule.hash == "phash"
     hashes = fingerprints.symmetries[rows] if turned else fingerprints.symmetries[rows, 0].copy()
     first = representatives(hashes)
     clumped = np.bincount(first, minlength=1)
-    few = int((clumped * (clumped - 1) // 2).sum()) <= MOST_CLUMPED
+    few = int((clumped * (clumped - 1) // 2).sum()) <= max_equal_pairs
     found = _search(hashes, min(MAX_RADIUS, rule.radius + BEYOND), keys=np.arange(len(rows)) if few else None)
     one, other, distance, symmetry = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not few:
@@ -146,10 +171,7 @@ def find_pairs(manifest: Manifest, fingerprints: Fingerprints, recipe: Recipe) -
     alike = correlation(fingerprints.thumbnails[one], fingerprints.thumbnails[other], symmetry)
     ids = manifest.rows["id"]
     table = {"one": ids.gather(one), "other": ids.gather(other), "distance": distance, "correlation": alike}
-    told = "every pair of files of different bytes" + (
-        "" if few else ", those of one hash with the first of them alone"
-    )
-    return pl.DataFrame(table, schema=PAIRS).sort("distance", "one", "other"), told
+    return pl.DataFrame(table, schema=PAIRS).sort("distance", "one", "other"), "all" if few else "first-of-equal"
 
 
 def _search(
@@ -162,7 +184,7 @@ def _search(
     return [empty, *((pairs.i, pairs.j, pairs.distance, pairs.symmetry) for pairs in batches)]
 
 
-def confirmed(manifest: Manifest) -> pl.DataFrame:
+def read_confirmed_pairs(manifest: Manifest) -> pl.DataFrame:
     """Return the pairs that the build confirmed, from the manifest alone."""
     rows = manifest.rows.select(pl.col("id").alias("one"), "lookalikes").drop_nulls()
     edges = rows.explode("lookalikes", empty_as_null=True).unnest("lookalikes")
@@ -173,7 +195,7 @@ def confirmed(manifest: Manifest) -> pl.DataFrame:
 
 
 def sample_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return a few pairs at each distance: the least alike, the most alike and one between."""
+    """Return a few pairs for each distance: the least similar, the most similar and one between."""
     chosen = []
     for _, group in pairs.sort("distance", "correlation", "one", "other").group_by("distance", maintain_order=True):
         places = np.linspace(0, group.height - 1, min(SAMPLED, group.height)).round().astype(int)
@@ -182,7 +204,7 @@ def sample_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _members(cluster: Cluster) -> Sequence[str]:
-    return [cluster.representative, *(name for name, _ in cluster.duplicates[:5])]
+    return [cluster.representative, *(each.id for each in cluster.duplicates[:5])]
 
 
 def _tiles(
@@ -195,6 +217,6 @@ def _tiles(
     for name, sha, page in rows.select("id", "sha256", "page").iter_rows():
         try:
             content = read(file_of(name, page or 1), sha)
-            yield name, fit(decode(content, scale="scaled", tone=tone, page=page or 1).pixels, SIDE)
+            yield name, fit_tile(decode(content, scale="scaled", tone=tone, page=page or 1).pixels, SIDE)
         except (CurationError, UnreadableMember, DecodeFailure, KeyError):
-            continue  # the page says in words that a picture is not to be had
+            continue  # the page shows a placeholder

@@ -1,4 +1,4 @@
-"""The story of a build in numbers: where every file came from and what became of it, as a table and as a drawn flow."""
+"""Counts the files of a build from source to split, and lays the flow out as a Sankey diagram."""
 
 import math
 from collections.abc import Sequence
@@ -7,22 +7,23 @@ from typing import Final
 
 import polars as pl
 
-from curation.dataset.manifest import SPLITS, has_reason, is_excluded_by, is_not_image
+from curation.dataset.manifest import has_reason, is_excluded_by, is_not_image
+from curation.dataset.split_counts import splits_and_labels
 from curation.reasons import Reason
 
 FATES: Final = (
-    (has_reason(Reason.SYSTEM_FILE), "left by a system"),
-    (has_reason(Reason.METADATA_FILE), "describes pictures"),
-    (is_not_image(), "could not be read"),
-    (is_excluded_by("decide"), "a person said no"),
-    (is_excluded_by("quality"), "too poor"),
-    (is_excluded_by("dedup"), "duplicate"),
-    (has_reason(Reason.CONTEXT_CLASS), "of no class"),
+    (has_reason(Reason.SYSTEM_FILE), "system files"),
+    (has_reason(Reason.METADATA_FILE), "metadata files"),
+    (is_not_image(), "unreadable"),
+    (is_excluded_by("decide"), "excluded by a reviewer"),
+    (is_excluded_by("quality"), "poor quality"),
+    (is_excluded_by("dedup"), "duplicates"),
+    (has_reason(Reason.CONTEXT_CLASS), "other classes"),
     (has_reason(Reason.DISPUTED, Reason.DISPUTED_HELD_OUT, Reason.DISPUTED_NOT_NEEDED), "two labels, not needed"),
-    (has_reason(Reason.SURPLUS), "not needed"),
+    (has_reason(Reason.SURPLUS), "surplus"),
 )
-"""How the reasons read to somebody who has never seen the program; the first that fits."""
-OTHER: Final = "left out otherwise"
+"""What happened to excluded files, for readers who do not know the program; the first that applies."""
+OTHER: Final = "excluded for other reasons"
 KEPT: Final = "kept"
 
 WIDTH, HEIGHT = 900, 360
@@ -31,7 +32,7 @@ BAR, GAP, WORDS = 12, 14, 16
 
 @dataclass(frozen=True)
 class Flow:
-    """So many files go from one place to the next."""
+    """A number of files that go from one box to the next."""
 
     start: str
     end: str
@@ -40,7 +41,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Box:
-    """A place in the drawing: where it stands, in pixels of the drawing."""
+    """A box of the drawing; position and height in pixels of the drawing."""
 
     name: str
     files: int
@@ -53,12 +54,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Ribbon:
-    """A flow in the drawing: an SVG path, how wide it is, and what it says."""
+    """A flow of the drawing: an SVG path, its width in pixels, and its title."""
 
     path: str
     width: float
     tone: str
-    says: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -71,25 +72,24 @@ class Drawing:
     height: int = HEIGHT
 
 
-def tell_flows(rows: pl.DataFrame) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
+def count_flows(rows: pl.DataFrame) -> tuple[tuple[Flow, ...], tuple[Flow, ...]]:
     """Return how many files go from each source to each fate, and how many kept ones to each split and class."""
     fate: pl.Expr = pl.lit(OTHER)
     for applies, words in reversed(FATES):
         fate = pl.when(applies).then(pl.lit(words)).otherwise(fate)
     fate = pl.when(pl.col("excluded_by").is_null()).then(pl.lit(KEPT)).otherwise(fate)
-    told = rows.select("source", "label", "split", fate=fate)
-    first = told.group_by("source", "fate").len().sort("source", "fate").rows()
-    kept = told.filter(pl.col("fate") == KEPT).group_by("split", "label").len().sort("split", "label").rows()
-    order = {split: place for place, split in enumerate(SPLITS)}
-    ends = sorted(kept, key=lambda row: (order.get(row[0], 9), row[1] or ""))
+    rows = rows.select("source", "label", "split", fate=fate)
+    first = rows.group_by("source", "fate").len().sort("source", "fate").rows()
+    kept = rows.filter(pl.col("fate") == KEPT)
+    counts = {(split, label): count for split, label, count in kept.group_by("split", "label").len().rows()}
     return (
         tuple(Flow(*row) for row in first),
-        tuple(Flow(KEPT, f"{split}: {label}", count) for split, label, count in ends),
+        tuple(Flow(KEPT, f"{split}: {label}", counts[split, label]) for split, label in splits_and_labels(kept)),
     )
 
 
 def draw_flows(first: Sequence[Flow], second: Sequence[Flow]) -> Drawing:
-    """Lay the flows out in three columns: sources, fates, splits; kept ones on top."""
+    """Lay the flows out in three columns: sources, fates, splits; kept files on top."""
     fates = sorted({flow.end for flow in first}, key=lambda name: (name != KEPT, name))
     columns = [
         _sums(first, sorted({flow.start for flow in first}), at="start"),
@@ -103,7 +103,7 @@ def draw_flows(first: Sequence[Flow], second: Sequence[Flow]) -> Drawing:
     used: dict[tuple[str, str], float] = {}
     ribbons = [_ribbon(flow, boxes, used, scale) for flow in sorted(first, key=lambda each: fates.index(each.end))]
     ribbons += [_ribbon(flow, boxes, used, scale) for flow in second]
-    # A box of few files is lower than its words: a column of many such is taller than its files alone would be.
+    # The text of a box of few files is taller than the box, so a column of many such boxes may be taller than HEIGHT.
     lowest = max((box.y + max(box.height, WORDS) for box in boxes.values()), default=0.0)
     return Drawing(tuple(boxes.values()), tuple(ribbons), height=max(HEIGHT, math.ceil(lowest) + 8))
 

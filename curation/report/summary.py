@@ -1,12 +1,12 @@
-"""What a person should know of a manifest: conflicts, leaks, unreadable files, disputed samples in use."""
+"""Summarizes a manifest: conflicts, leaks, unreadable files, disputed samples in use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import polars as pl
 
 from curation.dataset.manifest import (
-    SPLITS,
     Manifest,
     ReasonCount,
     count_reasons,
@@ -16,26 +16,29 @@ from curation.dataset.manifest import (
     is_not_image,
     is_unreadable,
 )
+from curation.dataset.split_counts import count_splits
 from curation.reasons import Reason
+
+CONTEXT: Final = "context:"
+"""Begins the claim of a context class; its source label follows."""
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """One picture (by its bytes) under several labels."""
+    """One image (by its bytes) under several labels."""
 
     sha256: str
     claims: tuple[str, ...]
     splits: tuple[str, ...]
-    """The source's own splits it stands in."""
+    """The source's own splits that contain it."""
     ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One picture on two sides of the source's own split."""
+    """One image, or group, on two sides of the source's own split."""
 
-    how: str
-    """``same bytes``, ``look-alike`` or ``same group``."""
+    how: Literal["same bytes", "near duplicate", "same group"]
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     touches_classes: bool
@@ -44,7 +47,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything the build tells; ids are sorted."""
+    """What a build reports; ids are sorted."""
 
     rows: int
     kept: int
@@ -56,17 +59,17 @@ class Summary:
     leaks: tuple[Leak, ...]
     unreadable: tuple[tuple[str, str], ...]
     no_group: dict[str, int] = field(default_factory=dict)
-    """Source -> pictures its group rule did not match: each is a group of its own."""
+    """Source -> images that its group rule did not match: each is a group of its own."""
     ungrouped: tuple[str, ...] = ()
-    """The sources among these of which the rule matched no picture at all."""
+    """The sources among these whose rule matched no image."""
     unlabelled: dict[str, int] = field(default_factory=dict)
-    """Source -> pictures that have no label (yet)."""
+    """Source -> images without a label (yet)."""
     system_files: dict[str, int] = field(default_factory=dict)
-    """What operating systems left beside the pictures, by what it is, and how many files of it."""
+    """Kind of file left by an operating system -> number of files."""
 
 
-def summarise(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[str] = ()) -> Summary:
-    """Return the summary of a manifest; what a step that has not run would say is empty.
+def summarize(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[str] = ()) -> Summary:
+    """Return the summary of a manifest; the fields of steps that have not run are empty.
 
     Parameters
     ----------
@@ -111,22 +114,20 @@ def _count_system_files(rows: pl.DataFrame) -> dict[str, int]:
     return dict(left.group_by("detail").len().sort("detail").rows())
 
 
-def count_splits(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return split -> class -> samples, in the order train, val, test; splits without samples are left out."""
-    counts = {(split, label): n for split, label, n in kept.group_by("split", "label").len().iter_rows()}
-    used = [split for split in SPLITS if any(part == split for part, _ in counts)]
-    return {split: {label: counts.get((split, label), 0) for label in classes} for split in used}
+def claim_words(claim: str) -> str:
+    """Return a claim as it is shown: the class, or the source label of a context class."""
+    return claim.removeprefix(CONTEXT)
 
 
 def _claim() -> pl.Expr:
-    context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
+    context = pl.when(pl.col("source_label") != "").then(pl.lit(CONTEXT) + pl.col("source_label"))
     return pl.coalesce("label", context)
 
 
 def find_conflicts(rows: pl.DataFrame) -> tuple[Conflict, ...]:
-    """Return the pictures whose very bytes stand under several labels, sorted by sha256; an empty file is none."""
-    pictures = rows.filter(pl.col("sha256").is_not_null() & ~is_not_image())
-    shared = pictures.filter(pl.col("sha256").is_duplicated()).with_columns(claim=_claim())
+    """Return the images whose bytes have several labels, sorted by sha256; files that are not images are skipped."""
+    images = rows.filter(pl.col("sha256").is_not_null() & ~is_not_image())
+    shared = images.filter(pl.col("sha256").is_duplicated()).with_columns(claim=_claim())
     table = (
         shared.group_by("sha256")
         .agg(
@@ -143,8 +144,8 @@ def find_conflicts(rows: pl.DataFrame) -> tuple[Conflict, ...]:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """One picture (by its bytes) that its source has under several labels, and that people gave one."""
+class ResolvedConflict:
+    """One image (by its bytes) that its source has under several labels, and to which reviewers gave one label."""
 
     claims: tuple[str, ...]
     """The classes as the source has them."""
@@ -153,10 +154,10 @@ class Settled:
     ids: tuple[str, ...]
 
 
-def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settled, ...]:
-    """Return the conflicts of the sources that a relabel settled, sorted by their first id.
+def find_resolved(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[ResolvedConflict, ...]:
+    """Return the conflicts of the sources that a relabel resolved, sorted by their first id.
 
-    A picture that was relabelled to a context class is not among them: the manifest holds the decision's word then.
+    Images that were relabelled to a context class are not among them.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settl
     shared = rows.filter(pl.col("sha256").is_duplicated() & ~pl.col("sha256").is_in(list(open_ones)))
     groups = (
         shared.with_columns(
-            claim=pl.coalesce(claim, pl.lit("context:") + pl.col("source_label")),
+            claim=pl.coalesce(claim, pl.lit(CONTEXT) + pl.col("source_label")),
             named=relabel.struct.field("label"),
             by=relabel.struct.field("reviewers").list.join(", "),
         )
@@ -178,48 +179,48 @@ def find_settled(rows: pl.DataFrame, class_of: Mapping[str, str]) -> tuple[Settl
         .filter((pl.col("claim").list.len() > 1) & pl.col("named").is_not_null())
         .sort(pl.col("id").list.first())
     )
-    told = groups.select("claim", "named", "by", "id").iter_rows()
-    return tuple(Settled(tuple(claims), label, who, tuple(ids)) for claims, label, who, ids in told)
+    found = groups.select("claim", "named", "by", "id").iter_rows()
+    return tuple(ResolvedConflict(tuple(claims), label, who, tuple(ids)) for claims, label, who, ids in found)
 
 
 def find_leaks(rows: pl.DataFrame) -> tuple[Leak, ...]:
-    """Return what the sources' own splits have on two sides, context classes included: each group of pictures once.
+    """Return what the sources' own splits have on two sides, context classes included: each group of images once.
 
-    A picture in the test of one source and in the train of another leaks as well. By bytes first, then look-alikes with
-    other bytes, then what only the group rule says belongs together. A file that is no picture leaks nothing.
+    An image in the test of one source and in the train of another leaks as well. First by bytes, then near duplicates
+    with other bytes, then by the group rule. Files that are not images are skipped.
     """
     seen = ~is_not_image()
     sided = rows.filter(pl.col("source_split").is_not_null() & seen).with_columns(claim=_claim())
-    groups = [
-        *_spanning(sided, "sha256", "same bytes"),
-        *_lookalikes(sided),
-        *_spanning(sided, "group_key", "same group"),
+    groups: list[tuple[Literal["same bytes", "near duplicate", "same group"], list[str]]] = [
+        *(("same bytes", ids) for ids in _spanning(sided, "sha256")),
+        *(("near duplicate", ids) for ids in _near_duplicates(sided)),
+        *(("same group", ids) for ids in _spanning(sided, "group_key")),
     ]
     named = sorted({name for _, ids in groups for name in ids})
-    told_of = sided.filter(pl.col("id").is_in(named)).select("id", "sha256", "claim", "label")
-    facts = {name: rest for name, *rest in told_of.iter_rows()}
+    known = sided.filter(pl.col("id").is_in(named)).select("id", "sha256", "claim", "label")
+    facts = {name: rest for name, *rest in known.iter_rows()}
     found: list[Leak] = []
-    told: dict[str, list[frozenset[str]]] = {}
+    covered: dict[str, list[frozenset[str]]] = {}
     for how, ids in groups:
         shas, claims, labels = zip(*(facts[name] for name in ids), strict=True)
-        pictures = frozenset(shas) - {None}
-        # Whoever holds all of these pictures holds any one of them.
-        if not pictures or any(pictures <= known for known in told.get(min(pictures), ())):
+        images = frozenset(shas) - {None}
+        # A group that contains all of these images contains any one of them.
+        if not images or any(images <= group for group in covered.get(min(images), ())):
             continue
-        for sha in pictures:
-            told.setdefault(sha, []).append(pictures)
+        for sha in images:
+            covered.setdefault(sha, []).append(images)
         touches = any(label is not None for label in labels)
         found.append(Leak(how, tuple(sorted(ids)), tuple(sorted(set(claims) - {None})), touches))
     return tuple(found)
 
 
-def _spanning(sided: pl.DataFrame, column: str, how: str) -> list[tuple[str, list[str]]]:
+def _spanning(sided: pl.DataFrame, column: str) -> list[list[str]]:
     shared = sided.filter(pl.col(column).is_not_null()).group_by(column)
     table = shared.agg(pl.col("id").sort(), pl.col("source_split").n_unique()).filter(pl.col("source_split") > 1)
-    return [(how, ids) for ids in table.sort(column)["id"].to_list()]
+    return table.sort(column)["id"].to_list()
 
 
-def _lookalikes(sided: pl.DataFrame) -> list[tuple[str, list[str]]]:
+def _near_duplicates(sided: pl.DataFrame) -> list[list[str]]:
     if sided["lookalikes"].null_count() == sided.height:
         return []
     ends = sided.select(other="id", split2="source_split")
@@ -232,4 +233,4 @@ def _lookalikes(sided: pl.DataFrame) -> list[tuple[str, list[str]]]:
         .filter((pl.col("source_split") != pl.col("split2")) & (pl.col("id") < pl.col("other")))
         .sort("id", "other")
     )
-    return [("look-alike", [one, other]) for one, other in edges.select("id", "other").iter_rows()]
+    return [[one, other] for one, other in edges.select("id", "other").iter_rows()]

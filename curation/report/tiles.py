@@ -1,4 +1,4 @@
-"""Small pictures for a page: many in one JPEG, so that three thousand of them stay a page and not a download."""
+"""Packs small images into sheets: a hundred in one JPEG, so that three thousand stay below five megabytes."""
 
 import base64
 import io
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 COLUMNS: Final = 10
-MOST_IN_ONE: Final = 100
-GROUND: Final = (128, 128, 128)
-"""What stands beside a picture that is no square."""
+MAX_TILES_PER_SHEET: Final = 100
+BACKGROUND: Final = (128, 128, 128)
+"""Fills the rest of the square of an image that is not square."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture's place: in which sheet, and where.
+    """The place of a small image in a sheet.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Sheets:
-    """Sheets of small pictures, and who stands where.
+    """Sheets of small images, and the place of each.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ class Sheets:
     sizes : tuple of (int, int)
         Width and height of each sheet, in pixels.
     places : mapping of str to Tile
-        By the name that was given.
+        Name -> place.
     """
 
     uris: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     places: Mapping[str, Tile] = field(default_factory=dict)
 
-    def beside(self, other: "Sheets") -> "Sheets":
-        """Return both, the other's sheets after these."""
+    def append(self, other: "Sheets") -> "Sheets":
+        """Return sheets with the other's after these."""
         moved = {
             name: Tile(tile.sheet + len(self.uris), tile.left, tile.top, tile.side)
             for name, tile in other.places.items()
@@ -65,28 +65,28 @@ class Sheets:
 
 
 def read_tile(source: Path | bytes, side: int) -> Image.Image:
-    """Return a picture shrunk into a square, grey beside it; one that cannot be read becomes plain grey."""
+    """Return an image scaled into a square on gray; a gray square where it cannot be read."""
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         image.draft("RGB", (side, side))
-        return ImageOps.pad(image.convert("RGB"), (side, side), Image.Resampling.BOX, color=GROUND)
+        return ImageOps.pad(image.convert("RGB"), (side, side), Image.Resampling.BOX, color=BACKGROUND)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Image.new("RGB", (side, side), GROUND)
+        return Image.new("RGB", (side, side), BACKGROUND)
 
 
-def fit(pixels: NDArray[np.uint8], side: int) -> Image.Image:
-    """Return (h, w, 3) or (h, w) uint8 pixels shrunk into a square, grey beside them."""
-    return ImageOps.pad(Image.fromarray(pixels).convert("RGB"), (side, side), Image.Resampling.BOX, color=GROUND)
+def fit_tile(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    """Return (h, w, 3) or (h, w) uint8 pixels scaled into a square on gray."""
+    return ImageOps.pad(Image.fromarray(pixels).convert("RGB"), (side, side), Image.Resampling.BOX, color=BACKGROUND)
 
 
-def lay_out(tiles: Iterable[tuple[str, Image.Image]], *, side: int, quality: int) -> Sheets:
-    """Lay tiles of one side out in sheets, in the order given."""
+def pack_tiles(tiles: Iterable[tuple[str, Image.Image]], *, side: int, quality: int) -> Sheets:
+    """Pack tiles of one side, in pixels, into sheets, in the order given."""
     every = list(tiles)
     uris, sizes, places = [], [], {}
-    for number, start in enumerate(range(0, len(every), MOST_IN_ONE)):
-        part = every[start : start + MOST_IN_ONE]
+    for number, start in enumerate(range(0, len(every), MAX_TILES_PER_SHEET)):
+        part = every[start : start + MAX_TILES_PER_SHEET]
         width, height = min(len(part), COLUMNS) * side, -(-len(part) // COLUMNS) * side
-        sheet = Image.new("RGB", (width, height), GROUND)
+        sheet = Image.new("RGB", (width, height), BACKGROUND)
         for place, (name, tile) in enumerate(part):
             left, top = place % COLUMNS * side, place // COLUMNS * side
             sheet.paste(tile, (left, top))
@@ -103,7 +103,7 @@ def data_uri(image: Image.Image, *, quality: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def thin_out(names: Sequence[str], most: int) -> list[str]:
-    """Return at most so many names, evenly spread over all."""
+def sample_evenly(names: Sequence[str], most: int) -> list[str]:
+    """Return at most ``most`` names, evenly spread over all."""
     step = len(names) / most if len(names) > most else 1.0
     return [names[int(number * step)] for number in range(min(len(names), most))]

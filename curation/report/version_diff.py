@@ -1,4 +1,4 @@
-"""What differs from the version before, picture by picture, whether this one is published yet or not."""
+"""Compares a version, published or not yet, with the previous one, image by image."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ KEY = ["sha256", "page"]
 
 @dataclass(frozen=True)
 class Changes:
-    """The pictures that two versions treat differently.
+    """The images that two versions treat differently.
 
     Parameters
     ----------
     before : str
-        The version before, as ``v<n>``.
+        The previous version, as ``v<n>``.
     unchanged : int
     lines : tuple of (str, str, str, str)
         Kind (added, removed, moved, relabelled), id or sha256, before, after; sorted.
     why_not : str
-        Why nothing can be said.
+        Why they cannot be compared.
     """
 
     before: str
@@ -31,12 +31,12 @@ class Changes:
     why_not: str = ""
 
     def count(self, kind: str) -> int:
-        """Return how many pictures changed in this way."""
+        """Return how many images changed in this way."""
         return sum(line[0] == kind for line in self.lines)
 
 
-def tell_changes(home: Home, version: Version) -> Changes | None:
-    """Return what differs from the version before; None for the first."""
+def changes_since_previous(home: Home, version: Version) -> Changes | None:
+    """Return what differs from the previous version; None for the first."""
     name, number = version.name, version.number - 1
     if number < 1:
         return None
@@ -52,11 +52,11 @@ def compare(before: pl.DataFrame, rows: pl.DataFrame, *, name: str) -> Changes:
     Parameters
     ----------
     before : polars.DataFrame
-        ``sha256``, ``page``, ``split`` and ``label`` of the version before.
+        ``sha256``, ``page``, ``split`` and ``label`` of the previous version.
     rows : polars.DataFrame
         All rows of the version after.
     name : str
-        Of the version before.
+        The name of the previous version.
     """
     after = rows.filter(pl.col("excluded_by").is_null()).select(
         "sha256", pl.col("page").fill_null(1).cast(pl.Int64), "id", "split", "label"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curation.dataset.manifest import SPLITS, Manifest, choice_digest, content_digest
+from curation.dataset.manifest import Manifest, choice_digest, content_digest
+from curation.dataset.split_counts import count_splits
 from curation.storage.atomic_files import replace_file
 from curation.storage.folders import list_files
 
@@ -56,13 +57,6 @@ def _common(one: str, other: str) -> int:
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def count_pictures(kept: pl.DataFrame, *, classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return split -> class -> pictures, in the order train, val, test, every class named; empty splits left out."""
-    counts = {(split, label): n for split, label, n in kept.group_by("split", "label").len().rows()}
-    used = [split for split in SPLITS if any((split, label) in counts for label in classes)]
-    return {split: {label: counts.get((split, label), 0) for label in sorted(classes)} for split in used}
-
-
 def describe_version(
     manifest: Manifest,
     recipe: "Recipe",
@@ -95,7 +89,7 @@ def describe_version(
         "content_digest": content_digest(kept),
         "recipe_digest": recipe.digest(),
         "classes": list(recipe.classes),
-        "counts": count_pictures(kept, classes=recipe.classes),
+        "counts": count_splits(kept, classes=sorted(recipe.classes)),
         "rows": len(manifest),
         "kept": kept.height,
         "reserve": int(kept["reserve"].fill_null(False).sum()),

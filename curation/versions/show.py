@@ -8,7 +8,7 @@ import polars as pl
 
 from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, count_reasons
-from curation.versions.describe import count_pictures
+from curation.dataset.split_counts import count_splits
 from curation.versions.store import Draft, Version, open_table
 
 CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit("no label")).alias("class")
@@ -100,7 +100,7 @@ def show(home: Home, reference: str) -> Shown:
         rows=len(manifest),
         kept=kept.height,
         reserve=int(kept["reserve"].fill_null(value=False).sum()),
-        counts=count_pictures(kept, classes=classes),
+        counts=count_splits(kept, classes=sorted(classes)),
         undecided=dict(kept.filter(pl.col("split").is_null()).group_by(CLASS).len().sort("class").rows()),
         reasons=count_by_class(manifest),
         sources=_count_sources(manifest),

@@ -12,11 +12,11 @@ import polars as pl
 from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, canonical_json, choice_digest, content_digest
 from curation.dataset.recipe import parse_recipe
+from curation.dataset.split_counts import count_splits
 from curation.errors import CurationError
 from curation.storage.folders import list_files
 from curation.versions.describe import (
     SUMS,
-    count_pictures,
     hash_file,
     metadata_tables,
 )
@@ -194,7 +194,7 @@ def _find_metadata(content: bytes) -> str | None:
 def _check_description(manifest: Manifest, description: Mapping[str, Any]) -> Iterator[str]:
     kept = manifest.kept
     found: dict[str, object] = {
-        "counts": count_pictures(kept, classes=description.get("classes", [])),
+        "counts": count_splits(kept, classes=sorted(description.get("classes", []))),
         "rows": len(manifest),
         "kept": kept.height,
         "reserve": int(kept["reserve"].fill_null(value=False).sum()),

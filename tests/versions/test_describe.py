@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.dataset.split_counts import count_splits
 from curation.versions import describe_version, metadata_tables, name_pictures, write_tables
-from curation.versions.describe import count_pictures, list_files, write_sums
+from curation.versions.describe import list_files, write_sums
 from tests.builders import out
 from tests.versions.builders import fill, make_manifest, make_recipe, make_row, make_rows, render, sha
 
@@ -61,7 +62,7 @@ def test_names_are_unique_and_free_of_the_order(digests, order):
 def test_every_class_is_counted_in_every_split_in_use():
     """Splits come as train, val, test; a class without a picture stands there with 0."""
     kept = make_manifest(make_rows([("dark", "test", 1), ("pale", "train", 2)])).kept
-    counts = count_pictures(kept, classes=["pale", "dark"])
+    counts = count_splits(kept, classes=["dark", "pale"])
     assert counts == {"train": {"dark": 0, "pale": 2}, "test": {"dark": 1, "pale": 0}}
     assert list(counts) == ["train", "test"]
 
