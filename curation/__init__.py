@@ -10,7 +10,7 @@ from curation.errors import CurationError
 from curation.release import VERSION
 
 if TYPE_CHECKING:
-    from curation.pipeline import Built, Options, build, pull
+    from curation.pipeline import Built, Options, build, pull, restore
     from curation.storage.cache import Cache
     from curation.versions import Home, Version, diff, explain, load, published, show, verify
 
@@ -29,12 +29,13 @@ __all__ = [
     "load",
     "published",
     "pull",
+    "restore",
     "show",
     "verify",
 ]
 
 _ROOMS = {
-    "curation.pipeline": ("Built", "Options", "build", "pull"),
+    "curation.pipeline": ("Built", "Options", "build", "pull", "restore"),
     "curation.storage.cache": ("Cache",),
     "curation.versions": ("Home", "Version", "diff", "explain", "load", "published", "show", "verify"),
 }

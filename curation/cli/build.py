@@ -76,7 +76,7 @@ def build(
     with screen.progress:
         options = make_options(folders_of(context), mirror=mirror, workers=workers, offline=offline, screen=screen)
         options = replace(options, engine=_choose_engine(engine, address, options.engine), upload=upload)
-        built = build_dataset(name, options, until=until, dry_run=dry_run)  # type: ignore[arg-type]  # checked above
+        built = build_dataset(name, options, until=until, dry_run=dry_run)
     if as_json:
         print_json(built.as_json())
     else:

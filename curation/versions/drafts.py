@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.dataset.manifest import Manifest
+from curation.errors import CurationError
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.fsync import DRAFT, flush_folder, flush_tree, make_temp_folder, remove_tree
 from curation.versions.describe import write_text
@@ -18,8 +19,7 @@ def write_draft(
     manifest: Manifest,
     *,
     stage: str,
-    reason: str,
-    hint: str | None = None,
+    fault: CurationError,
     texts: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Keep what a failed build knows, so that ``show``, ``explain`` and ``review`` can tell what stands in the way.
@@ -28,8 +28,10 @@ def write_draft(
     ----------
     manifest : Manifest
         As it was before the stage that failed.
-    stage, reason, hint : str
-        Which stage failed, why, and what to do: the error as the command line tells it.
+    stage : str
+        The stage that failed.
+    fault : CurationError
+        Why; the draft keeps its code, message and hint.
     texts : mapping, optional
         Further files by name (``recipe.toml``, ``decisions.jsonl``), as bytes.
 
@@ -50,8 +52,9 @@ def write_draft(
             about: dict[str, Any] = {
                 "name": held.name,
                 "stage": stage,
-                "reason": reason,
-                "hint": hint,
+                "code": fault.code,
+                "reason": fault.message,
+                "hint": fault.hint,
                 "rows": len(manifest),
             }
             text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"

@@ -16,6 +16,7 @@ from types import FrameType
 # The verification's imports, made here once and not in every child.
 import curation.images.jpeg_segments  # noqa: F401  (imported before the tracing begins)
 from curation.dataset.manifest import Manifest
+from curation.errors import CurationError, ErrorCode
 from curation.versions import Home, carry_out, commit, locked, open_staging, plan_gc, recover, write_draft
 
 MOST = 3000
@@ -38,7 +39,13 @@ def draft(home: Home, folder: Path) -> None:
     """Leave a draft where an older one is."""
     manifest = Manifest.read(folder / "stash" / "manifest.parquet")
     with locked(home, "squares") as held:
-        write_draft(held, manifest, stage="select", reason="new", texts={"recipe.toml": b"new"})
+        write_draft(
+            held,
+            manifest,
+            stage="select",
+            fault=CurationError(ErrorCode.COUNT_SHORT, "new"),
+            texts={"recipe.toml": b"new"},
+        )
 
 
 def clear(home: Home, folder: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import commit, load, locked, open_staging, published, verify, write_draft
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
@@ -100,7 +100,9 @@ def test_a_publication_ends_the_draft(tmp_path):
     home = make_home(tmp_path)
     for _ in range(2):
         with locked(home, "squares") as held:
-            write_draft(held, make_manifest(make_rows()), stage="select", reason="too few")
+            write_draft(
+                held, make_manifest(make_rows()), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "too few")
+            )
         publish(home, make_rows())
         assert not home.draft("squares").exists()
 

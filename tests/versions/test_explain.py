@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.hashing import SYMMETRIES
 from curation.versions import Home, explain, load, locked, write_draft
 from tests.builders import act, out
@@ -216,7 +216,7 @@ def test_a_draft_tells_how_far_its_pictures_came(tmp_path):
     home = make_home(tmp_path)
     rows = [{**row, "split": None} for row in make_rows()]
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(rows), stage="select", reason="too few")
+        write_draft(held, make_manifest(rows), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "too few"))
     told = explain(home, "squares@draft", "dark-train-0.png")[0]
     assert told.fate == "in: no split yet/dark"
     assert told.steps[-1] == ("draft", "still in when the build stopped at select")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.init import start_dataset
 from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import (
@@ -108,7 +108,7 @@ def write_much(held, step):
     """Write more than there is room for: pictures, a table, or a draft."""
     manifest = make_manifest([*make_rows(), *make_rows([("dark", "train", 500)], salt="many")])
     if step == "draft":
-        write_draft(held, manifest, stage="select", reason="x")
+        write_draft(held, manifest, stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "x"))
         return
     with open_staging(held) as build:
         if step == "stage":
@@ -163,7 +163,7 @@ def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
     home = make_home(small_disk)
     publish(home, make_rows())
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(make_rows()), stage="select", reason="x")
+        write_draft(held, make_manifest(make_rows()), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "x"))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(CurationError, match="the disk is read-only") as caught:
         publish(home, make_rows())

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import (
     CachePart,
     Home,
@@ -95,7 +95,7 @@ def test_a_folder_without_a_line_is_not_touched(home):
 def test_drafts_and_leftovers_go(home):
     """A failed build's draft and a dead build's temp folder are freed."""
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(make_rows()), stage="select", reason="x")
+        write_draft(held, make_manifest(make_rows()), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "x"))
     (home.builds("squares") / ".build-1-a").mkdir()
     plan = plan_gc(home, keep=3)
     assert [(target.kind, target.path.name) for target in plan.targets] == [

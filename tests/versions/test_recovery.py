@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import Home, locked, open_draft, published, recover, verify, write_draft
 from curation.versions.describe import write_sums
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
@@ -29,7 +29,7 @@ def make_scene(folder, *, with_old=True, drafted=True, stash=NEW, number=2) -> H
         publish(home, OLD)
     if drafted:
         with locked(home, "squares") as held:
-            write_draft(held, make_manifest(OLD), stage="select", reason="old")
+            write_draft(held, make_manifest(OLD), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "old"))
     fill(folder / "before" / "stash", stash, make_recipe(), number=number)
     return home
 
@@ -209,7 +209,7 @@ def test_a_version_without_its_line_is_verified_and_published(tmp_path):
     wanted = publish(home, NEW).line
     text, split = home.lines("squares").read_text().splitlines(keepends=True), home.split("squares", 2).read_bytes()
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(OLD), stage="select", reason="old")
+        write_draft(held, make_manifest(OLD), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "old"))
     home.lines("squares").write_text(text[0])
     home.split("squares", 2).unlink()
     assert swept(home) == (f"v2 ({wanted.digest[:12]}) was built whole but not yet in versions.jsonl: published now",)

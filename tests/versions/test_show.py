@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import locked, show, write_draft
 from curation.versions.show import ClassReason
 from tests.builders import out
@@ -62,7 +62,12 @@ def test_a_draft_shows_what_stopped_it_and_what_has_no_split_yet(tmp_path):
     home = make_home(tmp_path)
     rows = [{**row, "split": None} for row in MIXED]
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(rows), stage="select", reason="too few pictures", hint="add a source")
+        write_draft(
+            held,
+            make_manifest(rows),
+            stage="select",
+            fault=CurationError(ErrorCode.COUNT_SHORT, "too few pictures", hint="add a source"),
+        )
     shown = show(home, "squares@draft")
     assert (shown.reference, shown.digest, shown.counts) == ("squares@draft", None, {})
     assert shown.undecided == {"dark": 4, "pale": 3}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import (
     Home,
     Reference,
@@ -194,7 +194,12 @@ def test_a_draft_is_opened_by_its_reference(tmp_path):
     with pytest.raises(CurationError, match="has no draft"):
         open_draft(home, "squares")
     with locked(home, "squares") as held:
-        write_draft(held, make_manifest(make_rows(salt="b")), stage="select", reason="too few", hint="add a source")
+        write_draft(
+            held,
+            make_manifest(make_rows(salt="b")),
+            stage="select",
+            fault=CurationError(ErrorCode.COUNT_SHORT, "too few", hint="add a source"),
+        )
     draft = open_draft(home, "squares")
     assert (draft.stage, draft.reason, draft.description["hint"]) == ("select", "too few", "add a source")
     assert open_table(home, "squares@draft") == draft

@@ -1,0 +1,447 @@
+"""The chain of steps that makes a version: fetch, ingest, probe, label, decide, quality, dedup, select, render, commit.
+
+``build`` chooses by the recipe. ``restore`` takes the choice that git has of a published version.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curation.dataset.decisions import read_ledger, rule
+from curation.dataset.manifest import Manifest, choice_digest
+from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
+from curation.errors import CurationError, ErrorCode
+from curation.hashing import Fingerprints, Pairs, Search, SearchReport, find_candidates
+from curation.pipeline.journal import Journal, StageLine, Stopped
+from curation.pipeline.options import Listener, Options
+from curation.report.summary import Summary, summarize
+from curation.sources import Fetched, fetch_all, index_files
+from curation.stages.decide import decide
+from curation.stages.dedup import dedup
+from curation.stages.ingest import ingest
+from curation.stages.label import label
+from curation.stages.probe import probe
+from curation.stages.quality import quality
+from curation.stages.render import encoder_name, estimate_bytes, render
+from curation.stages.restore_split import retake
+from curation.stages.select import ShortCountError, select
+from curation.storage.archive_index import ArchiveIndex
+from curation.storage.atomic_files import replace_file
+from curation.storage.disk_errors import explain_disk_faults
+from curation.versions import (
+    Home,
+    Lock,
+    VersionLine,
+    check_present,
+    chosen,
+    commit,
+    drop_draft,
+    find,
+    find_digest,
+    locked,
+    name_pictures,
+    next_number,
+    open_staging,
+    parse_reference,
+    previous_split,
+    published,
+    recover,
+    reuse,
+    write_draft,
+)
+from curation.versions.upload import upload
+
+Step = Literal["fetch", "ingest", "probe", "label", "decide", "quality", "dedup", "select"]
+BuildOutcome = Literal["published", "restored", "unchanged", "stopped", "planned"]
+STEPS: tuple[Step, ...] = get_args(Step)
+LEAVE_DRAFT = frozenset(STEPS[STEPS.index("label") :])
+"""The steps whose failure leaves a draft: the images were read by then."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The result of a build.
+
+    Parameters
+    ----------
+    outcome : str
+        ``published``, ``restored`` (the absent files of a published version), ``unchanged`` (its files were there),
+        ``stopped`` (after ``until``) or ``planned`` (a dry run).
+    line : VersionLine, optional
+        The version's line; None where nothing is published.
+    folder : Path, optional
+        The folder of its files.
+    manifest : Manifest
+    summary : Summary
+    stages : tuple of StageLine
+    notes : tuple of str
+        What a user should know in addition to the summary.
+    estimated_bytes : int, optional
+        What the images of a dry run would take.
+    """
+
+    name: str
+    outcome: BuildOutcome
+    line: VersionLine | None
+    folder: Path | None
+    manifest: Manifest
+    summary: Summary
+    stages: tuple[StageLine, ...]
+    notes: tuple[str, ...] = ()
+    estimated_bytes: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values. The manifest is in the version's folder."""
+        return {
+            "name": self.name,
+            "outcome": self.outcome,
+            "version": self.line and self.line.as_json(),
+            "folder": self.folder and str(self.folder),
+            "stages": [asdict(line) for line in self.stages],
+            "summary": asdict(self.summary),
+            "notes": list(self.notes),
+            "estimated_bytes": self.estimated_bytes,
+        }
+
+
+class Grouped(NamedTuple):
+    """What is known of every file before its split is chosen."""
+
+    fetched: tuple[Fetched, ...]
+    archives: ArchiveIndex
+    rows: Manifest
+    fingerprints: Fingerprints
+    previous: pl.DataFrame
+    """The split that the new one follows."""
+
+
+def pull(name: str, options: Options | None = None, *, update: bool = False) -> tuple[Fetched, ...]:
+    """Download the sources of a recipe into the cache and write ``lock.json``.
+
+    Parameters
+    ----------
+    update : bool
+        Accept what has changed upstream; without it a change is an error.
+    """
+    options = options or Options()
+    return _fetch(load_recipe(options.home.dataset(name)), options, update=update)
+
+
+def build(name: str, options: Options | None = None, *, until: Step | None = None, dry_run: bool = False) -> Built:
+    """Build a dataset from its recipe and publish it as a version, unless that version is published already.
+
+    Parameters
+    ----------
+    name : str
+        The folder under ``datasets/``; or a published version, ``name@v2``, as for ``restore``.
+    options : Options, optional
+    until : str, optional
+        Stop after this step. Nothing is written.
+    dry_run : bool
+        Run every step that chooses, write nothing, and estimate the disk space.
+
+    Raises
+    ------
+    CurationError
+        Where the input, the recipe or the machine is at fault. A build that fails after probe leaves a draft, with
+        the manifest so far and the reason, for ``show``, ``explain`` and ``review``.
+    """
+    options = options or Options()
+    if "@" in name:
+        return restore(name, options)
+    recipe = load_recipe(options.home.dataset(name))
+    if until is not None or dry_run:
+        return _plan(recipe, options, until=until, dry_run=dry_run)
+    with locked(options.home, name, on_wait=options.listener.note) as held:
+        journal = Journal(options.listener)
+        journal.notes += recover(held)
+        try:
+            grouped = find_groups(recipe, options, journal)
+            rows = choose_split(grouped, recipe, journal)
+        except CurationError as fault:
+            _fail(held, fault, journal, options)
+        built = _note_newest(publish(held, recipe, grouped, rows, journal, options), options.home)
+    return _upload(built, options)
+
+
+def restore(reference: str, options: Options | None = None) -> Built:
+    """Make the absent files of a published version again: the split that git has of it, not the recipe's.
+
+    Parameters
+    ----------
+    reference : str
+        ``name@v2``, or ``name@`` and the first digits of its digest.
+    options : Options, optional
+
+    Raises
+    ------
+    CurationError
+        Where there is no such version, or the sources no longer have its images.
+    """
+    options = options or Options()
+    home, line, name = options.home, find(options.home, reference), parse_reference(reference).name
+    recipe = load_recipe(home.dataset(name))
+    published_by = _as_published(recipe, line)
+    with locked(home, name, on_wait=options.listener.note) as held:
+        journal = Journal(options.listener)
+        journal.notes += recover(held)
+        folder = home.build(name, line.version)
+        if folder.is_dir():
+            check_present(home, name, line)
+            return _upload(_finish(published_by, journal, options, "unchanged", line=line, folder=folder), options)
+        grouped = find_groups(recipe, options, journal)
+        rows = retake_split(grouped, chosen(home, reference), line, journal, reference=f"{name}@v{line.version}")
+        built = publish(held, published_by, grouped, rows, journal, options)
+    return _upload(built, options)
+
+
+def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
+    """Run the steps from the sources to the groups of duplicates: all that is known before a split is chosen."""
+    home, cache, engine, progress = options.home, options.cache, options.engine, options.listener.progress
+    with journal.step("fetch"):
+        fetched = tuple(map(_credit, _fetch(recipe, options), recipe.sources))
+        archives = index_files(fetched)
+    with journal.step("ingest", conserves=False) as record:
+        rows = record(ingest(recipe, fetched, cache=cache, engine=engine, progress=progress))
+    with journal.step("probe", adds_pages=True) as record:
+        rows, fingerprints = probe(rows, recipe, archives, cache=cache, engine=engine, progress=progress)
+        record(rows)
+    with journal.step("label") as record:
+        rows = record(label(rows, recipe.labels))
+    with journal.step("decide") as record:
+        ledger = read_ledger(home.dataset(recipe.name) / "decisions.jsonl")
+        ruling = rule(ledger, agreement=recipe.review.agreement, adjudicator=recipe.review.adjudicator)
+        decided = decide(rows, ruling, classes=recipe.classes)
+        rows = record(decided.manifest)
+        journal.notes += [f"a decision is about {sha[:12]}, which no source contains now" for sha in decided.absent]
+    with journal.step("quality") as record:
+        rows = record(quality(rows, recipe.quality))
+    with journal.step("dedup") as record:
+        previous = previous_split(home, recipe.name, recipe.selection.previous)
+        rows = record(
+            dedup(
+                rows,
+                fingerprints,
+                recipe.duplicates,
+                apart=ruling.apart,
+                preferred=ruling.preferred,
+                protected=frozenset(previous.filter(pl.col("split") != "train")["sha256"]),
+                search=_announce_slow_search(options.listener),
+            )
+        )
+    return Grouped(fetched, archives, rows, fingerprints, previous)
+
+
+def choose_split(grouped: Grouped, recipe: Recipe, journal: Journal) -> Manifest:
+    """Choose the split as the recipe asks."""
+    with journal.step("select") as record:
+        return record(select(grouped.rows, recipe, previous=grouped.previous))
+
+
+def retake_split(
+    grouped: Grouped, split: pl.DataFrame, line: VersionLine, journal: Journal, *, reference: str
+) -> Manifest:
+    """Take the split that a version published.
+
+    Raises
+    ------
+    CurationError
+        Where the sources no longer have its images, or the result is not the version.
+    """
+    # A published image is kept whatever excludes it today: reasons may be taken back.
+    with journal.step("select", conserves=False) as record:
+        rows = record(retake(grouped.rows, split, reference=reference))
+    if choice_digest(rows.kept, rendering=dict(line.rendering)) != line.digest:
+        raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID,
+            f"{reference}: split and rendering do not give its digest {line.digest[:12]}",
+            hint="restore versions.jsonl and the version's CSV from git",
+        )
+    return rows
+
+
+def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journal: Journal, options: Options) -> Built:
+    """Render and describe what was chosen, and publish it; where its files are there already, only check them."""
+    home, progress = held.home, options.listener.progress
+    digest = choice_digest(rows.kept, rendering=recipe.rendering())
+    line = find_digest(home, recipe.name, digest)
+    if line is not None and home.build(recipe.name, line.version).is_dir():
+        drop_draft(held)
+        check_present(home, recipe.name, line)
+        _copy_newest_card(home, recipe.name)
+        folder = home.build(recipe.name, line.version)
+        return _finish(recipe, journal, options, "unchanged", line=line, folder=folder)
+    from curation.pipeline.describe import describe  # audit and report: a second of imports, for new versions only
+
+    with open_staging(held) as staging:
+        with journal.step("render") as record:
+            rows = record(
+                render(
+                    rows,
+                    recipe,
+                    grouped.archives,
+                    staging.folder,
+                    names=name_pictures(rows.kept),
+                    reuse=reuse(home, recipe.name, rendering=recipe.rendering(), encoder=encoder_name()),
+                    engine=options.engine,
+                    progress=progress,
+                )
+            )
+        with journal.step("describe"):
+            describe(
+                staging.folder,
+                rows,
+                recipe,
+                number=next_number(home, recipe.name, digest),
+                published_on=line.created[:10] if line else None,
+                fetched=grouped.fetched,
+                archives=grouped.archives,
+                fingerprints=grouped.fingerprints,
+                summary=_summarize(rows, recipe),
+                texts=_read_texts(home.dataset(recipe.name), options),
+                home=home,
+                progress=progress,
+            )
+        with journal.step("commit"):
+            done = commit(staging)
+    _copy_newest_card(home, recipe.name)
+    journal.notes += done.notes
+    folder = home.build(recipe.name, done.line.version)
+    return _finish(recipe, journal, options, done.outcome, line=done.line, folder=folder)
+
+
+def _plan(recipe: Recipe, options: Options, *, until: Step | None, dry_run: bool) -> Built:
+    """Run the steps that choose, all or until one, and write nothing."""
+    journal = Journal(options.listener, until=until)
+    outcome: BuildOutcome = "planned" if dry_run else "stopped"
+    try:
+        grouped = find_groups(recipe, options, journal)
+        rows = choose_split(grouped, recipe, journal)
+    except Stopped:
+        return _finish(recipe, journal, options, outcome)
+    return _finish(recipe, journal, options, outcome, estimated_bytes=estimate_bytes(rows, recipe, grouped.archives))
+
+
+def _finish(
+    recipe: Recipe,
+    journal: Journal,
+    options: Options,
+    outcome: BuildOutcome,
+    *,
+    line: VersionLine | None = None,
+    folder: Path | None = None,
+    estimated_bytes: int | None = None,
+) -> Built:
+    """Return the result of a build whose journal is complete."""
+    notes = (*journal.notes, *options.cache.warnings)
+    return Built(
+        name=recipe.name,
+        outcome=outcome,
+        line=line,
+        folder=folder,
+        manifest=journal.rows,
+        summary=_summarize(journal.rows, recipe),
+        stages=tuple(journal.stages),
+        notes=notes,
+        estimated_bytes=estimated_bytes,
+    )
+
+
+def _summarize(rows: Manifest, recipe: Recipe) -> Summary:
+    grouped = [source.name for source in recipe.sources if source.group is not None]
+    return summarize(rows, classes=recipe.classes, grouped=grouped)
+
+
+def _fetch(recipe: Recipe, options: Options, *, update: bool = False) -> tuple[Fetched, ...]:
+    return fetch_all(
+        recipe.sources,
+        cache=options.cache,
+        mirror=options.mirror,
+        lock=options.home.dataset(recipe.name) / "lock.json",
+        update=update,
+        offline=options.offline,
+        progress=options.listener.progress,
+    )
+
+
+def _credit(given: Fetched, source: AnySource) -> Fetched:
+    """Return what was fetched with the recipe's licence and citation where it has them."""
+    return replace(given, licence=source.licence or given.licence, citation=source.citation or given.citation)
+
+
+def _announce_slow_search(listener: Listener) -> Search:
+    """Return the search of all pairs, which first warns the listener where it will take long."""
+
+    def search(hashes: NDArray[np.uint64], radius: int, keys: NDArray[np.int64], plan: SearchReport) -> Iterator[Pairs]:
+        if plan.warning:
+            listener.note(plan.warning)
+        return find_candidates(hashes, radius, keys, plan)
+
+    return search
+
+
+def _as_published(recipe: Recipe, line: VersionLine) -> Recipe:
+    """Return the recipe with the rendering and the classes that a version was published with."""
+    rendering: dict[str, Any] = dict(line.rendering)
+    tone = Decode.model_validate({"tone": rendering["tone"]}).tone
+    return recipe.model_copy(
+        update={
+            "render": Render.model_validate(rendering["render"]),
+            "decode": recipe.decode.model_copy(update={"tone": tone}),
+            # The recipe may name its classes otherwise by now.
+            "labels": Labels(classes={label: (label,) for by in line.counts.values() for label in by}, context="*"),
+        }
+    )
+
+
+def _note_newest(built: Built, home: Home) -> Built:
+    """Return the result with a note where it is an older version than the bare name refers to."""
+    newest = published(home, built.name)[-1].version
+    if built.line is None or built.line.version == newest:
+        return built
+    own = f"{built.name}@v{built.line.version}"
+    note = f"this is {own} again. The name {built.name} refers to the newest version, v{newest}: write {own} to use it"
+    return replace(built, notes=(*built.notes, note))
+
+
+def _upload(built: Built, options: Options) -> Built:
+    if options.upload is None or built.folder is None:
+        return built
+    sent = upload(built.folder, options.upload)
+    note = f"{sent.url}: complete, {sent.sent} of {sent.files} files were uploaded"
+    return replace(built, notes=(*built.notes, note))
+
+
+def _read_texts(dataset: Path, options: Options) -> dict[str, bytes]:
+    """Return the texts a version is made from; a build from a mirror has no lock."""
+    names = ["recipe.toml", "decisions.jsonl", *(["lock.json"] if options.mirror is None else [])]
+    return {name: (dataset / name).read_bytes() for name in names if (dataset / name).is_file()}
+
+
+def _copy_newest_card(home: Home, name: str) -> None:
+    """Make the card in git that of the newest version, also where an earlier run ended before it did."""
+    lines = published(home, name)
+    card, kept = home.build(name, len(lines)) / "CARD.md", home.dataset(name) / "CARD.md"
+    if not lines or not card.is_file():
+        return
+    content = card.read_bytes()
+    if not kept.is_file() or kept.read_bytes() != content:
+        with explain_disk_faults(f"{kept}: the card could not be written", within=home.datasets):
+            replace_file(kept, content)
+
+
+def _fail(held: Lock, fault: CurationError, journal: Journal, options: Options) -> NoReturn:
+    """Raise the error; where the images were read before it, leave a draft and say how to read it."""
+    if journal.current not in LEAVE_DRAFT:
+        raise fault
+    rows = fault.manifest if isinstance(fault, ShortCountError) else journal.rows
+    write_draft(
+        held, rows, stage=journal.current, fault=fault, texts=_read_texts(held.home.dataset(held.name), options)
+    )
+    look = f"`python -m curation show {held.name}@draft` and `explain {held.name}@draft FILE` list every reason"
+    raise CurationError(fault.code, fault.message, hint=f"{fault.hint}; {look}" if fault.hint else look) from fault
