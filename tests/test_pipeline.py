@@ -23,7 +23,7 @@ from curation.engines import Local
 from curation.errors import CurationError
 from curation.pipeline import STEPS, SilentListener, StageLine
 from curation.sources import fetch_all
-from curation.sources.synthetic import find_missed, find_wronged, read_truth
+from curation.sources.synthetic import find_missed, find_wrongly_excluded, read_ground_truth
 from curation.storage.cache import Cache
 from tests.builders import as_bytes, sha_of, texture, tiny_pictures, write_recipe, write_source
 from tests.disks import mount_disk
@@ -544,10 +544,10 @@ def test_every_planted_fault_of_the_sample_is_found_and_no_clean_picture_goes(sa
     rows = load(sample.home, "sample").manifest.rows
     planted = 0
     for given in fetch_all(recipe.sources, cache=sample.cache):
-        truth = read_truth(given.archives[0].path)
+        truth = read_ground_truth(given.archives[0].path)
         planted += len(truth.faults)
         assert find_missed(truth, rows, source=given.source) == ()
-        assert find_wronged(truth, rows, source=given.source) == ()
+        assert find_wrongly_excluded(truth, rows, source=given.source) == ()
     assert planted >= 60
     assert not verify(sample.home, "sample").problems
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, JpegImagePlugin
 
 from curation.audit.image_artifacts import measure_artifacts
 from curation.audit.metadata_leaks import find_embedded_metadata
-from curation.storage.progress import Progress, Silence, show_progress
+from curation.storage.progress import Progress, SilentProgress, show_progress
 from curation.versions import Version
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -104,7 +104,7 @@ def measure_version(
     rows, grays, colors, unreadable, embedded = [], [], [], [], {}
     with (
         warnings.catch_warnings(),
-        show_progress(progress or Silence(), what, size_bytes) as advance,
+        show_progress(progress or SilentProgress(), what, size_bytes) as advance,
         ThreadPoolExecutor(THREADS) as pool,
     ):
         warnings.simplefilter("ignore")  # a hostile file may cause warnings; only whether it opens counts

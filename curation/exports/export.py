@@ -17,7 +17,7 @@ from curation.exports.rows import Outgoing, gather, total_bytes
 from curation.storage.disk_errors import HINTS
 from curation.storage.fsync import flush_folder, flush_tree
 from curation.storage.locks import hold_lock
-from curation.storage.progress import Progress, Silence, show_progress
+from curation.storage.progress import Progress, SilentProgress, show_progress
 from curation.versions import Version
 
 Format = Literal["coco", "csv", "edge-impulse", "fiftyone", "huggingface", "imagefolder", "tfrecord", "webdataset"]
@@ -88,7 +88,7 @@ def export(version: Version, format: Format, target: Path, *, progress: Progress
     size_bytes = total_bytes(samples)
     with (
         _take_shape(target, version) as folder,
-        show_progress(progress or Silence(), f"export {format}", size_bytes) as advance,
+        show_progress(progress or SilentProgress(), f"export {format}", size_bytes) as advance,
     ):
         outgoing = Outgoing(version, samples, advance)
         writer.write(outgoing, folder)

@@ -17,7 +17,7 @@ from curation.dataset.recipe import SPLIT_NAMES, check_name, compose, name_class
 from curation.errors import CurationError, ErrorCode
 from curation.sources import edge_impulse, fiftyone, huggingface
 from curation.sources.folder_layout import TOOLS, Tool, check_folder_name, find_layout, find_tool, is_image_name
-from curation.sources.protocol import Told
+from curation.sources.protocol import SidecarLabel
 from curation.storage.archives import list_members
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
@@ -115,18 +115,18 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
     )
 
 
-def _read_labels(folder: Path, layout: Layout) -> tuple[list[Told], str | None]:
+def _read_labels(folder: Path, layout: Layout) -> tuple[list[SidecarLabel], str | None]:
     """Return what the set states of each of its images, and the pattern where its paths state it."""
     if layout != "imagefolder":
         return [_normalize(said) for said in _LABEL_READERS[layout](folder).values()], None
     pattern = find_layout(folder, single_split=True).pattern
     paths = (compose(member.path) for member in list_members(folder) if is_image_name(member.path))
     matches = [match.groupdict() for path in paths if (match := re.search(pattern, path))]
-    return [_normalize(Told(match["label"], match.get("split"))) for match in matches], pattern
+    return [_normalize(SidecarLabel(match["label"], match.get("split"))) for match in matches], pattern
 
 
-def _normalize(said: Told) -> Told:
-    return Told(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
+def _normalize(said: SidecarLabel) -> SidecarLabel:
+    return SidecarLabel(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
 
 
 def _read_signature(folder: Path, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:

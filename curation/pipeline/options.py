@@ -7,7 +7,7 @@ from typing import Protocol
 from curation.engines import Engine, Local, count_cores
 from curation.pipeline.journal import StageLine
 from curation.storage.cache import Cache
-from curation.storage.progress import Progress, Silence
+from curation.storage.progress import Progress, SilentProgress
 from curation.versions import Home
 
 
@@ -29,7 +29,7 @@ class Listener(Protocol):
 class SilentListener:
     """A listener that shows nothing."""
 
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = field(default_factory=SilentProgress)
 
     def stage(self, line: StageLine) -> None:
         """Ignore it."""

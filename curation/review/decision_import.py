@@ -1,7 +1,6 @@
 """Decisions without the App: from and to CSV, and from the tags of a plain FiftyOne session."""
 
 import csv
-import hashlib
 import io
 import os
 import re
@@ -18,6 +17,7 @@ from curation.errors import CurationError
 from curation.release import VERSION
 from curation.review.review_session import ReviewSession, check_labels
 from curation.storage.cache import Cache
+from curation.storage.hash_index import hash_file
 from curation.versions.image_lookup import find_rows, near_names
 
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
@@ -222,7 +222,7 @@ def _meaning(tag: str, classes: Sequence[str]) -> tuple[str, str, str] | None:
 
 def _identify(path: Path, rendered: Mapping[str, str], present: set[str]) -> str | None:
     try:
-        sha = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha = hash_file(path)
     except OSError:
         return None
     return sha if sha in present else rendered.get(sha)

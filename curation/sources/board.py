@@ -37,7 +37,7 @@ def fetch(request: Request[BoardSource]) -> Fetched:
             f"Source {request.name}: {request.settings.path} holds no picture of a board",
             hint=f"python -m curation board PORT --collect LABEL --into {request.settings.path}",
         )
-    return replace(fetched, told_by=frozenset({CAPTURES}))
+    return replace(fetched, sidecar_files=frozenset({CAPTURES}))
 
 
 def name_image(group: str, number: int) -> str:

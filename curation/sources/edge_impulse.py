@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from curation.dataset.recipe import SPLIT_NAMES
 from curation.errors import CurationError
 from curation.sources.folder import fetch as fetch_folder
-from curation.sources.protocol import Told
+from curation.sources.protocol import SidecarLabel
 from curation.sources.sidecar_json import read_object
 from curation.storage.archives import Member, list_members
 
@@ -31,10 +31,10 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     """Take the folder where it stands, with the labels its files tell."""
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
-    return replace(fetched, told=read_labels(archive.path, archive.members))
+    return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members))
 
 
-def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, Told]:
+def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, SidecarLabel]:
     """Return what the folder's label files say, by path; where two speak of one picture, the nearer one.
 
     Raises
@@ -48,13 +48,13 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
     if not files:
         raise CurationError(f"{folder}: holds no {LABELS}", hint="Edge Impulse writes one into training/ and testing/.")
     known = {member.path for member in members}
-    told: dict[str, Told] = {}
+    told: dict[str, SidecarLabel] = {}
     for file in sorted(files, key=lambda member: (member.path.count("/"), member.path)):
         told |= {path: said for path, said in _tell_of(folder, file).items() if path in known}
     return told
 
 
-def _tell_of(folder: Path, file: Member) -> dict[str, Told]:
+def _tell_of(folder: Path, file: Member) -> dict[str, SidecarLabel]:
     where = folder / file.path
     listed = read_object(folder, file).get("files")
     if not isinstance(listed, list):
@@ -70,7 +70,7 @@ def _tell_of(folder: Path, file: Member) -> dict[str, Told]:
     return told
 
 
-def _tell_one(described: Mapping[str, Any], where: str) -> Told:
+def _tell_one(described: Mapping[str, Any], where: str) -> SidecarLabel:
     label, split = described.get("label"), described.get("category")
     match label:
         case None | {"type": "unlabeled"}:
@@ -85,4 +85,4 @@ def _tell_one(described: Mapping[str, Any], where: str) -> Told:
     own = own.get("split") if isinstance(own, dict) else None
     if isinstance(own, str) and own.lower() in SPLIT_NAMES:
         split = own
-    return Told(name, split if isinstance(split, str) and split.lower() in SPLIT_NAMES else None)
+    return SidecarLabel(name, split if isinstance(split, str) and split.lower() in SPLIT_NAMES else None)

@@ -14,7 +14,7 @@ from curation.sources.protocol import Fetched, Request, Source
 from curation.storage.archive_index import Archive, ArchiveIndex
 from curation.storage.archives import LIMITS
 from curation.storage.cache import Cache
-from curation.storage.progress import Progress, Silence
+from curation.storage.progress import Progress, SilentProgress
 from curation.storage.tars import inflate_tar, tar_packing
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def fetch_all(
             locked=locked.get(settings.name),
             update=update,
             offline=offline,
-            progress=progress or Silence(),
+            progress=progress or SilentProgress(),
         )
         fetched.append(find_source(settings.kind).fetch(request))
     if lock is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from curation.errors import CurationError
 from curation.sources.folder import fetch as fetch_folder
-from curation.sources.protocol import Told
+from curation.sources.protocol import SidecarLabel
 from curation.sources.sidecar_json import read_object
 from curation.storage.archives import Member, list_members
 
@@ -29,10 +29,10 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     """Take the folder where it stands, with the labels its files tell."""
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
-    return replace(fetched, told=read_labels(archive.path, archive.members))
+    return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members))
 
 
-def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, Told]:
+def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, SidecarLabel]:
     """Return what the folder's label files say, by path.
 
     Raises
@@ -45,13 +45,13 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
     files = [member for member in members if member.path.rpartition("/")[2] == LABELS]
     if not files:
         raise CurationError(f"{folder}: holds no {LABELS}", hint="FiftyOne writes one beside each data/ folder.")
-    told: dict[str, Told] = {}
+    told: dict[str, SidecarLabel] = {}
     for file in files:
         told |= _tell_of(folder, file, members)
     return told
 
 
-def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str, Told]:
+def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str, SidecarLabel]:
     content = read_object(folder, file)
     classes, labels = content.get("classes"), content.get("labels")
     if not isinstance(labels, dict) or not isinstance(classes, list | None):
@@ -63,7 +63,7 @@ def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str,
         stem = inside.rpartition(".")[0] or inside
         if inside != member.path and stem in labels:
             label = _name_class(labels[stem], classes, where=f"{folder / file.path}: {stem}")
-            told[member.path] = Told(label, place.rstrip("/").rpartition("/")[2] or None)
+            told[member.path] = SidecarLabel(label, place.rstrip("/").rpartition("/")[2] or None)
     return told
 
 

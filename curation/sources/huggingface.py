@@ -20,7 +20,7 @@ import polars as pl
 from curation.dataset.recipe import SPLIT_NAMES
 from curation.errors import CurationError
 from curation.sources.folder import identify_archive
-from curation.sources.protocol import Fetched, Told
+from curation.sources.protocol import Fetched, SidecarLabel
 from curation.storage.archive_index import Archive
 from curation.storage.archive_members import FilePlace, name_system_file
 from curation.storage.archives import list_members
@@ -90,11 +90,11 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         citation=None,
         url=None,
         origin="folder",
-        told=told,
+        sidecar_labels=told,
     )
 
 
-def read_labels(folder: Path) -> Mapping[str, Told]:
+def read_labels(folder: Path) -> Mapping[str, SidecarLabel]:
     """Return the label and split of every picture, by its file and place, without reading a picture."""
     return {
         f"{table.name}/{path}": said
@@ -168,17 +168,17 @@ def _find_split(name: str) -> str | None:
     return None
 
 
-def _labels(table: Table) -> Iterator[Told]:
+def _labels(table: Table) -> Iterator[SidecarLabel]:
     if table.label is None:
-        yield from (Told("", table.split) for _ in range(table.rows))
+        yield from (SidecarLabel("", table.split) for _ in range(table.rows))
         return
     for value in pl.read_parquet(table.path, columns=[table.label])[table.label].to_list():
         if value is None or (value == -1 and table.names):  # Hugging Face's number for "not labelled"
-            yield Told("", table.split)
+            yield SidecarLabel("", table.split)
         elif table.names and isinstance(value, int) and 0 <= value < len(table.names):
-            yield Told(table.names[value], table.split)
+            yield SidecarLabel(table.names[value], table.split)
         elif isinstance(value, str | int) and not table.names:
-            yield Told(str(value), table.split)
+            yield SidecarLabel(str(value), table.split)
         else:
             raise CurationError(f"{table.path}: {value!r} in its column {table.label!r} is no class")
 

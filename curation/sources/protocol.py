@@ -1,7 +1,7 @@
 """What every source takes and gives: a request, archives with their sha256, and where they came from.
 
 A source is one module of this room, named after its kind, with a function ``fetch(request: Request) -> Fetched``. It
-never prints: what takes time is told to the request's progress.
+never prints: what takes time is reported to the request's progress.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Settings = TypeVar("Settings", covariant=True)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the files that a tool wrote beside its pictures say of one: its label, and its split in their words."""
+class SidecarLabel:
+    """The label and the split of an image in the words of a file that a tool wrote next to the images."""
 
     label: str | None
     split: str | None = None
@@ -35,10 +35,10 @@ class Fetched:
     ----------
     asked : str, optional
         What the recipe asked the network for, in one line: it stands in the lock, so that a changed recipe is seen.
-    told : mapping of str to Told
-        By path inside the source, where labels and splits are told by files rather than by paths.
-    told_by : frozenset of str
-        Paths of files that only speak of the others; they are no pictures, and are excluded as such.
+    sidecar_labels : mapping of str to SidecarLabel
+        By path inside the source, where files rather than paths give labels and splits.
+    sidecar_files : frozenset of str
+        Paths of the files that only describe others; they are not images, and are excluded as such.
     """
 
     source: str
@@ -50,8 +50,8 @@ class Fetched:
     url: str | None
     origin: Origin
     asked: str | None = None
-    told: Mapping[str, Told] = field(default_factory=dict)
-    told_by: frozenset[str] = frozenset()
+    sidecar_labels: Mapping[str, SidecarLabel] = field(default_factory=dict)
+    sidecar_files: frozenset[str] = frozenset()
 
     @property
     def parts(self) -> tuple[SourceArchive, ...]:

@@ -141,7 +141,7 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
         reason="reason",
         detail="detail",
     )
-    rows = _mark_metadata_files(rows, sorted(given.told_by))
+    rows = _mark_metadata_files(rows, sorted(given.sidecar_files))
     _refuse_idle_pattern(source, given, paths)
     names = [_read_told(source, given, path) for path in paths]
     rows = rows.with_columns(
@@ -161,8 +161,8 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> pl.Da
 def _refuse_idle_pattern(source: AnySource, given: Fetched, paths: Sequence[str]) -> None:
     """Raise where the labels should come out of the paths, and no path has one: it is the pattern that is wrong."""
     pattern, elsewhere = source.pattern, source.metadata is not None and source.metadata.label
-    pictures = [path for path in paths if path not in given.told_by]
-    if pattern is None or "(?P<label>" not in pattern or source.label is not None or elsewhere or given.told:
+    pictures = [path for path in paths if path not in given.sidecar_files]
+    if pattern is None or "(?P<label>" not in pattern or source.label is not None or elsewhere or given.sidecar_labels:
         return
     if pictures and not any(re.search(pattern, compose(path)) for path in pictures):
         raise CurationError(
@@ -174,7 +174,7 @@ def _refuse_idle_pattern(source: AnySource, given: Fetched, paths: Sequence[str]
 
 def _read_told(source: AnySource, given: Fetched, path: str) -> tuple[str | None, str | None]:
     """Return the source label and the source's own split: what the source's files tell goes before the path."""
-    told = given.told.get(path)
+    told = given.sidecar_labels.get(path)
     if told is None:
         return _read_path(source, path)
     label, split = _read_path(source, path)

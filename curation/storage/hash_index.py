@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -84,7 +85,16 @@ def _look(path: Path, seen: Known | None, advance: Callable[[int], None] | None)
 
 
 def hash_file(path: Path, *, advance: Callable[[int], None] | None = None) -> str:
-    """Return the sha256 of a file, telling `advance` of every chunk's bytes."""
+    """Return the sha256 of a file, reporting the bytes of every chunk to `advance`.
+
+    Raises
+    ------
+    OSError
+        Also for what is not a file: a pipe in its place would be waited for without end.
+    """
+    if not is_url(path) and not path.is_file():
+        number = errno.EINVAL if path.exists() else errno.ENOENT
+        raise OSError(number, "not a regular file" if path.exists() else "no such file", str(path))
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

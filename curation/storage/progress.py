@@ -18,7 +18,7 @@ class Progress(Protocol):
         """End a task, done or failed."""
 
 
-class Silence:
+class SilentProgress:
     """A progress that shows nothing."""
 
     def start(self, description: str, total_bytes: int | None) -> int:

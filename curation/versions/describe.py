@@ -1,7 +1,5 @@
 """Says what a version holds: the names of its pictures, ``version.json``, ``metadata.csv`` and ``SHA256SUMS``."""
 
-import errno
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from curation.dataset.manifest import Manifest, choice_digest, content_digest
 from curation.dataset.split_counts import count_splits
 from curation.storage.atomic_files import replace_file
 from curation.storage.folders import list_files
+from curation.storage.hash_index import hash_file
 
 if TYPE_CHECKING:
     from curation.dataset.recipe import Recipe
@@ -131,20 +130,6 @@ def write_text(path: Path, text: str) -> None:
     Python writes the bytes of tables too: Polars has no word for a full disk.
     """
     replace_file(path, text.encode())
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes.
-
-    Raises
-    ------
-    OSError
-        Also for what is no file: a pipe in a picture's place would be waited for without end.
-    """
-    if not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def write_sums(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from curation.dataset.layout import Home
 from curation.errors import CurationError
-from curation.versions.describe import hash_file
+from curation.storage.hash_index import hash_file
 from curation.versions.store import open_folder
 from curation.versions.version_index import published, same_rendering
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from curation.dataset.layout import Home
 from curation.errors import CurationError
-from curation.versions.describe import SUMS, hash_file
+from curation.storage.hash_index import hash_file
+from curation.versions.describe import SUMS
 from curation.versions.store import open_folder, restore_command, wrong_folder
 from curation.versions.version_index import VersionLine
 

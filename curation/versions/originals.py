@@ -13,7 +13,7 @@ from curation.sources.folder import identify_archive
 from curation.storage.archive_index import Archive, ArchiveIndex, SourceArchive, file_of
 from curation.storage.archive_members import UnreadableMember
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from curation.versions.store import Version
 
 
@@ -110,7 +110,7 @@ def _find(facts: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Arc
     for candidate in _candidates(name, places):
         if candidate.is_file() and candidate.stat().st_size != size_bytes:
             continue
-        identified = identify_archive(candidate, cache=cache, progress=Silence())
+        identified = identify_archive(candidate, cache=cache, progress=SilentProgress())
         if identified.sha256 == sha256:
             return Archive(identified.path, name, sha256, size_bytes, listed=identified.listed)
     return None

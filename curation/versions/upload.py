@@ -13,7 +13,7 @@ from pathlib import Path
 from curation.errors import CurationError
 from curation.storage.folders import list_files
 from curation.storage.fsspec_paths import RemotePath
-from curation.versions.describe import hash_file
+from curation.storage.hash_index import hash_file
 from curation.versions.store import open_folder
 from curation.versions.verify import Verification, check_folder
 

@@ -15,9 +15,9 @@ from curation.dataset.recipe import parse_recipe
 from curation.dataset.split_counts import count_splits
 from curation.errors import CurationError
 from curation.storage.folders import list_files
+from curation.storage.hash_index import hash_file
 from curation.versions.describe import (
     SUMS,
-    hash_file,
     metadata_tables,
 )
 from curation.versions.integrity import read_sums, repair_hint

@@ -211,10 +211,10 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from curation.exports import export
-from curation.sources.protocol import Silence
+from curation.sources.protocol import SilentProgress
 from curation.versions import open_folder
 
-class Dying(Silence):
+class Dying(SilentProgress):
     left = 9
     def advance(self, task, size_bytes):
         self.left -= 1

@@ -16,7 +16,7 @@ import pytest
 
 from curation.sources import Request
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from tests.disks import mount_disk
 
 NOBODY = 65534
@@ -83,7 +83,7 @@ class Ledger:
 
 def make_request(settings, cache: Cache, **changes) -> Request:
     """Build a request as fetch_all does, with nothing locked and everything allowed."""
-    parts = {"mirror": None, "locked": None, "update": False, "offline": False, "progress": Silence(), **changes}
+    parts = {"mirror": None, "locked": None, "update": False, "offline": False, "progress": SilentProgress(), **changes}
     return Request(name=settings.name, settings=settings, cache=cache, **parts)
 
 

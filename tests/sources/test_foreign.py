@@ -9,10 +9,10 @@ from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError
 from curation.sources import edge_impulse, fetch_all, fiftyone, huggingface, index_files
-from curation.sources.protocol import Told
+from curation.sources.protocol import SidecarLabel
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from tests.builders import as_bytes, texture, write_source
 
 
@@ -31,7 +31,7 @@ def rows_of(tmp_path, recipe):
     """Return (path, source label, source split) of every file of a recipe's source, and the index of its files."""
     cache = Cache(tmp_path / "cache")
     fetched = fetch_all(recipe.sources, cache=cache)
-    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
     return manifest.rows.select("path", "source_label", "source_split").rows(), index_files(fetched)
 
 
@@ -41,16 +41,16 @@ def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
     files = {"val/labels.json": json.dumps(labels).encode(), "val/data/x.jpg": b"", "val/a.jpg": b""}
     files |= {f"val/data/{name}": b"" for name in ("a.jpg", "deep/b.png", "c.jpg")}
     assert fiftyone.read_labels(write_source(tmp_path, files)) == {
-        "val/data/a.jpg": Told("cat", "val"),
-        "val/data/c.jpg": Told("", "val"),
-        "val/data/deep/b.png": Told("dog", "val"),
+        "val/data/a.jpg": SidecarLabel("cat", "val"),
+        "val/data/c.jpg": SidecarLabel("", "val"),
+        "val/data/deep/b.png": SidecarLabel("dog", "val"),
     }
 
 
 def test_a_fiftyone_folder_without_splits_names_none(tmp_path):
     """A single export has its labels at the root, and words may stand for classes."""
     files = {"labels.json": b'{"classes": null, "labels": {"a": "cat"}}', "data/a.jpg": b""}
-    assert fiftyone.read_labels(write_source(tmp_path, files)) == {"data/a.jpg": Told("cat", None)}
+    assert fiftyone.read_labels(write_source(tmp_path, files)) == {"data/a.jpg": SidecarLabel("cat", None)}
 
 
 def test_the_nearer_info_labels_wins(tmp_path):
@@ -65,7 +65,7 @@ def test_the_nearer_info_labels_wins(tmp_path):
         "info.labels": json.dumps(far).encode(),
         "testing/a.jpg": b"",
     }
-    assert edge_impulse.read_labels(write_source(tmp_path, files)) == {"testing/a.jpg": Told("cat", "testing")}
+    assert edge_impulse.read_labels(write_source(tmp_path, files)) == {"testing/a.jpg": SidecarLabel("cat", "testing")}
 
 
 def test_a_category_that_is_no_split_is_none(tmp_path):

@@ -27,22 +27,22 @@ from curation.sources import Request, find_source
 from curation.sources.synthetic import (
     Expected,
     Fault,
+    GroundTruth,
     Part,
-    Truth,
+    describe_ground_truth,
     draw,
     find_missed,
-    find_wronged,
-    read_truth,
-    tell_truth,
-    truth_path,
+    find_wrongly_excluded,
+    ground_truth_path,
+    read_ground_truth,
 )
 from curation.sources.synthetic.encodings import PATCH_ENCODINGS
 from curation.sources.synthetic.fault_injection import SYMMETRIES
 from curation.sources.synthetic.images import CHARACTERS, Lesion, draw_lesion, draw_skin
-from curation.sources.synthetic.near_duplicate_rejection import Crowd
+from curation.sources.synthetic.near_duplicate_rejection import DrawnImages
 from curation.sources.synthetic.texture import clouds, soften
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 
 VERDICTS = [
     # what was planted, what became of it and of its twin (group, disputed, excluded_by), whether that will do
@@ -83,7 +83,7 @@ class Wanted:
 class Drawn:
     """A drawn archive, read back."""
 
-    truth: Truth
+    truth: GroundTruth
     files: dict[str, bytes]
 
     def fault(self, kind: str) -> Fault:
@@ -264,12 +264,12 @@ def test_the_truth_names_every_file(lesions: Drawn, skin: Drawn) -> None:
 
 
 def test_the_truth_is_told_without_drawing_and_kept_beside_the_archive(tmp_path: Path) -> None:
-    """``draw``, ``tell_truth`` and ``read_truth`` say the same."""
+    """``draw``, ``describe_ground_truth`` and ``read_ground_truth`` say the same."""
     wanted, archive = Wanted(part="skin", count=3, size=(64, 64)), tmp_path / "archive.zip"
-    assert draw(wanted, archive) == tell_truth(wanted) == read_truth(archive)
-    truth_path(archive).unlink()
+    assert draw(wanted, archive) == describe_ground_truth(wanted) == read_ground_truth(archive)
+    ground_truth_path(archive).unlink()
     with pytest.raises(CurationError, match="no truth"):
-        read_truth(archive)
+        read_ground_truth(archive)
 
 
 def request_at(cache: Path, **changed: object) -> Request[DrawnSource]:
@@ -283,7 +283,7 @@ def request_at(cache: Path, **changed: object) -> Request[DrawnSource]:
         locked=None,
         update=False,
         offline=True,
-        progress=Silence(),
+        progress=SilentProgress(),
     )
 
 
@@ -303,7 +303,7 @@ def test_a_fetched_source_is_drawn_once(tmp_path: Path) -> None:
     assert hashlib.sha256(archive.path.read_bytes()).hexdigest() == archive.sha256 == archive.path.name
     assert archive.size_bytes == archive.path.stat().st_size
     assert (first.origin, first.licence) == ("drawn", "CC0-1.0")
-    assert read_truth(archive.path) == tell_truth(request_at(tmp_path).settings)
+    assert read_ground_truth(archive.path) == describe_ground_truth(request_at(tmp_path).settings)
     before = archive.path.stat().st_mtime_ns
     assert find_source("drawn").fetch(request_at(tmp_path)) == first
     assert archive.path.stat().st_mtime_ns == before
@@ -327,13 +327,13 @@ def test_what_the_cache_lost_is_drawn_again(tmp_path: Path, loss: str) -> None:
     if loss == "damaged":
         archive.path.write_bytes(content[:-7])
     elif loss == "no truth":
-        truth_path(archive.path).unlink()
+        ground_truth_path(archive.path).unlink()
     else:
         next((tmp_path / "drawn").glob("*.json")).write_text("{")
     (again,) = find_source("drawn").fetch(request_at(tmp_path)).archives
     assert again == archive
     assert again.path.read_bytes() == content
-    assert read_truth(again.path).clean
+    assert read_ground_truth(again.path).clean
 
 
 def same_bytes(drawn: Drawn, kind: str) -> bool:
@@ -539,7 +539,7 @@ def test_a_verdict_compares_a_row_with_what_was_planted(
     fault = Fault(kind="x", path="a.jpg", expected=expected, label=None, twin="b.jpg" if twin else None)
     rows = [("s/a.jpg", *own)] + ([("s/b.jpg", *twin)] if twin else [])
     frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded_by"], orient="row")
-    truth = Truth(part="lesions", seed=1, clean=(), faults=(fault,))
+    truth = GroundTruth(part="lesions", seed=1, clean=(), faults=(fault,))
     assert find_missed(truth, frame, source="s") == (() if met else (fault,))
     assert find_missed(truth, frame, source="other") == (fault,)
 
@@ -553,8 +553,8 @@ def test_a_clean_picture_is_wronged_by_whatever_keeps_it_from_the_selection() ->
         ("s/d", "g", True, None),
     ]
     frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded_by"], orient="row")
-    truth = Truth(part="lesions", seed=1, clean=("a", "b", "c", "d", "e"), faults=())
-    assert find_wronged(truth, frame, source="s") == ("c", "d", "e")
+    truth = GroundTruth(part="lesions", seed=1, clean=("a", "b", "c", "d", "e"), faults=())
+    assert find_wrongly_excluded(truth, frame, source="s") == ("c", "d", "e")
 
 
 GOLDEN: dict[Lesion, str] = {
@@ -577,13 +577,13 @@ def test_the_pixels_of_a_seed_never_change() -> None:
 def test_the_crowd_refuses_a_turned_copy() -> None:
     """A picture, each of its orientations and a flat one are refused where it stands; an unlike one is admitted."""
     one, other = (draw_lesion(np.random.Generator(np.random.PCG64(seed)), "nevus", (64, 64)) for seed in (1, 2))
-    crowd = Crowd()
-    assert crowd.admit([one])
-    assert not any(crowd.admit([np.ascontiguousarray(turn).astype(np.uint8)]) for turn in turns(one))
-    assert not crowd.admit([np.full((64, 64, 3), 128, np.uint8)])
-    assert not crowd.admit([other, other])
-    assert len(crowd) == 1
-    assert crowd.admit([other])
+    drawn = DrawnImages()
+    assert drawn.admit([one])
+    assert not any(drawn.admit([np.ascontiguousarray(turn).astype(np.uint8)]) for turn in turns(one))
+    assert not drawn.admit([np.full((64, 64, 3), 128, np.uint8)])
+    assert not drawn.admit([other, other])
+    assert len(drawn) == 1
+    assert drawn.admit([other])
 
 
 @settings(max_examples=30, deadline=None)

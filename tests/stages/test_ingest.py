@@ -14,7 +14,7 @@ from curation.errors import CurationError
 from curation.sources import fetch_all
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from tests.builders import as_bytes, fates, make_recipe, texture, write_source
 
 
@@ -33,7 +33,7 @@ def ingested(recipe: Recipe) -> Manifest:
     """Return the manifest after ingest, with a cache of the test's own."""
     cache = Cache()
     fetched = fetch_all(recipe.sources, cache=cache)
-    return ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    return ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
 
 
 def make_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -149,9 +149,9 @@ def test_a_second_look_reads_no_archive(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"melanoma/a.jpg": as_bytes(texture(1))})
     recipe, cache = recipe_of(path), Cache()
     fetched = fetch_all(recipe.sources, cache=cache)
-    first = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    first = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
     path.write_bytes(b"gone")
-    again = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    again = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
     assert first.digest() == again.digest()
 
 
@@ -188,7 +188,7 @@ def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
     cache, recipe = Cache(), recipe_of(tmp_path / "1.tif")
     parts = [fetch_all(recipe_of(tmp_path / name).sources, cache=cache)[0] for name in ("1.tif", "2.tif", "more.zip")]
     given = replace(parts[0], archives=tuple(part.archives[0] for part in parts))
-    rows = ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence()).rows
+    rows = ingest(recipe, [given], cache=cache, engine=Local(1), progress=SilentProgress()).rows
     assert rows["path"].to_list() == ["1.tif", "2.tif", "more.zip/melanoma/3.jpg"]
 
 
@@ -232,7 +232,7 @@ def test_a_loose_file_that_poses_as_one_inside_an_archive_is_an_error(tmp_path: 
     posing = replace(parts[1].archives[0], name="a.zip/cat/1.jpg")
     given = replace(parts[0], archives=(*parts[0].archives, posing))
     with pytest.raises(CurationError, match=r"src/a\.zip/cat/1\.jpg: two files"):
-        ingest(recipe, [given], cache=cache, engine=Local(1), progress=Silence())
+        ingest(recipe, [given], cache=cache, engine=Local(1), progress=SilentProgress())
 
 
 def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from curation.stages import probe as stage
 from curation.stages.ingest import ingest
 from curation.stages.probe import probe
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from tests.builders import as_bytes, texture, write_source
 
 
@@ -40,8 +40,8 @@ def probed(recipe: Recipe, *, cache: Cache | None = None, workers: int = 1) -> t
     cache = cache or Cache()
     fetched = fetch_all(recipe.sources, cache=cache)
     engine = Local(workers)
-    before = ingest(recipe, fetched, cache=cache, engine=engine, progress=Silence())
-    after, prints = probe(before, recipe, index_files(fetched), cache=cache, engine=engine, progress=Silence())
+    before = ingest(recipe, fetched, cache=cache, engine=engine, progress=SilentProgress())
+    after, prints = probe(before, recipe, index_files(fetched), cache=cache, engine=engine, progress=SilentProgress())
     check_conservation(before, after, stage="probe", grows=True)
     return after, prints
 

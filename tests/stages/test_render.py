@@ -16,7 +16,7 @@ from curation.stages.ingest import ingest
 from curation.stages.render import estimate_bytes, render
 from curation.storage.archive_index import ArchiveIndex
 from curation.storage.cache import Cache
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from curation.versions.hardlinks import Picture
 from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
 
@@ -28,7 +28,7 @@ def opened(folder: Path, **render_table: object) -> tuple[Recipe, ArchiveIndex, 
     )
     cache = Cache()
     fetched = fetch_all(recipe.sources, cache=cache)
-    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=Silence())
+    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
     return recipe, index_files(fetched), manifest.with_columns(label=pl.lit("melanoma"), split=pl.lit("train"))
 
 
@@ -51,7 +51,7 @@ def rendered(
         names=names,
         reuse=reuse or {},
         engine=Local(workers),
-        progress=Silence(),
+        progress=SilentProgress(),
     )
 
 
@@ -104,7 +104,7 @@ def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
             names=pl.Series([f"images/{sha_of('a')}.jpg"]),
             reuse={},
             engine=Local(1),
-            progress=Silence(),
+            progress=SilentProgress(),
         )
 
 

@@ -19,7 +19,7 @@ from curation.storage.archive_members import UnreadableMember
 from curation.storage.archives import list_members, read_member
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, locate
-from curation.storage.progress import Silence
+from curation.storage.progress import SilentProgress
 from curation.versions import Home
 from tests.builders import tiny_pictures, write_recipe, write_source
 from tests.sources.s3 import bucket, put_files
@@ -60,7 +60,7 @@ def test_a_source_behind_a_url_lists_and_reads_as_the_local_one(tmp_path: Path, 
                     tar.add(folder / name, name)
         away = bucket / local.name
         away.upload(local)
-    cache, silence = Cache(), Silence()
+    cache, silence = Cache(), SilentProgress()
     here, there = (identify_archive(path, cache=cache, progress=silence) for path in (local, away))
     assert (here.sha256, here.size_bytes, here.name) == (there.sha256, there.size_bytes, there.name)
     members = list_members(there.path, name=there.name)
@@ -86,7 +86,7 @@ def test_what_changed_behind_a_url_is_told(bucket: RemotePath) -> None:
 def test_a_changed_object_is_hashed_again_and_an_unchanged_one_is_not(bucket: RemotePath) -> None:
     """The store's own mark stands for the inode: the same size and second do not hide a change."""
     (bucket / "a.bin").write_bytes(b"before")
-    cache, silence = Cache(), Silence()
+    cache, silence = Cache(), SilentProgress()
     before = identify_archive(bucket / "a.bin", cache=cache, progress=silence).sha256
     (bucket / "a.bin").write_bytes(b"after!")
     assert identify_archive(bucket / "a.bin", cache=cache, progress=silence).sha256 != before

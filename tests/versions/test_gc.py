@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from curation.errors import CurationError, ErrorCode
+from curation.storage.hash_index import hash_file
 from curation.versions import (
     CachePart,
     Home,
@@ -19,7 +20,6 @@ from curation.versions import (
     verify,
     write_draft,
 )
-from curation.versions.describe import hash_file
 from curation.versions.hardlinks import Picture
 from tests.versions.builders import make_home, make_manifest, make_rows, publish
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from curation.errors import CurationError
-from curation.sources.synthetic.ground_truth import Truth, truth_path
+from curation.sources.synthetic.ground_truth import GroundTruth, ground_truth_path
 from curation.sources.synthetic.images import Pixels, draw_lesion, draw_skin
-from curation.sources.synthetic.near_duplicate_rejection import Crowd, draw_apart
-from curation.sources.synthetic.plan import Scene, SyntheticSettings, plan_scenes, tell_truth
+from curation.sources.synthetic.near_duplicate_rejection import DrawnImages, draw_distinct
+from curation.sources.synthetic.plan import Scene, SyntheticSettings, describe_ground_truth, plan_scenes
 from curation.storage.atomic_files import write_atomically
 
 SMALLEST, LARGEST = 32, 4096
 
 
-def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int], None] | None = None) -> Truth:
-    """Draw a source into a zip, and write the truth beside it (``truth_path``).
+def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int], None] | None = None) -> GroundTruth:
+    """Draw a source into a zip, and write the truth beside it (``ground_truth_path``).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int],
 
     Returns
     -------
-    Truth
+    GroundTruth
         What was planted, and which pictures are clean.
 
     Raises
@@ -44,23 +44,23 @@ def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int],
             f"a drawn picture of {width}x{height} pixels is not possible",
             hint=f"give a size from {SMALLEST} to {LARGEST} pixels a side",
         )
-    truth = tell_truth(settings)
-    write_atomically(truth_path(archive), lambda part: part.write_text(truth.to_json(), "utf-8"))
+    truth = describe_ground_truth(settings)
+    write_atomically(ground_truth_path(archive), lambda part: part.write_text(truth.to_json(), "utf-8"))
     write_atomically(archive, lambda part: _pack(part, draw_files(settings), advance=advance))
     return truth
 
 
 def draw_files(settings: SyntheticSettings) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of every file, in the order of drawing."""
-    crowd = Crowd()
+    drawn = DrawnImages()
     for scene in plan_scenes(settings):
-        pages = tuple(draw_scene(crowd, scene, settings.size))
+        pages = tuple(draw_scene(drawn, scene, settings.size))
         for path, make in scene.files:
             yield path, make(pages)
 
 
-def draw_scene(crowd: Crowd, scene: Scene, size: tuple[int, int]) -> list[Pixels]:
-    """Return a scene's pictures, unlike all that the crowd has seen.
+def draw_scene(drawn: DrawnImages, scene: Scene, size: tuple[int, int]) -> list[Pixels]:
+    """Return a scene's pictures, unlike all images drawn before.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def draw_scene(crowd: Crowd, scene: Scene, size: tuple[int, int]) -> list[Pixels
             return [draw_lesion(rng, scene.lesion, size) for _ in range(scene.pages)]
         return _cut(draw_skin(rng, size), size)[: scene.pages]
 
-    return draw_apart(crowd, draw_pages, key=scene.key)
+    return draw_distinct(drawn, draw_pages, key=scene.key)
 
 
 def _cut(skin: Pixels, size: tuple[int, int]) -> list[Pixels]:

@@ -18,7 +18,7 @@ Make = Callable[[Pages], bytes]
 
 
 @dataclass(frozen=True)
-class Planting:
+class FaultSpec:
     """One fault to plant.
 
     Parameters
@@ -124,53 +124,53 @@ TRAIN, TEST = "Train/melanoma", "Test/melanoma"
 CONTEXT, OTHER_CONTEXT = "nevus", "seborrheic keratosis"
 
 _TWINS = (
-    Planting("byte copy", "duplicate", _copy, twin=TRAIN),
-    Planting("byte copy", "duplicate", _copy, twin=TRAIN),
-    Planting("byte copy", "duplicate", _copy, place=TEST, twin=TEST),
-    Planting("byte copy", "duplicate", _copy, place=f"Train/{CONTEXT}", twin=f"Train/{CONTEXT}"),
-    Planting("metadata changed", "duplicate", lambda p: with_exif(_copy(p), exif(description="a copy")), twin=TRAIN),
-    Planting("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
-    Planting("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
-    Planting("half the size", "duplicate", _stored(halved), twin=TRAIN),
-    Planting("half the size", "duplicate", _stored(halved), twin=TRAIN),
-    Planting("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
-    Planting("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
-    Planting("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
-    Planting("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
-    *(Planting(kind, "duplicate", _stored(turn), twin=TRAIN) for kind, turn in SYMMETRIES.items()),
-    Planting("EXIF-rotated", "duplicate", _upright, twin=TRAIN),
-    Planting("CMYK", "duplicate", lambda p: jpeg(p[0], mode="CMYK"), twin=TRAIN),
-    Planting("palette", "duplicate", lambda p: png(as_stored(p[0]), mode="P"), twin=TRAIN, name="DRAWN_{}.png"),
-    Planting("16-bit", "duplicate", lambda p: encodings.tiff_16_bit(as_stored(p[0])), twin=TRAIN, name="DRAWN_{}.tif"),
+    FaultSpec("byte copy", "duplicate", _copy, twin=TRAIN),
+    FaultSpec("byte copy", "duplicate", _copy, twin=TRAIN),
+    FaultSpec("byte copy", "duplicate", _copy, place=TEST, twin=TEST),
+    FaultSpec("byte copy", "duplicate", _copy, place=f"Train/{CONTEXT}", twin=f"Train/{CONTEXT}"),
+    FaultSpec("metadata changed", "duplicate", lambda p: with_exif(_copy(p), exif(description="a copy")), twin=TRAIN),
+    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
+    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
+    FaultSpec("half the size", "duplicate", _stored(halved), twin=TRAIN),
+    FaultSpec("half the size", "duplicate", _stored(halved), twin=TRAIN),
+    FaultSpec("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
+    FaultSpec("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
+    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
+    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
+    *(FaultSpec(kind, "duplicate", _stored(turn), twin=TRAIN) for kind, turn in SYMMETRIES.items()),
+    FaultSpec("EXIF-rotated", "duplicate", _upright, twin=TRAIN),
+    FaultSpec("CMYK", "duplicate", lambda p: jpeg(p[0], mode="CMYK"), twin=TRAIN),
+    FaultSpec("palette", "duplicate", lambda p: png(as_stored(p[0]), mode="P"), twin=TRAIN, name="DRAWN_{}.png"),
+    FaultSpec("16-bit", "duplicate", lambda p: encodings.tiff_16_bit(as_stored(p[0])), twin=TRAIN, name="DRAWN_{}.tif"),
 )
 
 _DISPUTES = (
     *(
-        Planting(
+        FaultSpec(
             "two labels, same bytes", "disputed", _copy, place=f"Train/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
         )
         for _ in range(4)
     ),
-    Planting("two labels, look-alike", "disputed", _stored(halved), place=f"Train/{OTHER_CONTEXT}", twin=TRAIN),
-    Planting(
+    FaultSpec("two labels, look-alike", "disputed", _stored(halved), place=f"Train/{OTHER_CONTEXT}", twin=TRAIN),
+    FaultSpec(
         "two labels, look-alike",
         "disputed",
         _stored(SYMMETRIES["turned by 90 degrees"]),
         place=f"Train/{CONTEXT}",
         twin=TRAIN,
     ),
-    Planting(
+    FaultSpec(
         "two labels, across the splits", "disputed", _copy, place=f"Test/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
     ),
 )
 
 _LEAKS = (
-    Planting("in train and test, same bytes", "leak", _copy, twin=TEST, same_name=True),
-    Planting("in train and test, same bytes", "leak", _copy, twin=TEST),
-    Planting("in train and test, re-encoded", "leak", _stored(lambda p: p, quality=75), twin=TEST),
-    Planting("in train and test, turned", "leak", _stored(SYMMETRIES["turned by 180 degrees"]), twin=TEST),
-    Planting("context in train and test", "context leak", _copy, place=f"Train/{CONTEXT}", twin=f"Test/{CONTEXT}"),
-    Planting(
+    FaultSpec("in train and test, same bytes", "leak", _copy, twin=TEST, same_name=True),
+    FaultSpec("in train and test, same bytes", "leak", _copy, twin=TEST),
+    FaultSpec("in train and test, re-encoded", "leak", _stored(lambda p: p, quality=75), twin=TEST),
+    FaultSpec("in train and test, turned", "leak", _stored(SYMMETRIES["turned by 180 degrees"]), twin=TEST),
+    FaultSpec("context in train and test", "context leak", _copy, place=f"Train/{CONTEXT}", twin=f"Test/{CONTEXT}"),
+    FaultSpec(
         "context in train and test, two labels",
         "context leak",
         _copy,
@@ -181,50 +181,50 @@ _LEAKS = (
 )
 
 _UNREADABLE = (
-    Planting("truncated", "unreadable", lambda p: _copy(p)[: len(_copy(p)) * 55 // 100]),
-    Planting("zero bytes", "unreadable", lambda p: b""),
-    Planting("HTML named .jpg", "unreadable", lambda p: encodings.NOT_AN_IMAGE),
-    Planting("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, name="notes_{}.txt"),
-    Planting("decompression bomb", "unreadable", lambda p: encodings.bomb(), name="DRAWN_{}.png"),
+    FaultSpec("truncated", "unreadable", lambda p: _copy(p)[: len(_copy(p)) * 55 // 100]),
+    FaultSpec("zero bytes", "unreadable", lambda p: b""),
+    FaultSpec("HTML named .jpg", "unreadable", lambda p: encodings.NOT_AN_IMAGE),
+    FaultSpec("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, name="notes_{}.txt"),
+    FaultSpec("decompression bomb", "unreadable", lambda p: encodings.bomb(), name="DRAWN_{}.png"),
 )
 
 _LOW_QUALITY = (
-    Planting("one pixel", "unreadable", lambda p: jpeg(p[0][:1, :1])),
-    Planting("blank", "low quality", lambda p: jpeg(blank(p[0]))),
-    Planting("blank, a copy", "low quality", lambda p: jpeg(blank(p[0]))),
-    Planting("blurred", "low quality", lambda p: jpeg(blurred(p[0]))),
-    Planting("too dark", "low quality", lambda p: jpeg(p[0] // 16)),
+    FaultSpec("one pixel", "unreadable", lambda p: jpeg(p[0][:1, :1])),
+    FaultSpec("blank", "low quality", lambda p: jpeg(blank(p[0]))),
+    FaultSpec("blank, a copy", "low quality", lambda p: jpeg(blank(p[0]))),
+    FaultSpec("blurred", "low quality", lambda p: jpeg(blurred(p[0]))),
+    FaultSpec("too dark", "low quality", lambda p: jpeg(p[0] // 16)),
 )
 
 _ODD = (
-    Planting("PNG named .jpg", "kept", lambda p: png(p[0])),
-    Planting("broken EXIF", "kept", lambda p: with_exif(_copy(p), encodings.broken_exif())),
-    Planting("place in EXIF", "kept", lambda p: with_exif(_copy(p), exif(gps=True, description="drawn"))),
-    Planting("alpha", "kept", lambda p: png(p[0], mode="RGBA"), name="DRAWN_{}.png"),
-    Planting("several pages", "kept", encodings.tiff_pages, name="DRAWN_{}.tif", pages=3),
-    *(Planting("hostile name", "kept", _copy, name=name.replace("{", "")) for name in HOSTILE_NAMES),
+    FaultSpec("PNG named .jpg", "kept", lambda p: png(p[0])),
+    FaultSpec("broken EXIF", "kept", lambda p: with_exif(_copy(p), encodings.broken_exif())),
+    FaultSpec("place in EXIF", "kept", lambda p: with_exif(_copy(p), exif(gps=True, description="drawn"))),
+    FaultSpec("alpha", "kept", lambda p: png(p[0], mode="RGBA"), name="DRAWN_{}.png"),
+    FaultSpec("several pages", "kept", encodings.tiff_pages, name="DRAWN_{}.tif", pages=3),
+    *(FaultSpec("hostile name", "kept", _copy, name=name.replace("{", "")) for name in HOSTILE_NAMES),
 )
 
-LESIONS: tuple[Planting, ...] = (*_TWINS, *_DISPUTES, *_LEAKS, *_UNREADABLE, *_LOW_QUALITY, *_ODD)
+LESIONS: tuple[FaultSpec, ...] = (*_TWINS, *_DISPUTES, *_LEAKS, *_UNREADABLE, *_LOW_QUALITY, *_ODD)
 
 
-def _patch(kind: str, make: Callable[[Pixels], bytes]) -> Planting:
+def _patch(kind: str, make: Callable[[Pixels], bytes]) -> FaultSpec:
     """Return a skin patch planted a second time, as another skin's, in another encoding."""
-    return Planting(kind, "duplicate", lambda pages: make(pages[0]), place="", twin="")
+    return FaultSpec(kind, "duplicate", lambda pages: make(pages[0]), place="", twin="")
 
 
-SKIN: tuple[Planting, ...] = (
+SKIN: tuple[FaultSpec, ...] = (
     _patch("byte copy", encodings.tiff),
     *(_patch(f"coded as {kind}", make) for kind, make in encodings.PATCH_ENCODINGS.items() if kind != "uncompressed"),
     _patch("flipped left to right", lambda p: encodings.tiff(np.ascontiguousarray(p[:, ::-1]))),
     _patch("turned by 90 degrees", lambda p: encodings.tiff(np.ascontiguousarray(np.rot90(p)))),
     _patch("half the size", lambda p: encodings.tiff(halved(p))),
-    Planting("several pages", "kept", encodings.tiff_pages, place="", pages=3),
-    Planting("JPEG named .tif", "kept", _copy, place=""),
-    Planting("outside the naming rule", "kept", lambda p: encodings.tiff(p[0]), place="", name="loose patch {}.tif"),
-    Planting("truncated", "unreadable", lambda p: encodings.tiff(p[0])[:20_000], place=""),
-    Planting("zero bytes", "unreadable", lambda p: b"", place=""),
-    Planting("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, place="", name="notes {}.txt"),
-    Planting("blank", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
-    Planting("blank, a copy", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
+    FaultSpec("several pages", "kept", encodings.tiff_pages, place="", pages=3),
+    FaultSpec("JPEG named .tif", "kept", _copy, place=""),
+    FaultSpec("outside the naming rule", "kept", lambda p: encodings.tiff(p[0]), place="", name="loose patch {}.tif"),
+    FaultSpec("truncated", "unreadable", lambda p: encodings.tiff(p[0])[:20_000], place=""),
+    FaultSpec("zero bytes", "unreadable", lambda p: b"", place=""),
+    FaultSpec("text file", "unreadable", lambda p: encodings.PLAIN_TEXT, place="", name="notes {}.txt"),
+    FaultSpec("blank", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
+    FaultSpec("blank, a copy", "low quality", lambda p: encodings.tiff(blank(p[0])), place=""),
 )

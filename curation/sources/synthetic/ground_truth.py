@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """All that is known of a drawn archive.
 
     Parameters
@@ -79,19 +79,19 @@ class Truth:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Truth":
+    def from_json(cls, text: str) -> "GroundTruth":
         """Return the truth that ``to_json`` wrote."""
         stored = json.loads(text)
         faults = tuple(Fault(**fault) for fault in stored["faults"])
         return cls(part=stored["part"], seed=stored["seed"], clean=tuple(stored["clean"]), faults=faults)
 
 
-def truth_path(archive: Path) -> Path:
+def ground_truth_path(archive: Path) -> Path:
     """Return where the truth of a drawn archive lies: beside it."""
     return archive.with_name(archive.name + ".truth.json")
 
 
-def read_truth(archive: Path) -> Truth:
+def read_ground_truth(archive: Path) -> GroundTruth:
     """Return the truth that was written beside a drawn archive.
 
     Raises
@@ -99,9 +99,9 @@ def read_truth(archive: Path) -> Truth:
     CurationError
         Where there is none.
     """
-    path = truth_path(archive)
+    path = ground_truth_path(archive)
     try:
-        return Truth.from_json(path.read_text("utf-8"))
+        return GroundTruth.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise CurationError(
             f"{path}: no truth lies beside the archive", hint="draw it again: curation.sources.synthetic.draw"

@@ -5,17 +5,17 @@ from typing import Any
 
 import polars as pl
 
-from curation.sources.synthetic.ground_truth import Fault, Truth
+from curation.sources.synthetic.ground_truth import Fault, GroundTruth
 
 Row = Mapping[str, Any]
 
 
-def find_missed(truth: Truth, rows: pl.DataFrame, *, source: str) -> tuple[Fault, ...]:
+def find_missed(truth: GroundTruth, rows: pl.DataFrame, *, source: str) -> tuple[Fault, ...]:
     """Return the planted faults that a build did not deal with as it owes them, sorted by path.
 
     Parameters
     ----------
-    truth : Truth
+    truth : GroundTruth
         Of the drawn source.
     rows : polars.DataFrame
         ``id``, ``group``, ``disputed`` and ``excluded_by`` of a manifest after dedup or later.
@@ -26,7 +26,7 @@ def find_missed(truth: Truth, rows: pl.DataFrame, *, source: str) -> tuple[Fault
     return tuple(fault for fault in truth.faults if not _is_met(fault, by_path))
 
 
-def find_wronged(truth: Truth, rows: pl.DataFrame, *, source: str) -> tuple[str, ...]:
+def find_wrongly_excluded(truth: GroundTruth, rows: pl.DataFrame, *, source: str) -> tuple[str, ...]:
     """Return the paths of clean pictures that are missing, disputed, or excluded before the selection, sorted.
 
     The parameters are those of ``find_missed``.

@@ -16,7 +16,7 @@ Thumbnail = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], list[Pixels]]
 
 
-class Crowd:
+class DrawnImages:
     """The pictures drawn so far, as thumbnails; it grows by what is admitted.
 
     Thumbnails are whole numbers held as floats. Their products and sums stay below 2**53 and are exact in any order, so
@@ -67,13 +67,15 @@ class Crowd:
         return bool(((covariance >= 0) & (covariance * covariance >= limit)).any())
 
 
-def draw_apart(crowd: Crowd, draw: Draw, *, key: tuple[int, ...]) -> list[Pixels]:
-    """Return the first drawing that the crowd admits; the attempt's number is a part of the random key.
+def draw_distinct(drawn: DrawnImages, draw: Draw, *, key: tuple[int, ...]) -> list[Pixels]:
+    """Return the first drawing that is unlike all images drawn before, and add it to them.
+
+    The number of the attempt is a part of the random key.
 
     Parameters
     ----------
     key : tuple of int
-        What the picture is: seed, part, class, index. Equal keys in an equal crowd give equal pictures.
+        What the picture is: seed, part, class, index. Equal keys after equal drawings give equal images.
 
     Raises
     ------
@@ -82,9 +84,9 @@ def draw_apart(crowd: Crowd, draw: Draw, *, key: tuple[int, ...]) -> list[Pixels
     """
     for attempt in range(ATTEMPTS):
         pictures = draw(np.random.Generator(np.random.PCG64([*key, attempt])))
-        if crowd.admit(pictures):
+        if drawn.admit(pictures):
             return pictures
-    raise RuntimeError(f"no drawing of {key} is unlike the {len(crowd)} before it")
+    raise RuntimeError(f"no drawing of {key} is unlike the {len(drawn)} before it")
 
 
 def _thumbnail(picture: Pixels) -> Thumbnail:

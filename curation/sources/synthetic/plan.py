@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from curation.sources.synthetic.encodings import PATCH_ENCODINGS, jpeg, tiff
-from curation.sources.synthetic.fault_injection import LESIONS, SKIN, Make, Pages, Planting
-from curation.sources.synthetic.ground_truth import Fault, Part, Truth
+from curation.sources.synthetic.fault_injection import LESIONS, SKIN, FaultSpec, Make, Pages
+from curation.sources.synthetic.ground_truth import Fault, GroundTruth, Part
 from curation.sources.synthetic.images import Lesion, Pixels
 
 FOLDERS: dict[Part, str] = {"lesions": "Skin drawn set", "skin": "Drawn texture patches"}
@@ -68,11 +68,11 @@ def plan_scenes(settings: SyntheticSettings) -> tuple[Scene, ...]:
     return tuple(faulty + _plan_clean(settings))
 
 
-def tell_truth(settings: SyntheticSettings) -> Truth:
+def describe_ground_truth(settings: SyntheticSettings) -> GroundTruth:
     """Return what is planted with these settings, and which pictures are clean, without drawing them."""
     clean = sorted(path for scene in _plan_clean(settings) for path, _ in scene.files)
     faults = sorted((fault for fault, _ in _plan_faults(settings)), key=lambda fault: fault.path)
-    return Truth(part=settings.part, seed=settings.seed, clean=tuple(clean), faults=tuple(faults))
+    return GroundTruth(part=settings.part, seed=settings.seed, clean=tuple(clean), faults=tuple(faults))
 
 
 def _plan_clean(settings: SyntheticSettings) -> list[Scene]:
@@ -115,7 +115,7 @@ def _plan_faults(settings: SyntheticSettings) -> list[tuple[Fault, Scene]]:
     return [_plan_lesion_fault(settings.seed, index, planting) for index, planting in enumerate(LESIONS)]
 
 
-def _plan_lesion_fault(seed: int, index: int, planting: Planting) -> tuple[Fault, Scene]:
+def _plan_lesion_fault(seed: int, index: int, planting: FaultSpec) -> tuple[Fault, Scene]:
     number = f"{2 * index + 1:07d}"
     twin = None if planting.twin is None else f"{FOLDERS['lesions']}/{planting.twin}/DRAWN_{number}.jpg"
     own = number if planting.same_name or twin is None else f"{2 * index + 2:07d}"
@@ -129,7 +129,7 @@ def _plan_lesion_fault(seed: int, index: int, planting: Planting) -> tuple[Fault
     return fault, Scene(key=(seed, 0, 0, index), lesion=drawn, pages=planting.pages, files=files)
 
 
-def _plan_skin_fault(seed: int, index: int, planting: Planting) -> tuple[Fault, Scene]:
+def _plan_skin_fault(seed: int, index: int, planting: FaultSpec) -> tuple[Fault, Scene]:
     twin = None if planting.twin is None else _patch_path(2 * index + 1, 0)
     path = _patch_path(2 * index + (1 if twin is None else 2), 0)
     if planting.name is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from importlib import metadata
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 from curation.dataset.manifest import digest_of
 from curation.sources.protocol import Fetched
 from curation.sources.synthetic.archive import draw
-from curation.sources.synthetic.ground_truth import truth_path
+from curation.sources.synthetic.ground_truth import ground_truth_path
 from curation.storage.archive_index import Archive
+from curation.storage.hash_index import hash_file
 from curation.storage.progress import show_progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ENCODERS = ("imagecodecs", "numpy", "pillow", "tifffile")
 def fetch(request: Request[DrawnSource]) -> Fetched:
     """Draw the archive, or find it in the cache; neither a mirror, a lock nor the network has a say.
 
-    The truth lies beside the archive: ``read_truth(fetched.archives[0].path)``.
+    The truth lies beside the archive: ``read_ground_truth(fetched.archives[0].path)``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def _find(request: Request[DrawnSource]) -> Path | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     path = request.cache.find(str(sha256))
-    return path if path is not None and truth_path(path).is_file() else None
+    return path if path is not None and ground_truth_path(path).is_file() else None
 
 
 def _draw(request: Request[DrawnSource]) -> Path:
@@ -69,12 +69,12 @@ def _draw(request: Request[DrawnSource]) -> Path:
         try:
             with show_progress(request.progress, f"draw {request.name}", None) as advance, cache.must_write():
                 truth = draw(request.settings, finished, advance=advance)
-            sha256 = hashlib.sha256(finished.read_bytes()).hexdigest()
+            sha256 = hash_file(finished)
             path = cache.import_dataset(finished, sha256)
         finally:
-            for leftover in (finished, truth_path(finished)):
+            for leftover in (finished, ground_truth_path(finished)):
                 leftover.unlink(missing_ok=True)
-    cache.keep(truth_path(path), truth.to_json().encode())
+    cache.keep(ground_truth_path(path), truth.to_json().encode())
     cache.keep(_note(request), json.dumps({"sha256": sha256}).encode())
     return path
 
@@ -88,7 +88,7 @@ def _key(request: Request[DrawnSource]) -> str:
     wanted = request.settings
     return digest_of(
         {
-            "drawing": [hashlib.sha256(code.read_bytes()).hexdigest() for code in sorted(CODE.glob("*.py"))],
+            "drawing": [hash_file(code) for code in sorted(CODE.glob("*.py"))],
             "encoders": {name: metadata.version(name) for name in ENCODERS} | {"zlib": zlib.ZLIB_RUNTIME_VERSION},
             "settings": [wanted.part, wanted.seed, wanted.count, wanted.faults, *wanted.size],
         }
