@@ -9,12 +9,14 @@
 
 enum { COLOR_BAR_ROW = CAMERA_HEIGHT / 2, LAMPS = 3 };
 
+static void restart_timer(detector *self) { self->timer_ms = board_ms(); }
+
 static void set_stage(detector *self, detector_stage next) {
   self->stage = next;
-  self->since_ms = board_ms();
+  restart_timer(self);
 }
 
-static bool is_over(const detector *self, uint32_t limit_ms) { return board_ms() - self->since_ms >= limit_ms; }
+static bool is_over(const detector *self, uint32_t limit_ms) { return board_ms() - self->timer_ms >= limit_ms; }
 
 static bool is_testing(const detector *self) { return self->stage <= STAGE_TEST_GOLDEN; }
 
@@ -69,7 +71,7 @@ static void fail_camera(detector *self, const char *why) {
 
 static void step_test_lamps(detector *self) {
   static const light lamps[LAMPS] = {LIGHT_RED, LIGHT_GREEN, LIGHT_BLUE};
-  const uint32_t lamp = (board_ms() - self->since_ms) / LAMP_TEST_MS;
+  const uint32_t lamp = (board_ms() - self->timer_ms) / LAMP_TEST_MS;
   if (lamp >= LAMPS) {
     set_light(self, LIGHT_OFF);
     set_stage(self, STAGE_TEST_CAMERA);
@@ -198,7 +200,8 @@ static const char *reject_image(detector *self, quality_verdict fault) {
   return verdicts[fault];
 }
 
-/* Shows and sends the result of an image. Not a caller of the network: its message would add to the deepest stack. */
+/* Shows and sends the result of an image. It must not call the network, because its message would add to the deepest
+ * stack. */
 static void report_image(detector *self, const scoring_result *result) {
   const bool good = result->verdict == QUALITY_GOOD;
   const char *verdict = good ? decide(self, result->scores) : reject_image(self, result->verdict);
@@ -265,7 +268,7 @@ static void step_send_frame(detector *self) {
     case FRAME_ROW:
       self->crc = base64_crc_update_crc(self->crc, self->frame.row, CAMERA_ROW_BYTES);
       messages_out_send_frame_row(&self->out, self->frame.rows - 1, self->frame.row);
-      self->since_ms = board_ms();
+      restart_timer(self);
       break;
     case FRAME_WAIT:
       break;
@@ -361,7 +364,7 @@ int32_t detector_injected_rows(const detector *self) { return self->stage == STA
 void detector_inject_row(detector *self, const uint8_t *row) {
   self->crc = base64_crc_update_crc(self->crc, row, CAMERA_ROW_BYTES);
   scoring_take_row(&self->scoring, row);
-  self->since_ms = board_ms();
+  restart_timer(self);
 }
 
 void detector_finish_injection(detector *self) { set_stage(self, STAGE_FINISH_INJECTION); }

@@ -13,7 +13,7 @@
 #include "self_test.h"
 
 typedef enum {
-  /* The self-test: after the start, and on the command `selftest`. */
+  /* The self-test: after the start, and on the command `selftest`. Its stages come first, for is_testing(). */
   STAGE_TEST_LAMPS,      /* red, green and blue are shown in turn */
   STAGE_TEST_CAMERA,     /* the camera is opened */
   STAGE_TEST_COLOR_BARS, /* the camera sends its color bars */
@@ -37,7 +37,7 @@ typedef enum {
 
 typedef struct {
   detector_stage stage;
-  uint32_t since_ms; /* start of the stage, or the last row sent or injected */
+  uint32_t timer_ms; /* start of the stage's time limit: the start of the stage, or the last row sent or injected */
   self_test test;
   struct {
     int32_t next;
