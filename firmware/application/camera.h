@@ -1,5 +1,6 @@
 /* The interface to the camera. Each board implements these functions.
- * * A frame has the size of QCIF: 144 rows of 176 pixels. A pixel is RGB565 in two bytes, high byte first. Rows are
+ *
+ * A frame has the size of QCIF: 144 rows of 176 pixels. A pixel is RGB565 in two bytes, high byte first. Rows are
  * read in order. No call takes longer than CAMERA_CALL_MAX_MS; a camera that does not respond is reported as failed. */
 #ifndef CAMERA_H
 #define CAMERA_H
