@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.dataset.columns import SCHEMA
+from curation.dataset.columns import IMPLIED_ROLES, SCHEMA, Metadata
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.hashing import Fingerprints, symmetries
@@ -60,10 +60,20 @@ def fates(rows: pl.DataFrame) -> list[tuple[str, str, str | None] | None]:
     return [row if row[0] else None for row in rows.select("excluded_by", "reason", "detail").iter_rows()]
 
 
-def make_manifest(rows: Sequence[Mapping[str, Any]]) -> Manifest:
-    """Return a manifest of rows."""
-    return Manifest(
-        pl.DataFrame(list(rows), schema={name: SCHEMA[name] for name in dict.fromkeys(k for r in rows for k in r)})
+def make_manifest(rows: Sequence[Mapping[str, Any]], metadata: Sequence[Metadata] | None = None) -> Manifest:
+    """Return a manifest of rows; their columns that 0.1.0 took from metadata files are metadata columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    metadata = implied_metadata(names) if metadata is None else metadata
+    kinds = {**SCHEMA, **{column.name: column.kind for column in metadata}}
+    return Manifest(pl.DataFrame(list(rows), schema={name: kinds[name] for name in names}), tuple(metadata))
+
+
+def implied_metadata(names: Iterable[str]) -> tuple[Metadata, ...]:
+    """Return the metadata columns among some names whose role the name implies."""
+    return tuple(
+        Metadata(name, IMPLIED_ROLES[name], pl.Float64() if name == "age" else pl.String())
+        for name in names
+        if name in IMPLIED_ROLES
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curation.dataset.columns import Metadata
 from curation.errors import CurationError
 from curation.images import DecodeFailure, area_average, area_average_144, camera_view, center_square, decode
 from curation.images.camera import Side
@@ -19,7 +20,6 @@ from curation.versions import Home, Version, load, verify
 Frames = npt.NDArray[np.uint8]
 COLUMNS: Final = (
     "id", "sha256", "page", "file", "file_sha256", "label", "split", "group", "source", "disputed", "reserve",
-    "lesion", "patient", "age", "sex", "site", "skin_type",
 )  # fmt: skip
 
 
@@ -30,19 +30,22 @@ class Samples:
     Parameters
     ----------
     table : polars.DataFrame
-        Columns ``COLUMNS``, a row for each picture.
+        Columns ``COLUMNS`` and the metadata columns, a row for each image.
     labels : (n,) int64 ndarray
         Index into the version's classes.
     frames : (n, 144, 144, 3) uint8 ndarray
         The centre square at the height of a QCIF frame, before the camera's RGB565.
     plain : (n, side, side, 3) uint8 ndarray
         The centre square area-averaged to the input's side, without the camera.
+    metadata : tuple of Metadata
+        The metadata columns of the version.
     """
 
     table: pl.DataFrame
     labels: npt.NDArray[np.int64]
     frames: Frames
     plain: Frames
+    metadata: tuple[Metadata, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -50,7 +53,13 @@ class Samples:
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Samples":
         """Return the pictures of these row numbers, in that order."""
-        return Samples(self.table[rows.tolist()], self.labels[rows], self.frames[rows], self.plain[rows])
+        return replace(
+            self,
+            table=self.table[rows.tolist()],
+            labels=self.labels[rows],
+            frames=self.frames[rows],
+            plain=self.plain[rows],
+        )
 
     def of_split(self, split: str) -> "Samples":
         """Return the pictures of one split."""
@@ -175,13 +184,14 @@ def read_samples(version: Version, classes: Sequence[str], *, side: Side) -> Sam
         Where a picture's bytes are not those of the manifest any more, or give no picture.
     """
     rows = version.samples()
-    table = rows.select(COLUMNS)
+    metadata = version.manifest.metadata
+    table = rows.select(*COLUMNS, *(column.name for column in metadata))
     frames = np.empty((table.height, 144, 144, 3), np.uint8)
     plain = np.empty((table.height, side, side, 3), np.uint8)
     for number, (file, digest) in enumerate(table.select("file", "file_sha256").rows()):
         frames[number], plain[number] = frame_of(_read(Path(file), digest), side=side, name=file)
     labels = np.array([classes.index(label) for label in table["label"]], dtype=np.int64)
-    return Samples(table, labels, frames, plain)
+    return Samples(table, labels, frames, plain, metadata)
 
 
 def frame_of(content: bytes, *, side: Side, name: str) -> tuple[Frames, Frames]:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curation.dataset.columns import Metadata
+from curation.dataset.strata import find_strata
 from training.data import Frames, Samples
 from training.scores import LED_THRESHOLD, Probabilities, Rate, Scores, rate, score, share_of
 
-STRATA: Final = ("source", "disputed", "sex", "site", "skin_type", "age")
 AGE_BANDS: Final = (30, 45, 60, 75)
 
 
@@ -92,19 +93,22 @@ def evaluate(
         camera=score(samples.labels, answers, **settings),
         plain=score(samples.labels, judge(samples.plain), **settings),
         float_camera=score(samples.labels, float_judge(seen), **settings) if float_judge else None,
-        strata=judge_strata(samples.table, answers.argmax(axis=1) == samples.labels),
+        strata=judge_strata(samples.table, samples.metadata, answers.argmax(axis=1) == samples.labels),
     )
 
 
-def judge_strata(table: pl.DataFrame, right: npt.NDArray[np.bool_]) -> tuple[Stratum, ...]:
-    """Return the accuracy for each value of each column that tells pictures apart; what is not known is left out."""
+def judge_strata(
+    table: pl.DataFrame, metadata: Sequence[Metadata], right: npt.NDArray[np.bool_]
+) -> tuple[Stratum, ...]:
+    """Return the accuracy for each value of each stratum that has several; unknown values are left out."""
     found = []
-    for column in STRATA:
-        values = band_ages(table["age"]) if column == "age" else table[column].cast(pl.String)
+    strata = {name: table[name].cast(pl.String) for name in ("source", "disputed")}
+    strata |= find_strata(table, metadata, band_ages=band_ages)
+    for column, values in strata.items():
         for value in sorted(set(values.drop_nulls())):
             inside = (values == value).fill_null(False).to_numpy()
             found.append(Stratum(column, value, share_of(right[inside])))
-    counts = {column: sum(stratum.column == column for stratum in found) for column in STRATA}
+    counts = {column: sum(stratum.column == column for stratum in found) for column in strata}
     return tuple(stratum for stratum in found if counts[stratum.column] > 1)
 
 

@@ -70,7 +70,7 @@ def cross_validate(
                 nets.append(fold.net)
     pooled = pool_folds(hits / repeats, right, folds=folds, repeats=repeats, pictures=len(samples), spent=spent)
     scores = score(samples.labels, said[0], classes=classes, alarm=alarm)
-    strata = judge_strata(samples.table, said[0].argmax(axis=1) == samples.labels)
+    strata = judge_strata(samples.table, samples.metadata, said[0].argmax(axis=1) == samples.labels)
     return pooled, Unseen(said.mean(axis=0), said[0], tuple(nets), net_of, scores, strata)
 
 

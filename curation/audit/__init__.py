@@ -70,7 +70,7 @@ def audit(
             find_shortcuts(measured, probes),
             leaks.result(),
             doubtful,
-            find_imbalance(rows, named=_named_columns(recipe), people=_shows_people(recipe)),
+            find_imbalance(rows, version.manifest.metadata, people=_shows_people(recipe)),
             find_unreadable(measured, _reference(version)),
             find_poor(measured),
             find_license_faults(
@@ -79,7 +79,7 @@ def audit(
                 archives=version.description.get("archives", []),
                 synthetic=_synthetic_sources(recipe),
             ),
-            find_private(measured, rows),
+            find_private(measured, rows, version.manifest.metadata),
         ]
         tried = try_remedies(version, progress=progress) if remedies else {}
     reasons = _reasons(recipe) | dict(waivers or {})
@@ -123,13 +123,6 @@ def _sources(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _synthetic_sources(recipe: Mapping[str, Any]) -> set[str]:
     """Return the names of the sources whose images the program draws."""
     return {str(source.get("name")) for source in _sources(recipe) if source.get("kind") == "drawn"}
-
-
-def _named_columns(recipe: Mapping[str, Any]) -> set[str]:
-    """Return the manifest's columns that a recipe takes from metadata files."""
-    tables = [source.get("metadata") for source in _sources(recipe)]
-    columns = [table.get("columns") for table in tables if isinstance(table, Mapping)]
-    return {str(name) for each in columns if isinstance(each, Mapping) for name in each}
 
 
 def read_waivers(folder: Path) -> dict[str, str]:

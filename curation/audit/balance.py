@@ -1,7 +1,7 @@
 """Counts classes, splits, sources and strata, and what a test set of this size can show."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -9,11 +9,13 @@ from scipy.stats.contingency import association as contingency_association
 
 from curation.audit.crosstabs import count_values
 from curation.cross_validation import wilson_interval
+from curation.dataset.columns import PERSONAL_ROLES, Metadata, Role, role_values
 from curation.dataset.finding_texts import column_words, count_of
 from curation.dataset.findings import AuditPart, Check, Finding
+from curation.dataset.strata import find_strata
 
-STRATA: Final = ("sex", "site", "skin_type", "age")
-PEOPLE: Final = (*STRATA, "patient", "lesion")
+STRATA: Final[tuple[Role, ...]] = ("sex", "site", "skin_type", "age")
+"""The roles that describe persons."""
 UNEVEN: Final = 1.5
 """The ratio of the largest class to the smallest from which on they are uneven."""
 WIDE: Final = 0.1
@@ -26,7 +28,7 @@ POWER_Z: Final = 1.959964 + 0.841621
 """Two-sided 5 %, power 80 %."""
 
 
-def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = (), people: bool = False) -> AuditPart:
+def find_imbalance(rows: pl.DataFrame, metadata: Sequence[Metadata] = (), *, people: bool = False) -> AuditPart:
     """Return what is uneven or too small.
 
     People are checked only where something is known of them or where the recipe names them, not for cats and dogs.
@@ -35,29 +37,36 @@ def find_imbalance(rows: pl.DataFrame, *, named: Collection[str] = (), people: b
     ----------
     rows : polars.DataFrame
         The version's kept rows.
-    named : collection of str
-        The manifest's columns that the recipe takes from a metadata file.
+    metadata : sequence of Metadata
+        The columns that the recipe takes from a metadata file.
     people : bool
         Whether the recipe says that the images show people: then their strata are checked also where none is known.
     """
-    about_people = people or any(rows[column].null_count() < rows.height or column in named for column in PEOPLE)
-    findings = [_classes(rows), *_test_sizes(rows), _same_sources(rows), _strata(rows) if about_people else None]
-    known = rows.with_columns(age=_bands(pl.col("age")))
-    strata = [column for column in STRATA if known[column].null_count() < known.height]
+    about_people = people or any(column.role in PERSONAL_ROLES for column in metadata)
+    people_values = rows.with_columns(role_values(metadata, role).alias(role) for role in STRATA)
+    findings = [
+        _classes(rows),
+        *_test_sizes(rows),
+        _same_sources(rows),
+        _strata(people_values) if about_people else None,
+    ]
+    strata = find_strata(rows, metadata, band_ages=_band_ages)
+    known = rows.with_columns(strata.values())
     findings += [_associated(known, column) for column in ("source", *strata)]
     checks = [Check("test-size", "what a test can show", _describe_sizes(rows))]
-    checks += [Check("strata", "who is in it", _describe_strata(rows))] if about_people else []
+    checks += [Check("strata", "who is in it", _describe_strata(people_values))] if about_people else []
     crosstabs = [
         count_values(known, column, says=f"Images by {column_words(column)}") for column in ("source", *strata)
     ]
     return AuditPart(tuple(each for each in findings if each is not None), tuple(checks), tuple(crosstabs))
 
 
-def _bands(age: pl.Expr) -> pl.Expr:
+def _band_ages(ages: pl.Series) -> pl.Series:
     """Return ages in years as bands of twenty."""
-    low = (age / 20).floor().clip(0, 4).cast(pl.Int64) * 20
+    low = (pl.col("age") / 20).floor().clip(0, 4).cast(pl.Int64) * 20
     inside = pl.concat_str(low, pl.lit(" to "), low + 19)
-    return pl.when(low >= 80).then(pl.lit("80 and over")).otherwise(inside)
+    bands = pl.when(low >= 80).then(pl.lit("80 and over")).otherwise(inside)
+    return pl.DataFrame({"age": ages}).select(bands).to_series()
 
 
 def association(rows: pl.DataFrame, column: str) -> float:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from PIL import Image, ImageChops, JpegImagePlugin
 
 from curation.audit.image_artifacts import measure_artifacts
 from curation.audit.metadata_leaks import find_embedded_metadata
+from curation.dataset.columns import Role, role_values
 from curation.storage.progress import Progress, SilentProgress, show_progress
 from curation.versions import Version
 
@@ -33,7 +34,8 @@ LARGE = 768
 THREADS = 2
 """Images that are measured at once; the code between decoding and arithmetic holds the interpreter lock."""
 
-ABOUT = ("id", "sha256", "page", "source", "path", "group", "group_key", "lesion", "patient", "split", "label", "file")
+ABOUT = ("id", "sha256", "page", "source", "path", "group", "group_key", "split", "label", "file")
+PEOPLE: Final[tuple[Role, ...]] = ("lesion", "patient")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,8 @@ class Measured:
     Parameters
     ----------
     table : polars.DataFrame
-        n rows: the columns ``ABOUT`` of the manifest and one column for each measured value.
+        n rows: the columns ``ABOUT`` of the manifest, ``patient`` and ``lesion`` by role, and one column for each
+        measured value.
     gray : (n, 64, 64) uint8 ndarray
         The whole image, resized to a square by area.
     color : (n, 16, 16, 3) uint8 ndarray
@@ -119,7 +122,9 @@ def measure_version(
             colors.append(found.color)
             if found.embedded:
                 embedded[name] = found.embedded
-    about = samples.select(ABOUT).with_row_index("row")
+    metadata = version.manifest.metadata
+    people = [role_values(metadata, role).alias(role) for role in PEOPLE]
+    about = samples.select(*ABOUT, *people).with_row_index("row")
     values = pl.DataFrame(rows) if rows else pl.DataFrame({"row": []}, schema={"row": pl.UInt32})
     table = about.join(values.with_columns(pl.col("row").cast(pl.UInt32)), on="row", maintain_order="left").drop("row")
     return Measured(

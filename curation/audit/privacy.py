@@ -1,14 +1,16 @@
 """Finds what files and manifest contain about people besides the image."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import polars as pl
 
 from curation.audit.measurements import Measured
+from curation.dataset.columns import Metadata, role_values
 from curation.dataset.findings import AuditPart, Check, Finding
 
 
-def find_private(measured: Measured, rows: pl.DataFrame) -> AuditPart:
+def find_private(measured: Measured, rows: pl.DataFrame, metadata: Sequence[Metadata] = ()) -> AuditPart:
     """Return what the published files contain besides images, and what the manifest contains about people.
 
     Parameters
@@ -16,12 +18,14 @@ def find_private(measured: Measured, rows: pl.DataFrame) -> AuditPart:
     measured : Measured
     rows : polars.DataFrame
         The version's kept rows.
+    metadata : sequence of Metadata
+        The columns that the recipe takes from a metadata file.
     """
     kinds = sorted(Counter(kind for kinds in measured.embedded.values() for kind in kinds).items())
     found = ", ".join(f"{kind} in {count}" for kind, count in kinds) or "none"
     result = f"{len(measured.gray):,} files read; found: {found}"
     check = Check("metadata-in-files", "EXIF, GPS, maker notes, text in the files", result)
-    findings = [_embedded(measured, kinds), _patients(rows)]
+    findings = [_embedded(measured, kinds), _patients(rows, metadata)]
     return AuditPart(tuple(each for each in findings if each is not None), (check,))
 
 
@@ -37,6 +41,6 @@ def _embedded(measured: Measured, kinds: list[tuple[str, int]]) -> Finding | Non
     )
 
 
-def _patients(rows: pl.DataFrame) -> Finding | None:
-    known = rows.filter(pl.col("patient").is_not_null())
+def _patients(rows: pl.DataFrame, metadata: Sequence[Metadata]) -> Finding | None:
+    known = rows.filter(role_values(metadata, "patient").is_not_null())
     return Finding(id="privacy-patients", severity="note", count=known.height) if known.height else None

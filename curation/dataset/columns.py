@@ -1,8 +1,11 @@
-"""The registry of the manifest's columns: a new column needs a line here and the step that fills it."""
+"""The registry of the manifest's columns: a new column needs a line here and the step that fills it.
 
-from collections.abc import Mapping
+In addition a manifest has the metadata columns that its recipe names, each with a name, a type and perhaps a role.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -36,7 +39,7 @@ class Column:
     """
 
     name: str
-    kind: Any
+    kind: pl.DataType
     step: Step | None
     exported: bool = False
     shown: bool = False
@@ -53,12 +56,6 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("source_split", pl.String(), "ingest", exported=True, shown=True),
     Column("group_key", pl.String(), "ingest"),
     Column("licence", pl.String(), "ingest", exported=True, shown=True),
-    Column("lesion", pl.String(), "ingest", exported=True, shown=True),
-    Column("patient", pl.String(), "ingest", exported=True, shown=True),
-    Column("age", pl.Float64(), "ingest", exported=True, shown=True),
-    Column("sex", pl.String(), "ingest", exported=True, shown=True),
-    Column("site", pl.String(), "ingest", exported=True, shown=True),
-    Column("skin_type", pl.String(), "ingest", exported=True, shown=True),
     Column("format", pl.String(), "probe"),
     Column("width", pl.UInt32(), "probe"),
     Column("height", pl.UInt32(), "probe"),
@@ -91,7 +88,62 @@ COLUMNS: Final[tuple[Column, ...]] = (
 )
 """In the order in which they stand in the table."""
 
-SCHEMA: Final[Mapping[str, Any]] = {column.name: column.kind for column in COLUMNS}
+SCHEMA: Final[Mapping[str, pl.DataType]] = {column.name: column.kind for column in COLUMNS}
+
+
+Role: TypeAlias = Literal["patient", "lesion", "sex", "age", "skin_type", "site", "time", "camera"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+"""What a metadata column may stand for; the audit, the evaluation and the privacy checks ask by role."""
+
+IMPLIED_ROLES: Final[Mapping[str, Role]] = {
+    "lesion": "lesion",
+    "patient": "patient",
+    "age": "age",
+    "sex": "sex",
+    "site": "site",
+    "skin_type": "skin_type",
+}
+"""The role of a metadata column of this name where the recipe gives none: 0.1.0 had these six columns alone."""
+
+PERSONAL_ROLES: Final[tuple[Role, ...]] = ("lesion", "patient", "age", "sex", "site", "skin_type")
+"""The roles of data about persons."""
+
+TEXT: Final[pl.DataType] = pl.String()
+
+IDENTITY_ROLES: Final[tuple[Role, ...]] = ("patient", "lesion", "time")
+"""The roles of columns that name one person, object or moment, and are no strata."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A metadata column of one manifest: what the recipe takes from a source's own table.
+
+    Parameters
+    ----------
+    name : str
+    role : str, optional
+    kind : polars data type
+        String, Int64 or Float64.
+    """
+
+    name: str
+    role: Role | None = None
+    kind: pl.DataType = TEXT
+
+
+def role_values(metadata: Iterable[Metadata], role: Role) -> pl.Expr:
+    """Return the values of the columns of a role as text; of several columns the first that has a value."""
+    names = [column.name for column in metadata if column.role == role]
+    if not names:
+        return pl.lit(None, dtype=pl.String)
+    return pl.coalesce(pl.col(name).cast(pl.String) for name in names)
+
+
+RESERVED_NAMES: Final = frozenset(
+    {"excluded", "image", "cluster", "rank", "queues", "left", "reviewers", "doubt", "proposal", "confidence",
+     "uncertainty"}
+)  # fmt: skip
+"""Names that the review table and the exports use besides the manifest's own columns."""
 
 
 def columns_of(step: Step) -> tuple[str, ...]:

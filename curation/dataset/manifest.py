@@ -8,49 +8,57 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from curation.dataset.columns import SCHEMA, Step
+from curation.dataset.columns import SCHEMA, Metadata, Step
 from curation.dataset.decisions import describe_actions
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import VARYING, Reason, describe, describe_reason
 from curation.storage.atomic_files import replace_file
 
-METADATA_COLUMNS = ("lesion", "patient", "age", "sex", "site", "skin_type")
 SPLITS = ("train", "val", "test")
 SCHEMA_NUMBER = 2
 """Counts the layouts of the table; a file without a number is of layout 1, as 0.1.0 wrote it."""
 MARK = "curation_schema"
 """The key of the Parquet file's own metadata under which the number stands."""
+METADATA_MARK = "curation_metadata"
+"""The key under which the recipe's metadata columns stand there: JSON, a list of name and role."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All rows ever seen, sorted by ``id``, in the columns of ``SCHEMA`` (null = not known yet).
+    """All rows ever seen, sorted by ``id``, in the columns of ``SCHEMA`` and ``metadata`` (null = not known yet).
 
     Parameters
     ----------
     rows : polars.DataFrame
         Any subset of the columns; the missing ones are added as nulls, the order of rows and columns is made
         canonical.
+    metadata : tuple of Metadata
+        The columns that the recipe takes from the sources' own tables.
 
     Raises
     ------
     ValueError
-        On an unknown column, a duplicate id or a null id. Each would be a bug of a stage, not of the input.
+        On an unknown column, a metadata column with the name of another one, a duplicate id or a null id. Each would
+        be a bug of a stage, not of the input.
     """
 
     rows: pl.DataFrame
+    metadata: tuple[Metadata, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.rows.columns) - set(SCHEMA))
+        schema = self.schema
+        if len(schema) < len(SCHEMA) + len(self.metadata):
+            raise ValueError("metadata columns need names of their own")
+        unknown = sorted(set(self.rows.columns) - set(schema))
         if unknown:
             raise ValueError(f"unknown manifest columns: {', '.join(unknown)}")
-        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in self.rows]
-        rows = self.rows.with_columns(missing).select([pl.col(name).cast(kind) for name, kind in SCHEMA.items()])
+        missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items() if name not in self.rows]
+        rows = self.rows.with_columns(missing).select([pl.col(name).cast(kind) for name, kind in schema.items()])
         ids = rows["id"]
         # Ids that ascend, as they do after every stage, are unique: that is seen without a table of a million texts.
         if ids.null_count() or not (ids.slice(1) > ids.slice(0, max(0, rows.height - 1))).all():
@@ -62,6 +70,11 @@ class Manifest:
     def __len__(self) -> int:
         """Return the number of files ever seen."""
         return self.rows.height
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The name and type of every column, in order."""
+        return {**SCHEMA, **{column.name: column.kind for column in self.metadata}}
 
     @property
     def kept(self) -> pl.DataFrame:
@@ -77,7 +90,11 @@ class Manifest:
         self, *expressions: pl.Expr | pl.Series | Iterable[pl.Expr], **named: pl.Expr | pl.Series
     ) -> "Manifest":
         """Return a manifest with columns replaced, as Polars' method of that name does."""
-        return Manifest(self.rows.with_columns(*expressions, **named))
+        return self.with_rows(self.rows.with_columns(*expressions, **named))
+
+    def with_rows(self, rows: pl.DataFrame) -> "Manifest":
+        """Return a manifest of the same metadata columns with these rows."""
+        return replace(self, rows=rows)
 
     def exclude(self, step: Step, reasons: pl.Series, details: pl.Series | None = None) -> "Manifest":
         """Return a manifest in which every still kept row with a reason is excluded.
@@ -99,7 +116,9 @@ class Manifest:
         """Write the table as Parquet, atomically (a temp file beside it, then ``os.replace``)."""
         # Through memory, as Polars says "File out of specification" where the operating system says "disk full".
         buffer = io.BytesIO()
-        self.rows.write_parquet(buffer, compression="zstd", statistics=False, metadata={MARK: str(SCHEMA_NUMBER)})
+        columns = [{"name": column.name, "role": column.role} for column in self.metadata]
+        marks = {MARK: str(SCHEMA_NUMBER), METADATA_MARK: canonical_json(columns)}
+        self.rows.write_parquet(buffer, compression="zstd", statistics=False, metadata=marks)
         replace_file(path, buffer.getbuffer())
 
     @classmethod
@@ -119,8 +138,10 @@ class Manifest:
                 hint="a newer curation may have written it",
             )
         try:
-            return cls(pl.read_parquet(path))
-        except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
+            columns = json.loads(pl.read_parquet_metadata(path)[METADATA_MARK])
+            rows = pl.read_parquet(path)
+            return cls(rows, tuple(Metadata(each["name"], each["role"], rows.schema[each["name"]]) for each in columns))
+        except (pl.exceptions.PolarsError, LookupError, TypeError, ValueError, OSError) as fault:
             raise CurationError(
                 ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}", hint="build it again"
             ) from fault
@@ -128,7 +149,7 @@ class Manifest:
     def digest(self) -> str:
         """Return the sha256 over every cell in canonical order, free of the Parquet encoding."""
         digest = hashlib.sha256()
-        digest.update(canonical_json(list(SCHEMA)).encode())
+        digest.update(canonical_json(list(self.schema)).encode())
         nested = pl.col("lookalikes", "decision").list.eval(pl.element().struct.json_encode())
         plain = self.rows.with_columns(nested)
         for batch in plain.iter_slices(65536):
@@ -184,6 +205,12 @@ def has_action(*actions: str) -> pl.Expr:
     return pl.any_horizontal(names.list.contains(action).fill_null(value=False) for action in actions)
 
 
+def comparable_decision() -> pl.Expr:
+    """Return the column ``decision`` for comparing two tables: 0.1.0 kept a comma for each semicolon of a reason."""
+    reason = pl.field("reason").str.replace_all(";", ",", literal=True)
+    return pl.col("decision").list.eval(pl.element().struct.with_fields(reason))
+
+
 def describe_excluded(rows: pl.DataFrame) -> pl.Series:
     """Return for each row the sentence why it is excluded, null for a kept one."""
     columns = ["excluded_by", "reason", "detail"]
@@ -217,7 +244,7 @@ def check_conservation(before: Manifest, after: Manifest, *, stage: str, grows: 
     """
     given = after
     if grows and len(after) != len(before):
-        after = Manifest(after.rows.filter(pl.col("page").fill_null(1) == 1))
+        after = after.with_rows(after.rows.filter(pl.col("page").fill_null(1) == 1))
     if not before.rows["id"].equals(after.rows["id"]) or not before.rows["sha256"].equals(after.rows["sha256"]):
         raise RuntimeError(f"stage {stage} broke conservation: {len(before)} rows in, {len(after)} rows out")
     revived = (

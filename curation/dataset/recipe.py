@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from curation.dataset.columns import IMPLIED_ROLES, RESERVED_NAMES, SCHEMA, Role
 from curation.dataset.manifest import SPLITS, digest_of
 from curation.errors import CurationError, ErrorCode
 from curation.storage.urls import is_url
 
 Split = Literal["train", "val", "test"]
-MetadataColumn = Literal["lesion", "patient", "age", "sex", "site", "skin_type"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 SPLIT_NAMES: Mapping[str, Split] = {
@@ -32,6 +32,7 @@ KINDS = ("kaggle", "figshare", "folder", "drawn", "board", "huggingface", "fifty
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CLASS_PATTERN = re.compile(r"[^\W_](?:[\w .+-]{0,62}[\w+-])?")
 """Names a folder on every system: Windows takes a dot or a space from the end."""
+COLUMN_PATTERN = re.compile(r"[^\W\d_]\w{0,63}")
 BOARD_PATTERN = r"(?P<label>[^/]+)/[^/]+-\d{4,}\.png\Z"
 BOARD_GROUP = r"([^/]+)-\d{4,}\.png\Z"
 
@@ -61,6 +62,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class MetadataColumn(_Part):
+    """A column of a metadata file that the manifest takes, and what it stands for."""
+
+    source: str = Field(alias="from")
+    """The column of the file."""
+    role: Role | None = None
+    """What the column stands for; a column named as one of 0.1.0's has that role unless it is given another."""
+
+
 class MetadataFile(_Part):
     """A CSV, JSON lines file or Parquet inside the source that says more about its pictures."""
 
@@ -70,18 +80,42 @@ class MetadataFile(_Part):
     """The column that names the picture."""
     match: Literal["stem", "name", "path"] = "stem"
     """What of the picture's path equals the key: the file name without its suffix, with it, or the whole path."""
-    columns: dict[MetadataColumn, str] = Field(default_factory=dict)
-    """Manifest column -> column of the file."""
+    columns: dict[str, MetadataColumn] = Field(default_factory=dict)
+    """Name in the manifest -> column of the file: its name, or a table of ``from`` and ``role``."""
     label: str | None = None
     """The column that holds the source label, where the path does not."""
     split: str | None = None
     """The column that holds the source's own split."""
 
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _spelled_out(cls, columns: object) -> object:
+        """Return each column as a table: a plain text names the column of the file, ``{}`` takes one's own name."""
+        return (
+            {name: _spell_out(str(name), column) for name, column in columns.items()}
+            if isinstance(columns, dict)
+            else columns
+        )
+
+    def canonical_columns(self) -> dict[str, object]:
+        """Return the columns as they stand in the recipe's digest: plain texts where 0.1.0 could write them so."""
+        return {
+            name: column.source
+            if column.role == IMPLIED_ROLES.get(name)
+            else {"from": column.source, "role": column.role}
+            for name, column in self.columns.items()
+        }
+
+
+def _spell_out(name: str, column: object) -> object:
+    column = {"from": column} if isinstance(column, str) else column
+    return {"from": name, "role": IMPLIED_ROLES.get(name), **column} if isinstance(column, dict) else column
+
 
 class GroupColumn(_Part):
     """Pictures that share a value of this metadata column belong together."""
 
-    column: MetadataColumn
+    column: str
 
 
 class _Source(_Part):
@@ -351,6 +385,9 @@ class Recipe(_Part):
         content = self.model_dump(mode="json")
         for source in content["sources"]:
             source.pop("path", None)
+        for source, rule in zip(content["sources"], self.sources, strict=True):
+            if rule.metadata is not None:
+                source["metadata"]["columns"] = rule.metadata.canonical_columns()
         content["render"] = self.render.canonical()
         return digest_of(content)
 
@@ -529,6 +566,8 @@ def _keys_beside(location: list[str]) -> tuple[str, ...]:
     parents = [part for part in location[:-1] if not part.isdigit()]
     if not parents:
         return tuple(name for name in Recipe.model_fields if name != "name")
+    if parents[-2:-1] == ["columns"]:
+        return ("from", "role")
     if parents[-1] == "sources":
         fields = {name for kind in get_args(get_args(AnySource)[0]) for name in kind.model_fields}
         return tuple(sorted(fields))
@@ -569,6 +608,7 @@ def _texts(value: object) -> list[str]:
 
 def _check_sources(sources: object) -> Iterator[str]:
     seen: set[str] = set()
+    roles: dict[str, object] = {}
     for index, source in enumerate(sources if isinstance(sources, list) else []):
         if not isinstance(source, dict):
             continue
@@ -586,8 +626,26 @@ def _check_sources(sources: object) -> Iterator[str]:
             yield f"sources.{index}: no label: give `label`, a `pattern` with (?P<label>...) or `metadata.label`"
         group = source.get("group")
         column = group.get("column") if isinstance(group, dict) else None
-        if isinstance(column, str) and column not in _table(metadata, "columns"):
+        columns = _table(metadata, "columns")
+        if isinstance(column, str) and column not in columns:
             yield f"sources.{index}.group.column: {column!r} is not among the source's metadata.columns"
+        yield from _check_columns(columns, where=f"sources.{index}.metadata.columns", roles=roles)
+
+
+def _check_columns(columns: Mapping[str, Any], *, where: str, roles: dict[str, object]) -> Iterator[str]:
+    """Yield the mistakes in the names and roles of metadata columns; ``roles`` gathers those of all sources."""
+    given: dict[object, str] = {}
+    for name, column in columns.items():
+        if name in SCHEMA or name in RESERVED_NAMES:
+            yield f"{where}.{name}: the manifest, the review or an export uses this name: choose another"
+        elif not COLUMN_PATTERN.fullmatch(name):
+            yield f"{where}.{name}: a column's name is a letter and then letters, digits and _ (64 at most)"
+        spelled = _spell_out(name, column)
+        role = spelled.get("role") if isinstance(spelled, dict) else None
+        if roles.setdefault(name, role) != role:
+            yield f"{where}.{name}: its role is {role!r} here and {roles[name]!r} in another source"
+        if role is not None and (other := given.setdefault(role, name)) != name:
+            yield f"{where}.{name}: {other!r} has the role {role!r} already"
 
 
 def _check_common(source: Mapping[str, Any], index: int) -> Iterator[str]:

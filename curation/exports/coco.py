@@ -37,7 +37,8 @@ def _annotate(outgoing: Outgoing, samples: Sequence[Sample], sizes: Sequence[tup
     for number, (sample, (width, height)) in enumerate(zip(samples, sizes, strict=True), start=1):
         image = {"id": number, "file_name": f"{sample.name}.jpg", "width": width, "height": height}
         rights = {"license": licence[sample.licence]} if sample.licence else {}
-        images.append({**image, **rights, **sample.provenance()})
+        metadata = {"metadata": sample.known_metadata()} if outgoing.metadata else {}
+        images.append({**image, **rights, **sample.provenance(), **metadata})
         corners = [0, 0, width, 0, width, height, 0, height]
         annotations.append(
             {

@@ -29,6 +29,7 @@ def write(outgoing: Outgoing, folder: Path) -> None:
 def _describe(outgoing: Outgoing, sample: Sample, category: str) -> dict[str, object]:
     told = {"split": sample.split, "version": outgoing.reference, "digest": outgoing.version.digest}
     told |= {name: value for name, value in sample.provenance().items() if value is not None}
+    told |= {name: str(value) for name, value in sample.known_metadata().items()}
     return {
         "path": f"{sample.name}.jpg",
         "name": sample.name,

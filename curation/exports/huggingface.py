@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from curation.dataset.columns import TEXT, Metadata
 from curation.exports.rows import PROVENANCE, Outgoing, Sample, cut
 
 SHARD_BYTES = 128 << 20
@@ -45,6 +46,10 @@ def _pack(outgoing: Outgoing, samples: Sequence[Sample]) -> bytes:
         "label": pl.Series([number[sample.label] for sample in samples], dtype=pl.Int64),
         **{name: pl.Series([getattr(sample, name) for sample in samples], dtype=pl.String) for name in PROVENANCE},
         "reserve": pl.Series([sample.reserve for sample in samples], dtype=pl.Boolean),
+        **{
+            column.name: pl.Series([sample.metadata[column.name] for sample in samples], dtype=column.kind)
+            for column in outgoing.metadata
+        },
     }
     told = {
         "huggingface": json.dumps({"info": {"features": _features(outgoing)}}),
@@ -64,7 +69,13 @@ def _features(outgoing: Outgoing) -> dict[str, object]:
         "label": {"names": list(outgoing.classes), "_type": "ClassLabel"},
         **{name: {"dtype": "string", "_type": "Value"} for name in PROVENANCE},
         "reserve": {"dtype": "bool", "_type": "Value"},
+        **{column.name: {"dtype": _dtype_of(column), "_type": "Value"} for column in outgoing.metadata},
     }
+
+
+def _dtype_of(column: Metadata) -> str:
+    """Return the name that Hugging Face has for a metadata column's type."""
+    return "string" if column.kind == TEXT else "int64" if column.kind.is_integer() else "float64"
 
 
 def write_readme(outgoing: Outgoing) -> str:
@@ -98,7 +109,10 @@ def _declare(outgoing: Outgoing) -> list[str]:
     lines += ["    dtype:", "      class_label:", "        names:", *names]
     for name in PROVENANCE:
         lines += [f"  - name: {name}", "    dtype: string"]
-    return [*lines, "  - name: reserve", "    dtype: bool"]
+    lines += ["  - name: reserve", "    dtype: bool"]
+    for column in outgoing.metadata:
+        lines += [f"  - name: {json.dumps(column.name, ensure_ascii=False)}", f"    dtype: {_dtype_of(column)}"]
+    return lines
 
 
 def split_head(text: str) -> tuple[list[str], str]:

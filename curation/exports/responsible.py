@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curation.dataset.manifest import METADATA_COLUMNS, Manifest, is_unreadable
+from curation.dataset.columns import PERSONAL_ROLES
+from curation.dataset.manifest import Manifest, is_unreadable
 from curation.dataset.recipe import REMEDIES, Recipe
 from curation.sources import Fetched
 
@@ -18,7 +19,12 @@ def responsibility(
     )
     unread = manifest.rows.filter(is_unreadable()).height
     drawn = all(source.kind == "drawn" for source in recipe.sources)
-    personal = [name for name in METADATA_COLUMNS if manifest.kept[name].null_count() < manifest.kept.height]
+    kept_rows = manifest.kept
+    personal = [
+        column.name
+        for column in manifest.metadata
+        if column.role in PERSONAL_ROLES and kept_rows[column.name].null_count() < kept_rows.height
+    ]
     return {
         "rai:dataCollection": f"{rows} files were taken from existing collections ({archives}); {kept} were chosen.",
         "rai:dataCollectionType": ["Software Collection" if drawn else "Secondary Data Analysis"],

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from curation.dataset.columns import Metadata
 from curation.dataset.manifest import SPLITS
 from curation.dataset.recipe import CLASS_PATTERN
 from curation.errors import CurationError
@@ -38,6 +39,8 @@ class Sample:
     licence : str, optional
     reserve : bool
         Used although disputed.
+    metadata : mapping of str to str, int, float or None
+        The values of the version's metadata columns.
     """
 
     split: str
@@ -51,6 +54,7 @@ class Sample:
     source: str
     licence: str | None
     reserve: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> bytes:
         """Return the picture's bytes.
@@ -75,7 +79,18 @@ class Sample:
 
     def provenance(self) -> dict[str, str | None]:
         """Return where it comes from, in the columns ``PROVENANCE``."""
-        return {name: getattr(self, name) for name in PROVENANCE}
+        origin: dict[str, str | None] = {
+            "sha256": self.sha256,
+            "file_sha256": self.file_sha256,
+            "group": self.group,
+            "source": self.source,
+            "licence": self.licence,
+        }
+        return origin
+
+    def known_metadata(self) -> dict[str, Any]:
+        """Return the metadata columns that have a value."""
+        return {name: value for name, value in self.metadata.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,11 @@ class Outgoing:
     version: Version
     samples: tuple[Sample, ...]
     advance: Advance = field(default=lambda size_bytes: None, compare=False)
+
+    @property
+    def metadata(self) -> tuple[Metadata, ...]:
+        """The metadata columns of the version."""
+        return self.version.manifest.metadata
 
     @property
     def reference(self) -> str:
@@ -145,7 +165,9 @@ def gather(version: Version, *, advance: Advance = lambda size_bytes: None) -> O
         was tampered with.
     """
     columns = ("split", "label", "file", "sha256", "file_sha256", "group", "source", "licence", "reserve")
-    rows = version.manifest.kept.with_columns(pl.col("reserve").fill_null(value=False)).select(columns)
+    names = [column.name for column in version.manifest.metadata]
+    kept = version.manifest.kept.with_columns(pl.col("reserve").fill_null(value=False))
+    rows = kept.select(*columns, pl.struct(names).alias("metadata") if names else pl.lit(None).alias("metadata"))
     samples = [_open(version.folder, row) for row in rows.iter_rows(named=True)]
     order = {split: place for place, split in enumerate(SPLITS)}
     samples.sort(key=lambda sample: (order[sample.split], sample.label, sample.name))
@@ -165,7 +187,15 @@ def _open(folder: Path, row: Mapping[str, Any]) -> Sample:
     if path.is_symlink():
         raise CurationError(f"{path}: a symbolic link, where only files belong", hint=_VERIFY)
     chosen = {key: row[key] for key in ("sha256", "file_sha256", "group", "source", "licence", "reserve")}
-    return Sample(split=split, label=label, name=name.stem, path=path, size_bytes=size_bytes, **chosen)
+    return Sample(
+        split=split,
+        label=label,
+        name=name.stem,
+        path=path,
+        size_bytes=size_bytes,
+        metadata=row["metadata"] or {},
+        **chosen,
+    )
 
 
 def cut(samples: Sequence[Sample], *, max_bytes: int, cost: Callable[[Sample], int]) -> Iterator[list[Sample]]:

@@ -36,7 +36,8 @@ def write(outgoing: Outgoing, folder: Path) -> None:
         describe_decisions(manifest.kept), file=pl.col("file").replace_strict(places, return_dtype=pl.String)
     )
     excluded = manifest.rejected.with_columns(describe_excluded(manifest.rejected))
-    columns = (*FIRST, *(column.name for column in COLUMNS if column.exported and column.name not in FIRST))
+    columns = [*FIRST, *(column.name for column in COLUMNS if column.exported and column.name not in FIRST)]
+    columns += [column.name for column in manifest.metadata]
     identity = [pl.lit(value).alias(f"curation_{name}") for name, value in outgoing.identity().items()]
     tables = {
         "samples.csv": samples.select(*columns, *identity).sort("file"),

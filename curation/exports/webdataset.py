@@ -33,7 +33,9 @@ def write(outgoing: Outgoing, folder: Path, *, shard_bytes: int = SHARD_BYTES) -
 
 
 def _parts(outgoing: Outgoing, sample: Sample, content: bytes) -> Iterator[tuple[str, bytes]]:
-    told = {"label": sample.label, "split": sample.split, **sample.provenance(), "curation": outgoing.identity()}
+    told: dict[str, object] = {"label": sample.label, "split": sample.split, **sample.provenance()}
+    told |= {"metadata": sample.known_metadata()} if outgoing.metadata else {}
+    told["curation"] = outgoing.identity()
     yield "cls", str(outgoing.classes.index(sample.label)).encode()
     yield "jpg", content
     yield "json", json.dumps(told, sort_keys=True).encode()

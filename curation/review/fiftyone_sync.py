@@ -4,7 +4,7 @@ The dataset is disposable: everything in it is made again from the manifest and 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,42 +13,40 @@ from typing import Any, Final
 
 import polars as pl
 
-from curation.dataset.manifest import METADATA_COLUMNS, canonical_json
+from curation.dataset.columns import COLUMNS, SCHEMA, Metadata
+from curation.dataset.manifest import canonical_json
 from curation.review.review_queues import DECISION_COLUMNS, QUEUES, Queue, count_queues
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raise it where the fields change: datasets of an older layout are then made anew."""
 
-PLAIN: Final[Mapping[str, str]] = {
-    "row": "id",
-    "sha256": "sha256",
-    "page": "page",
-    "split": "split",
-    "excluded": "excluded",
-    "decision": "decision",
-    "reserve": "reserve",
-    "disputed": "disputed",
-    "claims": "claims",
-    "group_of": "group",
-    "cluster": "cluster",
-    "rank": "rank",
-    "distance": "distance",
-    "correlation": "correlation",
-    "sharpness": "sharpness",
-    "brightness": "brightness",
-    "contrast": "contrast",
-    "source": "source",
-    "source_label": "source_label",
-    "source_split": "source_split",
-    "licence": "licence",
-    "queues": "queues",
-    "left": "left",
-    "reviewers": "reviewers",
-    "doubt": "doubt",
-    "uncertainty": "uncertainty",
-    **{name: name for name in METADATA_COLUMNS},
+RENAMED: Final[Mapping[str, str]] = {"id": "row", "group": "group_of"}
+"""Columns of the manifest whose names FiftyOne uses itself -> field of a sample."""
+
+OWN_FIELDS: Final[Mapping[str, pl.DataType]] = {
+    "excluded": pl.String(),
+    "decision": pl.String(),
+    "cluster": pl.String(),
+    "rank": pl.Int32(),
+    "queues": pl.List(pl.String()),
+    "left": pl.List(pl.String()),
+    "reviewers": pl.List(pl.String()),
+    "doubt": pl.Float64(),
+    "uncertainty": pl.Float64(),
 }
-"""Field of a sample -> column of the table."""
+"""The columns of the review table that the manifest lacks, or has as data and not as text."""
+
+PLAIN: Final[Mapping[str, str]] = {
+    **{
+        RENAMED.get(column.name, column.name): column.name
+        for column in COLUMNS
+        if column.shown and column.name != "label"
+    },
+    **{name: name for name in OWN_FIELDS},
+}
+"""Field of a sample -> column of the table, metadata columns apart."""
+
+KINDS: Final[Mapping[str, pl.DataType]] = {**SCHEMA, **OWN_FIELDS}
 
 SHOWN: Final = ("label", "excluded", "decision", "split", "proposal")
 """The fields that are written under each picture of the grid, unless the reviewer chooses others."""
@@ -80,7 +78,9 @@ def dataset_name(datasets: Path, name: str) -> str:
     return f"{name}-{mark}"
 
 
-def synchronize_dataset(rows: pl.DataFrame, pictures: pl.DataFrame, subject: ReviewSubject) -> Any:
+def synchronize_dataset(
+    rows: pl.DataFrame, pictures: pl.DataFrame, subject: ReviewSubject, *, metadata: Sequence[Metadata] = ()
+) -> Any:
     """Bring the FiftyOne dataset to what ``rows`` say, and return it.
 
     Samples are added, changed and removed one by one, by the row's id; tags and whatever else a person put on a
@@ -92,9 +92,14 @@ def synchronize_dataset(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Rev
         As ``build_review_table`` returns them, with ``proposal`` and ``confidence`` where a run proposes.
     pictures : polars.DataFrame
         As ``prepare_media`` returns them, aligned with ``rows``.
+    metadata : sequence of Metadata
+        The metadata columns of the rows; each becomes a field.
     """
-    dataset = _open(subject)
-    wanted = [_fields(row) for row in _table(rows, pictures).iter_rows(named=True)]
+    import fiftyone as fo
+
+    names = name_fields(metadata, taken=frozenset(dir(fo.Sample)))
+    dataset = _open(subject, metadata, names)
+    wanted = [_fields(row, names) for row in _table(rows, pictures).iter_rows(named=True)]
     there = dict(zip(*dataset.values(["row", "stamp"]), strict=True))
     ids = {fields["row"] for fields in wanted}
     gone = sorted(set(there) - ids)
@@ -103,14 +108,12 @@ def synchronize_dataset(rows: pl.DataFrame, pictures: pl.DataFrame, subject: Rev
     new = [fields for fields in wanted if fields["row"] not in there]
     changed = [fields for fields in wanted if fields["row"] in there and there[fields["row"]] != fields["stamp"]]
     if new:
-        import fiftyone as fo
-
         # Every field is declared already: to look for new ones and to check each value costs a third of the time.
         samples = [_sample(fo, fields) for fields in new]
         dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
     if changed:
         _write(dataset, changed)
-    _save_info(dataset, subject)
+    _save_info(dataset, subject, _describe_fields(metadata, names))
     save_queues(dataset, rows)
     if new or gone:
         _make_durable(dataset, len(ids))
@@ -179,35 +182,53 @@ def _classification(label: str | None, confidence: float | None = None) -> Any:
     return None if label is None else fo.Classification(label=label, confidence=confidence)
 
 
-def _open(subject: ReviewSubject) -> Any:
+def _open(subject: ReviewSubject, metadata: Sequence[Metadata], names: Mapping[str, str]) -> Any:
     import fiftyone as fo
 
     name = dataset_name(Path(subject.datasets), subject.name)
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)
-        if dataset.info.get("layout") == LAYOUT:
+        if dataset.info.get("layout") == LAYOUT and dataset.info.get("metadata") == _describe_fields(metadata, names):
             return dataset
         fo.delete_dataset(name)
     dataset = fo.Dataset(name, persistent=True)
-    _declare(fo, dataset)
+    _declare(fo, dataset, {names[column.name]: column.kind for column in metadata})
     return dataset
 
 
-def _declare(fo: Any, dataset: Any) -> None:
+def name_fields(metadata: Sequence[Metadata], *, taken: Collection[str] = ()) -> dict[str, str]:
+    """Return metadata column -> field of a sample: its own name, with a ``_`` where that is taken.
+
+    >>> name_fields([Metadata("module"), Metadata("tags")], taken={"tags"})
+    {'module': 'module', 'tags': 'tags_'}
+    """
+    own = {*PLAIN, *taken, "label", "proposal", "lookalikes", "filepath", "board", "stamp", "size"}
+    return {column.name: f"{column.name}_" if column.name in own else column.name for column in metadata}
+
+
+def _describe_fields(metadata: Sequence[Metadata], names: Mapping[str, str]) -> list[list[str]]:
+    """Return field and type of each metadata column, as the dataset's ``info`` keeps them."""
+    return [[names[column.name], str(column.kind)] for column in metadata]
+
+
+def _field_kind(fo: Any, kind: pl.DataType) -> Any:
+    """Return FiftyOne's type for a column's."""
+    if kind.is_integer():
+        return fo.IntField
+    if kind.is_float():
+        return fo.FloatField
+    return fo.BooleanField if kind == pl.Boolean() else fo.StringField
+
+
+def _declare(fo: Any, dataset: Any, metadata: Mapping[str, pl.DataType]) -> None:
     """Declare every field once, so that an empty one is shown as such and no type is guessed."""
-    kinds: dict[str, Any] = {
-        **dict.fromkeys(("row", "sha256", "split", "excluded", "decision", "group_of", "cluster"), fo.StringField),
-        **dict.fromkeys(("source", "source_label", "source_split", "licence", "stamp", "board"), fo.StringField),
-        **dict.fromkeys(("lesion", "patient", "sex", "site", "skin_type"), fo.StringField),
-        **dict.fromkeys(("page", "rank", "distance"), fo.IntField),
-        **dict.fromkeys(("correlation", "sharpness", "brightness", "contrast", "age"), fo.FloatField),
-        **dict.fromkeys(("doubt", "uncertainty"), fo.FloatField),
-        **dict.fromkeys(("reserve", "disputed"), fo.BooleanField),
-    }
+    kinds = {field: KINDS[column] for field, column in PLAIN.items()} | dict(metadata)
+    kinds |= dict.fromkeys(("stamp", "board"), pl.String())
     for name, kind in kinds.items():
-        dataset.add_sample_field(name, kind)
-    for name in ("claims", "queues", "left", "reviewers"):
-        dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
+        if isinstance(kind, pl.List):
+            dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
+        else:
+            dataset.add_sample_field(name, _field_kind(fo, kind))
     for name in ("label", "proposal"):
         dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
     document = fo.EmbeddedDocumentField
@@ -224,10 +245,10 @@ def _declare(fo: Any, dataset: Any) -> None:
     dataset.create_index("row", unique=True)
     for name in ("queues", "left", "cluster", "group_of", "sha256"):
         dataset.create_index(name)
-    _arrange(fo, dataset)
+    _arrange(fo, dataset, tuple(metadata))
 
 
-def _arrange(fo: Any, dataset: Any) -> None:
+def _arrange(fo: Any, dataset: Any, metadata: Sequence[str]) -> None:
     """Set up the sidebar, the two pictures and what is written under each."""
     config = dataset.app_config
     config.media_fields = ["filepath", "board"]
@@ -258,7 +279,7 @@ def _arrange(fo: Any, dataset: Any) -> None:
         group(name="quality", paths=["sharpness", "brightness", "contrast"]),
         group(
             name="source",
-            paths=["row", "source", "source_label", "source_split", "licence", "sha256", "page", *METADATA_COLUMNS],
+            paths=["row", "source", "source_label", "source_split", "licence", "sha256", "page", *metadata],
         ),
         group(name="tags", paths=["tags"], expanded=False),
         group(
@@ -281,9 +302,10 @@ def _table(rows: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rows.with_columns(absent), shown], how="horizontal")
 
 
-def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(row: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return what a sample holds of a row, with the stamp that tells whether it changed."""
     fields = {field: row[column] for field, column in PLAIN.items()}
+    fields |= {field: row[column] for column, field in metadata.items()}
     fields |= {
         "filepath": row["full"],
         "board": row["board"],
@@ -324,13 +346,14 @@ def _write(dataset: Any, changed: Sequence[Mapping[str, Any]]) -> None:
             dataset.set_values(name, {row: fields[name] for row, fields in values.items()}, key_field="row")
 
 
-def _save_info(dataset: Any, subject: ReviewSubject) -> None:
+def _save_info(dataset: Any, subject: ReviewSubject, fields: Sequence[Sequence[str]]) -> None:
     dataset.info = {
         "layout": LAYOUT,
         "name": subject.name,
         "reference": subject.reference,
         "datasets": subject.datasets,
         "run": subject.run,
+        "metadata": [list(field) for field in fields],
     }
     dataset.save()
 

@@ -12,6 +12,7 @@ import polars as pl
 from curation.dataset.decisions import CONTEXT, DISAGREE, Decision, Ruling, in_force, rule
 from curation.dataset.manifest import (
     Manifest,
+    comparable_decision,
     describe_decisions,
     describe_excluded,
     has_action,
@@ -107,9 +108,10 @@ def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) ->
         label=pl.when(relabelled).then(original).otherwise("label"),
         **{name: pl.when(~is_excluded_by("decide")).then(name) for name in out},
     )
-    now = decide(Manifest(bare), ruling, classes=rules.classes).manifest.rows
+    now = decide(manifest.with_rows(bare), ruling, classes=rules.classes).manifest.rows
     # What a decision since the build changes shows at once; what it did not touch stays as it was built.
-    pending = now["decision"].ne_missing(built["decision"])
+    decisions = (table.select(comparable_decision()).to_series() for table in (now, built))
+    pending = next(decisions).ne_missing(next(decisions))
     freed = now.select(has_action("keep") & is_excluded_by("quality")).to_series()
     context = pl.when(pl.col("source_label") != "").then(pl.lit(CONTEXT) + pl.col("source_label"))
     rows = built.with_columns(

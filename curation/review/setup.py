@@ -122,7 +122,9 @@ def show(prepared: PreparedReview) -> Any:
     """Bring the FiftyOne dataset up to date with what was prepared, and return it."""
     request, session = prepared.request, prepared.session
     subject = ReviewSubject(session.name, session.reference, str(session.home.datasets.resolve()), request.map)
-    dataset = synchronize_dataset(prepared.rows, prepared.pictures, subject)
+    dataset = synchronize_dataset(
+        prepared.rows, prepared.pictures, subject, metadata=prepared.session.manifest.metadata
+    )
     if request.map:
         _draw_map(dataset, prepared.rows, Path(request.map))
     return dataset

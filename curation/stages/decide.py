@@ -66,7 +66,7 @@ def decide(manifest: Manifest, ruling: Ruling, *, classes: tuple[str, ...]) -> D
         },
     ).drop("_label", "_reason", "_detail")
     absent = tuple(sorted(ruling.mentioned() - present))
-    return Decided(Manifest(rows), absent)
+    return Decided(manifest.with_rows(rows), absent)
 
 
 def _effect(sha: str, ruling: Ruling) -> tuple[str, list[dict[str, object]], str | None, str | None, str | None]:

@@ -482,7 +482,7 @@ def _merge(
         joined["symmetries"].fill_null(pl.Series([[0] * 8], dtype=FINDINGS["symmetries"])).to_numpy(),
         spool.rows(joined["place"].fill_null(-1).to_numpy()),
     )
-    manifest = Manifest(joined.drop("failure", "failure_detail", "symmetries", "place"))
+    manifest = manifest.with_rows(joined.drop("failure", "failure_detail", "symmetries", "place"))
     return manifest.exclude("probe", joined["failure"], joined["failure_detail"]), fingerprints
 
 

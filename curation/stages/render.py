@@ -112,7 +112,7 @@ def render(
         file_sha256=pl.Series([digests[name] for name in kept["id"]], dtype=pl.String)
     )
     rows = manifest.rows.drop("file", "file_sha256").join(written, on="id", how="left", maintain_order="left")
-    return Manifest(rows)
+    return manifest.with_rows(rows)
 
 
 def estimate_bytes(manifest: Manifest, recipe: Recipe, archive_index: ArchiveIndex, *, sample: int = 24) -> int:

@@ -67,7 +67,7 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     marked = _forget_todays_likeness(marked, taken)
     others = marked.select(pl.when(~taken).then(pl.lit(Reason.NOT_IN_VERSION.value))).to_series()
     details = pl.repeat(reference, marked.height, dtype=pl.String, eager=True)
-    return Manifest(marked.drop("_page", "_label", "_split", "_group")).exclude("select", others, details)
+    return manifest.with_rows(marked.drop("_page", "_label", "_split", "_group")).exclude("select", others, details)
 
 
 def _forget_todays_likeness(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:

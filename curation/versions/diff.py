@@ -9,6 +9,7 @@ import polars as pl
 
 from curation.dataset.decisions import describe_actions
 from curation.dataset.layout import Home
+from curation.dataset.manifest import comparable_decision
 from curation.errors import CurationError
 from curation.reasons import VARYING, Reason, describe
 from curation.versions.store import chosen, find, load, parse_reference
@@ -172,7 +173,9 @@ def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
         return side
     rows = rows.filter(pl.col("sha256").is_in([sha256 for sha256, _ in keys]))
     seen: dict[Key, tuple[dict[str, Any], ...]] = {}
-    for row in rows.select("sha256", pl.col("page").fill_null(1), *COLUMNS).iter_rows(named=True):
+    for row in rows.select(
+        "sha256", pl.col("page").fill_null(1), *COLUMNS, comparable_decision().alias("compared")
+    ).iter_rows(named=True):
         key = (row["sha256"], row["page"])
         seen[key] = (*seen.get(key, ()), row)
     return _Side(side.reference, side.line, side.places, seen)
@@ -252,7 +255,7 @@ def _excluded(row: Mapping[str, Any]) -> _Why:
 
 def _new_decision(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> _Why | None:
     """Return the decision on an image where the older version does not have the same one."""
-    if not new or not new["decision"] or (old is not None and new["decision"] == old["decision"]):
+    if not new or not new["decision"] or (old is not None and new["compared"] == old["compared"]):
         return None
     return _Why(*(f"decided: {describe_actions(new['decision'], with_reviewers=full)}" for full in (True, False)))
 

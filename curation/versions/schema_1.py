@@ -1,13 +1,14 @@
 """Reads the manifests of 0.1.0, whose reasons and decisions were sentences; no other module reads such sentences."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from curation.dataset.columns import ACTION
+from curation.dataset.columns import ACTION, IMPLIED_ROLES, Metadata
 from curation.dataset.manifest import Manifest
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Cause, Reason
@@ -98,15 +99,32 @@ def read_schema_1(path: Path) -> Manifest:
         Where it cannot be read, or is not one.
     """
     try:
-        return upgrade(pl.read_parquet(path))
+        return upgrade(pl.read_parquet(path), named=_named_columns(path.with_name("recipe.toml")))
     except CurationError as fault:
         raise CurationError(fault.code, f"{path}: {fault.message}", hint=fault.hint) from fault
     except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
         raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}") from fault
 
 
-def upgrade(rows: pl.DataFrame) -> Manifest:
+def _named_columns(recipe: Path) -> frozenset[str]:
+    """Return the metadata columns that a version's recipe names; none where it cannot be read."""
+    try:
+        sources = tomllib.loads(recipe.read_text(encoding="utf-8"))["sources"]
+        tables = [source.get("metadata", {}).get("columns", {}) for source in sources]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return frozenset()
+    return frozenset(name for table in tables for name in table)
+
+
+def upgrade(rows: pl.DataFrame, *, named: frozenset[str] = frozenset()) -> Manifest:
     """Return the manifest of a table that 0.1.0 wrote.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Its six metadata columns are kept where they have a value or the recipe names them.
+    named : frozenset of str
+        The metadata columns that the recipe names.
 
     Raises
     ------
@@ -124,7 +142,10 @@ def upgrade(rows: pl.DataFrame) -> Manifest:
     )
     rows = rows.join(causes, on="excluded", how="left", maintain_order="left")
     rows = rows.join(actions, on="decision", how="left", maintain_order="left")
-    return Manifest(rows.drop("excluded", "decision").rename({"_actions": "decision"}))
+    rows = rows.drop("excluded", "decision").rename({"_actions": "decision"})
+    empty = [name for name in IMPLIED_ROLES if name not in named and rows[name].null_count() == rows.height]
+    metadata = (Metadata(name, role, rows.schema[name]) for name, role in IMPLIED_ROLES.items() if name not in empty)
+    return Manifest(rows.drop(empty), tuple(metadata))
 
 
 def _parse_reason(text: str) -> tuple[str, str, str | None]:

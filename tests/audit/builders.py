@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from curation.audit.measurements import Measured, measure_version
 from curation.dataset.manifest import Manifest
 from curation.versions import Version, describe_version, name_pictures, open_folder, write_tables
-from tests.builders import as_bytes, make_recipe
+from tests.builders import as_bytes, implied_metadata, make_recipe
 
 RECIPE = """
 title = "Tiny"
@@ -72,7 +72,8 @@ def make_version(
     rows = [dict(each) for each in samples]
     contents = [row.pop("content") for row in rows]
     table = pl.DataFrame([*rows, *excluded], infer_schema_length=None)
-    kept = Manifest(table).kept
+    metadata = implied_metadata(table.columns)
+    kept = Manifest(table, metadata).kept
     files = dict(zip(kept["id"], name_pictures(kept), strict=True))
     sums = {}
     for row, content in zip(rows, contents, strict=True):
@@ -80,7 +81,7 @@ def make_version(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         sums[row["id"]] = hashlib.sha256(content).hexdigest()
-    manifest = Manifest(table).with_columns(
+    manifest = Manifest(table, metadata).with_columns(
         file=pl.col("id").replace_strict(files, default=None, return_dtype=pl.String),
         file_sha256=pl.col("id").replace_strict(sums, default=None, return_dtype=pl.String),
     )

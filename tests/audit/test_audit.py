@@ -19,11 +19,12 @@ from curation.audit.image_artifacts import measure_artifacts
 from curation.audit.measurements import measure_version
 from curation.audit.metadata_leaks import find_embedded_metadata
 from curation.audit.quality import find_poor
+from curation.dataset.columns import Metadata
 from curation.dataset.findings import AuditPart
 from curation.dataset.manifest import Manifest
 from curation.errors import CurationError, ErrorCode
 from tests.audit.builders import RECIPE, jpeg, lesion, make_version, sample, with_exif
-from tests.builders import texture
+from tests.builders import implied_metadata, texture
 
 MIXED = [
     *(sample(f"m{n}.jpg", jpeg(lesion(n)), label="melanoma", split="test" if n < 3 else "train") for n in range(12)),
@@ -269,9 +270,11 @@ def people(**columns: object) -> list[dict[str, object]]:
     return rows
 
 
-def table_of(rows: list[dict[str, object]]) -> pl.DataFrame:
-    """Return the rows as the manifest holds them."""
-    return Manifest(pl.DataFrame([{k: v for k, v in row.items() if k != "content"} for row in rows])).kept
+def table_of(rows: list[dict[str, object]]) -> tuple[pl.DataFrame, tuple[Metadata, ...]]:
+    """Return the rows as the manifest holds them, and its metadata columns."""
+    table = pl.DataFrame([{k: v for k, v in row.items() if k != "content"} for row in rows])
+    manifest = Manifest(table, implied_metadata(table.columns))
+    return manifest.kept, manifest.metadata
 
 
 def test_people_and_sources_are_counted_by_class_and_split():
@@ -282,7 +285,7 @@ def test_people_and_sources_are_counted_by_class_and_split():
             site=lambda number, _: f"site {number:02}",
         )
     )
-    tallies = {each.name: each for each in find_imbalance(rows).crosstabs}
+    tallies = {each.name: each for each in find_imbalance(*rows).crosstabs}
     assert list(tallies) == ["source", "site", "age"]
     heads = ("train: healthy", "train: melanoma", "test: healthy", "test: melanoma")
     assert tallies["source"].columns == heads
@@ -301,19 +304,19 @@ def test_a_stratum_that_goes_with_the_label_is_a_warning():
     skewed = table_of(
         people(sex=lambda number, label: "male" if (label == "melanoma") != (number % 8 == 0) else "female")
     )
-    found = {each.id: each for each in find_imbalance(skewed).findings}
+    found = {each.id: each for each in find_imbalance(*skewed).findings}
     assert found["balance-sex"].severity == "warning"
     assert found["balance-sex"].figures["cramers_v"] > 0.5
     assert ["melanoma", "male"] in [[label, value] for label, value, _ in found["balance-sex"].facts["commonest"]]
     assert "male" in found["balance-sex"].says
     even = table_of(people(sex=lambda number, _: "male" if number % 4 < 2 else "female"))
-    assert "balance-sex" not in {each.id for each in find_imbalance(even).findings}
+    assert "balance-sex" not in {each.id for each in find_imbalance(*even).findings}
 
 
 def test_what_is_known_of_one_class_alone_is_told():
     """Whether it works alike for everybody cannot be checked then."""
     rows = table_of(people(sex=lambda _, label: "male" if label == "melanoma" else None))
-    told = next(each for each in find_imbalance(rows).findings if each.id == "balance-strata")
+    told = next(each for each in find_imbalance(*rows).findings if each.id == "balance-strata")
     assert told.facts["partial"] == ["sex"]
     assert told.facts["unknown"] == ["site", "skin_type", "age"]
 
@@ -321,16 +324,18 @@ def test_what_is_known_of_one_class_alone_is_told():
 def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
     """Of cats and dogs it said that nothing is known of sex, site, skin type, age, and named a clinic."""
     rows = table_of(people())
-    silent, named = find_imbalance(rows), find_imbalance(rows, named={"sex"})
+    silent, named = (
+        find_imbalance(*rows),
+        find_imbalance(rows[0].with_columns(gender=None), [Metadata("gender", "sex")]),
+    )
     assert "balance-strata" not in {each.id for each in silent.findings}
     assert "strata" not in checks_of(silent)
     assert "clinic" not in " ".join(each.says for each in silent.findings)
     assert next(e for e in named.findings if e.id == "balance-strata").facts["unknown"][:2] == ["sex", "site"]
     assert "sex known for 0" in checks_of(named)["strata"]
-    assert "strata" in checks_of(find_imbalance(table_of(people(lesion=lambda number, _: f"L{number}"))))
-    metadata = 'metadata = { file = "people.csv", key = "name", columns = { sex = "gender" } }\n[labels]\n'
-    recipe = RECIPE.replace("[labels]\n", metadata)
-    assert "balance-strata" in ids_of(tmp_path / "named", MIXED, recipe=recipe)
+    assert "strata" in checks_of(find_imbalance(*table_of(people(lesion=lambda number, _: f"L{number}"))))
+    unknown = [{**row, "sex": None} for row in MIXED]
+    assert "balance-strata" in ids_of(tmp_path / "named", unknown)
     shown = (
         RECIPE + "[audit]\npeople = true\n"
         if "[audit]" not in RECIPE

@@ -12,6 +12,7 @@ from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import load_recipe
 from curation.exports.croissant import describe
 from curation.sources import Archive, Fetched
+from tests.builders import implied_metadata
 from tests.exports.builders import LICENCE, build_hostile, options_in
 
 
@@ -99,7 +100,12 @@ def test_personal_columns_are_named(version, recipe):
     rows = version.manifest.rows.with_columns(age=pl.lit(55.0), sex=pl.lit("female"))
     files = {"metadata.csv": b"", "manifest.parquet": b""}
     content = describe(
-        recipe, version.description, Manifest(rows), [fetched("src")], files=files, published="2026-11-24"
+        recipe,
+        version.description,
+        Manifest(rows, implied_metadata(rows.columns)),
+        [fetched("src")],
+        files=files,
+        published="2026-11-24",
     )
     assert (
         "The manifest holds age and sex as far as the sources give them."

@@ -245,7 +245,7 @@ def test_a_new_probe_version_looks_again_and_forgets_nothing_else(
     recipe, cache = recipe_of(archive), Cache()
     probed(recipe, cache=cache)
     assert len(looked) == 4
-    monkeypatch.setattr("curation.stages.ingest.hash_shard", None)
+    monkeypatch.setattr("curation.stages.ingest.listing.hash_shard", None)
     monkeypatch.setattr(stage, "PROBE_VERSION", stage.PROBE_VERSION + 1)
     probed(recipe, cache=cache)
     assert len(looked) == 8

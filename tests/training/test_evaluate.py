@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curation.dataset.columns import Metadata
 from firmware.compiler.tflite_reference import Oracle
 from training.evaluate import band_ages, judge_context, judge_strata, pool_folds
 from training.occlusion import PATCHES, cover
@@ -14,17 +15,21 @@ def test_strata_are_the_values_that_tell_pictures_apart():
     table = pl.DataFrame(
         {
             "source": ["a", "a", "b"], "disputed": [False, False, False], "sex": ["f", None, "m"],
-            "site": [None] * 3, "skin_type": [None] * 3, "age": [29.0, 30.0, None],
+            "site": [None] * 3, "years": [29.0, 30.0, None], "module": ["x", "y", "y"], "pid": ["1", "2", "3"],
         },
-        schema_overrides={"site": pl.String, "skin_type": pl.String},
+        schema_overrides={"site": pl.String},
+    )  # fmt: skip
+    metadata = (
+        Metadata("module"), Metadata("pid", "patient"), Metadata("sex", "sex"), Metadata("site", "site"),
+        Metadata("years", "age", pl.Float64()),
     )  # fmt: skip
     found = {
         (one.column, one.value): (one.accuracy.hits, one.accuracy.of)
-        for one in judge_strata(table, np.array([True, False, True]))
+        for one in judge_strata(table, metadata, np.array([True, False, True]))
     }
     assert found == {
         ("source", "a"): (1, 2), ("source", "b"): (1, 1), ("sex", "f"): (1, 1), ("sex", "m"): (1, 1),
-        ("age", "0 to 29"): (1, 1), ("age", "30 to 44"): (0, 1),
+        ("years", "0 to 29"): (1, 1), ("years", "30 to 44"): (0, 1), ("module", "x"): (1, 1), ("module", "y"): (1, 2),
     }  # fmt: skip
 
 
