@@ -11,7 +11,8 @@ from curation import build, verify
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import load_recipe
 from curation.exports.croissant import describe
-from curation.sources import Archive, Fetched
+from curation.sources import Fetched
+from curation.storage.archive_index import Archive
 from tests.builders import implied_metadata
 from tests.exports.builders import LICENCE, build_hostile, options_in
 
