@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware.compiler import export
-from tests.firmware.builds import FIRMWARE, require
+from tests.firmware.builds import FIRMWARE, WARNINGS, require
 from tests.firmware.compiler.networks import ds_cnn
 
 SENSOR = Path(__file__).with_name("sensor")
@@ -49,6 +49,20 @@ def test_the_dependencies_of_the_application_run_one_way():
         needs.setdefault(path.stem, set()).update(set(included) - {path.stem})
     assert len(needs) > 15
     graphlib.TopologicalSorter(needs).prepare()  # raises on a cycle
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("mode", [0, 1])
+def test_the_application_compiles_without_warnings(compiler, mode, tmp_path):
+    """The warnings of `make firmware` are errors, for both compilers, in frame mode and in row mode."""
+    require(compiler)
+    export(ds_cnn(), tmp_path, labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
+    parts = [FIRMWARE / part for part in ("engine", "application", "boards/host")]
+    sources = [str(path) for part in parts for path in sorted(part.glob("*.c"))]
+    includes = [f"-I{part}" for part in (*parts[:2], tmp_path)]
+    command = [compiler, "-std=c11", "-fsyntax-only", "-funsigned-char", *WARNINGS, f"-DMODEL_ROWS={mode}", *includes]
+    done = subprocess.run([*command, *sources], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.mark.parametrize("mode", [0, 1])
