@@ -190,7 +190,7 @@ def _describe_sizes(rows: pl.DataFrame) -> str:
             f"{100 * wilson_interval(least, least)[0]:.1f} % or more), and two models must differ by "
             f"{100 * smallest_difference(total):.0f} points before the difference is significant"
         )
-    return "; ".join(parts) or "there is no test and no val split"
+    return "; ".join(parts) or "there are no test and val splits"
 
 
 def _describe_strata(rows: pl.DataFrame) -> str:

@@ -40,7 +40,7 @@ def find_doubtful(
     Raises
     ------
     CurationError
-        Where ``run`` holds no such file.
+        Where ``run`` has no such file, or it cannot be read.
     """
     findings = [_disputed(rows)]
     two_labels, compared = _two_labels(measured)

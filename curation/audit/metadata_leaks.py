@@ -89,7 +89,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _png_end(content: bytes) -> int:
-    """Return where the last chunk of a PNG ends; the file's length where there is none."""
+    """Return where the last chunk of a PNG ends; the file's length where it has none."""
     place = len(PNG_START)
     while place + 12 <= len(content):
         length, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]

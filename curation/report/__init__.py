@@ -1,1 +1,1 @@
-"""What a person is told of a build: the summary on the screen, the card, the page."""
+"""Reports a build: the summary on the screen, the card, the page, the contact sheet."""

@@ -181,7 +181,7 @@ def assess_risk(audit: Audit) -> Risk:
     if worst >= 2 and "shortcut-unknown" in findings:
         return Risk("warning", "Too few images to know whether a model can take a shortcut to the label", sentences)
     if worst == 0:
-        headline = "A model can score high on this dataset without using the content of the images"
+        headline = "A model can score high here without using the content of the images"
     elif worst == 1:
         headline = "The label can be predicted in part without the content of the images"
     elif worst == 2:
@@ -199,7 +199,7 @@ def _risk_sentences(known: Sequence[Probe], found: Sequence[Probe], findings: Ma
         yield (
             f"A simple model that sees one thing only ({strong[0].looks_at}) ranks a random {strong[0].label} image "
             f"above a random other image {shares[0]:.1f} % of the time"
-            + (f" ({', '.join(others)})" if others else "")
+            + (f" ({'; '.join(others)})" if others else "")
             + ". Guessing would give 50 %."
         )
     if "shortcut-source" in findings:
