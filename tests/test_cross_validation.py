@@ -1,4 +1,4 @@
-"""What a label can be told by: the area, its interval, and folds that no group straddles."""
+"""Cross-validated probes: the area under the curve, its interval, and folds that keep groups together."""
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,7 @@ def test_the_interval_holds_the_estimate_and_never_shrinks_to_nothing(value, ins
 
 
 def test_more_groups_make_a_narrower_interval():
-    """Twice the groups say more."""
+    """Ten times as many groups give a narrower interval."""
     few, many = auc_interval(0.9, 10, 10), auc_interval(0.9, 100, 100)
     assert few[0] < many[0] < many[1] < few[1]
 
@@ -89,7 +89,7 @@ def test_predictions_are_made_by_a_model_that_saw_the_other_folds():
 
 
 def test_a_feature_that_never_varies_is_exactly_chance():
-    """Nothing can be told from a constant."""
+    """A constant predicts nothing."""
     folds = cut_folds(make_table(["a", "b"] * 20, [str(n) for n in range(40)]))
     assert isinstance(folds, Folds)
     found = probe(np.ones((40, 3)), folds, name="flat", looks_at="nothing")
@@ -97,7 +97,7 @@ def test_a_feature_that_never_varies_is_exactly_chance():
 
 
 def test_too_much_or_too_little_is_seen_as_well_as_more():
-    """A class at both ends of the scale is told from one in its middle."""
+    """A class at both ends of the scale is predicted as well as one in its middle."""
     random = np.random.default_rng(1)
     ends = np.concatenate([random.uniform(0, 1, 40), random.uniform(3, 4, 40)])
     values = np.concatenate([ends, random.uniform(1.2, 2.8, 80)])[:, None]
@@ -106,7 +106,7 @@ def test_too_much_or_too_little_is_seen_as_well_as_more():
     assert probe(values, folds, name="ends", looks_at="the ends").auc > 0.95
 
 
-def test_of_several_classes_the_one_that_is_told_best_is_named():
+def test_of_several_classes_the_one_that_is_predicted_best_is_named():
     """One class stands out among three."""
     random = np.random.default_rng(2)
     values = np.concatenate([random.normal(0, 1, 60), random.normal(9, 1, 30)])[:, None]
@@ -118,7 +118,7 @@ def test_of_several_classes_the_one_that_is_told_best_is_named():
     assert found.auc > 0.99
 
 
-def test_a_picture_is_never_judged_by_a_model_that_saw_its_group():
+def test_an_image_is_never_judged_by_a_model_that_saw_its_group():
     """Random features and labels that hang on the group alone stay near chance."""
     random = np.random.default_rng(3)
     base = random.normal(size=(30, 6))
@@ -133,7 +133,7 @@ def test_a_picture_is_never_judged_by_a_model_that_saw_its_group():
 
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilsons_interval_holds_the_rate(hits, trials):
-    """Whatever was counted lies inside."""
+    """The interval contains the rate."""
     hits = min(hits, trials)
     low, high = wilson_interval(hits, trials)
     assert 0 <= low <= hits / trials <= high <= 1

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from curation.images.orientation import turn
 
 if TYPE_CHECKING:
     from imagehash import ImageHash
-    from PIL.Image import Image
 
 HashName = Literal["dhash", "ahash", "whash"]
 
@@ -62,7 +62,7 @@ def phash(gray32: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def symmetries(gray32: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the pHash of each image in its eight orientations, from one DCT a image.
+    """Return the pHash of each image in its eight orientations, from one DCT an image.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def symmetries(gray32: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 def to_imagehash(phash: int) -> "ImageHash":
     """Return imagehash's object for one 64-bit hash."""
-    import imagehash
+    import imagehash  # with SciPy half a second, which an unchanged build does not need
 
     return imagehash.hex_to_hash(format(int(phash), "016x"))
 
@@ -90,8 +90,8 @@ def from_imagehash(code: "ImageHash") -> int:
     return int(np.packbits(code.hash).tobytes().hex(), 16)
 
 
-def imagehash_hash(name: HashName, image: "Image") -> int:
-    """Return imagehash's difference, average or wavelet hash (64 bits, upright only) of a image."""
+def imagehash_hash(name: HashName, image: Image.Image) -> int:
+    """Return imagehash's difference, average or wavelet hash (64 bits, upright only) of an image."""
     import imagehash
 
     if name == "dhash":
@@ -160,6 +160,5 @@ def _define(images: NDArray[np.uint8], orientation: int) -> NDArray[np.uint64]:
 
 def _imagehash_phash(gray: NDArray[np.uint8]) -> int:
     import imagehash
-    from PIL import Image
 
     return from_imagehash(imagehash.phash(Image.fromarray(np.ascontiguousarray(gray))))

@@ -10,7 +10,7 @@ from curation.images.orientation import SYMMETRIES, turn
 PIXELS: Final = 32 * 32
 _CHUNK: Final = 256  # images whose pixels as float64 (2 MB) stay in the cache
 
-# Measured (benchmarks/duplicates.py): below one gray level a image correlates at 0.86 or less with its own copy
+# Measured (benchmarks/duplicates.py): below one gray level an image correlates at 0.86 or less with its own copy
 # re-encoded at quality 60 (rounding to whole levels alone adds a twelfth of its variance), and their hashes lie some
 # 20 bits apart. The smoothest of 628 real patches of healthy skin has 1.09.
 FLAT_DEVIATION: Final = 1.0

@@ -1,4 +1,4 @@
-"""Pixels: what a file really is, decoding to upright sRGB, raw quality values, rendering, and the camera's view."""
+"""Pixels: sniffing file types, decoding to upright sRGB, quality measures, rendering, and the camera's view."""
 
 from curation.images.area import area_average
 from curation.images.camera import (

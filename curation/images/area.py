@@ -14,7 +14,7 @@ _Integers: TypeAlias = npt.NDArray[Any]
 
 
 def area_average(pixels: Pixels, *, height: int, width: int, axis: int = 0) -> Pixels:
-    """Resize by giving each output pixel the mean of the area of the picture that it covers.
+    """Resize by giving each output pixel the mean of the image area that it covers.
 
     An output pixel covers h / height by w / width input pixels, cut through where the edge falls within one; the
     mean is rounded half up. Nothing is assumed of the ratio: enlarging works the same way.
@@ -22,7 +22,7 @@ def area_average(pixels: Pixels, *, height: int, width: int, axis: int = 0) -> P
     Parameters
     ----------
     pixels : (..., h, w, ...) uint8 ndarray
-        Any number of axes before and after the two of the picture.
+        Any number of axes before and after the two of the image.
     height, width : int
         The output's size in pixels.
     axis : int
@@ -46,11 +46,11 @@ def area_average(pixels: Pixels, *, height: int, width: int, axis: int = 0) -> P
 def _weighted_sums(values: _Integers, out: int, axis: int, counter: np.dtype[Any]) -> _Integers:
     """Sum along one axis into `out` equal stretches, each weighing as much as the axis is long."""
     places, weights = _stretches(values.shape[axis], out)
-    beside = (slice(None),) + (None,) * (values.ndim - 1 - axis)
+    shape = (slice(None),) + (None,) * (values.ndim - 1 - axis)
     sums: _Integers | None = None
     for place, weight in zip(places, weights.astype(counter), strict=True):
         part = values.take(place, axis=axis).astype(counter, copy=False)
-        part *= weight[beside]
+        part *= weight[shape]
         if sums is None:
             sums = part
         else:
@@ -64,7 +64,7 @@ def _weighted_sums(values: _Integers, out: int, axis: int, counter: np.dtype[Any
 def _stretches(length: int, out: int) -> tuple[_Integers, _Integers]:
     """Return which input pixels each of `out` stretches covers, and how much of each, as two (covered, out) arrays.
 
-    A whole input pixel weighs `out`, so that every part of one is an integer. Cached: pictures share few sizes.
+    A whole input pixel weighs `out`, so that every part of one is an integer. Cached: images share few sizes.
     """
     start = np.arange(out) * length
     covered = int((-(-(start + length) // out) - start // out).max())

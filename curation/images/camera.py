@@ -1,6 +1,6 @@
 """The camera's view: the one definition of the network's input, shared bit for bit with the firmware.
 
-Every step takes one picture (h, w, 3) or a batch (n, h, w, 3), and is integer arithmetic alone.
+Every step takes one image (h, w, 3) or a batch (n, h, w, 3), and uses integer arithmetic only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INPUT_ZERO_POINT: Final = -128
 
 
 def camera_view(pixels: Pixels, *, side: Side = 96) -> Pixels:
-    """Show a picture as the board's network will see it.
+    """Return an image as the board's network sees it.
 
     The centre square, area-averaged to 144x144, through RGB565 and back, then the 3:2 box (96) or the 3x3 box (48).
 

@@ -23,7 +23,7 @@ _CHANNELS: Final = {"L": 1, "RGB": 3, "CMYK": 4}
 
 
 def over_white(color: Pixels, alpha: Pixels, *, premultiplied: bool = False, ink: bool = False) -> Pixels:
-    """Lay a picture over white: (color * alpha + white * (255 - alpha)) / 255, rounded.
+    """Blend an image over white: (color * alpha + white * (255 - alpha)) / 255, rounded.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def to_srgb(color: Pixels, mode: str, profile: bytes | None) -> Pixels:
 
 def apply_transform(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     """Return the sRGB image that a transform makes of another."""
-    return cast(Image.Image, ImageCms.applyTransform(image, transform))  # None is for transforms in place alone
+    return cast(Image.Image, ImageCms.applyTransform(image, transform))  # None is returned for transforms in place only
 
 
 @lru_cache(maxsize=32)
 def srgb_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Build the transform from a file's profile to sRGB; None where there is no need of one, or no way.
+    """Build the transform from a file's profile to sRGB; None where none is needed or possible.
 
     Relative colorimetric. Cached: the files of a source share few profiles.
     """

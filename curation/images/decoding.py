@@ -1,4 +1,4 @@
-"""The way in: bytes of a file to an upright sRGB picture, or a reason why there is none."""
+"""Decodes the bytes of a file to an upright sRGB image, or raises the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SYSTEM_FILES: Final = {"appledouble": "AppleDouble (macOS)", "ds_store": ".DS_S
 
 
 def read_header(content: bytes) -> Header:
-    """Read what a file says of its (first) picture, without its pixels.
+    """Read the header of a file's (first) image, without its pixels.
 
     Raises
     ------
     DecodeFailure
-        The file is no image, or one that must not or cannot be decoded.
+        The file is not an image, or it must not or cannot be decoded.
     """
     kind = _readable_kind(content)
     if kind == "jpeg":
@@ -46,13 +46,13 @@ def decode(
         The whole file.
     scale : {"full", "scaled"}
         "scaled" decodes a JPEG at the smallest DCT scale whose shorter side is at least 64 px; other formats are
-        decoded in full either way. A cut file is noticed in both.
+        decoded in full either way. A truncated file is noticed in both.
     tone : "scale" or Window
         How samples of more than 8 bits become 8.
     page : int
         From 1.
     gray : bool
-        Give (h, w): Pillow's "L" of the RGB picture, which is what imagehash sees; of a scaled JPEG the file's own luma
+        Return (h, w): Pillow's "L" of the RGB image, as imagehash sees it; of a scaled JPEG the file's own luma
         channel, which is that but for rounding and costs less.
 
     Returns
@@ -63,7 +63,7 @@ def decode(
     Raises
     ------
     DecodeFailure
-        With the reason; the only way in which a file can fail to give a picture.
+        With reason and detail; the only way in which decoding can fail.
     """
     kind = _readable_kind(content)
     if kind == "jpeg":

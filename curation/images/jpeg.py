@@ -27,7 +27,7 @@ SCALED_SIDE: Final = 64
 
 
 def read_jpeg_header(content: bytes) -> Header:
-    """Read the header of a JPEG. Pictures behind the first (MPF: previews, depth maps) are no pages."""
+    """Read the header of a JPEG. Images after the first (MPF: previews, depth maps) are not pages."""
     try:
         with decoder_errors("jpeg", content):
             return _header(_open(content))
@@ -43,7 +43,7 @@ def decode_jpeg(content: bytes, *, scale: Scale, page: int, gray: bool) -> Decod
     try:
         return _decode(content, scale=scale, page=page, gray=gray)
     except DecodeFailure as failure:
-        # a lossless JPEG has no DCT to scale by, and libjpeg says no more than that something is wrong
+        # a lossless JPEG has no DCT to scale by, and libjpeg reports only that something is wrong
         if scale == "full" or failure.reason is not Reason.DAMAGED or _first_frame(content)[0] not in LOSSLESS_FRAMES:
             _raise_with_depth(failure, content)
     return _decode(content, scale="full", page=page, gray=gray)
@@ -99,7 +99,7 @@ def _raise_with_depth(failure: DecodeFailure, content: bytes) -> NoReturn:
 
 
 def _first_frame(content: bytes) -> tuple[int, int]:
-    """Return the first frame's marker and the bits of its samples; a baseline frame's where there is none."""
+    """Return the first frame's marker and the bits of its samples; those of a baseline frame where it has none."""
     try:
         for marker, segment, _ in walk_segments(content):
             if marker in FRAMES and len(segment) > 2:

@@ -1,4 +1,4 @@
-"""A JPEG less its metadata, its picture untouched: the marker segments of ITU-T T.81, Annex B, kept or left out."""
+"""Copies a JPEG without its metadata, its coded image unchanged: the marker segments of ITU-T T.81, Annex B."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _NEEDED: Final = frozenset(range(0xC0, 0xD0)) - {0xC8} | {_SOS, 0xDB, 0xDC, 0xDD
 
 
 def strip_metadata(content: bytes) -> bytes:
-    """Copy a JPEG without its metadata: EXIF, XMP, ICC, IPTC, comments, thumbnails, and what lies behind its end.
+    """Copy a JPEG without its metadata: EXIF, XMP, ICC, IPTC, comments, thumbnails, and bytes after its end.
 
     The tables, frames and scans are copied byte for byte. Of JFIF's APP0 the density stays and the thumbnail goes; of
-    Adobe's APP14, which says how the colors are coded, the twelve bytes that the decoder reads.
+    Adobe's APP14, which defines the color coding, the twelve bytes that the decoder reads.
 
     Raises
     ------
     DecodeFailure
-        The segments do not hold together.
+        The segments contradict each other.
     """
     parts = [b"\xff\xd8"]
     headed = set[int]()
@@ -43,7 +43,7 @@ def strip_metadata(content: bytes) -> bytes:
 
 
 def walk_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Give a JPEG's segments as (marker, segment with its length, entropy-coded bytes behind it), up to its end."""
+    """Yield a JPEG's segments as (marker, segment with its length, entropy-coded bytes after it), up to its end."""
     at = 2
     if content[:2] != b"\xff\xd8":
         raise DecodeFailure(Reason.NOT_AN_IMAGE)

@@ -1,7 +1,7 @@
 """Whether LZW-packed bytes may be given to imagecodecs' decoder, which trusts the first code after each clear.
 
-A first code that names an entry of the table which nobody has written yet makes it read wherever that memory points to,
-and may end the process. First codes have 9 bits. After 255 codes without a clear all entries that 9 bits can name are
+A first code that names a table entry that is not written yet makes it read from arbitrary memory, which may end the
+process. First codes have 9 bits. After 255 codes without a clear all entries that 9 bits can name are
 written, so only the beginning of a strip has to be looked at.
 """
 
@@ -16,7 +16,7 @@ _BITS: Final = 9
 _CLEAR: Final = 256
 _END: Final = 257
 _ENOUGH: Final = 255  # codes since a clear
-_GROUPS: Final = 255  # the clear at the beginning and 254 codes; the one behind them may have 10 bits
+_GROUPS: Final = 255  # the clear at the beginning and 254 codes; the one after them may have 10 bits
 _GROUPED_BITS: Final = _GROUPS * _BITS
 _HEAD_BYTES: Final = (_GROUPED_BITS + 10 + 7) // 8
 _LOW: Final = sum(1 << _BITS * place for place in range(_GROUPS))
@@ -26,7 +26,7 @@ _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def is_safe_lzw(packed: bytes, *, reverse_bits: bool = False) -> bool:
-    """Return whether each clear is followed by a byte's own code, another clear or the end, until that is no matter.
+    """Return whether each clear is followed by a byte's own code, another clear or the end, as far as that matters.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def is_safe_lzw(packed: bytes, *, reverse_bits: bool = False) -> bool:
 
 
 def _is_old(packed: bytes) -> bool:
-    """Tell whether the codes begin at the least significant bit, as in files before TIFF 6."""
+    """Return whether the codes begin at the least significant bit, as in files before TIFF 6."""
     return packed[:1] == b"\0" and packed[1:2] != b"" and packed[1] & 1 == 1
 
 

@@ -58,7 +58,7 @@ def valid_orientation(value: object) -> int:
 
 
 def read_orientation(image: Image.Image) -> int:
-    """Read the orientation from an image's EXIF or XMP; 1 where there is none or it cannot be read."""
+    """Read the orientation from an image's EXIF or XMP; 1 where they have none or it cannot be read."""
     try:
         return valid_orientation(image.getexif().get(ExifTags.Base.Orientation))
     except Exception:  # noqa: BLE001 - over a broken block Pillow raises struct.error, TypeError, SyntaxError ...

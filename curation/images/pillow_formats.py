@@ -42,7 +42,7 @@ _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
 }
 _PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 EMBEDDED: Final[dict[str, type[ImageFile.ImageFile]]] = {**_PLUGINS, "jpeg": JpegImagePlugin.JpegImageFile}
-"""The formats whose streams a TIFF may hold as strips or tiles, among those whose size can be read here."""
+"""The formats whose streams a TIFF may contain as strips or tiles, among those whose size can be read here."""
 
 _ENDED: Final = frozenset({"png", "gif", "jpeg2000"})
 _SIZ: Final = b"\xff\x4f\xff\x51"
@@ -107,7 +107,7 @@ def _header(image: Image.Image, content: bytes, kind: str) -> Header:
 
 
 def _depth(image: Image.Image, content: bytes, kind: str) -> tuple[str, int]:
-    """Return the channels and bits as stored, which Pillow's modes do not tell of 16-bit color."""
+    """Return the channels and bits as stored, which Pillow's modes do not show for 16-bit color."""
     if kind == "png":
         return _PNG_MODES[content[25]], content[24]
     if kind == "jpeg2000":

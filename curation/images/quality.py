@@ -1,6 +1,6 @@
-"""Raw quality values of a picture, and the 32x32 gray picture that perceptual hashes are made of.
+"""Measures the quality of an image, and makes the 32x32 gray image for perceptual hashes.
 
-The values are measured at one scale, so that a threshold means the same for a thumbnail and for a full-size picture.
+The values are measured at one scale, so that a threshold means the same for a thumbnail and a full-size image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curation.images.lanczos import resize_square, resize_square_batch
 from curation.images.types import Pixels
 
 MEASURED_SIDE = 64
-"""The shorter side, in pixels, that a picture is averaged to before it is measured."""
+"""The shorter side, in pixels, to which an image is averaged before it is measured."""
 _AT_ONCE = 8  # what numpy works on then stays in the processor's cache
 
 
@@ -42,9 +42,9 @@ class Quality:
 
 
 def measure(gray: Pixels) -> Quality:
-    """Measure sharpness, brightness and contrast of a gray picture, area-averaged to a shorter side of 64 px.
+    """Measure sharpness, brightness and contrast of a gray image, area-averaged to a shorter side of 64 px.
 
-    A smaller picture is measured as it is. Sums are over integers, so the values are the same on every machine.
+    A smaller image is measured as it is. Sums are over integers, so the values are the same on every machine.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def measure(gray: Pixels) -> Quality:
 
 
 def measure_batch(gray: Pixels) -> list[Quality]:
-    """Measure pictures of one size as `measure` does each, for less.
+    """Measure images of one size as `measure` does each, in less time.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def measure_batch(gray: Pixels) -> list[Quality]:
 
 
 def _reduce(gray: Pixels) -> Pixels:
-    """Average (n, h, w) pictures to the measured side; smaller ones stay as they are."""
+    """Average (n, h, w) images to the measured side; smaller ones stay as they are."""
     height, width = gray.shape[1:]
     short = min(height, width)
     if short <= MEASURED_SIDE:
@@ -101,7 +101,7 @@ def _laplacian_variances(levels: npt.NDArray[np.int16]) -> list[float]:
 
 
 def _means_and_variances(values: npt.NDArray[np.int16]) -> list[tuple[float, float]]:
-    """Return each picture's mean and population variance of integers, exact up to the last division."""
+    """Return each image's mean and population variance of integers, exact up to the last division."""
     flat = values.reshape(len(values), -1).astype(np.float64)
     count = flat.shape[1]
     # exact in any order: all stay below 2**53; the products below may not, and are Python's integers
@@ -113,7 +113,7 @@ def _means_and_variances(values: npt.NDArray[np.int16]) -> list[tuple[float, flo
 
 
 def gray32(gray: Pixels | Image.Image) -> Pixels:
-    """Shrink a gray picture to the (32, 32) uint8 that `imagehash.phash` sees: Pillow's LANCZOS filter over mode "L".
+    """Resize a gray image to the (32, 32) uint8 that `imagehash.phash` sees: Pillow's LANCZOS filter over mode "L".
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def gray32(gray: Pixels | Image.Image) -> Pixels:
 
 
 def gray32_batch(gray: Pixels) -> Pixels:
-    """Shrink pictures of one size as `gray32` does each, to the same bytes, for less.
+    """Resize images of one size as `gray32` does each, to the same bytes, in less time.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The way out: a picture to a JPEG that says nothing of where it came from.
+"""Renders an image to a JPEG without metadata.
 
 A render is decode, then pure steps from pixels to pixels, then encode; a step is a function of (h, w, 3) uint8.
 """
@@ -25,12 +25,12 @@ _SUBSAMPLING: Final = {"4:4:4": 0, "4:2:0": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
-    """How a build's pictures are written.
+    """How a build's images are written.
 
     Attributes
     ----------
     encode : {"uniform", "keep"}
-        "uniform" writes every picture anew, as three channels, with one encoder setting. "keep" copies a JPEG whose
+        "uniform" encodes every image, as three channels, with one encoder setting. "keep" copies a JPEG whose
         pixels need no change, less its metadata, and writes the others anew.
     short_side : int or None
         Scale down, never up, to this shorter side in pixels.
@@ -51,14 +51,14 @@ class RenderSettings:
             raise ValueError(f"quality must be 1 to 100, not {self.quality}")
 
     def canonical(self) -> dict[str, str | int | None]:
-        """Return the settings as they stand in a version's digest."""
+        """Return the settings as they enter a version's digest."""
         return asdict(self)
 
 
 def render(
     content: bytes, settings: RenderSettings, *, tone: Tone = "scale", page: int = 1, steps: Sequence[Step] = ()
 ) -> bytes:
-    """Turn an image file into the JPEG that a build holds.
+    """Turn an image file into the JPEG of a build.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def render(
     Raises
     ------
     DecodeFailure
-        The file gives no picture.
+        The file cannot be decoded.
     """
     if settings.encode == "keep" and not steps:
         kept = _keep(content, settings, page=page)
@@ -81,7 +81,7 @@ def render(
 
 
 def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
-    """Scale a picture down and write it as a JPEG: three channels, libjpeg's standard tables, JFIF and nothing else.
+    """Scale an image down and encode it as a JPEG: three channels, libjpeg's standard tables, JFIF only.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
 
 
 def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | None:
-    """Return a JPEG less its metadata, or None where its pixels have to change."""
+    """Return a JPEG without its metadata, or None where its pixels have to change."""
     if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not is_upright_srgb(content):
         return None
     header = decode(content, scale="scaled", gray=True).header  # read to its end: a damaged file is not copied

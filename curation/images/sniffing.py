@@ -1,9 +1,9 @@
-"""What a file really is, by its first bytes and never by its name."""
+"""Recognizes the type of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
 SNIFF_BYTES = 512
-"""How much of a file `sniff` looks at."""
+"""The number of bytes that `sniff` reads."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -28,7 +28,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "7zip"),
     (b"Rar!\x1a\x07", "rar"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
-    (b"\x00\x05\x16\x07", "appledouble"),  # what macOS could not tell a foreign disk otherwise: ._NAME, __MACOSX/
+    (b"\x00\x05\x16\x07", "appledouble"),  # what macOS stores on other file systems: ._NAME, __MACOSX/
     (b"\x00\x00\x00\x01Bud1", "ds_store"),
 )
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

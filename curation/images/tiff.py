@@ -173,7 +173,7 @@ def _check_strips(page: TiffPage, content: bytes) -> None:
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
         raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
     compression = int(page.compression)
-    if compression in _LOSSLESS - {LZW}:  # those codecs are told how much to give
+    if compression in _LOSSLESS - {LZW}:  # those codecs get the size of their output
         return
     for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
         stream = content[offset : offset + count]
@@ -234,7 +234,7 @@ _SILENT: ContextVar[bool] = ContextVar("tifffile is read quietly", default=False
 
 @contextmanager
 def _silent_log() -> Iterator[None]:
-    """Keep what tifffile logs while we read from the screen, and from nobody else who uses it in this process."""
+    """Silence tifffile's log while we read, but not for other users of tifffile in this process."""
     token = _SILENT.set(True)
     try:
         yield

@@ -1,7 +1,7 @@
 """The directories of a TIFF, checked: every place that a page's pixels depend on lies inside the file.
 
-tifffile passes over tags it cannot reach and fills missing strips with a value, so a cut file could give a picture that
-never was. Here a cut is found before a pixel is read. TIFF 6.0, section 2, and the BigTIFF extension.
+tifffile skips tags it cannot reach and fills missing strips with a value, so a truncated file could give an image that
+never existed. Here truncation is found before a pixel is read. TIFF 6.0, section 2, and the BigTIFF extension.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SUBFILE: Final = 254
 _PROFILE: Final = 34675
 _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
 _BYTES: Final = frozenset({1, 7})
-_IN_BYTES_TOO: Final = frozenset({_SUBFILE, *_STRIPS[0], *_STRIPS[1]})  # tifffile takes other numbers in bytes for none
+_IN_BYTES_TOO: Final = frozenset({_SUBFILE, *_STRIPS[0], *_STRIPS[1]})  # tifffile ignores other numbers in bytes
 _REDUCED_OR_MASK: Final = 1 | 4
 # Honest directories never lie over one another; their values (one profile for all pages) may.
 _VALUES_TIMES: Final = 16
@@ -78,7 +78,7 @@ class Directory:
     tags : tuple of int
         Every tag in it, in the file's order.
     numbers : dict of int to tuple of int
-        What the tags say that pixels depend on, of those that hold unsigned integers.
+        The tags of unsigned integers that pixels depend on.
     profile : bytes or None
         The ICC profile.
     value_bytes : int

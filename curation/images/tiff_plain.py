@@ -1,7 +1,7 @@
-"""The plainest TIFFs, which are most of them: strips of 8-bit gray or RGB, decoded without opening them by tifffile.
+"""Decodes the plainest and most frequent TIFFs, strips of 8-bit gray or RGB, without opening them with tifffile.
 
-The codecs are tifffile's own, told what tifffile tells them, so that the samples are those it gives. Anything that is
-not as plain as that, or does not come out as long as it must, is left to tifffile, with whatever it finds there.
+The codecs are tifffile's own, called as tifffile calls them, so that the samples are the same. Everything else, and
+strips of the wrong length, is left to tifffile.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _PACKED: Final = frozenset({LZW, 8, 32773, 32946})  # LZW, Deflate, PackBits, De
 _GRAY, _RGB = 1, 2
 _ORIENTATION, _PROFILE = 274, 34675
 _PREDICTED: Final = frozenset({LZW, 8, 32946})
-# what may stand beside the above and changes no pixel: names, dates, resolutions, EXIF, XMP, IPTC
-_SAID: Final = frozenset(
+# tags that change no pixel: names, dates, resolutions, EXIF, XMP, IPTC
+_IGNORED: Final = frozenset(
     {254, 255, 269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316, 318, 319}
     | {700, 33432, 33723, 34377, 34665}
 )
-_OBEYED: Final = frozenset(
+_SUPPORTED: Final = frozenset(
     {
         *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _OFFSETS),
         *(_CHANNELS, _ROWS, _COUNTS, _PLANAR, _PREDICTOR, _FORMAT),
@@ -86,9 +86,9 @@ def _decode_strips(content: bytes, page: Directory, shape: tuple[int, int, int])
 
 
 def _is_plain(page: Directory) -> bool:
-    """Tell whether every tag of a page says that it is plain, and none says anything that is unknown here."""
-    obeyed = [tag for tag in page.tags if tag not in _SAID]
-    if len(set(obeyed)) != len(obeyed) or not _OBEYED.issuperset(obeyed):
+    """Return whether every tag of a page is plain and known here."""
+    tags = [tag for tag in page.tags if tag not in _IGNORED]
+    if len(set(tags)) != len(tags) or not _SUPPORTED.issuperset(tags):
         return False
     if not {_BITS, _PHOTOMETRIC, _OFFSETS, _COUNTS}.issubset(page.numbers):
         return False
@@ -109,7 +109,7 @@ def _is_plain(page: Directory) -> bool:
 
 
 def _one(page: Directory, tag: int, absent: int = 0) -> int:
-    """Return the number of a tag that holds one; -1, which means nothing, where it holds none or several."""
+    """Return the number of a tag with one number; -1, which no tag uses, for none or several."""
     if tag not in page.tags:
         return absent
     numbers = page.numbers.get(tag, ())
@@ -117,7 +117,7 @@ def _one(page: Directory, tag: int, absent: int = 0) -> int:
 
 
 def _fill(target: Pixels, packed: bytes, unpack: Callable[..., Any] | None) -> bool:
-    """Fill a strip, and tell whether what was packed is exactly as long."""
+    """Fill a strip, and return whether the unpacked bytes have exactly its length."""
     if unpack is None:
         if len(packed) != len(target):
             return False
@@ -125,5 +125,5 @@ def _fill(target: Pixels, packed: bytes, unpack: Callable[..., Any] | None) -> b
         return True
     try:
         return len(unpack(packed, out=target)) == len(target)
-    except Exception:  # noqa: BLE001 - each codec has an error of its own; tifffile meets it again and is heard
+    except Exception:  # noqa: BLE001 - each codec has an error of its own; tifffile raises it again
         return False

@@ -1,4 +1,4 @@
-"""Remedies against shortcuts: pure steps from pixels to pixels that take away what tells a camera and not a lesion.
+"""Remedies against shortcuts: pure functions of pixels that remove traces of the camera.
 
 Each gives the same pixels on every machine: sums are over integers, and what has to be a real number ends in a table of
 256 rounded levels or in Pillow's fixed-point resampling.
@@ -18,7 +18,7 @@ from curation.images.types import Pixels
 Constancy: TypeAlias = Literal["grey-world", "shades-of-grey"]
 NORMS: Final = {"grey-world": 1, "shades-of-grey": 6}
 SMALLEST: Final = 8
-"""No picture is taken through fewer pixels on its shorter side."""
+"""The smallest shorter side, in pixels, that an image is scaled through."""
 
 
 def crop_border(pixels: Pixels, share: float) -> Pixels:
@@ -63,19 +63,18 @@ def apply_color_constancy(pixels: Pixels, constancy: Constancy) -> Pixels:
 
 
 def soften(pixels: Pixels, *, sharpness: float, short_side: int | None) -> Pixels:
-    """Take a picture that is sharper than allowed through fewer pixels and back, until it is not.
+    """Scale an image that is sharper than allowed down and up again until it is not.
 
-    What one camera resolves and the other does not is lost in both. A picture that is softer already stays: nothing
-    brings back what was never there.
+    Detail that only one of two cameras resolves is lost in both. An image that is softer already is not changed.
 
     Parameters
     ----------
     pixels : (h, w, 3) uint8 ndarray
     sharpness : float
-        The largest variance of the 3x3 Laplacian of the gray picture, in squared gray levels, at the size that is
+        The largest variance of the 3x3 Laplacian of the gray image, in squared gray levels, at the size that is
         published.
     short_side : int or None
-        That size: the picture is scaled down to it first.
+        That size: the image is scaled down to it first.
     """
     image = downscale(Image.fromarray(pixels), short_side)
     if _sharpness(image) <= sharpness:
@@ -83,14 +82,14 @@ def soften(pixels: Pixels, *, sharpness: float, short_side: int | None) -> Pixel
     few, many = SMALLEST, min(image.size)
     while many - few > 1:
         middle = (few + many) // 2
-        if _sharpness(_through(image, middle)) <= sharpness:
+        if _sharpness(_scale_through(image, middle)) <= sharpness:
             few = middle
         else:
             many = middle
-    return np.asarray(_through(image, few))
+    return np.asarray(_scale_through(image, few))
 
 
-def _through(image: Image.Image, side: int) -> Image.Image:
+def _scale_through(image: Image.Image, side: int) -> Image.Image:
     """Return the image after its shorter side was ``side`` pixels long."""
     short = min(image.size)
     if side >= short:

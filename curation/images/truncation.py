@@ -1,4 +1,4 @@
-"""Whether a file ends before its own format says so: decoders are content with less, and a cut is no damage."""
+"""Finds files that end before their format ends: decoders accept less, and truncation is not damage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PADDING: Final = 4096
 
 
 def is_truncated(kind: str, content: bytes) -> bool:
-    """Return whether the end that the format `kind` wants is missing; what lies behind it is no matter.
+    """Return whether the end marker of the format `kind` is missing; bytes after it are ignored.
 
     TIFF has no end to look for: `read_directories` checks every place that such a file points to.
     """

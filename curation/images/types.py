@@ -1,7 +1,7 @@
-"""The values that pixels are passed around in, and the one error of a file that holds none.
+"""The types of decoded images, and the one error of a file that cannot be decoded.
 
-A decoded picture is upright sRGB, 8 bits a channel, whatever it was in its file; what cannot be brought there by a
-stated rule is a `DecodeFailure` with a reason, never a guess and never `None`.
+A decoded image is upright sRGB, 8 bits a channel, whatever it was in its file. What no stated rule brings there is a
+`DecodeFailure` with a reason, never a guess and never `None`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Tone: TypeAlias = Literal["scale"] | Window
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its picture, before any pixel is read.
+    """The header of an image, known before any pixel is read.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class Header:
     bits : int
         Bits of one channel.
     pages : int
-        Pictures in the file; thumbnails and masks are none.
+        Images in the file, without thumbnails and masks.
     orientation : int
-        1 to 8, as in EXIF; 1 where the file says nothing, or nonsense.
+        1 to 8, as in EXIF; 1 where the file has none, or an invalid one.
     lossless : bool
         Whether the stored pixels are those that were put in.
     """
@@ -89,9 +89,9 @@ class DecodedImage:
 
 @contextmanager
 def decoder_errors(kind: str, content: bytes) -> Iterator[None]:
-    """Turn whatever a library raises over a hostile file into a `DecodeFailure`, and keep its warnings from the screen.
+    """Turn every error that a library raises for a hostile file into a `DecodeFailure`, and silence its warnings.
 
-    What stands inside is the reading of the file and little else, so that a mistake of our own keeps its traceback.
+    The block should contain little else than the library's calls, so that bugs of our own keep their traceback.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -121,7 +121,7 @@ def check_bomb(width: int, height: int) -> None:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise `DecodeFailure` where a picture of this size must not be decoded: bombs, and pictures that are none."""
+    """Raise `DecodeFailure` where an image of this size must not be decoded: bombs, and images without area."""
     check_bomb(width, height)
     if width < 1 or height < 1:
         raise DecodeFailure(Reason.NO_PIXELS)

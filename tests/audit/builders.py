@@ -36,7 +36,7 @@ test = 2
 
 
 def sample(name: str, content: bytes, *, label: str = "melanoma", split: str = "train", **cells: Any) -> dict[str, Any]:
-    """Return a kept row as it stands after selection, and its published bytes under ``content``."""
+    """Return a kept row as it is after selection, and its published bytes under ``content``."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     row = {
         "id": f"src/{label}/{name}",
@@ -113,7 +113,7 @@ def lesion(seed: int, *, side: int = 192) -> NDArray[np.uint8]:
 
 
 def cut(pixels: NDArray[np.uint8], *, keep: float, top: float = 0.5, left: float = 0.5) -> NDArray[np.uint8]:
-    """Return a cut-out of a picture, scaled up to its size again; ``top`` and ``left`` say where, 0 to 1."""
+    """Return a crop of an image, scaled up to its size again; ``top`` and ``left`` say where, 0 to 1."""
     height, width = pixels.shape[:2]
     rows, columns = round(height * keep), round(width * keep)
     y, x = round((height - rows) * top), round((width - columns) * left)
@@ -127,7 +127,7 @@ def jpeg(pixels: NDArray[np.uint8], *, quality: int = 92) -> bytes:
 
 
 def with_exif(pixels: NDArray[np.uint8]) -> bytes:
-    """Return pixels as a JPEG that says where it was taken."""
+    """Return pixels as a JPEG with the position of the camera."""
     image, out = Image.fromarray(pixels), io.BytesIO()
     exif = Image.Exif()
     exif[0x010F] = "Camera"

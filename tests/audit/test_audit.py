@@ -56,7 +56,7 @@ def test_the_same_version_gives_the_same_findings_byte_for_byte(tmp_path):
 
 
 def test_a_waived_finding_stays_with_its_reason_and_fails_nothing(tmp_path):
-    """It is told, and does not count."""
+    """It is listed and does not count."""
     recipe = RECIPE + '[audit.waive]\nbalance-test-size = "known since the start"\nnever-found = "no such thing"\n'
     audited = audit(make_version(tmp_path, MIXED, recipe=recipe))
     waived = next(each for each in audited.findings if each.id == "balance-test-size")
@@ -86,7 +86,7 @@ def test_an_unreadable_file_is_named_and_the_rest_is_audited(tmp_path):
 
 
 def test_a_missing_file_is_named_with_how_to_get_it_back(tmp_path):
-    """It said "No such file or directory: 'the file'", and to build again, which does nothing while the folder lies."""
+    """The advice was to build again, which does nothing while the version's folder exists."""
     version = make_version(tmp_path, MIXED)
     missing = Path(version.samples()["file"][0])
     missing.unlink()
@@ -96,7 +96,7 @@ def test_a_missing_file_is_named_with_how_to_get_it_back(tmp_path):
     assert "`python -m curation build tiny@v1`" in found.advice
 
 
-def test_a_version_without_pictures_or_recipe_is_audited_in_words(tmp_path):
+def test_a_version_without_images_or_recipe_is_audited_in_words(tmp_path):
     """Absent files and an absent recipe degrade to findings, never to a traceback."""
     version = make_version(tmp_path, MIXED)
     for file in version.samples()["file"]:
@@ -115,7 +115,7 @@ def test_metadata_in_a_published_file_is_an_error(tmp_path):
 
 
 def planted(kind: str) -> bytes:
-    """Return a picture that carries something besides itself."""
+    """Return an image file with something besides the image."""
     image, out = Image.fromarray(lesion(98)), io.BytesIO()
     if kind == "text chunk":
         told = PngInfo()
@@ -128,7 +128,7 @@ def planted(kind: str) -> bytes:
         image.save(out, "JPEG", exif=exif)
         return out.getvalue()
     plain = jpeg(lesion(98))
-    if kind == "bytes after the end":  # a second picture, with an end of its own
+    if kind == "bytes after the end":  # a second image, with an end of its own
         return plain + jpeg(lesion(97))
     marker, payload = {
         "comment": (0xFE, b"Mrs Smith"),
@@ -147,8 +147,8 @@ def planted(kind: str) -> bytes:
         "bytes after the end",
     ],
 )
-def test_whatever_a_file_carries_besides_its_picture_is_named(kind):
-    """A plain picture carries nothing; each thing that may tell of a person is called by its name."""
+def test_everything_in_a_file_besides_its_image_is_named(kind):
+    """Each kind of metadata is named; a plain image has none."""
     content = planted(kind)
     assert kind in find_embedded_metadata(Image.open(io.BytesIO(content)), content)
     plain = jpeg(lesion(98))
@@ -156,22 +156,22 @@ def test_whatever_a_file_carries_besides_its_picture_is_named(kind):
 
 
 @pytest.mark.parametrize("settings", [{"progressive": True}, {"restart_marker_rows": 1}, {"quality": 100}])
-def test_no_picture_is_taken_for_a_tail(settings):
-    """Scans hold stuffed bytes, restarts and further tables; the end is where the picture ends."""
+def test_no_image_is_taken_for_a_tail(settings):
+    """Scans hold stuffed bytes, restarts and further tables; the end is where the image ends."""
     out = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     Image.fromarray(noise).save(out, "JPEG", **settings)
     assert find_embedded_metadata(Image.open(io.BytesIO(out.getvalue())), out.getvalue()) == ()
 
 
-def test_disputed_pictures_in_use_are_named(tmp_path):
-    """The count was reached with them, and the audit says so."""
+def test_disputed_images_in_use_are_named(tmp_path):
+    """The audit reports disputed images that are used to reach the count."""
     samples = [{**MIXED[0], "disputed": True, "reserve": True}, *MIXED[1:]]
     assert ids_of(tmp_path, samples)["labels-disputed"] == "warning"
 
 
-def test_the_same_picture_under_two_labels_is_an_error(tmp_path):
-    """Whatever bytes: the label that is wrong is still wrong."""
+def test_the_same_image_under_two_labels_is_an_error(tmp_path):
+    """Two encodings of one image have one right label."""
     twin = sample("twin.jpg", jpeg(lesion(5), quality=70), label="healthy")
     found = audit(make_version(tmp_path, [*MIXED, twin])).findings
     assert next(each for each in found if each.id == "labels-twins").which == (
@@ -180,7 +180,7 @@ def test_the_same_picture_under_two_labels_is_an_error(tmp_path):
 
 
 def test_a_wrong_label_is_the_most_doubtful(tmp_path):
-    """A texture among the lesions stands first in the ranking."""
+    """A texture among the lesions is first in the ranking."""
     wrong = sample("wrong.jpg", jpeg(texture(77)), label="melanoma")
     ranked, _ = rank_doubtful(measure_version(make_version(tmp_path, [*MIXED, wrong])))
     assert ranked["id"][0] == "src/melanoma/wrong.jpg"
@@ -225,7 +225,7 @@ def test_a_runs_embeddings_rank_the_labels(tmp_path):
     ],
 )
 def test_a_licence_that_does_not_fit_is_named(tmp_path, licence, whole, finding, severity):
-    """What one picture demands, the whole may not forget."""
+    """What one image demands, the whole may not forget."""
     samples = [{**MIXED[0], "licence": licence}, *MIXED[1:]]
     recipe = RECIPE.replace("CC0-1.0", whole)
     assert ids_of(tmp_path, samples, recipe=recipe)[finding] == severity
@@ -239,7 +239,7 @@ def test_a_known_citation_is_not_asked_for(tmp_path):
 
 
 def test_a_small_test_is_told_with_its_interval(tmp_path):
-    """Six pictures show next to nothing."""
+    """Six images show next to nothing."""
     found = next(each for each in audit(make_version(tmp_path, MIXED)).findings if each.id == "balance-test-size")
     assert found.figures["pictures"] == 6
     assert found.figures["high"] - found.figures["low"] > 0.4
@@ -321,8 +321,8 @@ def test_what_is_known_of_one_class_alone_is_told():
     assert told.facts["unknown"] == ["site", "skin_type", "age"]
 
 
-def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
-    """Of cats and dogs it said that nothing is known of sex, site, skin type, age, and named a clinic."""
+def test_people_are_checked_only_where_there_are_any(tmp_path):
+    """The audit of cats and dogs reported that sex, site, skin type and age are unknown."""
     rows = table_of(people())
     silent, named = (
         find_imbalance(*rows),
@@ -346,7 +346,7 @@ def test_of_people_is_spoken_only_where_there_are_any(tmp_path):
 
 
 def test_quality_is_told_by_class_and_split(tmp_path):
-    """A black border on the test pictures of one class shows in that column alone."""
+    """A black border on the test images of one class shows in that column alone."""
     framed = lesion(50).copy()
     framed[:20] = 3
     rows = [*MIXED[3:], *(sample(f"f{n}.jpg", jpeg(framed), split="test") for n in range(3))]
@@ -356,7 +356,7 @@ def test_quality_is_told_by_class_and_split(tmp_path):
 
 
 def test_a_test_that_differs_from_train_is_a_warning(tmp_path):
-    """Black borders in half of the tested pictures and in none of those trained on: told, with figures."""
+    """Black borders in half of the tested images and in none of the training images: a warning with figures."""
     framed = lesion(50).copy()
     framed[:20] = 3
     rows = [sample(f"t{n}.jpg", jpeg(lesion(n))) for n in range(20)]
@@ -399,7 +399,7 @@ def test_hairs_a_ruler_and_a_black_border_are_measured():
 
 
 def test_a_dark_lesion_in_the_middle_is_no_border_and_no_hair():
-    """Black that does not touch the rim is what the picture is about."""
+    """Black that does not touch the border is what the image is about."""
     image = skin()
     ImageDraw.Draw(image).ellipse((40, 40, 90, 90), fill=(10, 8, 8))
     measured = measure_artifacts(image)

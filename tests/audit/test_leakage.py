@@ -27,7 +27,7 @@ def ids_of(folder: Path, samples: list[dict[str, object]]) -> dict[str, tuple[st
 
 @pytest.mark.parametrize(("top", "left"), [(0.0, 0.0), (0.1, 0.9), (1.0, 0.3)])
 def test_a_ten_per_cent_crop_that_the_hash_misses_is_found(tmp_path, top, left):
-    """A twin across the split, 10 % of each side cut off, lies further than any radius and is named."""
+    """A crop of 90 % of a side on the other side of the split is beyond any radius and is found."""
     whole = lesion(1)
     part = cut(whole, keep=0.9, top=top, left=left)
     hashes = [int(phash(gray32(Image.fromarray(each))[None])[0]) for each in (whole, part)]
@@ -38,7 +38,7 @@ def test_a_ten_per_cent_crop_that_the_hash_misses_is_found(tmp_path, top, left):
 
 
 @pytest.mark.slow
-def test_crops_of_real_pictures_are_found_and_nothing_else(tmp_path, fullres):
+def test_crops_of_real_images_are_found_and_nothing_else(tmp_path, fullres):
     """Of sixteen real lesions a part of 90 % lies in test: all sixteen are named, and no other pair."""
     random, samples, wanted = np.random.default_rng(3), [], set()
     files = sorted(fullres.glob("*/*/*.jpg"))
@@ -60,7 +60,7 @@ def test_crops_of_real_pictures_are_found_and_nothing_else(tmp_path, fullres):
 
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("flip", [False, True])
-def test_a_turned_and_recoded_twin_is_found(tmp_path, turns, flip):
+def test_a_turned_and_recoded_copy_is_found(tmp_path, turns, flip):
     """In any of eight orientations, at another quality and brightness."""
     whole = lesion(2)
     turned = np.rot90(np.fliplr(whole) if flip else whole, turns)
@@ -81,8 +81,8 @@ def test_unlike_lesions_are_no_leak(tmp_path):
     assert ids_of(tmp_path, others(40)) == {}
 
 
-def test_pictures_of_one_round_field_of_view_are_no_leak(tmp_path):
-    """The sharp black rim that all pictures of one microscope share is not taken for their content."""
+def test_images_of_one_round_field_of_view_are_no_leak(tmp_path):
+    """The sharp black border that all images of one microscope share is not taken for their content."""
     rows, columns = np.mgrid[:192, :192]
     outside = (rows - 96) ** 2 + (columns - 96) ** 2 > 92**2
     samples = []
@@ -93,7 +93,7 @@ def test_pictures_of_one_round_field_of_view_are_no_leak(tmp_path):
     assert ids_of(tmp_path, samples) == {}
 
 
-def test_a_twin_on_the_same_side_is_no_leak(tmp_path):
+def test_a_copy_on_the_same_side_is_not_a_leak(tmp_path):
     """What does not straddle the split cannot leak across it."""
     twins = [sample("a.jpg", jpeg(lesion(4))), sample("b.jpg", jpeg(cut(lesion(4), keep=0.9)))]
     assert ids_of(tmp_path, [*twins, *others()]) == {}
@@ -104,15 +104,15 @@ def test_a_twin_on_the_same_side_is_no_leak(tmp_path):
     [("patient", "leakage-patient"), ("lesion", "leakage-lesion"), ("group_key", "leakage-group")],
 )
 def test_what_both_sides_share_is_named(tmp_path, column, finding):
-    """One patient, lesion or group on two sides is an error, whatever the pictures look like."""
+    """One patient, lesion or group on two sides is an error, even for different images."""
     samples = others(6)
     samples[0][column] = samples[1][column] = "P1"
     samples[2][column] = samples[4][column] = "P2"
     assert ids_of(tmp_path, samples) == {finding: ("P1: src/melanoma/o0.jpg = src/melanoma/o1.jpg",)}
 
 
-def test_one_picture_number_in_two_sources_is_named(tmp_path):
-    """A patch cut from a picture that stands in test carries its number."""
+def test_one_image_number_in_two_sources_is_named(tmp_path):
+    """A patch of a test image has the image's number in its name."""
     samples = others(6)
     samples[0]["path"], samples[1]["path"] = "patch_007_ISIC_0024306_2.tif", "melanoma/ISIC_0024306.jpg"
     assert list(ids_of(tmp_path, samples)) == ["leakage-source-image"]
@@ -132,8 +132,8 @@ def test_the_advice_for_one_origin_in_two_sources_is_what_can_be_done(tmp_path):
     assert found.advice.startswith("Name it in the source's `group`")
 
 
-def test_neighbours_in_the_numbering_that_look_alike_are_named(tmp_path):
-    """Two shots of one moment: not the same picture, but not independent either."""
+def test_neighbors_in_the_numbering_that_look_alike_are_named(tmp_path):
+    """Two shots of one moment: not the same image, but not independent either."""
     random = np.random.default_rng(5)
     first = lesion(6)
     second = np.clip(np.roll(first, 9, axis=1).astype(np.int64) + random.integers(-40, 41, first.shape), 0, 255)
@@ -146,7 +146,7 @@ def test_neighbours_in_the_numbering_that_look_alike_are_named(tmp_path):
 
 
 def test_one_split_has_nothing_to_leak(tmp_path):
-    """Without a test there is nothing to compare, and that is said."""
+    """Without a test there is nothing to compare, and the check reports it."""
     outcome = find_leaks(measure(tmp_path, [sample("a.jpg", jpeg(lesion(7)))]))
     assert outcome.findings == ()
     assert [(each.id, each.result) for each in outcome.checks] == [

@@ -1,4 +1,4 @@
-"""A planted shortcut is found, its remedy takes it away, and what is no shortcut is not called one."""
+"""An injected shortcut is found, its remedy removes it, and without a shortcut none is reported."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from curation.audit import audit
 from curation.audit.remedies import advise, try_remedies
 from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
 from curation.dataset.findings import Finding, Probe
+from curation.errors import CurationError, ErrorCode
 from curation.pipeline import Options, build
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, make_version, measure, sample
@@ -29,7 +30,7 @@ def auc_of(probes: tuple[Probe, ...], name: str) -> float:
 
 
 def samples_of(change, *, count: int = 30) -> list[dict[str, object]]:
-    """Return two classes of the same kind of picture; what ``change`` returns is the file of the second class."""
+    """Return two classes of the same kind of image; what ``change`` returns is the file of the second class."""
     one = [sample(f"a{n}.jpg", jpeg(texture(n)), label="healthy", source="a" if n % 2 else "b") for n in range(count)]
     other = [
         sample(f"b{n}.jpg", change(texture(500 + n)), label="melanoma", source="a" if n % 2 else "b")
@@ -94,7 +95,7 @@ def test_a_class_with_a_source_of_its_own_is_named(tmp_path):
 
 
 def test_too_few_groups_are_said_in_words(tmp_path):
-    """Three pictures a class are no basis for a probe; that is a warning of its own."""
+    """Three images a class are no basis for a probe; that is a warning of its own."""
     measured = measure(tmp_path, samples_of(jpeg, count=3))
     probes = probe_shortcuts(measured)
     assert {each.auc for each in probes} == {None}
@@ -112,7 +113,7 @@ def test_too_few_groups_are_said_in_words(tmp_path):
     ],
 )
 def test_an_interval_too_wide_to_tell_is_a_warning(tmp_path, auc, low, high, unknown):
-    """Twelve pictures show neither a shortcut nor its absence; where one is shown, or none can be, it is not said."""
+    """Twelve images show neither a shortcut nor its absence; where one is shown the warning is not needed."""
     probe = Probe(name="border", looks_at="the border", auc=auc, low=low, high=high, label="cat")
     outcome = find_shortcuts(measure(tmp_path, samples_of(jpeg, count=6)), (probe,))
     found = [each for each in outcome.findings if each.id == "shortcut-unknown"]
@@ -122,7 +123,7 @@ def test_an_interval_too_wide_to_tell_is_a_warning(tmp_path, auc, low, high, unk
 
 @pytest.mark.slow
 def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
-    """The remedies are tried on the published pictures, and each shows its own effect."""
+    """The remedies are tried on the published images, and each shows its own effect."""
     version = make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels, quality=70), count=20))
     tried = try_remedies(version)
     assert auc_of(tried["as published"], "encoding") == 1.0
@@ -130,8 +131,8 @@ def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
 
 
 @pytest.mark.slow
-def test_grey_world_is_shown_to_take_a_tint_away(tmp_path):
-    """A tinted light is told by the mean colour, and much less after the remedy."""
+def test_gray_world_is_shown_to_take_a_tint_away(tmp_path):
+    """The mean color predicts a tinted light, and much less so after the remedy."""
     plain = [sample(f"a{n}.jpg", jpeg((texture(n) * 0.75).astype(np.uint8)), label="healthy") for n in range(30)]
     tint = np.array([0.98, 0.75, 0.52])  # as bright as the others
     tinted = [sample(f"b{n}.jpg", jpeg((texture(500 + n) * tint).astype(np.uint8))) for n in range(30)]
@@ -167,12 +168,21 @@ def test_the_advice_goes_by_what_was_measured(gives, best, after, helps, worse):
     assert all(f"`{name}`" in tested.advice for name in worse)
 
 
-def test_a_remedy_nobody_tried_is_to_be_tried_first(tmp_path):
-    """The advice was to set what `--remedies` then said makes it worse."""
+def test_the_advice_is_to_try_an_untried_remedy_first(tmp_path):
+    """The advice named a remedy that `--remedies` then showed to make it worse."""
     audited = audit(make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels // 2), count=8)))
     advice = {each.id: each.advice for each in audited.findings if each.topic == "shortcut"}
     assert "`python -m curation audit tiny@v1 --remedies`" in advice["shortcut-colour"]
     assert "--remedies" not in advice.get("shortcut-thumbnail", "")
+
+
+def test_a_published_file_that_cannot_be_rendered_ends_the_trial_with_its_code(tmp_path):
+    """A remedy cannot be judged on a part of the images."""
+    version = make_version(tmp_path, samples_of(jpeg, count=1))
+    Path(version.samples()["file"][0]).write_bytes(b"<html>not here</html>")
+    with pytest.raises(CurationError) as caught:
+        try_remedies(version)
+    assert caught.value.code == ErrorCode.IMAGE_UNREADABLE
 
 
 @pytest.mark.slow

@@ -18,24 +18,24 @@ from curation.hashing import (
 
 
 def draw_fingerprints(seed: int, originals: int, twins: int) -> Fingerprints:
-    """Smooth pictures and their twins: copies, noisy ones, turned ones."""
+    """Smooth images and their duplicates: copies, noisy ones, turned ones."""
     rng = np.random.default_rng(seed)
     smooth = np.kron(rng.integers(40, 200, (originals, 8, 8)), np.ones((4, 4), int))
-    pictures = [*smooth.astype(np.uint8)]
+    images = [*smooth.astype(np.uint8)]
     for _ in range(twins):
-        picture = pictures[rng.integers(0, len(pictures))]
+        image = images[rng.integers(0, len(images))]
         spread = rng.choice([0, 0, 3, 40])
-        noisy = (picture + rng.normal(0, spread, (32, 32))).clip(0, 255).astype(np.uint8)
-        pictures.append(turn(noisy, int(rng.integers(0, 8)) if rng.random() < 0.5 else 0))
-    order = rng.permutation(len(pictures))
-    thumbnails = np.stack([pictures[k] for k in order])
+        noisy = (image + rng.normal(0, spread, (32, 32))).clip(0, 255).astype(np.uint8)
+        images.append(turn(noisy, int(rng.integers(0, 8)) if rng.random() < 0.5 else 0))
+    order = rng.permutation(len(images))
+    thumbnails = np.stack([images[k] for k in order])
     return Fingerprints(symmetries(thumbnails), thumbnails)
 
 
 def define(prints: Fingerprints, radius: int, least: float, ways: int, eligible: np.ndarray) -> dict:
     """Every confirmed pair by the definition: (i, j) -> (distance, correlation, symmetry).
 
-    Of pictures that are the same in hashes and thumbnail the first is looked at for all: a distance in another
+    Of images that are the same in hashes and thumbnail the first is looked at for all: a distance in another
     orientation hangs a little on which of the two is turned.
     """
     found, first = {}, {}
@@ -60,10 +60,10 @@ def define(prints: Fingerprints, radius: int, least: float, ways: int, eligible:
 
 
 @settings(deadline=None, max_examples=40)
-@example(0, 1, 10, True, 0)  # a copy of the one picture, and a turned one, in either order
+@example(0, 1, 10, True, 0)  # a copy of the one image, and a turned one, in either order
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(0, 12), st.booleans(), st.sampled_from([0, 4, 10]))
-def test_the_neighbours_of_every_row_are_those_of_the_definition(seed, originals, twins, turned, radius):
-    """Whoever stands for whom, each row is told all its look-alikes, and no other."""
+def test_the_neighbors_of_every_row_are_those_of_the_definition(seed, originals, twins, turned, radius):
+    """Each row gets all its near duplicates and no others, also through rows with equal thumbnails."""
     prints = draw_fingerprints(seed, originals, twins)
     eligible = np.random.default_rng(seed).random(len(prints)) < 0.9
     confirmed = confirmed_pairs(
@@ -87,7 +87,7 @@ def test_the_neighbours_of_every_row_are_those_of_the_definition(seed, originals
     assert set(confirmed.involved().tolist()) == {row for pair in expected for row in pair}
 
 
-def test_the_symmetry_turns_the_other_picture_to_this_one():
+def test_the_symmetry_turns_the_other_image_to_this_one():
     """Seen from either side, the named orientation is the one in which the pixels match."""
     rng = np.random.default_rng(0)
     original = np.kron(rng.integers(0, 256, (8, 8)), np.ones((4, 4), int)).astype(np.uint8)
@@ -104,7 +104,7 @@ def test_the_symmetry_turns_the_other_picture_to_this_one():
 
 
 def test_a_hash_proposes_and_pixels_confirm():
-    """Two different pictures of one hash are a candidate, and no pair; copies of each stay together."""
+    """Two different images of one hash are a candidate, and no pair; copies of each stay together."""
     rng = np.random.default_rng(1)
     a = np.kron(rng.integers(0, 256, (8, 8)), np.ones((4, 4), int)).astype(np.uint8)
     b = rng.integers(0, 256, (32, 32), dtype=np.uint8)
@@ -120,17 +120,17 @@ def test_a_hash_proposes_and_pixels_confirm():
 
 
 def test_a_thousand_copies_cost_no_pair():
-    """They stand behind their first row, are one component, and each knows all the others."""
-    picture = np.kron(np.arange(64).reshape(8, 8) * 3, np.ones((4, 4), int)).astype(np.uint8)
-    thumbnails = np.repeat(picture[None], 1000, axis=0)
-    prints = Fingerprints(np.repeat(symmetries(picture[None]), 1000, axis=0), thumbnails)
+    """The first row represents them, they are one component, and each is a neighbor of all the others."""
+    image = np.kron(np.arange(64).reshape(8, 8) * 3, np.ones((4, 4), int)).astype(np.uint8)
+    thumbnails = np.repeat(image[None], 1000, axis=0)
+    prints = Fingerprints(np.repeat(symmetries(image[None]), 1000, axis=0), thumbnails)
     confirmed = confirmed_pairs(prints, radius=8, correlation=0.98, symmetries=True, eligible=np.ones(1000, bool))
     assert (len(confirmed), confirmed.candidates) == (0, 0)
     assert confirmed.components().tolist() == [0] * 1000
     assert confirmed.neighbors(500).rows.tolist() == [row for row in range(1000) if row != 500]
 
 
-def test_rows_left_out_have_no_neighbours():
+def test_rows_left_out_have_no_neighbors():
     """What is not eligible is alone, also where it is a copy."""
     thumbnails = np.repeat(draw_fingerprints(0, 1, 0).thumbnails, 3, axis=0)
     prints = Fingerprints(symmetries(thumbnails), thumbnails)
@@ -166,7 +166,7 @@ def test_fingerprints_are_taken_and_joined_by_row():
 @settings(deadline=None)
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=15))
 def test_components_are_named_by_their_smallest_row(n, edges):
-    """As a naive search through the edges finds them, in whatever order these come."""
+    """As a naive search through the edges finds them, in any order of the edges."""
     edges = [(i % n, j % n) for i, j in edges]
     names = list(range(n))
     for _ in range(n):

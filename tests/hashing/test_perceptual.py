@@ -21,7 +21,7 @@ def define(gray: np.ndarray) -> int:
 
 
 def make_constant(level: int) -> np.ndarray:
-    """A picture without any structure."""
+    """An image without any structure."""
     return np.full((32, 32), level, np.uint8)
 
 
@@ -38,16 +38,16 @@ def make_two_level(seed: int, low: int, high: int, cell: int) -> np.ndarray:
 
 
 def make_symmetric(seed: int, axes: int) -> np.ndarray:
-    """A picture that equals some of its own orientations, whose coefficients tie exactly or vanish."""
-    picture = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
+    """An image that equals some of its own orientations, whose coefficients tie exactly or vanish."""
+    image = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
     for k in (1, 2, 4):
         if axes & k:
-            picture = np.minimum(picture, turn(picture, k))
-    return picture
+            image = np.minimum(image, turn(image, k))
+    return image
 
 
 level = st.integers(0, 255)
-pictures = st.one_of(
+images = st.one_of(
     arrays(np.uint8, (32, 32)),
     arrays(np.uint8, (32, 32), elements=st.integers(0, 255), fill=st.nothing()),
     st.builds(make_constant, level),
@@ -58,20 +58,20 @@ pictures = st.one_of(
 
 
 @settings(deadline=None, max_examples=200)
-@given(pictures)
-def test_every_orientation_has_the_bits_imagehash_gives_it(picture):
-    """Column k is imagehash's pHash of the picture in orientation k, whatever the picture."""
-    codes = symmetries(picture[None])
+@given(images)
+def test_every_orientation_has_the_bits_imagehash_gives_it(image):
+    """Column k is imagehash's pHash of the image in orientation k."""
+    codes = symmetries(image[None])
     assert codes.shape == (1, 8)
     assert codes.dtype == np.uint64
-    assert [int(code) for code in codes[0]] == [define(turn(picture, k)) for k in range(8)]
-    assert phash(picture[None])[0] == codes[0, 0]
+    assert [int(code) for code in codes[0]] == [define(turn(image, k)) for k in range(8)]
+    assert phash(image[None])[0] == codes[0, 0]
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32), st.integers(0, 40))
-def test_a_batch_hashes_as_its_pictures_do(seed, n):
-    """A hash depends on nothing but its own picture."""
+def test_a_batch_hashes_as_its_images_do(seed, n):
+    """A hash depends on nothing but its own image."""
     rng = np.random.default_rng(seed)
     batch = np.stack([make_symmetric(seed + k, int(rng.integers(0, 8))) for k in range(n)] + [make_constant(9)])
     codes = symmetries(batch)
@@ -80,30 +80,30 @@ def test_a_batch_hashes_as_its_pictures_do(seed, n):
 
 
 def test_a_batch_longer_than_a_chunk_is_hashed_whole():
-    """More pictures than are transformed at once."""
+    """More images than are transformed at once."""
     batch = np.random.default_rng(0).integers(0, 256, (2500, 32, 32), dtype=np.uint8)
     codes = phash(batch)
     assert all(int(codes[row]) == define(batch[row]) for row in range(0, 2500, 83))
 
 
-def test_a_drawn_picture_hashes_as_imagehash_hashes_the_picture():
-    """The whole way, from a color picture to the hash, with imagehash's own reduction to 32x32."""
-    picture = Image.new("RGB", (300, 200), (220, 180, 160))
-    ImageDraw.Draw(picture).ellipse((90, 50, 190, 140), fill=(90, 50, 40))
-    gray = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
-    assert to_imagehash(int(phash(gray[None])[0])) == imagehash.phash(picture)
+def test_a_drawn_image_hashes_as_imagehash_hashes_the_image():
+    """The whole way, from a color image to the hash, with imagehash's own reduction to 32x32."""
+    image = Image.new("RGB", (300, 200), (220, 180, 160))
+    ImageDraw.Draw(image).ellipse((90, 50, 190, 140), fill=(90, 50, 40))
+    gray = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    assert to_imagehash(int(phash(gray[None])[0])) == imagehash.phash(image)
 
 
 @pytest.mark.skipif(not FULLRES.is_dir(), reason="needs ../shared/fullres, a folder of real pictures")
-def test_real_pictures_hash_as_imagehash_hashes_them():
-    """The same for real pictures, in all orientations."""
+def test_real_images_hash_as_imagehash_hashes_them():
+    """The same for real images, in all orientations."""
     for path in sorted(FULLRES.rglob("*.jpg"))[::6]:
         with Image.open(path) as opened:
             opened.draft("RGB", (256, 256))
-            picture = opened.convert("L")
-        gray = np.asarray(picture.resize((32, 32), Image.Resampling.LANCZOS))
+            image = opened.convert("L")
+        gray = np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS))
         codes = symmetries(gray[None])[0]
-        assert int(codes[0]) == int(str(imagehash.phash(picture)), 16)
+        assert int(codes[0]) == int(str(imagehash.phash(image)), 16)
         assert [int(code) for code in codes] == [define(turn(gray, k)) for k in range(len(SYMMETRIES))]
 
 
@@ -121,8 +121,8 @@ def test_the_number_and_imagehashs_object_are_one(number):
 )
 def test_the_other_hashes_are_imagehashs(name, function):
     """Difference, average and wavelet hash come from imagehash, unchanged."""
-    picture = Image.fromarray(make_symmetric(5, 0)).resize((80, 60))
-    assert to_imagehash(imagehash_hash(name, picture)) == function(picture)
+    image = Image.fromarray(make_symmetric(5, 0)).resize((80, 60))
+    assert to_imagehash(imagehash_hash(name, image)) == function(image)
 
 
 def test_an_unknown_hash_is_refused():
@@ -140,8 +140,8 @@ def test_other_shapes_and_types_are_refused(batch):
         phash(batch)
 
 
-def test_no_pictures_have_no_hashes():
-    """An empty batch is no special case."""
+def test_no_images_have_no_hashes():
+    """An empty batch gives an empty result."""
     assert phash(np.zeros((0, 32, 32), np.uint8)).shape == (0,)
     assert symmetries(np.zeros((0, 32, 32), np.uint8)).shape == (0, 8)
 

@@ -33,10 +33,10 @@ def collect(stream) -> Quads:
     return set(rows)
 
 
-def draw_clumps(seed: int, n: int, centres: int, flips: int, columns: int = 1) -> np.ndarray:
-    """Hashes scattered a few bits around a few centres."""
+def draw_clumps(seed: int, n: int, centers: int, flips: int, columns: int = 1) -> np.ndarray:
+    """Hashes scattered a few bits around a few centers."""
     rng = np.random.default_rng(seed)
-    hashes = rng.integers(0, 2**64, (centres, columns), dtype=np.uint64)[rng.integers(0, centres, n)]
+    hashes = rng.integers(0, 2**64, (centers, columns), dtype=np.uint64)[rng.integers(0, centers, n)]
     for _ in range(flips):
         flipped = np.uint64(1) << rng.integers(0, 64, hashes.shape, dtype=np.uint64)
         hashes = np.where(rng.random(hashes.shape) < 0.7, hashes ^ flipped, hashes)
@@ -62,7 +62,7 @@ def test_every_pair_within_the_radius_is_found_once(hashes, radius, method):
 
 @settings(deadline=None, max_examples=100)
 @given(eightfold, st.integers(0, 16), methods)
-def test_every_lookalike_is_found_once_at_its_smallest_distance(hashes, radius, method):
+def test_every_near_pair_is_found_once_at_its_smallest_distance(hashes, radius, method):
     """Of eight orientations the closest is given, and of equally close ones the first."""
     rows = np.arange(len(hashes))
     assert collect(oriented_pairs_within(hashes, radius, keys=rows, method=method, threads=2)) == brute_force(
@@ -84,7 +84,7 @@ def test_any_numbers_are_searched_exactly(numbers, radius):
 @settings(deadline=None, max_examples=60)
 @given(clumps, st.integers(0, 10), st.integers(1, 5))
 def test_collapsed_rows_are_found_under_their_representative(hashes, radius, kinds):
-    """Pairs of all rows are the pairs of representatives, each side replaced by whom it stands for."""
+    """Pairs of all rows are the pairs of representatives, each side replaced by the rows that it represents."""
     keys = np.random.default_rng(len(hashes)).integers(0, kinds, len(hashes))
     first = representatives(hashes, keys)
     spelled = {(i, j): d for i, j, d, _ in brute_force(hashes, radius)}
@@ -98,7 +98,7 @@ def test_collapsed_rows_are_found_under_their_representative(hashes, radius, kin
 
 
 def test_a_thousand_blank_images_give_no_pair():
-    """Rows of one hash are collapsed unless their keys say otherwise."""
+    """Rows of one hash are collapsed unless their keys differ."""
     hashes = np.full(1000, 0x8000000000000000, np.uint64)
     assert collect(pairs_within(hashes, 8)) == set()
     assert representatives(hashes).tolist() == [0] * 1000
@@ -147,7 +147,7 @@ def test_small_chunks_and_batches_change_nothing(queries, long):
 
 
 def test_a_search_can_be_left_half_way():
-    """Who stops reading stops the work: no thread is left behind and no error is raised."""
+    """A closed stream stops the work: no thread keeps running and no error is raised."""
     stream = pairs_within(draw_clumps(5, 3000, 10, 5), 8, method="bands")
     assert len(next(stream)) > 0
     stream.close()

@@ -65,7 +65,7 @@ def test_pairs_are_confirmed_alike_in_memory_and_in_a_file() -> None:
 
 
 def test_a_file_is_made_in_the_folder_and_leaves_nothing_there(tmp_path: Path) -> None:
-    """It has no name, so that nobody has to remove it; where there is no such folder the system's will do."""
+    """The file has no name, so it disappears by itself; without the folder the system's temporary one is used."""
     spool = ThumbnailStore(tmp_path, in_memory=0)
     spool.add(make_thumbnails(3))
     assert list(tmp_path.iterdir()) == []

@@ -18,8 +18,8 @@ def draw_noise(n: int, seed: int = 0) -> np.ndarray:
 
 @settings(deadline=None)
 @given(thumbnails, thumbnails, st.integers(0, 7))
-def test_it_is_pearsons_correlation_with_the_turned_picture(a, b, k):
-    """What numpy's corrcoef says, and 0 where a constant picture leaves it undefined."""
+def test_it_is_pearsons_correlation_with_the_turned_image(a, b, k):
+    """Equal to numpy's corrcoef, and 0 where a constant image leaves it undefined."""
     value = correlation(a[None], b[None], np.array([k]))[0]
     if a.std() == 0 or b.std() == 0:
         assert value == 0
@@ -36,12 +36,12 @@ def test_it_is_the_same_from_either_side(a, b, k):
     assert there == correlation(b[None], a[None], np.array([INVERSE[k]]))
 
 
-def test_a_picture_correlates_with_itself_at_exactly_one():
+def test_an_image_correlates_with_itself_at_exactly_one():
     """Also turned, so that a threshold of 1.0 means equal pixels."""
-    pictures = draw_noise(600)
+    images = draw_noise(600)
     k = np.arange(600) % 8
-    turned = np.stack([turn(picture, way) for picture, way in zip(pictures, k, strict=True)])
-    assert (correlation(turned, pictures, k) == 1.0).all()
+    turned = np.stack([turn(image, way) for image, way in zip(images, k, strict=True)])
+    assert (correlation(turned, images, k) == 1.0).all()
 
 
 def test_a_value_does_not_depend_on_its_batch():
@@ -53,8 +53,8 @@ def test_a_value_does_not_depend_on_its_batch():
     assert np.array_equal(whole, correlation(np.asfortranarray(a), b, k.astype(np.uint8)))
 
 
-def test_flat_is_a_deviation_below_one_grey_level():
-    """Blank and nearly blank pictures are flat, faint structure is not."""
+def test_flat_is_a_deviation_below_one_gray_level():
+    """Blank and nearly blank images are flat, faint structure is not."""
     blank = np.full((32, 32), 200, np.uint8)
     step = blank + np.where(np.arange(32) < 16, 0, 2).astype(np.uint8)
     half_step = blank + np.where(np.arange(32) < 16, 0, 1).astype(np.uint8)
@@ -64,7 +64,7 @@ def test_flat_is_a_deviation_below_one_grey_level():
 
 @settings(deadline=None)
 @given(thumbnails)
-def test_flatness_is_the_standard_deviation(picture):
+def test_flatness_is_the_standard_deviation(image):
     """Exactly, without rounding at the border."""
-    exact = 1024 * int((picture.astype(int) ** 2).sum()) - int(picture.sum()) ** 2
-    assert is_flat(picture[None])[0] == (exact < 1024**2)
+    exact = 1024 * int((image.astype(int) ** 2).sum()) - int(image.sum()) ** 2
+    assert is_flat(image[None])[0] == (exact < 1024**2)

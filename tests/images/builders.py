@@ -1,4 +1,4 @@
-"""Pictures drawn for the tests, and files of every kind to put them in."""
+"""Images drawn for the tests, and files of every kind to put them in."""
 
 import io
 import shutil
@@ -16,14 +16,14 @@ from curation.images import DecodeFailure, decode
 
 
 def draw(width: int = 72, height: int = 60, seed: int = 0) -> np.ndarray:
-    """Draw a smooth colourful picture, (h, w, 3) uint8, in which no two corners are alike."""
+    """Draw a smooth colourful image, (h, w, 3) uint8, in which no two corners are alike."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (max(2, height // 6), max(2, width // 6), 3), dtype=np.uint8))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def file_of(pixels: np.ndarray | Image.Image, kind: str = "PNG", **settings) -> bytes:
-    """Write a picture with Pillow."""
+    """Write an image with Pillow."""
     image = pixels.copy() if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     out = io.BytesIO()
     image.save(out, kind, **settings)
@@ -49,7 +49,7 @@ def strip_tiff(width: int, height: int, strip: bytes, *, compression: int = 1, e
 
 
 def png_of_size(width: int, height: int, rows: bytes = b"") -> bytes:
-    """Write an RGB PNG whose header states a size and whose pixels are whatever is given."""
+    """Write an RGB PNG whose header states a size and whose pixel data is given."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -25,14 +25,14 @@ PIXELS = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st
 
 
 def counted(height, width):
-    """Return a picture made by arithmetic that any language can repeat: (7 x + 13 y + 5 x y + 85 c) mod 256."""
+    """Return an image made by arithmetic that any language can repeat: (7 x + 13 y + 5 x y + 85 c) mod 256."""
     y, x, c = np.ogrid[:height, :width, :3]
     return ((7 * x + 13 * y + 5 * x * y + 85 * c) % 256).astype(np.uint8)
 
 
-def view_slowly(picture, side):
-    """See a picture as the board does, one pixel at a time, as a C programmer would write it."""
-    height, width, _ = picture.shape
+def view_slowly(image, side):
+    """See an image as the board does, one pixel at a time, as a C programmer would write it."""
+    height, width, _ = image.shape
     n = min(height, width)
     top, left = (height - n) // 2, (width - n) // 2
     frame = np.zeros((144, 144, 3), int)
@@ -44,7 +44,7 @@ def view_slowly(picture, side):
                     high = min((y + 1) * n, (i + 1) * 144) - max(y * n, i * 144)
                     for j in range(x * n // 144, -(-(x + 1) * n // 144)):
                         wide = min((x + 1) * n, (j + 1) * 144) - max(x * n, j * 144)
-                        total += high * wide * int(picture[top + i, left + j, c])
+                        total += high * wide * int(image[top + i, left + j, c])
                 frame[y, x, c] = (2 * total + n * n) // (2 * n * n)
     for y in range(144):
         for x in range(144):
@@ -67,9 +67,9 @@ def view_slowly(picture, side):
 @pytest.mark.parametrize("side", [96, 48])
 @pytest.mark.parametrize("size", [(144, 176), (60, 50), (200, 150)])
 def test_the_view_is_what_a_slow_loop_sees(side, size):
-    """Equal, bit for bit, to loops over single pixels: a QCIF frame, an enlarged picture and a reduced one."""
-    picture = counted(*size)
-    assert np.array_equal(camera_view(picture, side=side), view_slowly(picture, side))
+    """Equal, bit for bit, to loops over single pixels: a QCIF frame, an enlarged image and a reduced one."""
+    image = counted(*size)
+    assert np.array_equal(camera_view(image, side=side), view_slowly(image, side))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_view_is_what_a_slow_loop_sees(side, size):
     ],
 )
 def test_golden_vectors(size, side, first, digest):
-    """The first four pixels and how the sha256 of the counted picture's whole view begins.
+    """The first four pixels and how the sha256 of the counted image's whole view begins.
 
     Made by the slow loops above, not by the code under test.
     """
@@ -127,7 +127,7 @@ def test_golden_vectors(size, side, first, digest):
 
 @given(st.integers(2, 60), st.integers(2, 60))
 def test_the_square_is_the_largest_and_in_the_middle(height, width):
-    """What is cut on the two sides differs by one pixel at most."""
+    """The widths cropped on the two sides differ by one pixel at most."""
     y, x = np.indices((height, width))
     square = center_square(np.stack([y, x, y], axis=-1).astype(np.uint8))
     side = min(height, width)
@@ -143,7 +143,7 @@ def test_a_frame_of_the_camera_is_not_averaged():
     assert np.array_equal(area_average_144(center_square(frame)), frame[:, 16:160])
 
 
-def test_rgb565_keeps_the_high_bits_of_every_colour():
+def test_rgb565_keeps_the_high_bits_of_every_color():
     """Every green with a good many reds and blues: high byte first, 5, 6 and 5 bits, and back by bit replication."""
     every, many = np.arange(256, dtype=np.uint8), np.arange(0, 256, 5, dtype=np.uint8)
     colors = np.stack(np.meshgrid(many, every, many, indexing="ij"), axis=-1)
@@ -159,28 +159,28 @@ def test_rgb565_keeps_the_high_bits_of_every_colour():
 
 @given(PIXELS)
 def test_boxes_are_means_of_ninths(block):
-    """Any picture repeated to multiples of 3: each output pixel is (weighted sum + 4) // 9."""
-    picture = np.tile(block, (3, 3, 1))
-    wide = picture.astype(int)
-    for y in range(picture.shape[0] // 3):
-        for x in range(picture.shape[1] // 3):
+    """Any image repeated to multiples of 3: each output pixel is (weighted sum + 4) // 9."""
+    image = np.tile(block, (3, 3, 1))
+    wide = image.astype(int)
+    for y in range(image.shape[0] // 3):
+        for x in range(image.shape[1] // 3):
             a = wide[3 * y : 3 * y + 3, 3 * x : 3 * x + 3]
-            assert np.array_equal(box_3_3(picture)[y, x], (a.sum(axis=(0, 1)) + 4) // 9)
+            assert np.array_equal(box_3_3(image)[y, x], (a.sum(axis=(0, 1)) + 4) // 9)
             top_left = 4 * a[0, 0] + 2 * a[0, 1] + 2 * a[1, 0] + a[1, 1]
             bottom_right = 4 * a[2, 2] + 2 * a[2, 1] + 2 * a[1, 2] + a[1, 1]
-            assert np.array_equal(box_3_2(picture)[2 * y, 2 * x], (top_left + 4) // 9)
-            assert np.array_equal(box_3_2(picture)[2 * y + 1, 2 * x + 1], (bottom_right + 4) // 9)
+            assert np.array_equal(box_3_2(image)[2 * y, 2 * x], (top_left + 4) // 9)
+            assert np.array_equal(box_3_2(image)[2 * y + 1, 2 * x + 1], (bottom_right + 4) // 9)
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(2, 40), st.integers(2, 40), st.just(3))))
-def test_a_batch_is_its_pictures(batch):
-    """Every step gives for a batch what it gives for each picture alone."""
+def test_a_batch_is_its_images(batch):
+    """Every step gives for a batch what it gives for each image alone."""
     for side in (96, 48):
         views = camera_view(batch, side=side)
         assert views.shape == (len(batch), side, side, 3)
         assert views.dtype == np.uint8
-        for picture, view in zip(batch, views, strict=True):
-            assert np.array_equal(camera_view(picture, side=side), view)
+        for image, view in zip(batch, views, strict=True):
+            assert np.array_equal(camera_view(image, side=side), view)
 
 
 def test_the_tensor_is_the_pixel_with_its_sign_bit_turned():

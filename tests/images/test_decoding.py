@@ -1,4 +1,4 @@
-"""Bytes to an upright sRGB picture, or a reason."""
+"""Bytes to an upright sRGB image, or a reason."""
 
 import io
 import warnings
@@ -26,39 +26,39 @@ from tests.images.builders import (
     with_exif_orientation,
 )
 
-PICTURE = draw()
-SIXTEEN = PICTURE.astype(np.uint16) * 257
+IMAGE = draw()
+SIXTEEN = IMAGE.astype(np.uint16) * 257
 
 FILES = {
-    "jpeg": file_of(PICTURE, "JPEG"),
-    "jpeg progressive": file_of(PICTURE, "JPEG", progressive=True),
-    "jpeg with restarts": file_of(PICTURE, "JPEG", restart_marker_blocks=2),
-    "jpeg gray": file_of(PICTURE[..., 0], "JPEG"),
-    "jpeg cmyk": file_of(Image.fromarray(PICTURE).convert("CMYK"), "JPEG"),
-    "png": file_of(PICTURE),
-    "png palette": file_of(Image.fromarray(PICTURE).quantize(64)),
+    "jpeg": file_of(IMAGE, "JPEG"),
+    "jpeg progressive": file_of(IMAGE, "JPEG", progressive=True),
+    "jpeg with restarts": file_of(IMAGE, "JPEG", restart_marker_blocks=2),
+    "jpeg gray": file_of(IMAGE[..., 0], "JPEG"),
+    "jpeg cmyk": file_of(Image.fromarray(IMAGE).convert("CMYK"), "JPEG"),
+    "png": file_of(IMAGE),
+    "png palette": file_of(Image.fromarray(IMAGE).quantize(64)),
     "png 16-bit": imagecodecs.png_encode(SIXTEEN),
-    "png of two frames": file_of(PICTURE, save_all=True, append_images=[Image.fromarray(PICTURE[::-1])]),
-    "gif": file_of(PICTURE, "GIF"),
-    "gif of two frames": file_of(PICTURE, "GIF", save_all=True, append_images=[Image.fromarray(PICTURE[::-1])]),
-    "bmp": file_of(PICTURE, "BMP"),
-    "webp": file_of(PICTURE, "WEBP"),
-    "webp lossless": file_of(PICTURE, "WEBP", lossless=True),
-    "jpeg2000": file_of(PICTURE, "JPEG2000"),
-    "jpeg2000 codestream": imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k"),
+    "png of two frames": file_of(IMAGE, save_all=True, append_images=[Image.fromarray(IMAGE[::-1])]),
+    "gif": file_of(IMAGE, "GIF"),
+    "gif of two frames": file_of(IMAGE, "GIF", save_all=True, append_images=[Image.fromarray(IMAGE[::-1])]),
+    "bmp": file_of(IMAGE, "BMP"),
+    "webp": file_of(IMAGE, "WEBP"),
+    "webp lossless": file_of(IMAGE, "WEBP", lossless=True),
+    "jpeg2000": file_of(IMAGE, "JPEG2000"),
+    "jpeg2000 codestream": imagecodecs.jpeg2k_encode(IMAGE, codecformat="j2k"),
     "jpeg2000 16-bit": imagecodecs.jpeg2k_encode(SIXTEEN, level=0),
-    "tiff": tiff_of(PICTURE, photometric="rgb", rowsperstrip=16),
-    "tiff by Pillow": file_of(PICTURE, "TIFF"),
-    "tiff lzw tiles": tiff_of(PICTURE, photometric="rgb", compression="lzw", tile=(16, 16)),
-    "tiff jpeg strips": tiff_of(PICTURE, photometric="rgb", compression="jpeg", rowsperstrip=16),
-    "tiff big": tiff_of(PICTURE, photometric="rgb", compression="deflate", bigtiff=True),
-    "tiff of two pages": tiff_of(np.stack([PICTURE, PICTURE[::-1]]), photometric="rgb", compression="deflate"),
+    "tiff": tiff_of(IMAGE, photometric="rgb", rowsperstrip=16),
+    "tiff by Pillow": file_of(IMAGE, "TIFF"),
+    "tiff lzw tiles": tiff_of(IMAGE, photometric="rgb", compression="lzw", tile=(16, 16)),
+    "tiff jpeg strips": tiff_of(IMAGE, photometric="rgb", compression="jpeg", rowsperstrip=16),
+    "tiff big": tiff_of(IMAGE, photometric="rgb", compression="deflate", bigtiff=True),
+    "tiff of two pages": tiff_of(np.stack([IMAGE, IMAGE[::-1]]), photometric="rgb", compression="deflate"),
 }
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_every_cut_is_noticed(name):
-    """A file cut at any length gives a reason, whichever way it is decoded: never a picture that was not in it."""
+    """A file truncated at any length gives a reason, at full and at reduced scale, never an image."""
     content = FILES[name]
     near_the_ends = {*range(64), *range(len(content) - 64, len(content))}
     for length in sorted(near_the_ends | set(range(0, len(content), max(1, len(content) // 200)))):
@@ -70,7 +70,7 @@ def test_every_cut_is_noticed(name):
 
 @given(st.data())
 def test_no_damage_escapes_as_another_error(data):
-    """Bytes changed at random give a picture or a `DecodeFailure`, nothing else and no warning."""
+    """Bytes changed at random give an image or a `DecodeFailure`, nothing else and no warning."""
     content = bytearray(FILES[data.draw(st.sampled_from(sorted(FILES)))])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(4, min(400, len(content) - 1)))] = data.draw(st.integers(0, 255))
@@ -115,15 +115,15 @@ def test_a_jpeg_bomb_is_refused_by_its_header():
 
 
 def test_the_limit_is_pillows_own(monkeypatch):
-    """Who raises Pillow's limit raises ours."""
+    """The limit is read from Pillow at each call."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert reason_of(FILES["png"])[0] == "decompression-bomb"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert decode(FILES["png"]).pixels.shape == PICTURE.shape
+    assert decode(FILES["png"]).pixels.shape == IMAGE.shape
 
 
 def test_a_failure_keeps_its_cause():
-    """What the library said is there for whoever asks."""
+    """The library's own error is the cause of the failure."""
     with pytest.raises(DecodeFailure) as failure:
         decode(FILES["jpeg"][:-500])
     assert isinstance(failure.value.__cause__, OSError)
@@ -133,28 +133,28 @@ def test_a_failure_keeps_its_cause():
 def test_lossless_formats_give_back_what_went_in(kind):
     """What was stored without loss comes out as it was."""
     settings = {"WEBP": {"lossless": True}}.get(kind, {})
-    source = np.asarray(Image.fromarray(PICTURE).quantize(64).convert("RGB")) if kind == "GIF" else PICTURE
-    picture = decode(file_of(source, kind, **settings))
-    assert np.array_equal(picture.pixels, source)
-    assert picture.header.lossless
+    source = np.asarray(Image.fromarray(IMAGE).quantize(64).convert("RGB")) if kind == "GIF" else IMAGE
+    image = decode(file_of(source, kind, **settings))
+    assert np.array_equal(image.pixels, source)
+    assert image.header.lossless
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_orientation_is_applied(kind, orientation):
     """All eight EXIF orientations come out upright, in every format that has them, as Pillow turns them."""
-    content = file_of(PICTURE, kind, exif=with_exif_orientation(orientation))
-    picture = decode(content)
+    content = file_of(IMAGE, kind, exif=with_exif_orientation(orientation))
+    image = decode(content)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
-    assert np.array_equal(picture.pixels, upright)
-    assert picture.header.orientation == orientation
-    assert (picture.header.height, picture.header.width) == upright.shape[:2]
-    assert read_header(content) == picture.header
+    assert np.array_equal(image.pixels, upright)
+    assert image.header.orientation == orientation
+    assert (image.header.height, image.header.width) == upright.shape[:2]
+    assert read_header(content) == image.header
     assert np.array_equal(decode(content, gray=True).pixels, np.asarray(Image.fromarray(upright).convert("L")))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_scaled_picture_is_upright_too(orientation):
+def test_a_scaled_image_is_upright_too(orientation):
     """The DCT-scaled decode is turned like the full one."""
     plain = file_of(draw(300, 200), "JPEG")
     turned = file_of(draw(300, 200), "JPEG", exif=with_exif_orientation(orientation))
@@ -166,54 +166,54 @@ def test_a_scaled_picture_is_upright_too(orientation):
 
 @pytest.mark.parametrize("block", [b"", b"II*\x00\xff\xff\xff\xff", b"\xff" * 40])
 def test_broken_exif_costs_nothing_but_itself(block):
-    """A picture with a broken EXIF block is read as upright, without a warning."""
-    picture = decode(file_of(PICTURE, "JPEG", exif=b"Exif\x00\x00" + block))
-    assert picture.header.orientation == 1
-    assert np.array_equal(picture.pixels, decode(FILES["jpeg"]).pixels)
+    """An image with a broken EXIF block is read as upright, without a warning."""
+    image = decode(file_of(IMAGE, "JPEG", exif=b"Exif\x00\x00" + block))
+    assert image.header.orientation == 1
+    assert np.array_equal(image.pixels, decode(FILES["jpeg"]).pixels)
 
 
 def test_an_orientation_that_does_not_exist_is_none():
     """Only 1 to 8 are orientations."""
-    assert decode(file_of(PICTURE, "JPEG", exif=with_exif_orientation(9))).header.orientation == 1
+    assert decode(file_of(IMAGE, "JPEG", exif=with_exif_orientation(9))).header.orientation == 1
 
 
 def test_alpha_lies_over_white():
     """(color * alpha + 255 * (255 - alpha)) / 255, rounded, for RGBA, LA, palettes and a transparent color."""
     alpha = draw(seed=1)[..., 0]
-    rgba = np.dstack([PICTURE, alpha])
-    expected = np.rint((PICTURE * (alpha[..., None] / 255)) + (255 - alpha[..., None].astype(float))).astype(np.uint8)
+    rgba = np.dstack([IMAGE, alpha])
+    expected = np.rint((IMAGE * (alpha[..., None] / 255)) + (255 - alpha[..., None].astype(float))).astype(np.uint8)
     assert np.array_equal(decode(file_of(rgba)).pixels, expected)
-    gray = decode(file_of(Image.merge("LA", [Image.fromarray(PICTURE[..., 0]), Image.fromarray(alpha)]))).pixels
+    gray = decode(file_of(Image.merge("LA", [Image.fromarray(IMAGE[..., 0]), Image.fromarray(alpha)]))).pixels
     assert np.array_equal(gray, np.repeat(expected[..., :1], 3, axis=2))
-    palette = Image.fromarray(PICTURE).quantize(16)
+    palette = Image.fromarray(IMAGE).quantize(16)
     palette.info["transparency"] = 3
     shown = decode(file_of(palette, transparency=3)).pixels
     hidden = np.asarray(palette) == 3
     assert (shown[hidden] == 255).all()
     assert np.array_equal(shown[~hidden], np.asarray(palette.convert("RGB"))[~hidden])
-    keyed = decode(file_of(PICTURE, transparency=tuple(int(v) for v in PICTURE[0, 0]))).pixels
+    keyed = decode(file_of(IMAGE, transparency=tuple(int(v) for v in IMAGE[0, 0]))).pixels
     assert tuple(keyed[0, 0]) == (255, 255, 255)
 
 
 def test_cmyk_is_neither_inverted_nor_lost():
-    """A CMYK JPEG of Adobe's inverted kind shows the picture that went in, within JPEG's loss."""
-    picture = decode(file_of(Image.fromarray(PICTURE).convert("CMYK"), "JPEG", quality=95))
-    assert picture.header.mode == "CMYK"
-    assert np.abs(picture.pixels.astype(int) - PICTURE).mean() < 4
+    """A CMYK JPEG of Adobe's inverted kind shows the image that went in, within JPEG's loss."""
+    image = decode(file_of(Image.fromarray(IMAGE).convert("CMYK"), "JPEG", quality=95))
+    assert image.header.mode == "CMYK"
+    assert np.abs(image.pixels.astype(int) - IMAGE).mean() < 4
 
 
 def test_ycck_is_read():
     """Adobe's YCCK, as imagecodecs writes it, is CMYK in the end."""
-    ink = 255 - np.asarray(Image.fromarray(PICTURE).convert("CMYK"))
+    ink = 255 - np.asarray(Image.fromarray(IMAGE).convert("CMYK"))
     content = imagecodecs.jpeg8_encode(np.ascontiguousarray(ink), level=98, colorspace="CMYK", outcolorspace="YCCK")
-    assert np.abs(decode(content).pixels.astype(int) - PICTURE).mean() < 4
+    assert np.abs(decode(content).pixels.astype(int) - IMAGE).mean() < 4
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bits_equal_their_own_eight_bit_copy(channels):
     """A 16-bit PNG is v / 257, in every combination of color and alpha, bit for bit."""
     chosen = {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]
-    eight = np.ascontiguousarray(np.dstack([PICTURE, draw(seed=1)[..., 0]])[..., chosen].squeeze())
+    eight = np.ascontiguousarray(np.dstack([IMAGE, draw(seed=1)[..., 0]])[..., chosen].squeeze())
     content = imagecodecs.png_encode(eight.astype(np.uint16) * 257)
     copy = imagecodecs.png_encode(eight)
     assert read_header(content).bits == 16
@@ -227,7 +227,7 @@ def test_a_window_is_applied_to_sixteen_bits_and_not_to_eight():
     window = Window(low=1000, high=5000)
     shown = decode(imagecodecs.png_encode(deep), tone=window, gray=True).pixels
     assert np.array_equal(shown, np.floor((deep.clip(1000, 5000) - 1000.0) * 255 / 4000 + 0.5))
-    assert np.array_equal(decode(FILES["png"], tone=window).pixels, PICTURE)
+    assert np.array_equal(decode(FILES["png"], tone=window).pixels, IMAGE)
 
 
 def test_a_window_needs_width():
@@ -238,18 +238,18 @@ def test_a_window_needs_width():
 
 def test_profiles_are_applied_and_srgb_is_left_alone():
     """A foreign profile changes the pixels; sRGB's own, and a broken one, change none."""
-    assert np.array_equal(decode(file_of(PICTURE, icc_profile=srgb_profile())).pixels, PICTURE)
-    assert np.array_equal(decode(file_of(PICTURE, icc_profile=b"not a profile at all" * 20)).pixels, PICTURE)
-    swapped = decode(file_of(PICTURE, icc_profile=swapped_profile())).pixels
-    assert np.abs(swapped.astype(int) - PICTURE[..., ::-1]).mean() < 3
-    jpeg = decode(file_of(PICTURE, "JPEG", quality=95, icc_profile=swapped_profile()))
-    tiff = decode(tiff_of(PICTURE, photometric="rgb", iccprofile=swapped_profile()))
-    assert np.abs(jpeg.pixels.astype(int) - PICTURE[..., ::-1]).mean() < 6
+    assert np.array_equal(decode(file_of(IMAGE, icc_profile=srgb_profile())).pixels, IMAGE)
+    assert np.array_equal(decode(file_of(IMAGE, icc_profile=b"not a profile at all" * 20)).pixels, IMAGE)
+    swapped = decode(file_of(IMAGE, icc_profile=swapped_profile())).pixels
+    assert np.abs(swapped.astype(int) - IMAGE[..., ::-1]).mean() < 3
+    jpeg = decode(file_of(IMAGE, "JPEG", quality=95, icc_profile=swapped_profile()))
+    tiff = decode(tiff_of(IMAGE, photometric="rgb", iccprofile=swapped_profile()))
+    assert np.abs(jpeg.pixels.astype(int) - IMAGE[..., ::-1]).mean() < 6
     assert np.array_equal(tiff.pixels, swapped)
 
 
-def test_a_grey_jpeg_with_a_profile_goes_through_it_when_scaled():
-    """The luma short cut is not taken where colors have to be transformed."""
+def test_a_gray_jpeg_with_a_profile_goes_through_it_when_scaled():
+    """The luma channel is not used directly where colors have to be transformed."""
     content = file_of(draw(300, 200), "JPEG", icc_profile=swapped_profile())
     scaled = decode(content, scale="scaled")
     gray = decode(content, scale="scaled", gray=True)
@@ -260,20 +260,20 @@ def test_pages_are_counted_and_chosen():
     """Frames and TIFF pages are pages; each can be decoded, and one that is not there is a reason."""
     for name in ("png of two frames", "tiff of two pages"):
         assert read_header(FILES[name]).pages == 2
-        assert np.array_equal(decode(FILES[name], page=1).pixels, PICTURE)
-        assert np.array_equal(decode(FILES[name], page=2).pixels, PICTURE[::-1])
+        assert np.array_equal(decode(FILES[name], page=1).pixels, IMAGE)
+        assert np.array_equal(decode(FILES[name], page=2).pixels, IMAGE[::-1])
         assert reason_of(FILES[name], page=3) == ("missing-page", "3 of 2")
     assert read_header(FILES["gif of two frames"]).pages == 2
     assert reason_of(FILES["jpeg"], page=2) == ("missing-page", "2 of 1")
     assert reason_of(FILES["jpeg"], page=0) == ("missing-page", "0 of 1")
 
 
-def test_a_preview_behind_a_jpeg_is_no_page():
-    """Phones hang previews and depth maps behind the picture (MPF)."""
-    content = file_of(PICTURE, "MPO", save_all=True, append_images=[Image.fromarray(PICTURE[::-1])])
-    picture = decode(content)
-    assert (picture.header.format, picture.header.pages) == ("jpeg", 1)
-    assert np.array_equal(picture.pixels, decode(FILES["jpeg"]).pixels)
+def test_a_preview_after_a_jpeg_is_not_a_page():
+    """Phones append previews and depth maps to the image (MPF)."""
+    content = file_of(IMAGE, "MPO", save_all=True, append_images=[Image.fromarray(IMAGE[::-1])])
+    image = decode(content)
+    assert (image.header.format, image.header.pages) == ("jpeg", 1)
+    assert np.array_equal(image.pixels, decode(FILES["jpeg"]).pixels)
 
 
 @given(st.integers(2, 5000), st.integers(2, 5000))
@@ -286,16 +286,16 @@ def test_the_dct_scale_is_the_smallest_that_serves(width, height):
 
 @pytest.mark.parametrize("size", [(600, 450), (505, 1007), (127, 300), (128, 300), (64, 64), (72, 60), (513, 512)])
 def test_a_scaled_decode_has_the_size_it_promises(size):
-    """Pillow takes the scale it is asked for, also where the size is no multiple of it."""
+    """Pillow uses the requested scale, also where the size is not a multiple of it."""
     content = file_of(draw(*size), "JPEG")
     factor = dct_factor(*size)
-    picture = decode(content, scale="scaled")
-    assert picture.pixels.shape == (-(-size[1] // factor), -(-size[0] // factor), 3)
-    assert (picture.header.width, picture.header.height) == size
-    assert decode(content, scale="scaled", gray=True).pixels.shape == picture.pixels.shape[:2]
+    image = decode(content, scale="scaled")
+    assert image.pixels.shape == (-(-size[1] // factor), -(-size[0] // factor), 3)
+    assert (image.header.width, image.header.height) == size
+    assert decode(content, scale="scaled", gray=True).pixels.shape == image.pixels.shape[:2]
 
 
-def test_full_grey_is_what_imagehash_sees():
+def test_full_gray_is_what_imagehash_sees():
     """In full, gray is Pillow's "L" of the file, bit for bit."""
     for content in (FILES["jpeg"], FILES["jpeg gray"], FILES["png"]):
         assert np.array_equal(
@@ -304,7 +304,7 @@ def test_full_grey_is_what_imagehash_sees():
 
 
 def test_a_lossless_jpeg_is_read_at_any_scale():
-    """Where there is no DCT to scale by, the picture is decoded in full."""
+    """A lossless JPEG cannot be scaled by its DCT and is decoded in full."""
     content = imagecodecs.jpeg8_encode(draw(300, 200), lossless=True)
     assert np.array_equal(decode(content).pixels, draw(300, 200))
     assert np.array_equal(decode(content, scale="scaled").pixels, draw(300, 200))

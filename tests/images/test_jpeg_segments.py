@@ -18,7 +18,7 @@ def markers(content):
 
 
 def tagged(**settings):
-    """Return a JPEG with every kind of metadata, in front of its picture, within it and behind it."""
+    """Return a JPEG with every kind of metadata, before its image, within it and after it."""
     exif = with_exif_orientation(1)
     exif[0x010E] = "PATIENT"
     exif.get_ifd(0x8825)[1] = "N"
@@ -29,7 +29,7 @@ def tagged(**settings):
 
 
 @pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"optimize": True}])
-def test_the_picture_stays_and_the_metadata_goes(settings):
+def test_the_image_stays_and_the_metadata_goes(settings):
     """The pixels are identical, the scans are the same bytes, and no name, place or profile is left."""
     content = tagged(**settings)
     assert b"PATIENT" in content
@@ -44,7 +44,7 @@ def test_the_picture_stays_and_the_metadata_goes(settings):
 
 
 def test_a_jfif_thumbnail_goes():
-    """JFIF may hold a small copy of the picture: its header stays, the copy goes."""
+    """JFIF may hold a small copy of the image: its header stays, the copy goes."""
     content = file_of(draw(), "JPEG")
     body = b"JFIF\x00\x01\x02\x00\x00\x01\x00\x01\x02\x02" + b"PATIENT12345"
     head = b"\xff\xe0" + struct.pack(">H", len(body) + 2) + body
@@ -55,15 +55,15 @@ def test_a_jfif_thumbnail_goes():
     assert np.array_equal(decode(bare).pixels, decode(content).pixels)
 
 
-def test_adobes_colour_transform_stays():
+def test_adobes_color_transform_stays():
     """Without Adobe's segment an RGB JPEG would be read as YCbCr."""
     content = file_of(draw(), "JPEG", keep_rgb=True)
     assert 0xEE in markers(content)
     assert np.array_equal(decode(strip_metadata(content)).pixels, decode(content).pixels)
 
 
-def test_a_preview_behind_the_end_goes():
-    """Whatever follows the end of the picture is left behind."""
+def test_a_preview_after_the_end_is_removed():
+    """Bytes after the end of the image are not copied."""
     content = file_of(draw(), "MPO", save_all=True, append_images=[Image.fromarray(draw(seed=1))])
     bare = strip_metadata(content)
     assert bare.count(b"\xff\xd9") == 1

@@ -1,4 +1,4 @@
-"""Many pictures are shrunk at once to the very bytes that Pillow gives for each."""
+"""Many images are shrunk at once to the very bytes that Pillow gives for each."""
 
 import numpy as np
 import pytest
@@ -18,15 +18,15 @@ def draw_gray(count: int, height: int, width: int, *, extreme: bool = False) -> 
 
 @settings(deadline=None, max_examples=150)
 @given(st.integers(2, 420), st.integers(2, 420), st.booleans())
-def test_pictures_of_one_size_shrink_as_each_does(height, width, extreme):
+def test_images_of_one_size_shrink_as_each_does(height, width, extreme):
     """Wide and tall, smaller than the square and larger, at every size."""
     batch = draw_gray(5, height, width, extreme=extreme)
-    assert np.array_equal(gray32_batch(batch), np.stack([gray32(picture) for picture in batch]))
+    assert np.array_equal(gray32_batch(batch), np.stack([gray32(image) for image in batch]))
 
 
 @pytest.mark.parametrize(("height", "width"), [(600, 150), (430, 200), (33, 20), (97, 64), (96, 64), (3000, 40)])
-def test_tall_pictures_are_filtered_in_pillows_order(height, width):
-    """A bug: tall pictures were filtered along their rows first, as Pillow does with wide ones only."""
+def test_tall_images_are_filtered_in_pillows_order(height, width):
+    """A bug: tall images were filtered along their rows first, as Pillow does with wide ones only."""
     batch = draw_gray(6, height, width)
     expected = [np.asarray(Image.fromarray(gray).resize((32, 32), Image.Resampling.LANCZOS)) for gray in batch]
     assert np.array_equal(gray32_batch(batch), np.stack(expected))
@@ -35,10 +35,10 @@ def test_tall_pictures_are_filtered_in_pillows_order(height, width):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
 def test_how_many_there_are_makes_no_difference(count):
-    """A picture's bytes do not depend on its company."""
+    """An image's bytes do not depend on its company."""
     batch = draw_gray(16, 113, 150)
     assert np.array_equal(gray32_batch(batch[:count]), gray32_batch(batch)[:count])
-    assert measure_batch(batch[:count]) == [measure(picture) for picture in batch[:count]]
+    assert measure_batch(batch[:count]) == [measure(image) for image in batch[:count]]
 
 
 def equal_weights(length, out):

@@ -1,4 +1,4 @@
-"""LZW that would make its decoder read memory nobody wrote is told from LZW that is merely odd."""
+"""LZW that would make its decoder read uninitialized memory is distinguished from unusual but valid LZW."""
 
 import io
 
@@ -28,7 +28,7 @@ def pack(codes: list[int], *, old: bool = False) -> bytes:
 
 
 def slowly(codes: list[int]) -> bool:
-    """Say what the module promises, in the plainest words."""
+    """The module's promise as the simplest code."""
     since, cleared = 0, False
     for code in codes:
         if code == CLEAR:
@@ -77,17 +77,17 @@ def test_what_libtiff_writes_is_safe():
     st.booleans(),
 )
 def test_it_is_told_as_code_by_code(first, fill, after, old):
-    """Whatever codes come, in either order of bits, the quick answer is that of a look at each."""
+    """For any codes, in either order of bits, the fast check agrees with one code by code."""
     codes = [CLEAR, *first, *[1] * fill, *after]
     packed = pack(codes, old=old)
     if old != (packed[:1] == b"\0" and len(packed) > 1 and packed[1] & 1 == 1):
         return  # the first codes make it look like the other order, also to the decoder
-    # What pads the last byte may read as a code of its own, which is no clear.
+    # The padding of the last byte may read as a code, which is not a clear.
     assert is_safe_lzw(packed) == slowly(codes)
 
 
 def test_a_strip_that_would_end_the_process_is_damage():
-    """The first code names an entry that nobody wrote; imagecodecs read from wherever that memory pointed to."""
+    """The first code names an unwritten entry; imagecodecs read from arbitrary memory."""
     for codes in ([CLEAR, 400, 300, 300, 300], [CLEAR, 5, CLEAR, 400, 300, 300, 300]):
         packed = pack(codes)
         assert not is_safe_lzw(packed)

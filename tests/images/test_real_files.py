@@ -22,14 +22,14 @@ def members(archive, step):
 
 
 def test_every_patch_is_read(mirror):
-    """The TIFF patches in all their encodings are 128 x 128 pictures of skin, the 16-bit ones too."""
+    """The TIFF patches in all their encodings are 128 x 128 images of skin, the 16-bit ones too."""
     modes = set()
     for archive in sorted(mirror.rglob("figshare/**/*.zip")):
         for name, content in members(archive, 1):
-            picture = decode(content)
-            assert picture.pixels.shape == (128, 128, 3), name
-            assert 60 < picture.pixels.mean() < 250, name
-            modes.add((picture.header.mode, picture.header.bits))
+            image = decode(content)
+            assert image.pixels.shape == (128, 128, 3), name
+            assert 60 < image.pixels.mean() < 250, name
+            modes.add((image.header.mode, image.header.bits))
     assert {("RGB", 8), ("RGB", 16), ("CMYK", 8), ("P", 8), ("RGBA", 8)} <= modes
 
 
@@ -50,7 +50,7 @@ def test_plain_patches_are_decoded_as_tifffile_decodes_them(mirror):
 
 
 def test_jpegs_of_the_mirror_render_alike(mirror):
-    """Every fiftieth picture of the set, and every fiftieth patch, come out with the same tables."""
+    """Every fiftieth image of the set, and every fiftieth patch, come out with the same tables."""
     settings = RenderSettings(encode="uniform", short_side=128)
     tables = set()
     for archive in sorted(mirror.rglob("*.zip")):

@@ -1,4 +1,4 @@
-"""What a build's pictures are written as."""
+"""What a build's images are written as."""
 
 import io
 
@@ -40,8 +40,8 @@ def frame(content):
     return next(segment for marker, segment, _ in walk_segments(content) if marker == 0xC0)
 
 
-def test_uniform_pictures_do_not_tell_their_source():
-    """Size, tables, subsampling, channels and segments are the same whatever the source was."""
+def test_uniform_images_do_not_tell_their_source():
+    """Size, tables, subsampling, channels and segments are the same for every source."""
     rendered = {name: render(content, UNIFORM) for name, content in SOURCES.items()}
     assert len({tuple(without_scan(content)) for content in rendered.values()}) == 1
     assert len({frame(content)[:3] + frame(content)[7:] for content in rendered.values()}) == 1
@@ -52,14 +52,14 @@ def test_uniform_pictures_do_not_tell_their_source():
         assert [marker for marker, _, _ in walk_segments(content) if marker >= 0xE0] == [0xE0]
 
 
-def test_uniform_pictures_are_upright():
-    """An EXIF-rotated picture is turned, and the tag is gone."""
+def test_uniform_images_are_upright():
+    """An EXIF-rotated image is turned, and the tag is gone."""
     turned = decode(render(SOURCES["jpeg"], UNIFORM))
     assert (turned.header.width, turned.header.height, turned.header.orientation) == (48, 58, 1)
 
 
 def test_the_same_pixels_give_the_same_file():
-    """A PNG and a TIFF of one picture are one and the same JPEG in the build."""
+    """A PNG and a TIFF of one image are one and the same JPEG in the build."""
     assert render(file_of(draw(96, 80)), UNIFORM) == render(SOURCES["tiff"], UNIFORM)
 
 
@@ -122,7 +122,7 @@ def test_keep_encodes_what_is_too_large():
 
 @pytest.mark.parametrize("settings", [UNIFORM, KEEP])
 def test_a_damaged_file_is_not_rendered(settings):
-    """A cut JPEG is neither copied nor written anew."""
+    """A truncated JPEG is neither copied nor encoded again."""
     content = file_of(draw(), "JPEG")
     for cut in (10, len(content) // 2, len(content) - 1):
         with pytest.raises(DecodeFailure):
@@ -143,7 +143,7 @@ def test_a_page_is_rendered_as_its_own():
 
 
 def test_settings_have_one_canonical_form():
-    """What stands in a version's digest names every setting."""
+    """The settings in a version's digest are complete."""
     assert UNIFORM.canonical() == {"encode": "uniform", "short_side": 48, "quality": 95, "subsampling": "4:4:4"}
 
 

@@ -46,5 +46,5 @@ def test_a_bare_codestream_is_jpeg2000():
     ],
 )
 def test_what_is_no_image_is_named_for_what_it_is(head, kind):
-    """Texts, archives and pictures of formats that are not read have names of their own."""
+    """Texts, archives and images of formats that are not read have names of their own."""
     assert sniff(head) == kind

@@ -25,10 +25,10 @@ from tests.images.builders import (
     tiff_of,
 )
 
-PICTURE = draw()
-GREY = PICTURE[..., 0]
+IMAGE = draw()
+GRAY = IMAGE[..., 0]
 ALPHA = draw(seed=1)[..., 0]
-SIXTEEN = PICTURE.astype(np.uint16) * 257
+SIXTEEN = IMAGE.astype(np.uint16) * 257
 LOSSLESS = ["none", "lzw", "deflate", "packbits", "zstd", "lzma"]
 LAYOUTS = {"strips": {"rowsperstrip": 16}, "one strip": {}, "tiles": {"tile": (16, 32)}}
 
@@ -40,7 +40,7 @@ def read_by_tifffile(content):
 
 
 def three(gray):
-    """Return a gray picture as three equal channels."""
+    """Return a gray image as three equal channels."""
     return np.repeat(gray[..., None], 3, axis=2)
 
 
@@ -50,7 +50,7 @@ def three(gray):
 @pytest.mark.parametrize("samples", ["rgb", "gray", "planar", "rgb 16", "gray 16"])
 def test_every_lossless_layout_is_tifffiles_reading(layout, compression, predictor, samples):
     """Strips or tiles, contiguous or planar, predicted or not, 8 or 16 bits: the pixels are those that went in."""
-    source = {"gray": GREY, "gray 16": SIXTEEN[..., 0], "rgb 16": SIXTEEN}.get(samples, PICTURE)
+    source = {"gray": GRAY, "gray 16": SIXTEEN[..., 0], "rgb 16": SIXTEEN}.get(samples, IMAGE)
     settings = {"photometric": "minisblack" if "gray" in samples else "rgb", **LAYOUTS[layout]}
     if compression != "none":
         settings |= {"compression": compression, "predictor": predictor}
@@ -62,34 +62,34 @@ def test_every_lossless_layout_is_tifffiles_reading(layout, compression, predict
     expected = np.rint(stored / 257).astype(np.uint8) if stored.dtype == np.uint16 else stored
     if samples == "planar":
         expected = np.moveaxis(expected, 0, -1)
-    picture = decode(content)
-    assert np.array_equal(picture.pixels, three(expected) if expected.ndim == 2 else expected)
-    assert np.array_equal(picture.pixels, three(GREY) if "gray" in samples else PICTURE)
-    assert picture.header.lossless
-    assert picture.header.bits == 8 * stored.dtype.itemsize
+    image = decode(content)
+    assert np.array_equal(image.pixels, three(expected) if expected.ndim == 2 else expected)
+    assert np.array_equal(image.pixels, three(GRAY) if "gray" in samples else IMAGE)
+    assert image.header.lossless
+    assert image.header.bits == 8 * stored.dtype.itemsize
 
 
 @pytest.mark.parametrize("layout", ["strips", "tiles"])
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp", "png", "jpegxl", "jpegxr", "lerc"])
 def test_every_image_codec_is_tifffiles_reading(layout, compression):
     """JPEG (as YCbCr), JPEG 2000, WebP, PNG, JPEG XL, JPEG XR and LERC inside of a TIFF."""
-    content = tiff_of(PICTURE, photometric="rgb", compression=compression, **LAYOUTS[layout])
+    content = tiff_of(IMAGE, photometric="rgb", compression=compression, **LAYOUTS[layout])
     assert np.array_equal(decode(content).pixels, read_by_tifffile(content))
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("bigtiff", [False, True])
 def test_byte_order_and_size_of_offsets_do_not_matter(byteorder, bigtiff):
-    """Little and big endian, classic and BigTIFF, hold the same picture."""
+    """Little and big endian, classic and BigTIFF, hold the same image."""
     content = tiff_of(SIXTEEN, photometric="rgb", byteorder=byteorder, bigtiff=bigtiff, rowsperstrip=7)
-    assert np.array_equal(decode(content).pixels, PICTURE)
+    assert np.array_equal(decode(content).pixels, IMAGE)
 
 
 @pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "zstd"])
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_what_pillow_writes_is_read(compression, mode):
     """Pillow's own TIFFs, through libtiff."""
-    content = file_of(Image.fromarray(PICTURE).convert(mode), "TIFF", compression=compression)
+    content = file_of(Image.fromarray(IMAGE).convert(mode), "TIFF", compression=compression)
     stored = read_by_tifffile(content)
     shown = Image.fromarray(stored, mode) if mode == "CMYK" else Image.fromarray(stored)
     assert np.array_equal(decode(content).pixels, np.asarray(shown.convert("RGB")))
@@ -99,15 +99,15 @@ def test_what_pillow_writes_is_read(compression, mode):
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_bilevel_is_black_and_white(compression, photometric):
     """One bit a pixel, in CCITT's codings too, whichever of the two is white."""
-    source = Image.fromarray(GREY > 120)
+    source = Image.fromarray(GRAY > 120)
     content = file_of(source, "TIFF", compression=compression, tiffinfo={262: photometric})
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         white_is_zero = file.pages[0].photometric == 0
         stored = file.pages[0].asarray()
-    picture = decode(content)
-    assert np.array_equal(picture.pixels, three(np.where(stored != white_is_zero, 255, 0).astype(np.uint8)))
-    assert np.array_equal(picture.pixels[..., 0] > 0, GREY > 120)
-    assert (picture.header.mode, picture.header.bits) == ("1", 1)
+    image = decode(content)
+    assert np.array_equal(image.pixels, three(np.where(stored != white_is_zero, 255, 0).astype(np.uint8)))
+    assert np.array_equal(image.pixels[..., 0] > 0, GRAY > 120)
+    assert (image.header.mode, image.header.bits) == ("1", 1)
 
 
 @pytest.mark.parametrize(("bits", "top"), [(2, 3), (4, 15), (10, 1023), (12, 4095), (14, 16383)])
@@ -128,19 +128,19 @@ def test_packed_depths_use_their_whole_range(bits, top, photometric):
     stored = read_by_tifffile(bytes(content))
     assert np.array_equal(stored, samples)
     expected = np.floor(stored * 255.0 / top + 0.5).astype(np.uint8)
-    picture = decode(bytes(content))
-    assert np.array_equal(picture.pixels[..., 0], 255 - expected if photometric == "miniswhite" else expected)
-    assert picture.header.bits == bits
+    image = decode(bytes(content))
+    assert np.array_equal(image.pixels[..., 0], 255 - expected if photometric == "miniswhite" else expected)
+    assert image.header.bits == bits
 
 
 def test_min_is_white_is_turned_round():
-    """Photometric 0 says that 0 is white."""
-    assert np.array_equal(decode(tiff_of(GREY, photometric="miniswhite")).pixels, three(255 - GREY))
+    """With photometric 0, 0 is white."""
+    assert np.array_equal(decode(tiff_of(GRAY, photometric="miniswhite")).pixels, three(255 - GRAY))
 
 
 def test_palettes_are_looked_up():
     """16-bit entries by v / 257; a palette whose entries never exceed 255 holds 8-bit ones, as libtiff takes it."""
-    index = np.asarray(Image.fromarray(PICTURE).quantize(64))
+    index = np.asarray(Image.fromarray(IMAGE).quantize(64))
     colors = draw(16, 16, seed=3).reshape(256, 3)
     for entries in (colors.T.astype(np.uint16) * 257, colors.T.astype(np.uint16)):
         content = tiff_of(index, photometric="palette", colormap=entries)
@@ -153,7 +153,7 @@ def test_palettes_are_looked_up():
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_alpha_lies_over_white(bits, kind, planar):
     """Unassociated and associated alpha over white; a channel of unstated meaning is not alpha."""
-    color = (PICTURE.astype(np.uint32) * ALPHA[..., None] // 255).astype(np.uint8) if kind == "assocalpha" else PICTURE
+    color = (IMAGE.astype(np.uint32) * ALPHA[..., None] // 255).astype(np.uint8) if kind == "assocalpha" else IMAGE
     samples = np.dstack([color, ALPHA])
     stored = samples.astype(np.uint16) * 257 if bits == 16 else samples
     if planar == "separate":
@@ -161,9 +161,9 @@ def test_alpha_lies_over_white(bits, kind, planar):
     content = tiff_of(stored, photometric="rgb", extrasamples=[kind], planarconfig=planar)
     rest = 255 - ALPHA[..., None].astype(float)
     expected = {
-        "unassalpha": np.rint(PICTURE * (ALPHA[..., None] / 255.0) + rest),
+        "unassalpha": np.rint(IMAGE * (ALPHA[..., None] / 255.0) + rest),
         "assocalpha": color + rest,
-        "unspecified": PICTURE,
+        "unspecified": IMAGE,
     }[kind]
     assert np.array_equal(decode(content).pixels, expected)
     assert read_header(content).mode == ("RGB" if kind == "unspecified" else "RGBA")
@@ -173,7 +173,7 @@ def test_alpha_lies_over_white(bits, kind, planar):
 @pytest.mark.parametrize("alpha", [False, True])
 def test_cmyk_is_ink(bits, alpha):
     """(255 - ink) * (255 - black) / 255; alpha over white is less ink."""
-    ink = np.asarray(Image.fromarray(PICTURE).convert("CMYK")).copy()
+    ink = np.asarray(Image.fromarray(IMAGE).convert("CMYK")).copy()
     ink[..., 3] = ALPHA // 2
     samples = np.dstack([ink, ALPHA]) if alpha else ink
     content = tiff_of(
@@ -189,9 +189,9 @@ def test_cmyk_is_ink(bits, alpha):
 
 def test_plain_ycbcr_is_converted():
     """YCbCr without JPEG and without subsampling is the JFIF conversion; with subsampling it is refused."""
-    ycbcr = np.asarray(Image.fromarray(PICTURE).convert("YCbCr"))
+    ycbcr = np.asarray(Image.fromarray(IMAGE).convert("YCbCr"))
     content = tiff_of(ycbcr, photometric="ycbcr", subsampling=(1, 1))
-    assert np.abs(decode(content).pixels.astype(int) - PICTURE).max() <= 3
+    assert np.abs(decode(content).pixels.astype(int) - IMAGE).max() <= 3
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         place = file.pages[0].tags[530].valueoffset
     halved = content[:place] + bytes((2, 0, 2, 0)) + content[place + 4 :]
@@ -218,7 +218,7 @@ def test_float_predictor_is_undone():
 
 
 def test_not_a_number_is_a_reason():
-    """A window says nothing of NaN."""
+    """A window does not cover NaN."""
     samples = np.full((20, 24), np.nan, np.float32)
     found = reason_of(tiff_of(samples, photometric="minisblack"), tone=Window(0, 1))
     assert found == ("no-tone-rule", "not-a-number samples")
@@ -233,35 +233,35 @@ def test_thirty_two_unsigned_bits_scale():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_tag_is_applied(orientation):
-    """Tag 274 turns the picture, in tiles and in 16 bits alike."""
+    """Tag 274 turns the image, in tiles and in 16 bits alike."""
     extratags = [(274, "H", 1, orientation, True)]
-    picture = decode(tiff_of(SIXTEEN, photometric="rgb", tile=(16, 16), extratags=extratags))
-    plain = Image.fromarray(PICTURE)
+    image = decode(tiff_of(SIXTEEN, photometric="rgb", tile=(16, 16), extratags=extratags))
+    plain = Image.fromarray(IMAGE)
     turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
     expected = plain if turn is None else plain.transpose(Image.Transpose(turn))
-    assert np.array_equal(picture.pixels, np.asarray(expected))
+    assert np.array_equal(image.pixels, np.asarray(expected))
 
 
 def test_thumbnails_masks_and_subdirectories_are_no_pages():
-    """Reduced pictures and masks of the main chain, and whatever hangs in SubIFDs, are not counted nor shown."""
+    """Reduced images and masks of the main chain, and the images in SubIFDs, are not pages."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
-        writer.write(PICTURE, photometric="rgb", subifds=1)
-        writer.write(PICTURE[::2, ::2], photometric="rgb", subfiletype=1)
-        writer.write(GREY > 120, photometric="mask", subfiletype=4)
-        writer.write(PICTURE[::-1], photometric="rgb", subfiletype=2)
+        writer.write(IMAGE[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(IMAGE, photometric="rgb", subifds=1)
+        writer.write(IMAGE[::2, ::2], photometric="rgb", subfiletype=1)
+        writer.write(GRAY > 120, photometric="mask", subfiletype=4)
+        writer.write(IMAGE[::-1], photometric="rgb", subfiletype=2)
     content = out.getvalue()
     assert read_header(content).pages == 2
-    assert np.array_equal(decode(content).pixels, PICTURE)
-    assert np.array_equal(decode(content, page=2).pixels, PICTURE[::-1])
+    assert np.array_equal(decode(content).pixels, IMAGE)
+    assert np.array_equal(decode(content, page=2).pixels, IMAGE[::-1])
 
 
 def test_each_page_has_its_own_header():
     """Pages may differ in size, mode and bits."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        writer.write(PICTURE, photometric="rgb")
+        writer.write(IMAGE, photometric="rgb")
         writer.write(SIXTEEN[::2, ::2, 0], photometric="minisblack")
     header = decode(out.getvalue(), page=2).header
     assert (header.width, header.height, header.mode, header.bits, header.pages) == (36, 30, "L", 16, 2)
@@ -269,7 +269,7 @@ def test_each_page_has_its_own_header():
 
 def test_a_missing_strip_is_not_filled():
     """tifffile would give a value for a strip that is not there."""
-    content = tiff_of(PICTURE, photometric="rgb", rowsperstrip=16)
+    content = tiff_of(IMAGE, photometric="rgb", rowsperstrip=16)
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         counts = file.pages[0].tags[279]
         place = counts.valueoffset
@@ -279,7 +279,7 @@ def test_a_missing_strip_is_not_filled():
 
 @pytest.mark.parametrize("compression", [8, 50000, 34925])
 def test_a_bomb_in_a_strip_does_not_explode(compression):
-    """A strip that unpacks to a thousand times its picture costs no more memory than the picture."""
+    """A strip that unpacks to a thousand times its image costs no more memory than the image."""
     import lzma
     import zlib
 
@@ -305,8 +305,8 @@ def with_tag(content: bytes, tag: int, kind: int, count: int, value: int) -> byt
 
 @pytest.mark.parametrize(("kind", "count"), [(11, 768), (12, 384), (3, 767), (3, 256), (8, 768)])
 def test_a_palette_of_other_numbers_is_a_reason(kind, count):
-    """Floating-point colors were cast with a warning on the screen; a palette cut short is none."""
-    content = tiff_of(GREY, photometric="palette", colormap=np.full((3, 256), 40000, np.uint16))
+    """Floating-point colors were cast with a warning on the screen; a truncated palette is damage."""
+    content = tiff_of(GRAY, photometric="palette", colormap=np.full((3, 256), 40000, np.uint16))
     place = struct.unpack_from("<I", content, content.index(struct.pack("<HHI", 320, 3, 768)) + 8)[0]
     broken = with_tag(content, 320, kind, count, place) + bytes(4096)
     with warnings.catch_warnings():
@@ -321,9 +321,9 @@ def test_a_width_of_many_numbers_is_damage():
     assert reason_of(content) == ("damaged", "tiff")
 
 
-def test_a_tile_that_is_larger_than_any_picture_is_refused():
-    """A picture of 64 x 64 in one tile of a thousand megapixels took the memory of the tile; so did a deep one."""
-    content = tiff_of(GREY[:64, :64], tile=(64, 64), compression="deflate")
+def test_a_tile_that_is_larger_than_any_image_is_refused():
+    """An image of 64 x 64 in one tile of a thousand megapixels took the memory of the tile; so did a deep one."""
+    content = tiff_of(GRAY[:64, :64], tile=(64, 64), compression="deflate")
     large = with_tag(with_tag(content, 322, 4, 1, 31000), 323, 4, 1, 31000)
     assert reason_of(large) == ("decompression-bomb", "961 megapixels")
     deep = strip_tiff(64, 64, bytes(4096), extra=((32998, 4, 1, 10**9),))
@@ -332,7 +332,7 @@ def test_a_tile_that_is_larger_than_any_picture_is_refused():
 
 def test_an_offset_of_64_bits_that_leads_nowhere_is_a_cut():
     """One broken BigTIFF ended a whole build in an OverflowError."""
-    content = bytearray(tiff_of(PICTURE, photometric="rgb", bigtiff=True))
+    content = bytearray(tiff_of(IMAGE, photometric="rgb", bigtiff=True))
     content[8:16] = b"\xff" * 8
     assert reason_of(bytes(content)) == ("truncated", None)
 
@@ -387,17 +387,17 @@ def test_directories_that_go_round_are_damage():
     ],
 )
 def test_what_no_rule_covers_is_refused(settings, reason):
-    """CIELAB has no rule here; an ink set on an RGB picture means nothing."""
-    content = tiff_of(PICTURE, **settings)
+    """CIELAB has no rule here; an ink set on an RGB image means nothing."""
+    content = tiff_of(IMAGE, **settings)
     if reason is None:
-        assert np.array_equal(decode(content).pixels, PICTURE)
+        assert np.array_equal(decode(content).pixels, IMAGE)
     else:
         assert reason_of(content) == reason
 
 
 def test_inks_that_are_not_cmyk_are_refused():
     """Four spot colors cannot be shown by guessing which they are."""
-    samples = np.dstack([PICTURE, ALPHA])
+    samples = np.dstack([IMAGE, ALPHA])
     content = tiff_of(samples, photometric="separated", extratags=[(332, "H", 1, 2, True)])
     assert reason_of(content) == ("unsupported", "tiff of inks that are not CMYK")
 
@@ -415,14 +415,14 @@ TIFFCP = [
 ]
 
 
-# tiffcp separates the planes of 8-bit pictures alone
+# tiffcp separates the planes of 8-bit images alone
 @pytest.mark.parametrize(("options", "bits"), [*((o, b) for o in TIFFCP for b in (8, 16)), (["-p", "separate"], 8)])
 def test_what_libtiff_writes_is_read(tmp_path, options, bits):
-    """libtiff's own tool rewrites the picture in its layouts, byte orders and fill orders: the pixels stay."""
-    (tmp_path / "in.tif").write_bytes(tiff_of(SIXTEEN if bits == 16 else PICTURE, photometric="rgb"))
+    """libtiff's own tool rewrites the image in its layouts, byte orders and fill orders: the pixels stay."""
+    (tmp_path / "in.tif").write_bytes(tiff_of(SIXTEEN if bits == 16 else IMAGE, photometric="rgb"))
     run_tool("tiffcp", *options, tmp_path / "in.tif", tmp_path / "out.tif")
     content = (tmp_path / "out.tif").read_bytes()
-    assert np.array_equal(decode(content).pixels, PICTURE)
+    assert np.array_equal(decode(content).pixels, IMAGE)
 
 
 @pytest.mark.parametrize("options", [["-c", "jpeg:90", "-r", "16"], ["-c", "jpeg:r:90", "-r", "16"]], ids=" ".join)
@@ -438,19 +438,19 @@ def test_libtiffs_jpeg_is_tifffiles_reading(tmp_path, options):
 @pytest.mark.parametrize("options", ["-c g3", "-c g3:2d", "-c g4", "-c g4 -f lsb2msb"])
 def test_libtiffs_fax_is_tifffiles_reading(tmp_path, options):
     """CCITT group 3 in one and two dimensions, group 4, and bits in either order."""
-    (tmp_path / "in.tif").write_bytes(file_of(Image.fromarray(GREY > 120), "TIFF"))
+    (tmp_path / "in.tif").write_bytes(file_of(Image.fromarray(GRAY > 120), "TIFF"))
     run_tool("tiffcp", *options.split(), tmp_path / "in.tif", tmp_path / "out.tif")
-    picture = decode((tmp_path / "out.tif").read_bytes())
-    assert np.array_equal(picture.pixels[..., 0] > 0, GREY > 120)
+    image = decode((tmp_path / "out.tif").read_bytes())
+    assert np.array_equal(image.pixels[..., 0] > 0, GRAY > 120)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_libtiffs_tags_are_obeyed(tmp_path, orientation):
     """An orientation that `tiffset` writes into a finished file is applied."""
     path = tmp_path / "picture.tif"
-    path.write_bytes(tiff_of(PICTURE, photometric="rgb"))
+    path.write_bytes(tiff_of(IMAGE, photometric="rgb"))
     run_tool("tiffset", "-s", "274", str(orientation), path)
-    expected = {3: PICTURE[::-1, ::-1], 6: np.rot90(PICTURE, -1)}[orientation]
+    expected = {3: IMAGE[::-1, ::-1], 6: np.rot90(IMAGE, -1)}[orientation]
     assert np.array_equal(decode(path.read_bytes()).pixels, expected)
 
 
@@ -475,7 +475,7 @@ def test_plain_strips_are_decoded_as_tifffile_decodes_them(byteorder, compressio
     name, _, predictor = compression.partition(" ")
     settings = {} if name == "none" else {"compression": name, "predictor": bool(predictor)}
     content = tiff_of(
-        GREY if gray else PICTURE,
+        GRAY if gray else IMAGE,
         photometric="minisblack" if gray else "rgb",
         rowsperstrip=rows,
         byteorder=byteorder,
@@ -483,39 +483,39 @@ def test_plain_strips_are_decoded_as_tifffile_decodes_them(byteorder, compressio
         extratags=[(274, "H", 1, 6, True)] + ([] if gray else [(34675, "B", 0, swapped_profile(), True)]),
         **settings,
     )
-    picture, expected = decode_short(content), decode_long(content)
-    assert picture.header == expected.header
-    assert np.array_equal(picture.pixels, expected.pixels)
-    assert picture.pixels.shape == (72, 60, 3)
+    image, expected = decode_short(content), decode_long(content)
+    assert image.header == expected.header
+    assert np.array_equal(image.pixels, expected.pixels)
+    assert image.pixels.shape == (72, 60, 3)
 
 
 @pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_what_pillow_writes_plainly_needs_no_tifffile(compression, mode):
     """Pillow's own strips, by libtiff, are plain too; and Pillow reads the same pixels."""
-    content = file_of(Image.fromarray(PICTURE).convert(mode), "TIFF", compression=compression)
-    picture = decode_short(content)
-    assert picture.header == decode_long(content).header
-    assert np.array_equal(picture.pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    content = file_of(Image.fromarray(IMAGE).convert(mode), "TIFF", compression=compression)
+    image = decode_short(content)
+    assert image.header == decode_long(content).header
+    assert np.array_equal(image.pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
 def test_every_page_of_a_plain_file_is_read_plainly():
     """Pages are counted and chosen as in any other TIFF."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        writer.write(PICTURE[::4, ::4], photometric="rgb", subfiletype=1)
-        writer.write(PICTURE, photometric="rgb")
-        writer.write(GREY, photometric="minisblack", compression="lzw")
-    picture = decode_short(out.getvalue(), page=2)
-    assert (picture.header.pages, picture.header.mode) == (2, "L")
-    assert np.array_equal(picture.pixels, three(GREY))
+        writer.write(IMAGE[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(IMAGE, photometric="rgb")
+        writer.write(GRAY, photometric="minisblack", compression="lzw")
+    image = decode_short(out.getvalue(), page=2)
+    assert (image.header.pages, image.header.mode) == (2, "L")
+    assert np.array_equal(image.pixels, three(GRAY))
 
 
 NOT_PLAIN = {
-    "white is zero": tiff_of(GREY, photometric="miniswhite"),
-    "tiles": tiff_of(GREY, photometric="minisblack", tile=(16, 16)),
-    "Zstandard": tiff_of(GREY, photometric="minisblack", compression="zstd"),
-    "private tag": tiff_of(GREY, photometric="minisblack", extratags=[(65000, "H", 1, 1, True)]),
+    "white is zero": tiff_of(GRAY, photometric="miniswhite"),
+    "tiles": tiff_of(GRAY, photometric="minisblack", tile=(16, 16)),
+    "Zstandard": tiff_of(GRAY, photometric="minisblack", compression="zstd"),
+    "private tag": tiff_of(GRAY, photometric="minisblack", extratags=[(65000, "H", 1, 1, True)]),
     "bits the other way round": strip_tiff(64, 64, bytes(4096), extra=((266, 3, 1, 2),)),
     "depth": strip_tiff(64, 64, bytes(4096), extra=((32997, 4, 1, 1),)),
     "a tag twice": strip_tiff(64, 64, bytes(4096), extra=((262, 3, 1, 0),)),
@@ -532,9 +532,9 @@ def test_what_is_not_plain_is_left_to_tifffile(name):
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
 @pytest.mark.parametrize("keep", [0, 1, 100, 3000])
 def test_a_damaged_plain_strip_is_what_tifffile_makes_of_it(compression, keep):
-    """A strip that is too short is a failure with the same reason either way, never a picture that was not there."""
+    """A strip that is too short is a failure with the same reason either way, never an image that was not there."""
     pack = {1: bytes, 5: imagecodecs.lzw_encode, 8: imagecodecs.deflate_encode, 32773: imagecodecs.packbits_encode}
-    strip = pack[compression](np.ascontiguousarray(np.resize(GREY, (64, 64))).tobytes())[:keep]
+    strip = pack[compression](np.ascontiguousarray(np.resize(GRAY, (64, 64))).tobytes())[:keep]
     content = strip_tiff(64, 64, strip, compression=compression)
     with pytest.raises(DecodeFailure) as expected:
         decode_long(content)

@@ -98,7 +98,7 @@ def find_chromium() -> str:
 
 @contextmanager
 def open_page(path: Path, **context: Any) -> Iterator[tuple[Any, list[str]]]:
-    """Open a file in headless Chromium; gives the page, and what it said or asked for against its promise."""
+    """Open a file in headless Chromium; yields the page, and console messages and requests that it must not have."""
     from playwright.sync_api import sync_playwright
 
     said: list[str] = []

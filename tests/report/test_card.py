@@ -37,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_hugging_faces_own_reader_understands_it(built):
-    """Names, licence, task, size, where each split lies and how many pictures it holds."""
+    """Names, licence, task, size, where each split lies and how many images it holds."""
     told = read_card((built / "CARD.md").read_text(encoding="utf-8")).data.to_dict()
     assert told["pretty_name"] == "Tiny"
     assert told["license"] == "unknown"
@@ -56,7 +56,7 @@ def test_hugging_faces_own_reader_understands_it(built):
 
 
 def test_the_splits_it_names_are_there_to_be_loaded(built):
-    """Every path of the front matter matches as many pictures as it says."""
+    """Every path of the front matter matches the stated number of images."""
     told = read_card((built / "CARD.md").read_text(encoding="utf-8")).data.to_dict()
     for part, split in zip(told["configs"][0]["data_files"], told["dataset_info"]["splits"], strict=True):
         assert len(list(built.glob(part["path"] + "/*.jpg"))) == split["num_examples"]
@@ -70,7 +70,7 @@ def test_the_audits_findings_stand_in_it(built):
 
 
 def hostile_card(text: str) -> str:
-    """Return a card in which a string stands wherever data can bring one."""
+    """Return a card with a string everywhere data can put one."""
     raw: dict[str, Any] = {
         "title": text,
         "description": text,

@@ -1,4 +1,4 @@
-"""The contact sheet: one SVG of published pictures, duplicates side by side and a conflict, nothing from elsewhere."""
+"""The contact sheet: one SVG of published images, duplicates side by side and a conflict, nothing from elsewhere."""
 
 import re
 from xml.etree import ElementTree
@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.slow
 def test_the_samples_sheet_can_be_made_again(tmp_path):
-    """What stands in docs/ is what the sample gives: the same words, under 300 KB, drawn pictures alone."""
+    """The sheet in docs/ is that of the sample: the same words, below 300 KB, synthetic images only."""
     folder = tmp_path / "datasets" / "sample"
     folder.mkdir(parents=True)
     (folder / "recipe.toml").write_bytes((PROJECT / "datasets/sample/recipe.toml").read_bytes())
@@ -39,7 +39,7 @@ def texts_of(svg: str) -> list[str]:
 
 
 def test_a_sheet_asks_nothing_from_elsewhere_and_escapes_every_string(tmp_path):
-    """Hostile names stay text, and every picture is inside."""
+    """Hostile names stay text, and every image is inside."""
     sheet = write_sheet(hostile_version(tmp_path), evidence=Evidence())
     assert texts_of(sheet)
     assert "<script" not in sheet

@@ -1,4 +1,4 @@
-"""The page in a browser: harmless whatever the data says, without a request, readable at any width, light and dark."""
+"""The page in a browser: harmless with hostile data, without requests, readable at any width, light and dark."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_hostile_strings_do_nothing(hostile, scheme, width, height):
-    """No script runs, nothing is asked of the network, nothing is said on the console, nothing leaves the page."""
+    """No script runs, no request is made, the console stays empty, and nothing leaves the page."""
     with open_page(hostile, viewport={"width": width, "height": height}, color_scheme=scheme) as (page, said):
         assert page.title() != "stolen"
         assert page.evaluate("document.scripts.length") == 0
@@ -99,7 +99,7 @@ def test_no_hostile_string_stands_in_the_source_as_it_is(hostile):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_contrast_and_every_section_a_name(built, scheme):
-    """Text stands out from its ground by 4.5 to 1; headings nest, parts have names, keys reach what scrolls."""
+    """Text has a contrast of 4.5 to 1; headings nest, sections have names, scrolling parts can be focused."""
     with open_page(built, color_scheme=scheme) as (page, said):
         low = page.evaluate(CONTRAST)
         assert low == []
@@ -107,8 +107,8 @@ def test_every_text_has_contrast_and_every_section_a_name(built, scheme):
             "[...document.querySelectorAll('section')]"
             ".every(s => document.getElementById(s.getAttribute('aria-labelledby')))"
         )
-        pictures = "[...document.querySelectorAll('[role=img]')]"
-        unnamed = pictures + ".filter(e => !(e.title || e.getAttribute('aria-label'))).length"
+        images = "[...document.querySelectorAll('[role=img]')]"
+        unnamed = images + ".filter(e => !(e.title || e.getAttribute('aria-label'))).length"
         assert page.evaluate(unnamed) == 0
         assert page.evaluate("document.documentElement.lang") == "en"
         levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => +e.tagName[1])")
@@ -149,7 +149,7 @@ CONTRAST = """() => {
 
 
 def test_the_risk_is_the_first_thing_a_page_says(built):
-    """Before the story, before the pictures, before any praise."""
+    """Before the story, before the images, before any praise."""
     html = built.read_text(encoding="utf-8")
     heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
     assert heads[0].startswith(("A model can score high", "The label can be", "Too few images", "It is not known"))
@@ -187,7 +187,7 @@ def test_a_page_is_the_same_when_it_is_made_again(tmp_path):
 
 
 def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
-    """One picture in two files lies at 0 bits; that bar was empty, as equal hashes were searched as one."""
+    """One image in two files lies at 0 bits; that bar was empty, as equal hashes were searched as one."""
     once, again = (as_bytes(texture(903), quality=quality) for quality in (95, 88))
     images = write_source(tmp_path / "images", {**tiny_pictures(), "melanoma/one.jpg": once, "melanoma/two.jpg": again})
     write_recipe(tmp_path / "datasets", images=images)
@@ -211,8 +211,8 @@ def test_many_files_of_one_hash_are_counted_without_every_pair():
 
 
 @pytest.mark.slow
-def test_three_thousand_pictures_stay_under_five_megabytes_and_paint(tmp_path):
-    """On textured pictures, which compress badly; how soon it paints is printed, for that hangs on the machine."""
+def test_three_thousand_images_stay_under_five_megabytes_and_paint(tmp_path):
+    """On textured images, which compress badly; how soon it paints is printed, for that hangs on the machine."""
     contents = [jpeg(texture(number)) for number in range(60)]
     samples = [
         sample(
@@ -239,7 +239,7 @@ def test_three_thousand_pictures_stay_under_five_megabytes_and_paint(tmp_path):
 
 
 def test_a_version_without_probes_says_so_first(tmp_path):
-    """Nobody knows is an answer, too."""
+    """Without probes the risk is reported as unknown."""
     version = make_version(tmp_path, [sample("a.jpg", jpeg(lesion(1)))])
     risk = assess_risk(audit(version))
     assert risk.severity == "warning"
@@ -261,7 +261,7 @@ def test_what_the_audit_says_is_not_cut(tmp_path):
 
 
 def test_a_conflict_that_a_person_settled_is_shown_as_settled(tmp_path):
-    """It vanished: the page said that none was found, as if the source had never contradicted itself."""
+    """The page reported that there were no conflicts, although the source had one."""
     files = tiny_pictures()
     files["healthy/twin.jpg"] = files["melanoma/m0.jpg"]
     write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", files))
@@ -294,7 +294,7 @@ def made_audit(*findings: tuple[str, Severity], auc: float, low: float, high: fl
 
 
 def test_an_area_below_chance_stands_below_chance(tmp_path):
-    """It was drawn exactly at 0.5, append a figure that said 0.286."""
+    """It was drawn exactly at 0.5, next to the figure 0.286."""
     version = make_version(tmp_path, [sample("a.jpg", jpeg(lesion(1)))])
     html = write_page(version, read_recipe(version), made_audit(auc=0.286, low=0.097, high=0.615))
     assert '<i style="left:9.7%;width:51.8%"></i><b style="left:28.6%"></b>' in html
@@ -315,7 +315,7 @@ def test_an_area_below_chance_stands_below_chance(tmp_path):
     ],
 )
 def test_only_what_was_shown_is_praised(findings, severity, headline):
-    """Hints and intervals too wide to tell opened the page in green with "No strong shortcut was found"."""
+    """Notes and wide intervals opened the page in green with "No strong shortcut was found"."""
     risk = assess_risk(made_audit(*findings, auc=0.6, low=0.56, high=0.68))
     assert risk.severity == severity
     assert risk.headline.startswith(headline)
@@ -323,7 +323,7 @@ def test_only_what_was_shown_is_praised(findings, severity, headline):
 
 
 def test_changes_are_counted_against_the_version_before():
-    """Added, removed, moved and relabelled, each picture once."""
+    """Added, removed, moved and relabelled, each image once."""
     before = pl.DataFrame(
         {
             "sha256": ["a", "b", "c", "d"],

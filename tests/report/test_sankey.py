@@ -1,4 +1,4 @@
-"""The drawn flow of a build: every place and its words lie inside the picture."""
+"""The drawn flow of a build: every place and its words lie inside the image."""
 
 from hypothesis import given
 from hypothesis import strategies as st
