@@ -1,4 +1,4 @@
-"""Compiles generated models with the project's engine and runs them: on this machine, and on the emulated board."""
+"""Compiles generated models with the engine and runs them on the host and on the emulated board."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _RUNNER = """\
 #include <stdlib.h>
 #include "model.h"
 int main(void) {
-  /* From the heap, so that the sanitiser sees every byte beyond it; its rest is not zero. */
+  /* On the heap, so that the sanitizer detects every access outside of it. It does not start as zeros. */
   int8_t *arena = malloc(MODEL_ARENA_BYTES);
   int8_t *row = malloc(MODEL_WIDTH * MODEL_CHANNELS);
   for (int32_t at = 0; at < MODEL_ARENA_BYTES; at++) arena[at] = (int8_t)(at * 7);
@@ -57,7 +57,7 @@ int main(void) {
 
 @dataclass(frozen=True)
 class Measured:
-    """What the emulated board says of a run."""
+    """The measurements of a run on the emulated board."""
 
     reference: Reference
     instructions: int
@@ -66,14 +66,14 @@ class Measured:
 
 
 def require(*tools: str) -> None:
-    """Skip the test where a tool is missing, and say which."""
+    """Skip the test if a tool is missing."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed (`make test` installs it)")
 
 
 def identity_for(model: Model) -> Identity:
-    """Name a model's labels a, b, c ..."""
+    """Return an identity with the labels a0, b1, c2 ..."""
     labels = tuple(chr(ord("a") + number % 26) + str(number) for number in range(final_tensor(model).shape[-1]))
     return Identity(labels, 0, "drawn@v0", "", "test-0", "curation test")
 
@@ -86,7 +86,7 @@ def write_model(model: Model, folder: Path) -> None:
 
 
 def draw_inputs(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
-    """Draw inputs of different brightness and contrast, two of them flat."""
+    """Generate inputs of different brightness and contrast, two of them flat."""
     shape = model.tensors[model.input].shape[1:]
     generator = np.random.default_rng(seed)
     flat = [np.full(shape, value) for value in (-128, 127)]
@@ -119,7 +119,7 @@ def run_on_host(
 
 @cache
 def build_engine(compiler: str, flags: tuple = ()) -> tuple[Path, ...]:
-    """Compile the engine once a session, with sanitisers."""
+    """Compile the engine with sanitizers, once per session."""
     folder = Path(tempfile.mkdtemp(prefix="engine-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     sources = sorted(map(str, ENGINE.glob("*.c")))
@@ -138,15 +138,15 @@ def run_on_board(model: Model, inputs: np.ndarray, folder: Path, *, rows: bool) 
     includes = [f"-I{ENGINE}", f"-I{EMULATOR}", f"-I{folder}"]
     flags = ["-Wall", "-Wextra", "-Werror", f"-DMODEL_ROWS={int(rows)}"]
     _run(["arm-none-eabi-gcc", *BOARD_FLAGS, *flags, *includes, *map(str, sources), "-o", str(program)], cwd=folder)
-    said = emulate(program, folder)
-    numbers = dict(line.split() for line in said.splitlines())
+    output = emulate(program, folder)
+    numbers = dict(line.split() for line in output.splitlines())
     assert int(numbers["images"]) == len(inputs)
     reference = _split(model, (folder / "out.bin").read_bytes())
     return Measured(reference, int(numbers["instructions"]), int(numbers["stack"]), read_sizes(program))
 
 
 def emulate(program: Path, folder: Path, *, timeout: float = 120) -> str:
-    """Run a program on the emulated board and return what it printed."""
+    """Run a program on the emulated board and return its output."""
     command = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-icount", "shift=0"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(program)]
     done = subprocess.run(
@@ -158,8 +158,8 @@ def emulate(program: Path, folder: Path, *, timeout: float = 120) -> str:
 
 def read_sizes(program: Path) -> dict[str, int]:
     """Return a program's text, data and bss in bytes."""
-    said = subprocess.run(["arm-none-eabi-size", program], capture_output=True, text=True, check=True).stdout
-    text, data, bss = said.splitlines()[1].split()[:3]
+    output = subprocess.run(["arm-none-eabi-size", program], capture_output=True, text=True, check=True).stdout
+    text, data, bss = output.splitlines()[1].split()[:3]
     return {"text": int(text), "data": int(data), "bss": int(bss)}
 
 

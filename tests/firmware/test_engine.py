@@ -1,4 +1,4 @@
-"""The compiled networks' bits: equal to LiteRT's reference kernels on this machine and on the emulated board."""
+"""Compiled networks are bit-exact with LiteRT's reference kernels, on the host and on the emulated board."""
 
 import subprocess
 
@@ -22,7 +22,7 @@ from tests.firmware.compiler.networks import Network, ds_cnn, inverted_residual
 
 
 def _unstrided_stem():
-    """A stem of stride 1 before a depthwise layer of stride 2: both reach below the picture."""
+    """A stem of stride 1 before a depthwise layer of stride 2: both windows reach below the image."""
     net = Network((13, 13, 2), seed=1)
     at = net.depthwise(net.convolve(net.input, 6), stride=(2, 2))
     return net.finish(net.softmax(net.dense(net.convolve(at, 10, window=(1, 1)), 3)))
@@ -39,7 +39,7 @@ SMALL = {
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_every_logit_equals_the_reference(name, compiler, tmp_path):
-    """Both compilers, under both sanitisers, with the whole input and row by row, give the reference's bits."""
+    """Both compilers, with sanitizers, give the results of the reference in frame mode and in row mode."""
     model = read_model(SMALL[name])
     inputs = draw_inputs(model, 24)
     expected = ask_oracle(SMALL[name], model, inputs)
@@ -49,8 +49,8 @@ def test_every_logit_equals_the_reference(name, compiler, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_the_emulated_board_gives_the_same_bits(name, tmp_path):
-    """The Cortex-M4's instructions, with Arduino's flags, inside the board's memory, give the reference's bits."""
+def test_the_emulated_board_gives_the_same_results(name, tmp_path):
+    """Cortex-M4 code with Arduino's flags and the board's memory gives the results of the reference."""
     model = read_model(SMALL[name])
     inputs = draw_inputs(model, 6)
     for rows in (False, True):
@@ -59,8 +59,8 @@ def test_the_emulated_board_gives_the_same_bits(name, tmp_path):
         assert measured.stack <= 1024
 
 
-def test_the_default_shape_keeps_the_boards_marks(tmp_path):
-    """A depthwise net at 96x96: instructions, arena, flash and stack, measured on the emulated board."""
+def test_the_default_shape_meets_the_limits(tmp_path):
+    """Instructions, stack and flash of a depthwise network at 96x96, measured on the emulated board."""
     content = ds_cnn(seed=1)
     model = read_model(content)
     inputs = draw_inputs(model, 3)
@@ -72,7 +72,7 @@ def test_the_default_shape_keeps_the_boards_marks(tmp_path):
 
 
 def test_the_flash_estimate_is_what_is_linked(tmp_path):
-    """What the plan says of flash lies within 10 % of the linked tables and code."""
+    """The planned flash is within 10 % of the linked tables and code."""
     model = read_model(ds_cnn(seed=1))
     linked = run_on_board(model, draw_inputs(model, 1), tmp_path, rows=True).sizes["text"]
     assert plan(model).flash_bytes == pytest.approx(linked, rel=0.1)
@@ -83,7 +83,7 @@ ACTIVATIONS = st.sampled_from(["RELU6", "RELU6", "RELU", "NONE", "RELU_N1_TO_1"]
 
 @st.composite
 def networks(draw):
-    """Draw a network of any layers the compiler knows, of any small size."""
+    """Generate a small network of any supported layers."""
     shape = (draw(st.integers(3, 17)), draw(st.integers(3, 17)), draw(st.integers(1, 4)))
     zero = draw(st.sampled_from([-128, -128, 3]))
     net = Network(
@@ -165,8 +165,8 @@ LAYERS = [
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(networks())
-def test_any_network_of_known_layers_gives_the_references_bits(tmp_path_factory, content):
-    """Whatever layers are drawn, every logit equals the reference's, with the whole input and row by row."""
+def test_any_network_of_supported_layers_is_bit_exact(tmp_path_factory, content):
+    """All logits equal the reference in frame mode and in row mode, for any combination of layers."""
     folder = tmp_path_factory.mktemp("drawn")
     model = read_model(content)
     inputs = draw_inputs(model, 5)
@@ -176,10 +176,10 @@ def test_any_network_of_known_layers_gives_the_references_bits(tmp_path_factory,
 
 
 @pytest.mark.slow
-@settings(max_examples=8, phases=[Phase.generate])  # to shrink would take minutes; the test above shrinks
+@settings(max_examples=8, phases=[Phase.generate])  # shrinking takes minutes; the test above does it
 @given(networks())
-def test_any_network_gives_the_same_bits_on_the_board(tmp_path_factory, content):
-    """A few drawn networks run on the emulated board as well."""
+def test_any_network_is_bit_exact_on_the_board(tmp_path_factory, content):
+    """Some of these networks run on the emulated board as well."""
     model = read_model(content)
     inputs = draw_inputs(model, 3)
     rows = plan(model).row_mode_arena_bytes is not None
@@ -188,7 +188,7 @@ def test_any_network_gives_the_same_bits_on_the_board(tmp_path_factory, content)
 
 
 def test_an_access_beyond_the_boards_memory_ends_the_emulator(tmp_path):
-    """The emulated board has 256 KB and not a byte more: what reaches beyond is a fault, not a silent success."""
+    """An access outside of the 256 KB of the emulated board is a fault."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     source = tmp_path / "beyond.c"
     for address, status in ((0x2003FFFC, 0), (0x20040000, 99), (0x1FFFFFFC, 99)):
@@ -216,7 +216,7 @@ int main(void) {
   before = emulator_count();
   while (before < 675000000) {
     const uint64_t now = emulator_count();
-    longest = now - before > longest ? now - before : longest; /* a step back is a huge one */
+    longest = now - before > longest ? now - before : longest; /* a step back is a huge difference */
     before = now;
   }
   return longest > 4000;
@@ -226,7 +226,7 @@ int main(void) {
 
 @pytest.mark.slow
 def test_the_emulated_boards_time_never_jumps(tmp_path):
-    """Its timer begins anew every 671 million instructions; time jumped there, and the watchdog bit for no reason."""
+    """The timer overflows every 671 million instructions; the time jumped there, and the watchdog triggered."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     (tmp_path / "clock.c").write_text(CLOCK)
     sources = [str(EMULATOR / "start.c"), str(EMULATOR / "emulator.c"), "clock.c"]

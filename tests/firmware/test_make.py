@@ -1,4 +1,4 @@
-"""What `make firmware` is made of: the programs, the sizes against their limits, the proof, and the nets it is for."""
+"""The steps of `make firmware`: programs, sizes and limits, the comparison with the reference, and all networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NET = ds_cnn(seed=1)
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the firmware's Makefile over what was generated in a folder."""
+    """Run the firmware's Makefile on the generated files of a folder."""
     where = [f"GENERATED={folder / 'generated'}", f"BUILD={folder / 'build'}"]
     command = ["make", "-C", str(FIRMWARE), *where, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -30,7 +30,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, str]:
-    """Compile a drawn net of the default's shape for the board, and return the folder and what was printed."""
+    """Compile a network of the default shape for the board, and return the folder and the output."""
     require("arm-none-eabi-gcc", "qemu-system-arm")
     folder = tmp_path_factory.mktemp("made")
     export(NET, folder / "generated", labels=LABELS, alarm="melanoma", data_version="drawn@v1")
@@ -39,8 +39,8 @@ def made(tmp_path_factory) -> tuple[Path, str]:
     return folder, done.stdout
 
 
-def test_sizes_stand_beside_their_limits(made):
-    """Flash, static memory and stack in both modes, each within what the board leaves."""
+def test_sizes_are_printed_with_their_limits(made):
+    """Flash, static memory and stack are within their limits in both modes."""
     rows = dict(re.findall(r"^(\w+: [\w ,]+?)  +(\d+ +\d+)$", made[1], re.MULTILINE))
     assert set(rows) >= {"rows: static RAM", "frame: static RAM", "rows: flash, golden vectors and all"}
     for used, limit in (map(int, figures.split()) for figures in rows.values()):
@@ -49,15 +49,15 @@ def test_sizes_stand_beside_their_limits(made):
     assert rows["frame: static RAM"].split()[1] == "57344"
 
 
-def test_what_does_not_fit_ends_in_an_error(made):
-    """A build over its limit is not quietly made."""
+def test_a_program_above_its_limit_is_an_error(made):
+    """The size check fails and names the mode."""
     done = make(made[0], "sizes", "RAM_rows=9000")
     assert done.returncode != 0
     assert "error: the rows build does not fit" in done.stderr
 
 
-def test_without_a_model_make_says_what_to_do(tmp_path):
-    """The command that makes one is named."""
+def test_without_a_model_make_fails_with_a_hint(tmp_path):
+    """The hint contains the command that exports a model."""
     done = make(tmp_path, "host")
     assert done.returncode != 0
     assert "training export RUN --to firmware" in done.stderr
