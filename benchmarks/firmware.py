@@ -87,7 +87,7 @@ def compare(found: dict[str, dict[str, dict[str, int]]]) -> list[tuple[str, ...]
                 f"{peer.flash:,}" if peer else "?",
                 f"{most:.2f}",
                 f"{peer.instructions / 1e6:.2f} / {arduino}" if peer else "?",
-                f"{whole['same'] + streamed['same']} of {whole['pictures'] + streamed['pictures']}",
+                f"{whole['same'] + streamed['same']} of {whole['images'] + streamed['images']}",
             )
         )
     return rows

@@ -1,7 +1,7 @@
-"""Changes training pictures as a hand-held camera would, and ends in the camera's own view.
+"""Changes training images as a hand-held camera would, and ends in the camera's own view.
 
-Nothing is changed that a camera would not change, and no pixel is invented: a turned picture is cut from inside the
-frame. Batches are a pure function of their pictures and of the generator passed in.
+Nothing is changed that a camera would not change, and no pixel is invented: a turned image is cut from inside the
+frame. Batches are a pure function of their images and of the generator passed in.
 """
 
 from dataclasses import dataclass
@@ -37,15 +37,15 @@ class Augmentation:
     blur : float
         Largest radius in pixels of the frame of a Gaussian blur: the hand moves.
     gain, offset : float
-        Exposure: pixels times 1 +- gain, plus +- offset grey levels.
+        Exposure: pixels times 1 +- gain, plus +- offset gray levels.
     gamma : float
         The sensor's tone curve, to the power of 1 +- gamma.
     white : float
         White balance: each channel times 1 +- white.
     noise : float
-        Largest standard deviation, in grey levels, of the sensor's noise.
+        Largest standard deviation, in gray levels, of the sensor's noise.
     share : float
-        Part of the pictures that is degraded at all; the others are only turned, so that the best view is learnt too.
+        Part of the images that is degraded at all; the others are only turned, so that the best view is learned too.
     """
 
     turns: bool = True
@@ -73,7 +73,7 @@ def augment(frames: Frames, generator: Generator, settings: Augmentation, *, sid
     frames : (n, 144, 144, 3) uint8 ndarray
         Before RGB565.
     generator : numpy.random.Generator
-        The same state gives the same pictures.
+        The same state gives the same images.
     settings : Augmentation
     side : {96, 48}
 
@@ -81,7 +81,7 @@ def augment(frames: Frames, generator: Generator, settings: Augmentation, *, sid
     -------
     (n, side, side, 3) uint8 ndarray
     """
-    # One tape of noise for the batch, from which each picture takes its own stretch: drawing it anew takes longest.
+    # One tape of noise for the batch, from which each image takes its own stretch: drawing it anew takes longest.
     tape = generator.standard_normal(2 * frames[0].size, dtype=np.float32)
     changed = np.stack([_change(frame, generator, settings, tape) for frame in frames])
     return camera_view(changed, side=side)
@@ -92,9 +92,9 @@ def _change(frame: Frames, generator: Generator, settings: Augmentation, tape: T
         frame = _turn(frame, generator)
     if generator.random() >= settings.share:
         return frame
-    picture = _reframe(Image.fromarray(np.ascontiguousarray(frame)), generator, settings)
-    picture = _soften(picture, generator, settings)
-    return _expose(np.asarray(picture), generator, settings, tape)
+    image = _reframe(Image.fromarray(np.ascontiguousarray(frame)), generator, settings)
+    image = _soften(image, generator, settings)
+    return _expose(np.asarray(image), generator, settings, tape)
 
 
 def _turn(frame: Frames, generator: Generator) -> Frames:
@@ -103,7 +103,7 @@ def _turn(frame: Frames, generator: Generator) -> Frames:
     return mirrored
 
 
-def _reframe(picture: Image.Image, generator: Generator, settings: Augmentation) -> Image.Image:
+def _reframe(image: Image.Image, generator: Generator, settings: Augmentation) -> Image.Image:
     """Cut a turned square from inside the frame and bring it back to the frame's side."""
     radians = np.deg2rad(generator.uniform(-settings.angle, settings.angle))
     cosine, sine = np.cos(radians), np.sin(radians)
@@ -115,16 +115,16 @@ def _reframe(picture: Image.Image, generator: Generator, settings: Augmentation)
     left = middle[0] - (across[0] - across[1]) * FRAME_SIDE / 2
     top = middle[1] - (across[0] + across[1]) * FRAME_SIDE / 2
     matrix = (across[0], -across[1], left, across[1], across[0], top)
-    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
-def _soften(picture: Image.Image, generator: Generator, settings: Augmentation) -> Image.Image:
+def _soften(image: Image.Image, generator: Generator, settings: Augmentation) -> Image.Image:
     side = round(FRAME_SIDE * generator.uniform(settings.coarsest, 1.0))
     radius = max(0.0, generator.uniform(-settings.blur, settings.blur))
     if side < FRAME_SIDE:
-        small = picture.resize((side, side), Image.Resampling.BOX)
-        picture = small.resize(picture.size, Image.Resampling.BILINEAR)
-    return picture.filter(ImageFilter.GaussianBlur(radius)) if radius > 0 else picture
+        small = image.resize((side, side), Image.Resampling.BOX)
+        image = small.resize(image.size, Image.Resampling.BILINEAR)
+    return image.filter(ImageFilter.GaussianBlur(radius)) if radius > 0 else image
 
 
 def _expose(pixels: Frames, generator: Generator, settings: Augmentation, tape: Tape) -> Frames:

@@ -1,6 +1,6 @@
-"""How far one gets without the lesion: what border, mean colour or sharpness alone say about the class.
+"""How well the border, the mean color or the sharpness alone predict the class.
 
-A detector that is no better than these has perhaps learnt how the pictures were taken, not what they show.
+A model that is no better than these has perhaps learned how the images were taken, not what they show.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from curation.cross_validation import assign_folds, predict_held_out
 from curation.images import measure
 from curation.images.camera import Side
 from training.data import Frames, Samples
-from training.scores import Rate, share_of
-from training.splits import cut_folds
+from training.evaluate import Rate, share_of
 
 BORDER: Final = 1 / 6
-"""How wide a frame is left, of the picture's side, when its middle is taken out."""
+"""Width of the border, of the image's side."""
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 
 Features = npt.NDArray[np.float64]
@@ -25,7 +25,7 @@ Features = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What a classifier reaches that sees only one thing."""
+    """The accuracy of a classifier that sees only one thing."""
 
     name: str
     sees: str
@@ -33,11 +33,11 @@ class Shortcut:
 
 
 def look_for_shortcuts(samples: Samples, *, side: Side, folds: int, seed: int) -> tuple[Shortcut, ...]:
-    """Return how often each shortcut is right, in a stratified group k-fold over all given pictures.
+    """Return the accuracy of each shortcut in a stratified group k-fold over all given images.
 
-    Each is a support vector machine with a radial kernel on features of the camera's view. None sees the middle of a
-    picture other than averaged: the border is seen as mean, deviation and percentiles of each channel, the colour as
-    the mean of each channel, the sharpness as one number.
+    Each is a support vector machine with a radial kernel on features of the camera's view. None sees the middle of an
+    image other than averaged: the border as mean, deviation and percentiles of each channel, the color as the mean of
+    each channel, the sharpness as one number.
 
     Parameters
     ----------
@@ -45,22 +45,39 @@ def look_for_shortcuts(samples: Samples, *, side: Side, folds: int, seed: int) -
     side : {96, 48}
         The side of the view.
     folds : int
+        At most as many as the class with the fewest groups has groups.
     seed : int
     """
     view = samples.view(side)
-    cuts = list(cut_folds(samples, folds=folds, seed=seed))
+    fold = assign_folds(samples.labels, np.array(samples.groups), folds=folds, seed=seed)
     found = []
-    for name, (sees, measure_it) in _KINDS.items():
-        features, right = measure_it(view), np.zeros(len(samples), dtype=np.bool_)
-        for learn, judge in cuts:
-            answers = _classifier().fit(features[learn], samples.labels[learn]).predict(features[judge])
-            right[judge] = answers == samples.labels[judge]
-        found.append(Shortcut(name, sees, share_of(right)))
+    for name, (sees, describe) in _KINDS.items():
+        answers = predict_held_out(fold, _fit_and_predict(describe(view), samples.labels))
+        found.append(Shortcut(name, sees, share_of(answers == samples.labels)))
     return tuple(found)
 
 
+def _fit_and_predict(
+    features: Features, labels: npt.NDArray[np.int64]
+) -> Callable[[npt.NDArray[np.bool_]], npt.NDArray[Any]]:
+    def predict(held_out: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        model = _classifier().fit(features[~held_out], labels[~held_out])
+        answers: npt.NDArray[Any] = model.predict(features[held_out])
+        return answers
+
+    return predict
+
+
+def _classifier() -> Any:
+    from sklearn.pipeline import make_pipeline  # one second to import
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    return make_pipeline(StandardScaler(), SVC(C=10.0))
+
+
 def border_mask(side: int) -> npt.NDArray[np.bool_]:
-    """Return (side, side) bool: True where a picture's border is."""
+    """Return (side, side) bool: True where an image's border is."""
     width = round(side * BORDER)
     mask = np.ones((side, side), dtype=np.bool_)
     mask[width : side - width, width : side - width] = False
@@ -74,28 +91,20 @@ def describe_border(view: Frames) -> Features:
     return np.concatenate([border.mean(axis=1), border.std(axis=1), spread], axis=1)
 
 
-def describe_colour(view: Frames) -> Features:
+def describe_color(view: Frames) -> Features:
     """Return the mean of each channel: (n, 3) float64."""
     means: Features = view.mean(axis=(1, 2), dtype=np.float64)
     return means
 
 
 def describe_sharpness(view: Frames) -> Features:
-    """Return the logarithm of the sharpness the data layer measures: (n, 1) float64."""
-    grey = np.rint(view @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-    return np.array([[np.log1p(measure(picture).sharpness)] for picture in grey])
-
-
-def _classifier() -> Any:
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    return make_pipeline(StandardScaler(), SVC(C=10.0))
+    """Return the logarithm of the sharpness that ``curation.images`` measures: (n, 1) float64."""
+    gray = np.rint(view @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return np.array([[np.log1p(measure(image).sharpness)] for image in gray])
 
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[Frames], Features]]]] = {
-    "border": ("the outer sixth of the picture, its middle taken out", describe_border),
-    "colour": ("one colour, the mean of the picture", describe_colour),
-    "sharpness": ("one number, how sharp the picture is", describe_sharpness),
+    "border": ("the outer sixth of the image, without its middle", describe_border),
+    "color": ("the mean color of the image", describe_color),
+    "sharpness": ("the sharpness of the image, one number", describe_sharpness),
 }

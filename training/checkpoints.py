@@ -1,4 +1,4 @@
-"""Keeps the state of a training in one file, written whole or not at all, so that an interruption costs one epoch."""
+"""Keeps the state of a training in one file, written atomically, so that an interruption costs one epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import write_atomically
 
 Weights = Sequence[npt.NDArray[np.float32]]
@@ -18,12 +18,12 @@ Values = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come.
+    """The progress of a training.
 
     Parameters
     ----------
     epoch : int
-        Epochs that are done.
+        Finished epochs.
     history : tuple of tuples
         Loss, accuracy, validation loss and validation accuracy of each.
     best : int
@@ -51,9 +51,9 @@ class Progress:
 
 
 def write_checkpoint(path: Path, progress: Progress, model: Any) -> None:
-    """Write the state of a training: of the model, its dropout and its optimiser, and the best weights so far."""
+    """Write the state of a training: of the model, its dropout and its optimizer, and the best weights so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    groups = {
+    groups = {  # the names are those that 0.1.0 wrote
         "model": model.get_weights(),
         "seeds": _values(_seeds(model)),
         "optimiser": _values(model.optimizer.variables),
@@ -71,12 +71,12 @@ def write_checkpoint(path: Path, progress: Progress, model: Any) -> None:
 
 
 def read_checkpoint(path: Path, model: Any) -> Progress | None:
-    """Bring a compiled model and its optimiser to the state in a file; None where there is no such file.
+    """Set a compiled model and its optimizer to the state in a file; None where there is no such file.
 
     Raises
     ------
     CurationError
-        Where the file is damaged or belongs to another model.
+        RUN_INVALID where the file is damaged or belongs to another model.
     """
     if not path.exists():
         return None
@@ -92,12 +92,14 @@ def read_checkpoint(path: Path, model: Any) -> Progress | None:
             return Progress(epoch, history, best, _group(arrays, "best"))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as fault:
         raise CurationError(
-            f"{path}: not the state of this training: {fault}", hint="delete the file to start from the beginning"
+            ErrorCode.RUN_INVALID,
+            f"{path}: not a checkpoint of this training: {fault}",
+            hint="Delete the file to start from the beginning.",
         ) from fault
 
 
 def _seeds(model: Any) -> list[Any]:
-    """Return the states of the generators a model's dropout draws from: they are none of its weights."""
+    """Return the states of the generators that a model's dropout draws from; they are not among its weights."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 

@@ -1,4 +1,4 @@
-"""Opens a published version for training: verified first, then its pictures as the camera's frames."""
+"""Opens a published version for training: verified first, then its images as the camera's frames."""
 
 import hashlib
 import tomllib
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from curation.dataset.columns import Metadata
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import DecodeFailure, area_average, area_average_144, camera_view, center_square, decode
 from curation.images.camera import Side
 from curation.versions import Home, Version, load, verify
@@ -21,11 +21,12 @@ Frames = npt.NDArray[np.uint8]
 COLUMNS: Final = (
     "id", "sha256", "page", "file", "file_sha256", "label", "split", "group", "source", "disputed", "reserve",
 )  # fmt: skip
+SHOWN_PROBLEMS: Final = 10
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures of a version with what is known of each; every array has the same first side n.
+    """Images of a version with what is known of each; every array has the same first side n.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ class Samples:
     labels : (n,) int64 ndarray
         Index into the version's classes.
     frames : (n, 144, 144, 3) uint8 ndarray
-        The centre square at the height of a QCIF frame, before the camera's RGB565.
+        The center square at the height of a QCIF frame, before the camera's RGB565.
     plain : (n, side, side, 3) uint8 ndarray
-        The centre square area-averaged to the input's side, without the camera.
+        The center square area-averaged to the input's side, without the camera.
     metadata : tuple of Metadata
         The metadata columns of the version.
     """
@@ -48,11 +49,11 @@ class Samples:
     metadata: tuple[Metadata, ...] = ()
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return self.table.height
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Samples":
-        """Return the pictures of these row numbers, in that order."""
+        """Return the images of these row numbers, in that order."""
         return replace(
             self,
             table=self.table[rows.tolist()],
@@ -62,21 +63,21 @@ class Samples:
         )
 
     def of_split(self, split: str) -> "Samples":
-        """Return the pictures of one split."""
+        """Return the images of one split."""
         return self.take(np.flatnonzero((self.table["split"] == split).to_numpy()))
 
     def view(self, side: Side) -> Frames:
-        """Return the pictures as the network sees them through the camera: (n, side, side, 3) uint8."""
+        """Return the images as the network sees them through the camera: (n, side, side, 3) uint8."""
         return camera_view(self.frames, side=side)
 
     @property
     def groups(self) -> list[str]:
-        """The group of each picture: what belongs together and never straddles a split."""
+        """The group of each image; a group never straddles a split."""
         return self.table["group"].to_list()
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """A verified version, opened for training.
 
     Parameters
@@ -87,7 +88,7 @@ class Material:
     alarm : str
         The class the board warns of.
     samples : Samples
-        All kept pictures, sorted by split, label, sha256 and page.
+        All kept images, sorted by split, label, sha256 and page.
     """
 
     version: Version
@@ -98,11 +99,21 @@ class Material:
     @property
     def reference(self) -> str:
         """``name@v<n>``."""
-        return f"{self.version.name}@v{self.version.number}"
+        return reference_of(self.version)
+
+    @property
+    def alarm_index(self) -> int:
+        """The number of the output that belongs to the alarm class."""
+        return self.classes.index(self.alarm)
 
 
-def open_material(home: Home, reference: str, *, side: Side = 96, alarm: str | None = None) -> Material:
-    """Verify a published version and read its pictures.
+def reference_of(version: Version) -> str:
+    """Return ``name@v<n>``."""
+    return f"{version.name}@v{version.number}"
+
+
+def open_training_data(home: Home, reference: str, *, side: Side = 96, alarm: str | None = None) -> TrainingData:
+    """Verify a published version and read its images.
 
     Parameters
     ----------
@@ -117,48 +128,58 @@ def open_material(home: Home, reference: str, *, side: Side = 96, alarm: str | N
     Raises
     ------
     CurationError
-        Where there is no such version, a byte of its folder was changed, it has fewer than two classes, or a class
-        has nothing to train on.
+        VERSION_DAMAGED where a byte of its folder was changed, SPLIT_EMPTY where it has fewer than two classes or a
+        class has no images to train on or to test with.
     """
-    version = load(home, reference)
-    check_whole(home, version)
+    version = open_verified(home, reference)
     classes = tuple(version.description["classes"])
     check_trainable(version, classes)
-    return Material(version, classes, choose_alarm(version, classes, alarm), read_samples(version, classes, side=side))
+    return TrainingData(
+        version, classes, choose_alarm(version, classes, alarm), read_samples(version, classes, side=side)
+    )
 
 
-def check_whole(home: Home, version: Version) -> None:
-    """Raise a ``CurationError`` that lists what is wrong with a version's folder, if anything is."""
-    reference = f"{version.name}@v{version.number}"
-    problems = verify(home, reference).problems
+def open_verified(home: Home, reference: str) -> Version:
+    """Open a published version whose files are those that were published.
+
+    Raises
+    ------
+    CurationError
+        VERSION_DAMAGED with the first problems that were found.
+    """
+    version = load(home, reference)
+    name = reference_of(version)
+    problems = verify(home, name).problems
     if problems:
-        shown = [f"  {problem}" for problem in problems[:10]]
-        more = [f"  ... and {len(problems) - 10} more"] if len(problems) > 10 else []
+        shown = [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+        more = [f"  ... and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
         raise CurationError(
-            "\n".join([f"{reference} is not what was published, so nothing is trained on it:", *shown, *more]),
-            hint=f"move {version.folder} away, then `python -m curation build {reference}` makes it again",
+            ErrorCode.VERSION_DAMAGED,
+            "\n".join([f"{name} differs from what was published and is not used:", *shown, *more]),
+            hint=f"Move {version.folder} away, then run `python -m curation build {name}`.",
         )
+    return version
 
 
 def check_trainable(version: Version, classes: Sequence[str]) -> None:
-    """Raise a ``CurationError`` where a version cannot be learnt from or judged by.
-
-    One class alone is one reason, a class without training or without test pictures another.
-    """
-    reference = f"{version.name}@v{version.number}"
+    """Raise a SPLIT_EMPTY error where a version has one class, or a class without training or test images."""
+    name = reference_of(version)
     if len(classes) < 2:
-        raise CurationError(f"{reference} has one class ({', '.join(classes)}): there is nothing to tell apart")
+        raise CurationError(
+            ErrorCode.SPLIT_EMPTY, f"{name} has one class ({', '.join(classes)}); a classifier needs at least two"
+        )
     counts = version.description["counts"]
     empty = [
-        f"{split} has no {name}"
+        f"{split} has no {label}"
         for split in ("train", "test")
-        for name in classes
-        if not counts.get(split, {}).get(name)
+        for label in classes
+        if not counts.get(split, {}).get(label)
     ]
     if empty:
         raise CurationError(
-            f"{reference}: {'; '.join(empty)}",
-            hint=f"`python -m curation show {reference}` counts what it holds; the recipe's [selection] asks for it",
+            ErrorCode.SPLIT_EMPTY,
+            f"{name}: {'; '.join(empty)}",
+            hint=f"`python -m curation show {name}` lists the counts; [selection] in the recipe sets them.",
         )
 
 
@@ -166,7 +187,9 @@ def choose_alarm(version: Version, classes: Sequence[str], asked: str | None) ->
     """Return the class the board warns of: the one asked for, else the first that the version's recipe names."""
     if asked is not None:
         if asked not in classes:
-            raise CurationError(f"there is no class {asked!r}", hint=f"the classes are {', '.join(classes)}")
+            raise CurationError(
+                ErrorCode.LABEL_UNKNOWN, f"there is no class {asked!r}", hint=f"The classes are {', '.join(classes)}."
+            )
         return asked
     recipe = version.folder / "recipe.toml"
     if recipe.is_file():
@@ -176,12 +199,12 @@ def choose_alarm(version: Version, classes: Sequence[str], asked: str | None) ->
 
 
 def read_samples(version: Version, classes: Sequence[str], *, side: Side) -> Samples:
-    """Read every kept picture of a version.
+    """Read every kept image of a version.
 
     Raises
     ------
     CurationError
-        Where a picture's bytes are not those of the manifest any more, or give no picture.
+        VERSION_DAMAGED where a file changed while it was read, IMAGE_UNREADABLE where it cannot be decoded.
     """
     rows = version.samples()
     metadata = version.manifest.metadata
@@ -189,40 +212,44 @@ def read_samples(version: Version, classes: Sequence[str], *, side: Side) -> Sam
     frames = np.empty((table.height, 144, 144, 3), np.uint8)
     plain = np.empty((table.height, side, side, 3), np.uint8)
     for number, (file, digest) in enumerate(table.select("file", "file_sha256").rows()):
-        frames[number], plain[number] = frame_of(_read(Path(file), digest), side=side, name=file)
+        frames[number], plain[number] = read_frame(_read(Path(file), digest), side=side, name=file)
     labels = np.array([classes.index(label) for label in table["label"]], dtype=np.int64)
     return Samples(table, labels, frames, plain, metadata)
 
 
-def frame_of(content: bytes, *, side: Side, name: str) -> tuple[Frames, Frames]:
-    """Return a picture's frame (144, 144, 3) and its plain view (side, side, 3), both uint8.
+def read_frame(content: bytes, *, side: Side, name: str) -> tuple[Frames, Frames]:
+    """Return an image's frame (144, 144, 3) and its plain view (side, side, 3), both uint8.
 
     Raises
     ------
     CurationError
-        Where the bytes give no picture; names the file.
+        IMAGE_UNREADABLE with the file's name.
     """
     try:
         square = center_square(decode(content).pixels)
     except DecodeFailure as fault:
-        raise CurationError(f"{name}: gives no picture: {fault}") from fault
+        raise CurationError(ErrorCode.IMAGE_UNREADABLE, f"{name}: not a readable image: {fault}") from fault
     return area_average_144(square), area_average(square, height=side, width=side)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file that the user named.
+
+    Raises
+    ------
+    CurationError
+        FILE_MISSING or FILE_UNREADABLE.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CurationError(ErrorCode.FILE_MISSING, f"{path}: no such file") from None
+    except OSError as fault:
+        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read: {fault.strerror}") from None
 
 
 def _read(path: Path, digest: str) -> bytes:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
-        raise CurationError(f"{path}: changed while it was being read")
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: the file changed while it was read")
     return content
-
-
-def join(parts: Sequence[Samples]) -> Samples:
-    """Return the pictures of all parts, one after the other."""
-    first = parts[0]
-    return replace(
-        first,
-        table=pl.concat([part.table for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        frames=np.concatenate([part.frames for part in parts]),
-        plain=np.concatenate([part.plain for part in parts]),
-    )

@@ -1,4 +1,4 @@
-"""Judges a model on pictures: through the camera and without it, by stratum, and on classes it was never taught."""
+"""Judges a model on images whose class is known: rates with intervals, curves, calibration, and parts of the images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,24 +8,210 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curation.cross_validation import wilson_interval
 from curation.dataset.columns import Metadata
 from curation.dataset.strata import find_strata
+from curation.images.camera import Side
 from training.data import Frames, Samples
-from training.scores import LED_THRESHOLD, Probabilities, Rate, Scores, rate, score, share_of
 
+LED_THRESHOLD: Final = 0.8
+"""Above this probability of the alarm class the board's red light blinks."""
+CALIBRATION_BINS: Final = 10
 AGE_BANDS: Final = (30, 45, 60, 75)
 
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float32]
 
-class Judge(Protocol):
-    """A model that answers, float or int8."""
 
-    def __call__(self, pictures: Frames) -> Probabilities:
-        """Return (n, classes) float32 probabilities for (n, side, side, 3) uint8 pictures."""
+class Predictor(Protocol):
+    """A model that predicts, float or int8."""
+
+    def __call__(self, images: Frames) -> Probabilities:
+        """Return (n, classes) float32 probabilities for (n, side, side, 3) uint8 images."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval (Wilson 1927).
+
+    Parameters
+    ----------
+    hits, of : float, int
+        ``hits`` may be a fraction where it is a mean over repeated trials.
+    share : float or None
+        From 0 to 1; None without trials.
+    low, high : float
+        The interval; 0 and 1 without trials.
+    """
+
+    hits: float
+    of: int
+    share: float | None
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return the share with its interval and number."""
+        if self.share is None:
+            return "none"
+        return f"{self.share:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.of})"
+
+
+def rate(hits: float, of: int) -> Rate:
+    """Return a share with its Wilson 95 % interval.
+
+    Examples
+    --------
+    >>> print(rate(32, 32))
+    1.000 (0.893 to 1.000, n = 32)
+    """
+    return Rate(hits, of, hits / of if of else None, *wilson_interval(hits, of))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What it costs to warn only above a probability."""
+
+    threshold: float
+    sensitivity: Rate
+    specificity: Rate
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of about one confidence: how sure they were in the mean, and how often they were right."""
+
+    low: float
+    high: float
+    confidence: float | None
+    right: Rate
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good answers are. The alarm class against all others is the positive side of every two-sided figure.
+
+    Parameters
+    ----------
+    accuracy : Rate
+    sensitivity : Rate
+        Of the alarm class, by the most probable class.
+    specificity : Rate
+        Of all other classes together.
+    confusion : tuple of tuples
+        Rows are true classes, columns are answers.
+    roc_auc, pr_auc : float or None
+        Area under the receiver operating characteristic; average precision. None where one side is empty.
+    roc, pr : tuple of (float, float)
+        (false alarms, sensitivity) and (sensitivity, precision), from one end to the other.
+    calibration_error : float
+        Expected calibration error over ten bins (Guo et al. 2017).
+    brier : float
+        Mean squared distance of the probabilities from the truth, over all classes (Brier 1950).
+    bins : tuple of Bin
+    led : Threshold
+        At 0.8, where the board's light blinks.
+    """
+
+    accuracy: Rate
+    sensitivity: Rate
+    specificity: Rate
+    confusion: tuple[tuple[int, ...], ...]
+    roc_auc: float | None
+    pr_auc: float | None
+    roc: tuple[tuple[float, float], ...]
+    pr: tuple[tuple[float, float], ...]
+    calibration_error: float
+    brier: float
+    bins: tuple[Bin, ...]
+    led: Threshold
+
+
+def score(labels: Labels, probabilities: Probabilities, *, classes: int, alarm: int) -> Scores:
+    """Return how good answers are.
+
+    Parameters
+    ----------
+    labels : (n,) int64 ndarray
+        n at least 1.
+    probabilities : (n, classes) float32 ndarray
+    classes, alarm : int
+        How many classes there are, and the index of the one the board warns of.
+    """
+    answers = probabilities.argmax(axis=1)
+    positive = labels == alarm
+    roc, roc_auc, pr, pr_auc = _curves(positive, probabilities[:, alarm])
+    bins = _bins(answers == labels, probabilities.max(axis=1))
+    gaps = [
+        bin.right.of * abs(bin.confidence - bin.right.share)
+        for bin in bins
+        if bin.confidence is not None and bin.right.share is not None
+    ]
+    truth = np.eye(classes)[labels]
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(confusion, (labels, answers), 1)
+    return Scores(
+        accuracy=share_of(answers == labels),
+        sensitivity=share_of(answers[positive] == alarm),
+        specificity=share_of(answers[~positive] != alarm),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        roc_auc=roc_auc,
+        pr_auc=pr_auc,
+        roc=roc,
+        pr=pr,
+        calibration_error=float(sum(gaps) / len(labels)),
+        brier=float(((probabilities - truth) ** 2).sum(axis=1).mean()),
+        bins=bins,
+        led=judge_threshold(positive, probabilities[:, alarm], LED_THRESHOLD),
+    )
+
+
+def share_of(right: npt.NDArray[np.bool_]) -> Rate:
+    """Return the rate of true values."""
+    return rate(int(right.sum()), len(right))
+
+
+def judge_threshold(positive: npt.NDArray[np.bool_], probability: Probabilities, threshold: float) -> Threshold:
+    """Return sensitivity and specificity of warning only where the probability is over the threshold."""
+    warned = probability > threshold
+    return Threshold(threshold, share_of(warned[positive]), share_of(~warned[~positive]))
+
+
+def _curves(
+    positive: npt.NDArray[np.bool_], probability: Probabilities
+) -> tuple[tuple[tuple[float, float], ...], float | None, tuple[tuple[float, float], ...], float | None]:
+    if positive.all() or not positive.any():
+        return (), None, (), None
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    false_alarms, sensitivity, _ = roc_curve(positive, probability)
+    precision, recall, _ = precision_recall_curve(positive, probability)
+    return (
+        _pairs(false_alarms, sensitivity),
+        float(roc_auc_score(positive, probability)),
+        _pairs(recall, precision),
+        float(average_precision_score(positive, probability)),
+    )
+
+
+def _pairs(one: Sequence[float], other: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in zip(one, other, strict=True))
+
+
+def _bins(right: npt.NDArray[np.bool_], confidence: Probabilities) -> tuple[Bin, ...]:
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    places = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, CALIBRATION_BINS - 1)
+    found = []
+    for number, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
+        inside = places == number
+        mean = float(confidence[inside].mean()) if inside.any() else None
+        found.append(Bin(low, high, mean, share_of(right[inside])))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """How often answers were right on a part of the pictures."""
+    """How often answers were right on a part of the images."""
 
     column: str
     value: str
@@ -33,24 +219,15 @@ class Stratum:
 
 
 @dataclass(frozen=True)
-class Alarms:
-    """How often the board would warn of pictures of a class it was never taught."""
-
-    source_label: str
-    alarms: Rate
-    blinking: Rate
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """What a model says to the pictures of one split.
+    """What a model says to the images of one split.
 
     Parameters
     ----------
     camera, plain : Scores
-        Of the int8 model through the camera's view, and on the same pictures without the camera.
+        Of the int8 model through the camera's view, and on the same images without the camera.
     float_camera : Scores, optional
-        Of the net before it was quantised, through the camera.
+        Of the net before it was quantized, through the camera.
     strata : tuple of Stratum
         Through the camera.
     """
@@ -62,37 +239,47 @@ class Evaluation:
 
     @property
     def lost(self) -> float | None:
-        """Points of accuracy (of 100) that quantisation cost; negative where it gained."""
+        """Points of accuracy (of 100) that quantization cost; negative where it gained."""
         if self.float_camera is None or self.float_camera.accuracy.share is None or self.camera.accuracy.share is None:
             return None
         return 100 * (self.float_camera.accuracy.share - self.camera.accuracy.share)
 
 
 def evaluate(
-    samples: Samples, judge: Judge, *, classes: Sequence[str], alarm: str, side: int, float_judge: Judge | None = None
+    samples: Samples,
+    int8: Predictor,
+    *,
+    classes: Sequence[str],
+    alarm: str,
+    side: Side,
+    unrounded: Predictor | None = None,
 ) -> Evaluation:
-    """Judge a model on pictures whose class is known.
+    """Judge a model on images whose class is known.
 
     Parameters
     ----------
     samples : Samples
-        At least one picture.
-    judge : Judge
+        At least one image.
+    int8 : Predictor
         The int8 model.
     classes : sequence of str
     alarm : str
         The class the board warns of.
     side : {96, 48}
-    float_judge : Judge, optional
-        The net before it was quantised.
+    unrounded : Predictor, optional
+        The float model before it was quantized.
     """
-    settings = {"classes": len(classes), "alarm": list(classes).index(alarm)}
-    seen = samples.view(96 if side == 96 else 48)
-    answers = judge(seen)
+    names = list(classes)
+    seen = samples.view(side)
+    answers = int8(seen)
+
+    def judge(probabilities: Probabilities) -> Scores:
+        return score(samples.labels, probabilities, classes=len(names), alarm=names.index(alarm))
+
     return Evaluation(
-        camera=score(samples.labels, answers, **settings),
-        plain=score(samples.labels, judge(samples.plain), **settings),
-        float_camera=score(samples.labels, float_judge(seen), **settings) if float_judge else None,
+        camera=judge(answers),
+        plain=judge(int8(samples.plain)),
+        float_camera=judge(unrounded(seen)) if unrounded else None,
         strata=judge_strata(samples.table, samples.metadata, answers.argmax(axis=1) == samples.labels),
     )
 
@@ -121,100 +308,3 @@ def _name_band(age: float) -> str:
     low = max((edge for edge in AGE_BANDS if edge <= age), default=0)
     high = min((edge for edge in AGE_BANDS if edge > age), default=None)
     return f"{low} and over" if high is None else f"{low} to {high - 1}"
-
-
-def judge_context(labels: Sequence[str], probabilities: Probabilities, *, alarm: int) -> tuple[Alarms, ...]:
-    """Return how often each class the model was never taught gets the alarm, the most frequent class first.
-
-    Parameters
-    ----------
-    labels : sequence of str, length n
-        Source labels.
-    probabilities : (n, classes) float32 ndarray
-    alarm : int
-        Index of the alarm class.
-    """
-    names = np.array(labels)
-    found = []
-    for name in sorted(set(labels)):
-        inside = probabilities[names == name]
-        found.append(Alarms(name, share_of(inside.argmax(axis=1) == alarm), share_of(inside[:, alarm] > LED_THRESHOLD)))
-    return tuple(sorted(found, key=lambda alarms: -(alarms.alarms.share or 0.0)))
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """Accuracy over repeated stratified group k-fold: judged by nets that saw no kin of a picture.
-
-    Parameters
-    ----------
-    folds, repeats : int
-    int8, unrounded : Rate
-        Of the pictures, after and before rounding to 8 bits. Hits are the mean over the repeats, so that a picture
-        counts once however often it was judged.
-    by_fold : tuple of (float, float)
-        Accuracy of int8 and float in each fold.
-    seconds, cpu_seconds : float
-        For all folds; a fold that was interrupted counts from where it went on.
-    """
-
-    folds: int
-    repeats: int
-    int8: Rate
-    unrounded: Rate
-    by_fold: tuple[tuple[float, float], ...]
-    seconds: float
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """What the int8 nets of a cross-validation say, each asked only of pictures whose group it never saw.
-
-    Parameters
-    ----------
-    answers : (n, classes) float32 ndarray
-        The mean over the repeats.
-    first : (n, classes) float32 ndarray
-        Of the first repeat alone: one net's answer to each picture.
-    nets : tuple of bytes
-        The int8 models of the first repeat.
-    net_of : (n,) int64 ndarray
-        Which of them was asked of each picture.
-    scores : Scores
-        Of ``first``, so that each picture counts once and no answer is better than a single net's.
-    strata : tuple of Stratum
-        The same by part of the pictures.
-    """
-
-    answers: Probabilities
-    first: Probabilities
-    nets: tuple[bytes, ...]
-    net_of: npt.NDArray[np.int64]
-    scores: Scores
-    strata: tuple[Stratum, ...]
-
-
-def pool_folds(
-    hits: npt.NDArray[np.float64],
-    by_fold: Sequence[tuple[float, float]],
-    *,
-    folds: int,
-    repeats: int,
-    pictures: int,
-    spent: npt.NDArray[np.float64],
-) -> CrossValidation:
-    """Return what folds come to together.
-
-    Parameters
-    ----------
-    hits : (2,) float64 ndarray
-        Pictures the int8 and the float nets got right, the mean over the repeats.
-    by_fold : sequence of (float, float)
-        Accuracy of int8 and float in each fold.
-    folds, repeats, pictures : int
-    spent : (2,) float64 ndarray
-        Seconds by the clock and of CPU.
-    """
-    int8, unrounded = (rate(float(count), pictures) for count in hits)
-    return CrossValidation(folds, repeats, int8, unrounded, tuple(by_fold), float(spent[0]), float(spent[1]))

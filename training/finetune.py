@@ -1,8 +1,8 @@
-"""Teaches a trained net to bear its own quantisation: a few epochs in which every weight and activation is rounded.
+"""Quantization-aware fine-tuning: a few epochs in which every weight and activation is rounded to 8 bits.
 
-Batch norms are folded into the convolutions first, as the converter does, so that what is rounded here is what the
-board will hold. Rounding passes gradients straight through (Jacob et al. 2018). The result is an ordinary float net
-without batch norms, which is then converted and calibrated like any other.
+Batch norms are folded into the convolutions first, as the converter does, so that training rounds the values that the
+board will hold. Gradients pass the rounding unchanged (Jacob et al. 2018). The result is an ordinary float net without
+batch norms, which is converted and calibrated like any other.
 """
 
 from dataclasses import replace
@@ -12,40 +12,46 @@ import numpy as np
 
 from training.checkpoints import Progress
 from training.data import Frames, Samples
-from training.fit import Feed, FitSettings, Fitted, Keeper, Listener, compile_model, run_epochs
+from training.fit import Feed, FitListener, FitSettings, Fitted, Keeper, compile_model, run_epochs
 from training.framework import load_keras
 
-EPOCHS: Final = 8
-RATE_SHARE: Final = 0.05
-"""Of the rate the net was trained at: it is to settle, not to learn anew."""
+FINETUNE_EPOCHS: Final = 8
+FINETUNE_RATE: Final = 0.05
+"""Of the rate the net was trained at: small steps around what it has learned."""
 
 
 def finetune(
-    fitted: Fitted, learn: Samples, judge: Samples, settings: FitSettings, *, calibration: Frames, listener: Listener
+    fitted: Fitted,
+    train: Samples,
+    val: Samples,
+    settings: FitSettings,
+    *,
+    calibration: Frames,
+    listener: FitListener,
 ) -> Fitted:
-    """Return the net after quantisation-aware fine-tuning.
+    """Return the net after quantization-aware fine-tuning.
 
     Parameters
     ----------
     fitted : Fitted
         Of convolutions, depthwise convolutions, dense layers and additions alone.
-    learn, judge : Samples
+    train, val : Samples
         As for ``training.fit.fit``.
     settings : FitSettings
         Those the net was trained with.
     calibration : (n, side, side, 3) uint8 ndarray
         Sets the range of every activation, as it does in the conversion.
-    listener : Listener
+    listener : FitListener
     """
     folded = fold_norms(fitted.model)
     ranges = measure_ranges(folded, calibration)
     rounding = round_layers(folded, ranges)
-    calm = replace(settings, epochs=EPOCHS, patience=EPOCHS, rate=settings.rate * RATE_SHARE)
-    feed = Feed(learn, calm)
+    calm = replace(settings, epochs=FINETUNE_EPOCHS, patience=FINETUNE_EPOCHS, rate=settings.rate * FINETUNE_RATE)
+    feed = Feed(train, calm)
     compile_model(rounding, calm, steps=feed.steps, warm_up=0)
     keeper = Keeper(rounding, Progress.start(), calm, checkpoint=None, listener=listener)
-    seen = judge.view(settings.side).astype(np.float32) / np.float32(255)
-    run_epochs(rounding, feed, keeper, seen, judge.labels, logs=None)
+    seen = val.view(settings.side).astype(np.float32) / np.float32(255)
+    run_epochs(rounding, feed, keeper, seen, val.labels, logs=None)
     keeper.restore_best()
     folded.set_weights(rounding.get_weights())
     return Fitted(folded, keeper.epochs, keeper.progress.best)
@@ -54,7 +60,8 @@ def finetune(
 def fold_norms(model: Any) -> Any:
     """Return the same net with every batch norm folded into the convolution before it."""
     _, keras = load_keras()
-    norms = {_source(layer).name: layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    before = _producers(model)
+    norms = {before[layer.name].name: layer for layer in model.layers if _is_norm(layer)}
 
     def without(layer: Any) -> Any:
         config = layer.get_config()
@@ -63,17 +70,25 @@ def fold_norms(model: Any) -> Any:
         return type(layer).from_config(config)
 
     def skip_norms(layer: Any, *inputs: Any, **more: Any) -> Any:
-        return inputs[0] if isinstance(layer, keras.layers.BatchNormalization) else layer(*inputs, **more)
+        return inputs[0] if _is_norm(layer) else layer(*inputs, **more)
 
     folded = keras.models.clone_model(model, clone_function=without, call_function=skip_norms)
     for layer in model.layers:
-        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization):
+        if layer.weights and not _is_norm(layer):
             folded.get_layer(layer.name).set_weights(_folded_weights(layer, norms.get(layer.name)))
     return folded
 
 
-def _source(layer: Any) -> Any:
-    return layer.input._keras_history.operation
+def _is_norm(layer: Any) -> bool:
+    _, keras = load_keras()
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _producers(model: Any) -> dict[str, Any]:
+    """Return for each layer's name the layer that computes its (first) input."""
+    made = {id(layer.output): layer for layer in model.layers}
+    read = {layer.name: layer.input if isinstance(layer.input, list) else [layer.input] for layer in model.layers}
+    return {name: made[id(tensors[0])] for name, tensors in read.items() if tensors}
 
 
 def _folded_weights(layer: Any, norm: Any) -> list[Any]:
@@ -89,7 +104,7 @@ def _folded_weights(layer: Any, norm: Any) -> list[Any]:
 
 
 def measure_ranges(model: Any, calibration: Frames) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest value of each layer's result over the calibration pictures, zero included."""
+    """Return the smallest and largest value of each layer's result over the calibration images, zero included."""
     _, keras = load_keras()
     watched = keras.Model(model.input, {layer.name: layer.output for layer in model.layers[1:]})
     found = watched(calibration.astype(np.float32) / np.float32(255), training=False)
@@ -129,8 +144,8 @@ def round_layers(model: Any, ranges: dict[str, tuple[float, float]]) -> Any:
             return keras.ops.matmul(inputs, round_kernel(tf.convert_to_tensor(self.kernel), 1)) + self.bias
 
     class Rounded(plain):  # type: ignore[misc]  # Keras has no types
-        def __init__(self, low: float, high: float, **more: Any) -> None:
-            super().__init__(**more)
+        def __init__(self, low: float, high: float, *, name: str) -> None:
+            super().__init__(name=name)
             self.low, self.high = low, high
 
         def call(self, inputs: Any) -> Any:
@@ -155,14 +170,15 @@ def round_layers(model: Any, ranges: dict[str, tuple[float, float]]) -> Any:
 
 
 def _held_layers(model: Any) -> frozenset[str]:
-    """Return the layers whose result the int8 net holds: no convolution with a ReLU fused into it, nor the input."""
+    """Return the layers whose result the int8 net stores: all but the input and the convolutions before a ReLU."""
     _, keras = load_keras()
+    before = _producers(model)
     passing = (keras.layers.Identity, keras.layers.InputLayer, keras.layers.Softmax)
     fused = set()
     for layer in model.layers:
         if isinstance(layer, keras.layers.ReLU):
-            before = _source(layer)
-            while isinstance(before, keras.layers.Identity):
-                before = _source(before)
-            fused.add(before.name)
+            source = before[layer.name]
+            while isinstance(source, keras.layers.Identity):
+                source = before[source.name]
+            fused.add(source.name)
     return frozenset(layer.name for layer in model.layers if not isinstance(layer, passing) and layer.name not in fused)

@@ -1,4 +1,4 @@
-"""Trains one net on given pictures: seeded, repeatable, and resumed after an interruption with the same result."""
+"""Trains one net: seeded, repeatable, and resumed after an interruption with the same result."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,12 +15,10 @@ from training.data import Frames, Samples
 from training.framework import load_keras, make_repeatable
 from training.models import DEFAULT, Weights, build_model, find_architecture
 
-Probabilities = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """How a net is trained; together with the pictures it decides every bit of the result.
+    """How a net is trained; settings and images determine every bit of the result.
 
     Parameters
     ----------
@@ -33,12 +31,11 @@ class FitSettings:
     epochs : int
         At most; the learning rate falls along a cosine over all of them.
     patience : int
-        Epochs without a better validation loss after which training ends; 0 stands for what the architecture asks for,
-        which takes its place.
+        Epochs without a better validation loss after which training ends; 0 is replaced by the architecture's own.
     batch : int
-        Pictures a step; 0 likewise.
+        Images a step; 0 likewise.
     rate : float
-        Learning rate at the top, after a warm-up over a tenth of the epochs; 0 likewise.
+        Highest learning rate, after a warm-up over a tenth of the epochs; 0 likewise.
     decay : float
         AdamW's weight decay (Loshchilov and Hutter 2019).
     augmentation : Augmentation
@@ -64,7 +61,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the pictures came to; losses are cross-entropies in nats, the rest are shares."""
+    """The result of one pass over the images; losses are cross-entropies in nats, accuracies are shares."""
 
     number: int
     of: int
@@ -74,18 +71,18 @@ class Epoch:
     val_accuracy: float
 
 
-class Listener(Protocol):
-    """Whoever wants to be told while a training goes on."""
+class FitListener(Protocol):
+    """Receives the progress of a training."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """Hear that an epoch has ended."""
+        """Receive an epoch that has ended."""
 
     def note(self, sentence: str) -> None:
-        """Hear something worth knowing at once."""
+        """Receive a message for the user."""
 
 
 class SilentFitListener:
-    """A listener that shows nothing."""
+    """Ignores the progress of a training."""
 
     def epoch(self, epoch: Epoch) -> None:
         """Ignore it."""
@@ -113,49 +110,49 @@ class Fitted:
 
 
 def fit(
-    learn: Samples,
-    judge: Samples,
+    train: Samples,
+    val: Samples,
     settings: FitSettings,
     *,
     classes: int,
     checkpoint: Path | None = None,
     logs: Path | None = None,
-    listener: Listener | None = None,
+    listener: FitListener | None = None,
 ) -> Fitted:
-    """Train a net on ``learn`` and keep the epoch that does best on ``judge``.
+    """Train a net on ``train`` and keep the epoch with the smallest loss on ``val``.
 
     Parameters
     ----------
-    learn, judge : Samples
-        The pictures to learn from, and those that only decide when to stop.
+    train, val : Samples
+        The images to train on, and those that only decide when to stop.
     settings : FitSettings
     classes : int
     checkpoint : pathlib.Path, optional
-        A file that holds the state after each epoch. Where it is there already, training goes on from it and gives
-        the very net that it would have given without the interruption.
+        A file with the state after each epoch. Where it exists, training resumes from it and gives the same net as
+        without the interruption.
     logs : pathlib.Path, optional
         Folder for TensorBoard.
-    listener : Listener, optional
+    listener : FitListener, optional
     """
     listener = listener or SilentFitListener()
     make_repeatable(settings.seed)
     architecture = find_architecture(settings.model)
     model = build_model(architecture, classes=classes, side=settings.side, weights=settings.weights)
-    feed = Feed(learn, settings)
+    feed = Feed(train, settings)
     compile_model(model, settings, steps=feed.steps, warm_up=settings.epochs // 10)
     progress = read_checkpoint(checkpoint, model) if checkpoint else None
     if progress:
-        listener.note(f"going on after epoch {progress.epoch} of {settings.epochs}")
+        listener.note(f"resuming after epoch {progress.epoch} of {settings.epochs}")
     keeper = Keeper(model, progress or Progress.start(), settings, checkpoint=checkpoint, listener=listener)
-    seen = judge.view(settings.side).astype(np.float32) / np.float32(255)
+    seen = val.view(settings.side).astype(np.float32) / np.float32(255)
     if not keeper.done:
-        run_epochs(model, feed, keeper, seen, judge.labels, logs=logs)
+        run_epochs(model, feed, keeper, seen, val.labels, logs=logs)
     keeper.restore_best()
     return Fitted(model, keeper.epochs, keeper.progress.best)
 
 
 def compile_model(model: Any, settings: FitSettings, *, steps: int, warm_up: int) -> None:
-    """Give a model its optimiser: AdamW, whose rate rises over ``warm_up`` epochs and falls along a cosine."""
+    """Compile a model with AdamW, whose rate rises over ``warm_up`` epochs and falls along a cosine."""
     _, keras = load_keras()
     rate = keras.optimizers.schedules.CosineDecay(
         settings.rate / 10,
@@ -163,14 +160,14 @@ def compile_model(model: Any, settings: FitSettings, *, steps: int, warm_up: int
         warmup_target=settings.rate,
         warmup_steps=max(1, warm_up * steps),
     )
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=settings.decay)
-    # A bias or a batch norm pulled towards zero is no simpler for it.
-    optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.decay)
+    # A smaller bias or batch norm does not make a net simpler.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
 
 
 def class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:
-    """Return a weight for each class so that all weigh the same together and the mean weight is 1.
+    """Return a weight for each class: all classes have the same total weight, and the mean weight is 1.
 
     Examples
     --------
@@ -183,7 +180,7 @@ def class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:
 
 
 class Feed:
-    """The training pictures, drawn and changed anew for each epoch, as a function of seed and epoch alone."""
+    """The batches of a training: shuffled and augmented in each epoch, as a function of seed and epoch alone."""
 
     def __init__(self, samples: Samples, settings: FitSettings) -> None:
         self._samples, self._settings = samples, settings
@@ -198,7 +195,7 @@ class Feed:
     def batch(
         self, epoch: int, step: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return pictures (n, side, side, 3) in [0, 1], labels and weights of one step (epochs and steps from 0)."""
+        """Return images (n, side, side, 3) in [0, 1], labels and weights of one step (epochs and steps from 0)."""
         settings = self._settings
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(self._samples))
         rows = order[step * settings.batch : (step + 1) * settings.batch]
@@ -217,13 +214,13 @@ def run_epochs(
     *,
     logs: Path | None,
 ) -> None:
-    """Go through the epochs that are left, with validation on ``seen``, until the keeper has had enough."""
+    """Train for the epochs that are left, with validation on ``seen``, until the keeper ends it."""
     _, keras = load_keras()
     first = keeper.progress.epoch
 
     dataset: Any = keras.utils.PyDataset
 
-    class Pictures(dataset):  # type: ignore[misc]  # Keras has no types
+    class Images(dataset):  # type: ignore[misc]  # Keras has no types
         epoch = first
 
         def __len__(self) -> int:
@@ -232,19 +229,19 @@ def run_epochs(
         def __getitem__(self, step: int) -> Any:
             return feed.batch(self.epoch, step)
 
-    pictures = Pictures()
+    images = Images()
 
     def follow(epoch: int, _: Any) -> None:
-        pictures.epoch = epoch
+        images.epoch = epoch
 
     callbacks = [
         keras.callbacks.LambdaCallback(on_epoch_begin=follow),
-        keras.callbacks.LambdaCallback(on_epoch_end=keeper.hear),
+        keras.callbacks.LambdaCallback(on_epoch_end=keeper.end_epoch),
     ]
     if logs is not None:
         callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
     model.fit(
-        pictures,
+        images,
         validation_data=(seen, labels),
         initial_epoch=first,
         epochs=keeper.settings.epochs,
@@ -255,29 +252,35 @@ def run_epochs(
 
 
 class Keeper:
-    """Remembers the best epoch, writes the checkpoint, and ends the training when nothing gets better."""
+    """Remembers the best epoch, writes the checkpoint, and ends the training when the loss no longer falls."""
 
     def __init__(
-        self, model: Any, progress: Progress, settings: FitSettings, *, checkpoint: Path | None, listener: Listener
+        self,
+        model: Any,
+        progress: Progress,
+        settings: FitSettings,
+        *,
+        checkpoint: Path | None,
+        listener: FitListener,
     ) -> None:
         self.model, self.progress, self.settings = model, progress, settings
         self._checkpoint, self._listener = checkpoint, listener
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
-        """What the epochs so far came to."""
+        """The epochs so far."""
         return tuple(
             Epoch(number, self.settings.epochs, *values) for number, values in enumerate(self.progress.history, 1)
         )
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are over, or nothing has got better for too long."""
+        """Whether all epochs are over, or the loss has not fallen for ``patience`` epochs."""
         progress = self.progress
         return progress.epoch >= self.settings.epochs or progress.epoch - progress.best >= self.settings.patience
 
-    def hear(self, epoch: int, logs: dict[str, float]) -> None:
-        """Take in an epoch that has ended (from 0)."""
+    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """Record an epoch that has ended (from 0)."""
         values = tuple(float(logs[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
         self.progress = self.progress.after(epoch + 1, values, self.model.get_weights())
         if self._checkpoint is not None:
@@ -288,12 +291,3 @@ class Keeper:
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch."""
         self.model.set_weights(list(self.progress.best_weights))
-
-
-def predict(model: Any, pictures: Frames, *, batch: int = 64) -> Probabilities:
-    """Return what a float model says: (n, classes) float32 probabilities for (n, side, side, 3) uint8 pictures."""
-    parts = [
-        np.asarray(model(pictures[start : start + batch].astype(np.float32) / np.float32(255), training=False))
-        for start in range(0, len(pictures), batch)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, model.output_shape[-1]), np.float32)

@@ -1,18 +1,13 @@
-"""Brings in TensorFlow and Keras where they are first needed, quietly, and makes their work repeatable."""
+"""Imports TensorFlow and Keras where they are first needed, without their messages, and makes their work repeatable."""
 
 import gc
 import logging
 import os
 import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import Any
 
-from curation.errors import CurationError
-
-INSTALL = "in the project's folder: make setup-all, or pip install -e '.[train]' -c constraints.txt"
+from firmware.compiler.tflite_reference import missing_extra, quiet
 
 
 def load_keras() -> tuple[Any, Any]:
@@ -21,13 +16,13 @@ def load_keras() -> tuple[Any, Any]:
     Raises
     ------
     CurationError
-        Where the extra ``train`` is not installed.
+        EXTRA_MISSING where the extra ``train`` is not installed.
     """
-    # Read by TensorFlow while it is imported: without them it greets the user in several lines.
+    # TensorFlow reads them while it is imported: without them it prints several lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        with _quiet_first_time():
+        with nullcontext() if "tensorflow" in sys.modules else quiet():
             import keras
             import tensorflow as tf
     except ImportError as fault:
@@ -37,70 +32,28 @@ def load_keras() -> tuple[Any, Any]:
     return tf, keras
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what TensorFlow's native code writes to the terminal, and its warnings; show it all where it fails."""
-    with tempfile.TemporaryFile() as kept:
-        terminal = os.dup(2)
-        sys.stderr.flush()
-        os.dup2(kept.fileno(), 2)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of TensorFlow's own making, and none of the user's
-                yield
-        except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
-@contextmanager
-def _quiet_first_time() -> Iterator[None]:
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    with quiet():
-        yield
-
-
-def require_litert() -> None:
-    """Raise the ``CurationError`` of ``missing_extra`` where nothing is installed that reads an int8 model."""
-    try:
-        import ai_edge_litert  # noqa: F401  # whether it can be is the question
-    except ImportError as fault:
-        raise missing_extra(fault) from fault
-
-
-def missing_extra(fault: ImportError) -> CurationError:
-    """Return the error for a machine on which the extra ``train`` is not installed."""
-    return CurationError(f"training needs the extra `train` ({fault.name} is not installed)", hint=INSTALL)
-
-
 def make_repeatable(seed: int) -> None:
-    """Seed every generator and have TensorFlow choose only kernels that give the same bits each time.
+    """Seed every generator, and let TensorFlow use only kernels that give the same bits each time.
 
-    Also forgets the models built so far, so that layers are named alike however many were built before, and none of
-    them takes memory any more.
+    Models that were built before are released: layers get the same names however many models were built, and the
+    earlier ones take no memory.
     """
     tf, keras = load_keras()
     keras.backend.clear_session()
     _forget_gradients()
-    gc.collect()  # models are rings of references
+    gc.collect()  # models are cycles of references
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def _forget_gradients() -> None:
-    """Forget how the functions of earlier trainings are differentiated.
+    """Remove the gradient functions of earlier trainings from TensorFlow's registry.
 
-    TensorFlow keeps that for good under a name for each, and with it the whole graph of the training: 50 to 170 MB for
-    each net of a search. Whatever is trained from here on names its own.
+    TensorFlow keeps each for good, and with it the whole graph of its training: 50 to 170 MB for each net of a search.
+    A later training registers its own.
     """
     from tensorflow.python.framework import ops
 
-    known = getattr(ops.gradient_registry, "_registry", {})  # it offers no way to take one back
+    known = getattr(ops.gradient_registry, "_registry", {})  # TensorFlow has no public way to remove an entry
     for name in [name for name in known if name.startswith("CustomGradient-")]:
         del known[name]

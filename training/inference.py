@@ -1,4 +1,4 @@
-"""Tries a finished run on pictures: on another version, or on files."""
+"""Uses a finished run: on the images of a version, or on image files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import camera_view
-from curation.images.camera import Side
 from curation.versions import Home
-from firmware.compiler.tflite_reference import Oracle, open_oracle
-from training.data import Samples, check_whole, frame_of, read_samples
+from firmware.compiler.tflite_reference import ReferenceModel, open_reference
+from training.data import Samples, open_verified, read_file, read_frame, read_samples, reference_of
 from training.evaluate import Evaluation, evaluate
 from training.runs import Run
 
@@ -21,8 +20,8 @@ Part = Literal["train", "val", "test", "all"]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How a run did on a version.
+class VersionEvaluation:
+    """How a run's int8 model judges a version.
 
     Parameters
     ----------
@@ -30,7 +29,7 @@ class Trial:
     part : str
     evaluation : Evaluation
     left_out : int
-        Pictures not asked, because the run was trained on them or on one of their group.
+        Images that were not judged, because the run was trained on them or on one of their group.
     """
 
     reference: str
@@ -40,8 +39,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model says to one file."""
+class Prediction:
+    """What a model predicts for one file."""
 
     path: Path
     answer: str
@@ -49,67 +48,64 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A file that gives no picture, and why."""
+class Unreadable:
+    """A file that is not a readable image."""
 
     path: Path
-    fault: str
+    fault: CurationError
 
 
-def try_on_version(run: Run, home: Home, reference: str, *, part: Part = "test") -> Trial:
-    """Judge a run's int8 model on a published version, without the pictures it knows.
+def evaluate_on_version(run: Run, home: Home, reference: str, *, part: Part = "test") -> VersionEvaluation:
+    """Judge a run's int8 model on a published version, without the images it knows.
 
     Parameters
     ----------
     run : Run
     home : Home
     reference : str
-        Verified first.
+        The version is verified first.
     part : {"train", "val", "test", "all"}
-        Which pictures of it.
+        Which of its images.
 
     Raises
     ------
     CurationError
-        Where the version is not what was published, has other classes, or nothing is left to ask.
+        VERSION_DAMAGED, CLASSES_DIFFER, or SPLIT_EMPTY where no image is left to judge.
     """
-    from curation.versions import load
-
-    version = load(home, reference)
-    check_whole(home, version)
-    named = f"{version.name}@v{version.number}"
+    version = open_verified(home, reference)
+    name = reference_of(version)
     strangers = sorted(set(version.description["classes"]) - set(run.classes))
     if strangers:
         raise CurationError(
-            f"{named} has classes that {run.name} does not know: {', '.join(strangers)}",
-            hint=f"it knows {', '.join(run.classes)}",
+            ErrorCode.CLASSES_DIFFER,
+            f"{name} has classes that {run.name} was not trained on: {', '.join(strangers)}",
+            hint=f"It was trained on {', '.join(run.classes)}.",
         )
-    samples = read_samples(version, run.classes, side=side_of(run))
+    samples = read_samples(version, run.classes, side=run.side)
     if part != "all":
         samples = samples.of_split(part)
-    unknown = leave_out_known(samples, run, rows=version.manifest.rows)
     if not len(samples):
-        raise CurationError(f"{named} has no {part} pictures")
+        raise CurationError(ErrorCode.SPLIT_EMPTY, f"{name} has no {part} images")
+    unknown = leave_out_known(samples, run, rows=version.manifest.rows)
     if not len(unknown):
         raise CurationError(
-            f"{named}: {run.name} was trained on all {len(samples)} pictures of {part}: nothing is left"
+            ErrorCode.SPLIT_EMPTY, f"{name}: {run.name} was trained on all {len(samples)} images of {part}"
         )
-    evaluation = evaluate(
-        unknown, oracle_of(run).probabilities, classes=run.classes, alarm=run.alarm, side=side_of(run)
-    )
-    return Trial(named, part, evaluation, len(samples) - len(unknown))
+    int8 = open_int8(run)
+    evaluation = evaluate(unknown, int8.probabilities, classes=run.classes, alarm=run.alarm, side=run.side)
+    return VersionEvaluation(name, part, evaluation, len(samples) - len(unknown))
 
 
 def leave_out_known(samples: Samples, run: Run, *, rows: pl.DataFrame) -> Samples:
-    """Return the pictures of groups the run was not trained on; test pictures of its own version are unknown to it.
+    """Return the images of groups the run was not trained on; it does not know the test images of its own version.
 
     Parameters
     ----------
     samples : Samples
     run : Run
     rows : polars.DataFrame
-        Every row of the version, the excluded ones too (columns group and sha256): what the run was trained on may be
-        there as a duplicate of a picture that is kept, or as what was over.
+        Every row of the version, the excluded ones too (columns group and sha256): an image that the run was trained on
+        may be there as a duplicate of an image that is kept, or as surplus.
     """
     table = pl.read_parquet(run.folder / "predictions.parquet", columns=["sha256", "split"])
     trained = set(table.filter(pl.col("split").is_in(["train", "val"]))["sha256"])
@@ -123,36 +119,34 @@ def leave_out_known(samples: Samples, run: Run, *, rows: pl.DataFrame) -> Sample
     return samples.take(np.array(keep, dtype=np.int64))
 
 
-def predict_files(run: Run, paths: Sequence[Path]) -> Iterator[Answer | Refusal]:
-    """Yield what a run's int8 model says to image files, through the camera's view; one that is none stops no other."""
-    oracle = oracle_of(run)
+def predict_files(run: Run, paths: Sequence[Path]) -> Iterator[Prediction | Unreadable]:
+    """Yield a run's predictions for image files, through the camera's view; unreadable files are reported as such."""
+    int8 = open_int8(run)
     for path in paths:
         try:
-            frame, _ = frame_of(_read(path), side=side_of(run), name=str(path))
+            frame, _ = read_frame(read_file(path), side=run.side, name=str(path))
         except CurationError as fault:
-            yield Refusal(path, fault.message)
+            yield Unreadable(path, fault)
             continue
-        said = oracle.probabilities(camera_view(frame, side=side_of(run))[None])[0]
-        shares = {name: float(share) for name, share in zip(run.classes, said, strict=True)}
-        yield Answer(path, run.classes[int(said.argmax())], shares)
+        probabilities = int8.probabilities(camera_view(frame, side=run.side)[None])[0]
+        shares = {name: float(share) for name, share in zip(run.classes, probabilities, strict=True)}
+        yield Prediction(path, run.classes[int(probabilities.argmax())], shares)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as fault:
-        raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
+def open_int8(run: Run) -> ReferenceModel:
+    """Open a run's int8 model.
 
-
-def oracle_of(run: Run) -> Oracle:
-    """Return a run's int8 model, ready to be asked."""
+    Raises
+    ------
+    CurationError
+        MODEL_INVALID where it is not the model that the run's settings describe.
+    """
     path = run.folder / "model_int8.tflite"
-    oracle = open_oracle(path.read_bytes(), name=str(path))
-    if oracle.classes != len(run.classes) or oracle.side != side_of(run):
-        raise CurationError(f"{path}: not the model that config.toml and labels.txt speak of", hint="train it again")
-    return oracle
-
-
-def side_of(run: Run) -> Side:
-    """Return the side of a run's input in pixels."""
-    return 96 if run.config["settings"]["side"] == 96 else 48
+    int8 = open_reference(path.read_bytes(), name=str(path))
+    if int8.classes != len(run.classes) or int8.side != run.side:
+        raise CurationError(
+            ErrorCode.MODEL_INVALID,
+            f"{path}: not the model that config.toml and labels.txt describe",
+            hint="Train it again.",
+        )
+    return int8

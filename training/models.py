@@ -1,4 +1,4 @@
-"""The nets that can be trained: the board's small depthwise family, MobileNetV2, and two large ones to compare with.
+"""The nets that can be trained: small depthwise nets and MobileNetV2 for the board, two large ones to compare with.
 
 Every net takes pixels / 255 and ends in a softmax over the classes. A stride of 2 pads at the bottom and right alone,
 as TensorFlow's "same" does for even sides, so that neither a converter nor the board needs a padding step.
@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
+from training.data import Frames
 from training.framework import load_keras
 
 Family = Literal["ds_cnn", "mobilenet_v2", "efficientnet", "resnet50"]
@@ -22,7 +23,7 @@ Weights = Literal["none", "imagenet"]
 
 BATCH_NORM_MOMENTUM: Final = 0.9
 """Keras' own nets say 0.999: with some 25 steps an epoch the moving averages then never arrive, and a net that is right
-on 93 % of its training pictures answers the majority class in the test."""
+on 93 % of its training images answers the majority class in the test."""
 
 DS_BLOCKS: Final[Mapping[str, Sequence[tuple[int, int]]]] = {
     # (channels, stride) of each depthwise-separable block after an 8-channel stem of stride 2
@@ -35,7 +36,7 @@ IMAGENET_ALPHAS: Final = (0.35,)
 
 CALMER: Final = (16, 2e-3, 40)
 """Batch, rate and patience of MobileNetV2, some fifty layers deep. At the small nets' pace, from scratch on 600
-pictures, its folds differed by up to four points: a lucky validation while the rate is high ended training early."""
+images, its folds differed by up to four points: a lucky validation while the rate is high ended training early."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Architecture:
     for_board : bool
         Whether it is made of what the board's compiler knows.
     batch : int
-        Pictures a step that it is trained with, unless one asks for others.
+        Images a step that it is trained with, unless one asks for others.
     rate : float
         Learning rate at the top, likewise.
     patience : int
@@ -88,7 +89,7 @@ def find_architecture(name: str, *, variant: str | None = None) -> Architecture:
     Raises
     ------
     CurationError
-        Where there is none; names those there are.
+        OPTION_INVALID where there is none; the hint names those that exist.
 
     Examples
     --------
@@ -104,7 +105,9 @@ def find_architecture(name: str, *, variant: str | None = None) -> Architecture:
     ]
     if not fitting:
         asked = name if variant is None else f"{name} {variant}"
-        raise CurationError(f"there is no model {asked!r}", hint=f"known: {', '.join(ARCHITECTURES)}")
+        raise CurationError(
+            ErrorCode.OPTION_INVALID, f"there is no model {asked!r}", hint=f"Known models: {', '.join(ARCHITECTURES)}."
+        )
     return fitting[0]
 
 
@@ -119,8 +122,8 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
     side : int
         Side of the input in pixels.
     weights : {"none", "imagenet"}
-        "imagenet" downloads them; where there are none or no way to them, that is an error here. Whether to train
-        without them is for the caller to say aloud (``training.train_run.settle_weights``).
+        "imagenet" downloads them; where that fails or there are none, it is an error here. Whether to train
+        without them is the caller's decision (``training.train_run.resolve_weights``).
 
     Returns
     -------
@@ -131,13 +134,14 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
     Raises
     ------
     CurationError
-        Where ImageNet weights are asked for and do not exist for this net, or cannot be had.
+        WEIGHTS_MISSING where ImageNet weights do not exist for this net, or cannot be downloaded.
     """
     _, keras = load_keras()
     if weights == "imagenet" and not _has_imagenet(architecture):
         raise CurationError(
+            ErrorCode.WEIGHTS_MISSING,
             f"there are no ImageNet weights for {architecture.name}",
-            hint="known: mobilenet_v2_0.35, efficientnet, resnet50; the others start from scratch",
+            hint="mobilenet_v2_0.35, efficientnet and resnet50 have them; the others start from scratch.",
         )
     image = keras.Input((side, side, 3), batch_size=None, name="image")
     features = _BODIES[architecture.family](image, architecture.variant, weights)
@@ -176,56 +180,52 @@ def _build_mobilenet_v2(image: Any, variant: str, weights: Weights) -> Any:
     """Take inverted residuals (Sandler et al. 2018) as Keras has them."""
     _, keras = load_keras()
     body = _fetch(keras.applications.MobileNetV2, image, weights, alpha=float(variant))
-    grown = _grow(body, image)
+    model = adapt_body(body, image)
     if weights == "imagenet":
-        _fold_affine(grown.model, "Conv1", "bn_Conv1", scale=np.full(3, 2.0), offset=np.full(3, -1.0))
-    return grown.output
+        fold_affine(model, "Conv1", "bn_Conv1", scale=np.full(3, 2.0), offset=np.full(3, -1.0))
+    return model.output
 
 
 def _build_efficientnet(image: Any, variant: str, weights: Weights) -> Any:
     """Take EfficientNet-B0 (Tan and Le 2019) as Keras has it: its first layers divide pixels of 0 to 255 themselves."""
     _, keras = load_keras()
     body = _fetch(keras.applications.EfficientNetB0, image, weights)
-    return _grow(body, None).model(keras.layers.Rescaling(255.0, name="pixels")(image))
+    return adapt_body(body, None)(keras.layers.Rescaling(255.0, name="pixels")(image))
 
 
 def _build_resnet50(image: Any, variant: str, weights: Weights) -> Any:
     """Take ResNet-50 (He et al. 2015) as Keras has it: its ImageNet weights want BGR pixels less their mean."""
     _, keras = load_keras()
     body = _fetch(keras.applications.ResNet50, image, weights)
-    grown = _grow(body, image)
+    model = adapt_body(body, image)
     if weights == "imagenet":
-        stem = grown.model.get_layer("conv1_conv")
+        stem = model.get_layer("conv1_conv")
         stem.kernel.assign(np.asarray(stem.kernel)[:, :, ::-1])
         offset = -np.array([123.68, 116.779, 103.939])
-        _fold_affine(grown.model, "conv1_conv", None, scale=np.full(3, 255.0), offset=offset)
-    return grown.output
+        fold_affine(model, "conv1_conv", None, scale=np.full(3, 255.0), offset=offset)
+    return model.output
 
 
-@dataclass(frozen=True)
-class _Grown:
-    model: Any
-    output: Any
-
-
-def _fetch(build: Callable[..., Any], image: Any, weights: Weights, **settings: float) -> Any:
+def _fetch(build: Callable[..., Any], image: Any, weights: Weights, *, alpha: float | None = None) -> Any:
     """Return a body from ``keras.applications``, its weights downloaded where they are wanted."""
     wanted = None if weights == "none" else weights
+    width = {} if alpha is None else {"alpha": alpha}
     try:
         # Keras tells of a download where a program's own answer goes, and warns of a side that is not ImageNet's.
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **settings)
+            return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **width)
     except Exception as fault:  # Keras raises this very class where a download fails
         if wanted is None:
             raise
         raise CurationError(
-            f"the ImageNet weights cannot be had: {fault}",
-            hint="they come from the network; without it the net can only start from scratch",
+            ErrorCode.WEIGHTS_MISSING,
+            f"the ImageNet weights cannot be downloaded: {fault}",
+            hint="Without the network the net can only start from scratch.",
         ) from fault
 
 
-def _grow(body: Any, source: Any) -> _Grown:
+def adapt_body(body: Any, source: Any) -> Any:
     """Return a copy of ``body`` with our batch norm momentum and padding, and its weights, on an input or its own."""
     _, keras = load_keras()
 
@@ -240,12 +240,12 @@ def _grow(body: Any, source: Any) -> _Grown:
             config["padding"] = "same"
         return type(layer).from_config(config)
 
-    grown = keras.models.clone_model(body, input_tensors=source, clone_function=adapt)
-    grown.set_weights(body.get_weights())
-    return _Grown(grown, grown.output)
+    adapted = keras.models.clone_model(body, input_tensors=source, clone_function=adapt)
+    adapted.set_weights(body.get_weights())
+    return adapted
 
 
-def _fold_affine(
+def fold_affine(
     model: Any, convolution: str, norm: str | None, *, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
 ) -> None:
     """Change a first convolution so that it gives for x what it gave for ``scale * x + offset`` (per channel).
@@ -269,3 +269,19 @@ _BODIES: Final[Mapping[Family, Callable[[Any, str, Weights], Any]]] = {
     "efficientnet": _build_efficientnet,
     "resnet50": _build_resnet50,
 }
+
+
+def predict(model: Any, images: Frames, *, batch: int = 64) -> npt.NDArray[np.float32]:
+    """Return a float model's probabilities: (n, classes) float32 for (n, side, side, 3) uint8 images."""
+    parts = [
+        np.asarray(model(images[start : start + batch].astype(np.float32) / np.float32(255), training=False))
+        for start in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, model.output_shape[-1]), np.float32)
+
+
+def embed(model: Any, images: Frames) -> npt.NDArray[np.float32]:
+    """Return the layer before the classes: (n, features) float32 for (n, side, side, 3) uint8 images."""
+    _, keras = load_keras()
+    body = keras.Model(model.input, model.get_layer("embedding").output)
+    return predict(body, images).astype(np.float32)

@@ -1,5 +1,6 @@
-"""Shows the net what it was never taught: the pictures a version holds back under labels that are no class of it."""
+"""Judges a model on images of classes that it was not trained on: those that a version sets aside as context."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,13 @@ from curation.images.camera import Side
 from curation.reasons import Reason
 from curation.versions import Version
 from curation.versions.originals import Originals
-from training.data import Frames, frame_of
+from training.data import Frames, read_frame
+from training.evaluate import LED_THRESHOLD, Probabilities, Rate, share_of
 
 
 @dataclass(frozen=True)
 class Context:
-    """Pictures of labels that are no class, rendered as the version's own pictures were.
+    """Images of labels that are not a class, rendered as the version's own images were.
 
     Parameters
     ----------
@@ -27,12 +29,21 @@ class Context:
     frames : (n, 144, 144, 3) uint8 ndarray
         Before RGB565, as ``training.data.Samples`` has them.
     left_out : int
-        Context pictures whose archive is not here, or that do not decode.
+        Context images whose archive was not found, or that do not decode.
     """
 
     table: pl.DataFrame
     frames: Frames
     left_out: int
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """How often the board would warn of images of a class that it was not trained on."""
+
+    source_label: str
+    alarms: Rate
+    blinking: Rate
 
 
 def list_context(version: Version) -> pl.DataFrame:
@@ -42,10 +53,10 @@ def list_context(version: Version) -> pl.DataFrame:
 
 
 def read_context(version: Version, originals: Originals, *, side: Side) -> Context:
-    """Read the context pictures whose archives are here.
+    """Read the context images whose archives were found.
 
-    A context picture goes the same way as a published one (decoded, scaled, encoded, decoded), so that the net cannot
-    tell it by how it was written.
+    A context image is processed as a published one was (decoded, scaled, encoded, decoded), so that the net cannot
+    recognize it by its encoding.
     """
     rows = list_context(version)
     settings, tone = rendering_of(version)
@@ -54,7 +65,7 @@ def read_context(version: Version, originals: Originals, *, side: Side) -> Conte
         try:
             content = originals.read(row["id"], page=row["page"] or 1, sha256=row["sha256"])
             rendered = render(content, settings, tone=tone, page=row["page"] or 1)
-            frame, _ = frame_of(rendered, side=side, name=row["id"])
+            frame, _ = read_frame(rendered, side=side, name=row["id"])
         except (CurationError, DecodeFailure):
             continue
         kept.append(row)
@@ -64,7 +75,26 @@ def read_context(version: Version, originals: Originals, *, side: Side) -> Conte
 
 
 def rendering_of(version: Version) -> tuple[RenderSettings, Tone]:
-    """Return how a version's pictures were written, from what it says of itself."""
-    said: dict[str, Any] = dict(version.description["rendering"])
-    tone: Tone = "scale" if said["tone"] == "scale" else Window(**said["tone"])
-    return RenderSettings(**said["render"]), tone
+    """Return how a version's images were rendered, from its description."""
+    described: dict[str, Any] = dict(version.description["rendering"])
+    tone: Tone = "scale" if described["tone"] == "scale" else Window(**described["tone"])
+    return RenderSettings(**described["render"]), tone
+
+
+def judge_context(labels: Sequence[str], probabilities: Probabilities, *, alarm: int) -> tuple[Alarms, ...]:
+    """Return how often each class that was not trained on gets the alarm, the most frequent class first.
+
+    Parameters
+    ----------
+    labels : sequence of str, length n
+        Source labels.
+    probabilities : (n, classes) float32 ndarray
+    alarm : int
+        Index of the alarm class.
+    """
+    names = np.array(labels)
+    found = []
+    for name in sorted(set(labels)):
+        inside = probabilities[names == name]
+        found.append(Alarms(name, share_of(inside.argmax(axis=1) == alarm), share_of(inside[:, alarm] > LED_THRESHOLD)))
+    return tuple(sorted(found, key=lambda alarms: -(alarms.alarms.share or 0.0)))

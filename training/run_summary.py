@@ -1,197 +1,278 @@
-"""What a training has come to: the values from which figures, card and page of a run are written."""
+"""The results of a training, and the figures, sentences and model card that are written from them."""
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 
+from firmware.compiler import Budget
 from training.bias_probes import Shortcut
-from training.budget import Budget
-from training.data import Material, Samples
-from training.evaluate import Alarms, CrossValidation, Evaluation, Unseen
-from training.fit import FitSettings, Fitted
-from training.runs import plain
-from training.scores import Probabilities, Rate
+from training.data import TrainingData
+from training.evaluate import Evaluation, Probabilities, Rate
+from training.fit import FitSettings
+from training.folds import CrossValidation, HeldOut
+from training.out_of_distribution import Alarms
+from training.quantize import QuantizedModel
 
-MOST_OF_IT: Final = 0.9
+EXPLAINED: Final = 0.9
 """A shortcut that reaches this share of the way from guessing to the model's accuracy explains nearly all of it."""
+NOT_A_DEVICE: Final = (
+    "**Not a medical device.** It was made to show how a detector is built. It must not be used to find, exclude or "
+    "follow any disease. See a doctor about any spot on the skin that worries you."
+)
+ShortcutLevel = Literal["better", "equal", "nearly", "less"]
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """A net and its int8 form.
+class Assessment:
+    """How good a model is.
 
     Parameters
     ----------
-    fitted : Fitted
-    int8, unrounded : bytes
-        ``.tflite`` files, int8 and float32.
-    lost : float
-        Points of accuracy (of 100) that quantisation cost on all pictures the net knew, before any fine-tuning.
-    finetuned : bool
-        Whether the net was fine-tuned to bear it.
-    calibration : Samples
-        The pictures it was calibrated on.
-    """
-
-    fitted: Fitted
-    int8: bytes
-    unrounded: bytes
-    lost: float
-    finetuned: bool
-    calibration: Samples
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All that is known of how good a model is.
-
-    Parameters
-    ----------
+    answers : (n, classes) float32 ndarray
+        What the int8 model predicts for all kept images.
     test : Evaluation
-        On the version's test pictures.
+        On the version's test images.
     shortcuts : tuple of Shortcut
     context : polars.DataFrame
-        The pictures of classes that were never taught, as far as they could be read.
-    context_said : (n, classes) float32 ndarray
-        What the int8 model says to them.
+        The images of classes that it was not trained on, as far as they could be read.
+    context_answers : (n, classes) float32 ndarray
+        What the int8 model predicts for them.
     alarms : tuple of Alarms
         The same by source label.
     context_note : str
-        A sentence on what was asked.
+        A sentence on the images that were judged.
     folds : CrossValidation, optional
-    unseen : Unseen, optional
-        What nets of the cross-validation that never saw a picture's group say of each kept picture.
+    held_out : HeldOut, optional
+        What the nets of the cross-validation predict for images whose group they did not see.
     """
 
+    answers: Probabilities
     test: Evaluation
     shortcuts: tuple[Shortcut, ...]
     context: pl.DataFrame
-    context_said: Probabilities
+    context_answers: Probabilities
     alarms: tuple[Alarms, ...]
     context_note: str
     folds: CrossValidation | None
-    unseen: Unseen | None
+    held_out: HeldOut | None
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """A run before it is written.
 
     Parameters
     ----------
     name : str
         The run's.
-    material : Material
+    data : TrainingData
     settings : FitSettings
-    quantised : Quantised
-    verdict : Verdict
+    quantized : QuantizedModel
+    assessment : Assessment
     budget : Budget, optional
-        None for a model that no board was asked for.
+        None for a model that was not made for a board.
     seconds, cpu_seconds : float
-        The training and the quantisation took by the clock, and of all cores together.
+        Of training and quantization, by the clock and of all cores together.
     """
 
     name: str
-    material: Material
+    data: TrainingData
     settings: FitSettings
-    quantised: Quantised
-    verdict: Verdict
+    quantized: QuantizedModel
+    assessment: Assessment
     budget: Budget | None
     seconds: float
     cpu_seconds: float
 
     def as_metrics(self) -> dict[str, Any]:
-        """Return all figures as JSON-able values: what ``metrics.json`` holds."""
-        verdict, quantised = self.verdict, self.quantised
+        """Return all figures as JSON-able values: the content of ``metrics.json``, with the keys of 0.1.0."""
+        assessment, quantized, version = self.assessment, self.quantized, self.data.version
         return {
             "data": {
-                "reference": self.material.reference,
-                "digest": self.material.version.digest,
-                "counts": self.material.version.description["counts"],
-                "reserve": self.material.version.description["reserve"],
+                "reference": self.data.reference,
+                "digest": version.digest,
+                "counts": version.description["counts"],
+                "reserve": version.description["reserve"],
             },
-            "classes": list(self.material.classes),
-            "alarm": self.material.alarm,
+            "classes": list(self.data.classes),
+            "alarm": self.data.alarm,
             "one_answer": self.one_answer(),
             "first_line": self.first_line(),
             "second_line": self.second_line(),
-            "test": plain(verdict.test),
-            "cross_validation": self._folded(),
-            "shortcuts": plain(verdict.shortcuts),
-            "context": {"note": verdict.context_note, "alarms": plain(verdict.alarms)},
+            "test": plain(assessment.test),
+            "cross_validation": self._cross_validation(),
+            "shortcuts": plain(assessment.shortcuts),
+            "context": {"note": assessment.context_note, "alarms": plain(assessment.alarms)},
             "quantisation": {
-                "lost_points_before": quantised.lost,
-                "finetuned": quantised.finetuned,
-                "calibration_sha256": quantised.calibration.table["sha256"].to_list(),
+                "lost_points_before": quantized.lost,
+                "finetuned": quantized.finetuned,
+                "calibration_sha256": quantized.calibration.table["sha256"].to_list(),
             },
-            "epochs": plain(quantised.fitted.epochs),
-            "best_epoch": quantised.fitted.best,
+            "epochs": plain(quantized.fitted.epochs),
+            "best_epoch": quantized.fitted.best,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "budget": plain(self.budget) if self.budget else None,
         }
 
-    def _folded(self) -> dict[str, Any] | None:
-        folds, unseen = self.verdict.folds, self.verdict.unseen
-        if folds is None or unseen is None:
+    def _cross_validation(self) -> dict[str, Any] | None:
+        folds, held_out = self.assessment.folds, self.assessment.held_out
+        if folds is None or held_out is None:
             return None
-        return {**plain(folds), "scores": plain(unseen.scores), "strata": plain(unseen.strata)}
+        return {**plain(folds), "scores": plain(held_out.scores), "strata": plain(held_out.strata)}
 
     def one_answer(self) -> str | None:
-        """Return the class it calls all test pictures, though they are of several; None where it tells them apart."""
-        confusion = np.array(self.verdict.test.camera.confusion)
+        """Return the class that it predicts for all test images of several classes; None where it predicts others."""
+        confusion = np.array(self.assessment.test.camera.confusion)
         given = np.flatnonzero(confusion.sum(axis=0))
         there = np.flatnonzero(confusion.sum(axis=1))
-        return self.material.classes[int(given[0])] if len(given) == 1 < len(there) else None
+        return self.data.classes[int(given[0])] if len(given) == 1 < len(there) else None
+
+    def best_shortcut(self) -> Shortcut:
+        """Return the shortcut with the highest accuracy."""
+        return max(self.assessment.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
+
+    def shortcut_level(self) -> ShortcutLevel:
+        """Return how the best shortcut compares with the model: better, equal, nearly as good, or plainly less."""
+        share, (own, _) = self.best_shortcut().accuracy.share or 0.0, self.own_accuracy()
+        if share >= own.low:
+            return "better" if share > own.high else "equal"
+        chance = float(np.bincount(self.data.samples.labels).max()) / len(self.data.samples)
+        return "nearly" if share - chance >= EXPLAINED * ((own.share or 0.0) - chance) else "less"
 
     def first_line(self) -> str:
-        """Return the sentence everybody has to read: what a model that never sees the lesion reaches.
+        """Return the sentence that every reader has to see: what a model that never sees the lesion reaches.
 
-        Where the model has learnt nothing that is the sentence: no figure of it means anything.
+        Where the model has learned nothing, the sentence is that: its other figures mean nothing.
         """
         if (answer := self.one_answer()) is not None:
-            fitted, asked = self.quantised.fitted, self.verdict.test.camera.accuracy.of
+            fitted, count = self.quantized.fitted, self.assessment.test.camera.accuracy.of
             return (
-                f"It calls all {asked:,} test pictures {answer}: it has learnt nothing that tells the classes apart "
-                f"(its best epoch was {fitted.best} of {len(fitted.epochs)}). Train it longer, or on more pictures."
+                f"It predicts {answer} for all {count:,} test images: it has learned nothing that separates the "
+                f"classes (its best epoch was {fitted.best} of {len(fitted.epochs)}). Train longer, or on more images."
             )
-        best = max(self.verdict.shortcuts, key=lambda shortcut: shortcut.accuracy.share or 0.0)
-        own, where = self.own_accuracy()
-        told, share = f"from {best.name} alone ({best.sees})", best.accuracy.share or 0.0
+        best, (own, where) = self.best_shortcut(), self.own_accuracy()
         reached = (
-            f"{100 * share:.1f} % of the pictures are told right; this model reaches {_percent(own.share)} {where}."
+            f"{best.name} alone ({best.sees}) classifies {_percent(best.accuracy.share)} of the images correctly; "
+            f"this model reaches {_percent(own.share)} {where}."
         )
-        doubt = " Its accuracy does not show that it looks at what it should."
-        if share >= own.low:
-            well = "better" if share > own.high else "about as well"
-            return f"A model that never sees the middle of a picture does {well}: {told}, {reached}{doubt}"
-        chance = float(np.bincount(self.material.samples.labels).max()) / len(self.material.samples)
-        if share - chance >= MOST_OF_IT * ((own.share or 0.0) - chance):
-            return f"Nearly all of this can be told without the middle of a picture: {told}, {reached}{doubt}"
-        return f"{told[0].upper()}{told[1:]}, {reached}"
+        doubt = " Its accuracy does not show that it uses what it should."
+        match self.shortcut_level():
+            case "better":
+                return f"A classifier that never sees the middle of an image is better: {reached}{doubt}"
+            case "equal":
+                return f"A classifier that never sees the middle of an image is about as good: {reached}{doubt}"
+            case "nearly":
+                return f"The middle of an image is hardly needed for this accuracy: {reached}{doubt}"
+            case "less":
+                return f"{reached[0].upper()}{reached[1:]}"
 
     def second_line(self) -> str | None:
-        """Return the sentence on what the model says to classes it was never taught; None where none could be asked."""
-        alarms = self.verdict.alarms
+        """Return the sentence on classes that it was not trained on; None where none could be judged."""
+        alarms = self.assessment.alarms
         if not alarms or self.one_answer() is not None:
             return None
         hits, asked = sum(one.alarms.hits for one in alarms), sum(one.alarms.of for one in alarms)
-        worst = max(alarms, key=lambda one: one.alarms.low)  # a class of two pictures, both called so, says little
+        worst = max(alarms, key=lambda one: one.alarms.low)  # two of two images are weak evidence
         return (
-            f"Shown pictures of other classes, it calls {hits:,.0f} of {asked:,} {self.material.alarm} "
-            f"({worst.source_label}: {_percent(worst.alarms.share)}): it was never taught the difference."
+            f"It predicts {self.data.alarm} for {hits:,.0f} of {asked:,} images of other classes "
+            f"({worst.source_label}: {_percent(worst.alarms.share)}); it was not trained to separate them."
         )
 
     def own_accuracy(self) -> tuple[Rate, str]:
-        """Return the accuracy that says most, and where it was measured."""
-        folds = self.verdict.folds
+        """Return the most reliable accuracy, and where it was measured."""
+        folds = self.assessment.folds
         if folds is not None:
             return folds.int8, f"in a {folds.folds}-fold cross-validation"
-        accuracy = self.verdict.test.camera.accuracy
-        return accuracy, f"on {accuracy.of} test pictures"
+        accuracy = self.assessment.test.camera.accuracy
+        return accuracy, f"on {accuracy.of} test images"
 
 
 def _percent(share: float | None) -> str:
     return f"{100 * (share or 0.0):.1f} %"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON and TOML can hold it: dataclasses as mappings, arrays and tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: plain(part) for key, part in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def write_card(results: RunResults) -> str:
+    """Return the text of ``MODEL_CARD.md``: purpose, data, figures and limits; every number is in ``metrics.json``."""
+    return "\n".join(_card_lines(results)) + "\n"
+
+
+def _card_lines(results: RunResults) -> Iterator[str]:
+    data, assessment, settings = results.data, results.assessment, results.settings
+    yield f"# Model card: {results.name}\n"
+    yield NOT_A_DEVICE + "\n"
+    yield results.first_line() + "\n"
+    if second := results.second_line():
+        yield second + "\n"
+    yield "## Model\n"
+    yield f"- Architecture: `{settings.model}`, input {settings.side}x{settings.side} RGB, int8"
+    yield f"- Outputs: {', '.join(data.classes)}"
+    yield f"- Alarm class: {data.alarm}"
+    yield f"- Data: `{data.reference}`, digest `{data.version.digest}`"
+    yield f"- Disputed images among its training data: {data.version.description['reserve']}"
+    fitted = results.quantized.fitted
+    yield f"- Seed {settings.seed}; {len(fitted.epochs)} epochs, the best was {fitted.best}\n"
+    yield "## Accuracy\n"
+    yield "Through the board's camera path, int8, with Wilson 95 % intervals.\n"
+    yield "| figure | |\n|---|---|"
+    yield from (f"| {name} | {value} |" for name, value in _figures(results))
+    yield ""
+    yield "## Accuracy without the middle of the image\n"
+    yield "| what a classifier sees | accuracy |\n|---|---|"
+    yield from (f"| {shortcut.sees} | {shortcut.accuracy} |" for shortcut in assessment.shortcuts)
+    yield ""
+    yield "## Classes that it was not trained on\n"
+    yield assessment.context_note + " The model was not trained to separate them from the alarm class.\n"
+    if assessment.alarms:
+        yield f"| class | predicted {data.alarm} | over 80 % |\n|---|---|---|"
+        yield from (f"| {alarms.source_label} | {alarms.alarms} | {alarms.blinking} |" for alarms in assessment.alarms)
+        yield ""
+    yield "## Cost\n"
+    yield from _costs(results)
+
+
+def _figures(results: RunResults) -> Iterator[tuple[str, Rate | str]]:
+    test, folds, held_out = results.assessment.test, results.assessment.folds, results.assessment.held_out
+    yield "test accuracy", test.camera.accuracy
+    yield f"sensitivity for {results.data.alarm}", test.camera.sensitivity
+    yield "specificity", test.camera.specificity
+    yield "sensitivity over 80 %", test.camera.led.sensitivity
+    yield "specificity over 80 %", test.camera.led.specificity
+    yield "test accuracy without the camera", test.plain.accuracy
+    if test.lost is not None:
+        yield "int8 below float, points", f"{test.lost:.2f}"
+    if folds is not None:
+        yield f"{folds.repeats} x {folds.folds}-fold by group, int8", folds.int8
+        yield f"{folds.repeats} x {folds.folds}-fold by group, float", folds.unrounded
+    if held_out is not None:
+        yield f"in the folds: sensitivity for {results.data.alarm}", held_out.scores.sensitivity
+        yield "in the folds: specificity", held_out.scores.specificity
+        yield "in the folds: sensitivity over 80 %", held_out.scores.led.sensitivity
+        yield "in the folds: specificity over 80 %", held_out.scores.led.specificity
+
+
+def _costs(results: RunResults) -> Iterator[str]:
+    budget = results.budget
+    if budget is None:
+        yield "Trained for comparison, not for a board."
+        return
+    rows = "" if budget.row_arena_bytes is None else f", {budget.row_arena_bytes:,} B with rows from the camera"
+    yield f"- Arena: {budget.arena_bytes:,} B{rows} (tensors in TFLite Micro: {budget.interpreter_arena_bytes:,} B)"
+    yield f"- Flash: {budget.flash_bytes:,} B, estimated"
+    yield f"- {budget.macs:,} multiplications, about {budget.milliseconds:.0f} ms on {budget.board}, estimated"

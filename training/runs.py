@@ -1,4 +1,4 @@
-"""The folder of a run: what is written into it, and how it is opened again and checked."""
+"""The folder of a run: named, listed, opened and checked; and written, from models to model card and page."""
 
 import hashlib
 import json
@@ -6,9 +6,9 @@ import os
 import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property, reduce
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from operator import getitem
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +17,17 @@ import numpy as np
 import polars as pl
 
 from curation.dataset.manifest import digest_of
-from curation.errors import CurationError
-from curation.storage.atomic_files import write_atomically
-from training.data import Material
+from curation.errors import CurationError, ErrorCode
+from curation.images.camera import Side
+from curation.storage.atomic_files import replace_file, write_atomically
+from firmware.compiler.c_array import write_model_cc
+from training.data import TrainingData
+from training.evaluate import Probabilities
+from training.figures import place_map
 from training.fit import FitSettings
+from training.models import embed
+from training.report import write_report
+from training.run_summary import RunResults, plain, write_card
 
 RUNS: Final = Path("training/runs")
 NEEDED: Final = ("config.toml", "labels.txt", "metrics.json", "model.keras", "model.tflite", "model_int8.tflite")
@@ -37,7 +44,8 @@ FIGURES: Final = (
     "context.alarms",
     "budget",
 )
-"""What every command that speaks of a run expects in its ``metrics.json``."""
+"""What every command that prints a run reads from its ``metrics.json``."""
+PACKAGES: Final = ("tensorflow-cpu", "tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Run:
     folder : pathlib.Path
         Its name is the run's.
     config : mapping
-        What ``config.toml`` says.
+        The content of ``config.toml``.
     """
 
     folder: Path
@@ -71,18 +79,28 @@ class Run:
         return str(self.config["data"]["alarm"])
 
     @property
+    def digest(self) -> str:
+        """The digest of the version it was trained on."""
+        return str(self.config["data"]["digest"])
+
+    @property
     def reference(self) -> str:
         """The version it was trained on, ``name@v<n>``."""
         return f"{self.config['data']['name']}@v{self.config['data']['version']}"
 
     @property
     def exact_reference(self) -> str:
-        """The same by its digest: elsewhere another version may have that number."""
-        return f"{self.config['data']['name']}@{self.config['data']['digest']}"
+        """The same by its digest: on another machine another version may have that number."""
+        return f"{self.config['data']['name']}@{self.digest}"
+
+    @property
+    def side(self) -> Side:
+        """The side of the network's input in pixels."""
+        return 96 if self.config["settings"]["side"] == 96 else 48
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """What ``metrics.json`` says."""
+        """The content of ``metrics.json``."""
         return _read_metrics(self.folder)
 
     def read(self, name: str) -> bytes:
@@ -100,16 +118,16 @@ def find_runs(given: Path | None = None, *, environ: Mapping[str, str] = os.envi
     return given or Path(environ.get("TRAINING_RUNS") or RUNS)
 
 
-def name_run(material: Material, settings: FitSettings, options: Mapping[str, Any]) -> str:
-    """Return the name of the run that this version and these settings give: the same ones, the same name."""
-    identity = {"digest": material.version.digest, "alarm": material.alarm, "settings": plain(settings), **options}
-    return f"{material.version.name}-v{material.version.number}-{settings.model}-{digest_of(identity)[:8]}"
+def name_run(data: TrainingData, settings: FitSettings, options: Mapping[str, Any]) -> str:
+    """Return the name of the run that a version and settings give: the same ones, the same name."""
+    identity = {"digest": data.version.digest, "alarm": data.alarm, "settings": plain(settings), **options}
+    return f"{data.version.name}-v{data.version.number}-{settings.model}-{digest_of(identity)[:8]}"
 
 
 def list_runs(runs: Path) -> tuple[tuple[Run, ...], tuple[CurationError, ...]]:
-    """Return the finished runs below a folder, sorted by name, and what is wrong with those that cannot be read.
+    """Return the finished runs in a folder, sorted by name, and the errors of those that cannot be read.
 
-    What is no run is passed over.
+    Other folders are passed over.
     """
     found, faults = [], []
     for folder in _list_folders(runs):
@@ -123,7 +141,7 @@ def list_runs(runs: Path) -> tuple[tuple[Run, ...], tuple[CurationError, ...]]:
 
 
 def _list_folders(runs: Path) -> list[Path]:
-    """Return the folders of the finished runs, sorted by name; the hidden ones are still being made."""
+    """Return the folders of the finished runs, sorted by name; those of unfinished ones are hidden."""
     return sorted(path.parent for path in runs.glob("*/config.toml") if not path.parent.name.startswith("."))
 
 
@@ -133,20 +151,23 @@ def open_run(runs: Path, name: str) -> Run:
     Raises
     ------
     CurationError
-        Where there is none or more than one of that name, or a file of it is missing or was changed.
+        RUN_MISSING where no run or several have that name, RUN_INVALID where a file is missing or was changed.
     """
     folder = _find_folder(runs, name)
     missing = [file for file in NEEDED if not (folder / file).is_file()]
     if missing:
-        raise CurationError(f"{folder}: a run without {', '.join(missing)}", hint="train it again")
+        raise CurationError(
+            ErrorCode.RUN_INVALID, f"{folder}: the run has no {', '.join(missing)}", hint="Train it again."
+        )
     run = Run(folder, read_config(folder))
-    for file, digest in sorted(_read_metrics(folder)["files"].items()):
+    for file, digest in sorted(run.metrics["files"].items()):
         if not (folder / file).is_file():
-            raise CurationError(f"{folder / file}: missing", hint="train it again")
+            raise CurationError(ErrorCode.RUN_INVALID, f"{folder / file}: missing", hint="Train it again.")
         if hashlib.sha256(run.read(file)).hexdigest() != digest:
             raise CurationError(
-                f"{folder / file}: not the file that the run wrote (its sha256 differs from metrics.json)",
-                hint="take it back from where it was copied, or train again with --again",
+                ErrorCode.RUN_INVALID,
+                f"{folder / file}: changed since the run was written (its sha256 differs from metrics.json)",
+                hint="Copy it again from where it came, or train again with --again.",
             )
     return run
 
@@ -154,23 +175,26 @@ def open_run(runs: Path, name: str) -> Run:
 def _find_folder(runs: Path, name: str) -> Path:
     for path in (Path(name), runs / name):
         if name and (path / "config.toml").is_file():
-            return path if path.name else path.resolve()  # of "." the name is that of the folder one stands in
+            return path if path.name else path.resolve()  # "." has no name of its own
     folders = _list_folders(runs)
     fitting = [folder for folder in folders if folder.name.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(folder.name for folder in fitting or folders)
-    fault = f"several runs start with {name!r}" if fitting else f"{runs}: there is no run {name!r}"
-    raise CurationError(fault, hint=f"there are: {known}" if known else "`python -m training fit NAME` makes one")
+    raise CurationError(
+        ErrorCode.RUN_MISSING,
+        f"several runs start with {name!r}" if fitting else f"{runs}: there is no run {name!r}",
+        hint=f"Runs: {known}." if known else "`python -m training fit NAME` makes one.",
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's ``config.toml`` says.
+    """Return the content of a run's ``config.toml``.
 
     Raises
     ------
     CurationError
-        Where it cannot be read or lacks what every run says.
+        RUN_INVALID where it cannot be read or is incomplete.
     """
     path = folder / "config.toml"
     try:
@@ -179,7 +203,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             config["data"][key]
         config["settings"]["side"]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as fault:
-        raise CurationError(f"{path}: not the settings of a run: {fault}", hint="train it again") from None
+        raise CurationError(
+            ErrorCode.RUN_INVALID, f"{path}: not the settings of a run: {fault}", hint="Train it again."
+        ) from None
     return config
 
 
@@ -188,45 +214,165 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         if not set(NEEDED) - {"metrics.json"} <= set(metrics["files"]):
-            raise ValueError("no checksums")
+            raise ValueError("it has no checksums")
         for figure in FIGURES:
             reduce(getitem, figure.split("."), metrics)
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        told = f"it lacks {fault}" if isinstance(fault, KeyError) else fault
-        raise CurationError(f"{path}: not the figures of a run: {told}", hint="train it again") from None
+        reason = f"it lacks {fault}" if isinstance(fault, KeyError) else fault
+        raise CurationError(
+            ErrorCode.RUN_INVALID, f"{path}: not the figures of a run: {reason}", hint="Train it again."
+        ) from None
     return dict(metrics)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON and TOML know them: dataclasses as mappings, arrays and tuples as lists."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {key: plain(part) for key, part in asdict(value).items()}
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
+def staging_dir(runs: Path, name: str) -> Path:
+    """Return the hidden folder in which a run is made; an interrupted training is resumed there.
+
+    Raises
+    ------
+    CurationError
+        TARGET_EXISTS where the place for runs is a file.
+    """
+    folder = runs / f".{name}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CurationError(
+            ErrorCode.TARGET_EXISTS, f"{runs}: not a folder", hint="--runs or $TRAINING_RUNS sets the folder of runs."
+        ) from None
+    return folder
+
+
+def publish_dir(staging: Path, folder: Path) -> None:
+    """Move a finished run to its place in one step; it replaces an older run of that name."""
+    aside = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        folder.rename(aside)
+    staging.rename(folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def describe_run(data: TrainingData, settings: FitSettings, options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the content of ``config.toml``: the version, the settings, and the programs that made the run."""
+    described = data.version
+    return {
+        "tool": tool_version(),
+        "data": {
+            "name": described.name,
+            "version": described.number,
+            "digest": described.digest,
+            "content_digest": described.description["content_digest"],
+            "classes": list(data.classes),
+            "alarm": data.alarm,
+        },
+        "settings": plain(settings),
+        "options": dict(options),
+        "packages": {name: found for name in PACKAGES if (found := _installed(name))},
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def write_run(place: Path, results: RunResults, *, config: Mapping[str, Any]) -> None:
+    """Write every file of a run into its staging folder, and remove the checkpoints of its training."""
+    data, quantized = results.data, results.quantized
+    source = f"{data.reference} ({data.version.digest[:12]}), run {results.name}"
+    quantized.fitted.model.save(place / "model.keras")
+    (place / "model.tflite").write_bytes(quantized.unrounded)
+    (place / "model_int8.tflite").write_bytes(quantized.int8.content)
+    write_text(place / "labels.txt", list_labels(results))
+    write_text(place / "model.cc", write_model_cc(quantized.int8.content, classes=data.classes, source=source))
+    write_config(place, config)
+    embeddings = tabulate_embeddings(results)
+    _write_table(place / "predictions.parquet", tabulate_predictions(results))
+    _write_table(place / "embeddings.parquet", embeddings)
+    write_text(place / "MODEL_CARD.md", write_card(results))
+    write_text(place / "report.html", write_report(results, embeddings))
+    # A killed process leaves the hidden temporary file of what it was writing.
+    for leftover in [place / "checkpoint.npz", *sorted(place.glob("fold-*")), *sorted(place.glob(".*.part"))]:
+        leftover.unlink(missing_ok=True)
+    _write_metrics(place, results.as_metrics())
+
+
+def list_labels(results: RunResults) -> str:
+    """Return the classes, one a line in the order of the outputs, and then, as comments, their version and run.
+
+    A reader that goes by the number of the line finds each label; the comments follow the last one.
+    """
+    source = f"# {results.data.reference}, digest {results.data.version.digest}\n# run {results.name}\n"
+    return "".join(f"{name}\n" for name in results.data.classes) + source
+
+
+def tabulate_predictions(results: RunResults) -> pl.DataFrame:
+    """Return the int8 model's predictions for each kept image and for each context image that could be read.
+
+    Columns: id, sha256, page, source, split (null for context), label (null for context), source_label (null for kept
+    images), predicted, confidence, alarm (the alarm class's probability), probabilities (in the order of the classes),
+    unseen (the same from the cross-validation's nets, which did not see the image's group; null without one). Sorted
+    by id.
+    """
+    data, assessment = results.data, results.assessment
+    kept = data.samples.table.select("id", "sha256", "page", "source", "split", "label")
+    held_out = assessment.held_out
+    unseen = [None] * kept.height if held_out is None else held_out.answers.tolist()
+    parts = [
+        _with_answers(kept.with_columns(source_label=pl.lit(None, pl.String)), assessment.answers, data).with_columns(
+            unseen=pl.Series(unseen, dtype=pl.List(pl.Float32))
+        )
+    ]
+    if assessment.context.height:
+        nothing = [pl.lit(None, pl.String).alias(name) for name in ("split", "label")]
+        others = _with_answers(assessment.context.with_columns(nothing), assessment.context_answers, data)
+        others = others.with_columns(unseen=pl.lit(None, pl.List(pl.Float32)))
+        parts.append(others.select(parts[0].columns))
+    return pl.concat(parts).sort("id")
+
+
+def _with_answers(table: pl.DataFrame, probabilities: Probabilities, data: TrainingData) -> pl.DataFrame:
+    answers = probabilities.argmax(axis=1)
+    return table.with_columns(
+        predicted=pl.Series([data.classes[answer] for answer in answers.tolist()], dtype=pl.String),
+        confidence=pl.Series(probabilities.max(axis=1), dtype=pl.Float32),
+        alarm=pl.Series(probabilities[:, data.alarm_index], dtype=pl.Float32),
+        probabilities=pl.Series(probabilities.tolist(), dtype=pl.List(pl.Float32)),
+    )
+
+
+def tabulate_embeddings(results: RunResults) -> pl.DataFrame:
+    """Return the float net's embedding of each kept image: id, sha256, page, embedding, and x and y of a map."""
+    samples = results.data.samples
+    embeddings = embed(results.quantized.fitted.model, samples.view(results.settings.side))
+    placed = place_map(embeddings)
+    return samples.table.select("id", "sha256", "page").with_columns(
+        embedding=pl.Series(embeddings.tolist(), dtype=pl.List(pl.Float32)),
+        x=pl.Series(np.ascontiguousarray(placed[:, 0])),
+        y=pl.Series(np.ascontiguousarray(placed[:, 1])),
+    )
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.toml``: tables of plain values, one level of tables within them."""
-    write_text(folder / "config.toml", "\n".join(_table("", config)).lstrip("\n") + "\n")
+    write_text(folder / "config.toml", "\n".join(_format_table("", config)).lstrip("\n") + "\n")
 
 
-def _table(name: str, values: Mapping[str, Any]) -> list[str]:
+def _format_table(name: str, values: Mapping[str, Any]) -> list[str]:
     own = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     lines = [f"\n[{name}]"] if name and own else []
-    # A JSON string, number, boolean or list of them is written alike in TOML, but for JSON's two-part \u escapes.
+    # A JSON string, number, boolean or list of them is also TOML, except for JSON's two-part \u escapes.
     lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in own.items() if value is not None]
     for key, value in values.items():
         if isinstance(value, Mapping):
-            lines += _table(f"{name}.{key}" if name else key, value)
+            lines += _format_table(f"{name}.{key}" if name else key, value)
     return lines
 
 
-def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+def _write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write ``metrics.json`` with the sha256 of every other file of the run."""
     files = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -238,30 +384,10 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+    """Write a text file atomically."""
+    replace_file(path, text.encode())
 
 
-def write_table(path: Path, table: pl.DataFrame) -> None:
-    """Write a Parquet file, whole or not at all."""
+def _write_table(path: Path, table: pl.DataFrame) -> None:
+    """Write a Parquet file atomically."""
     write_atomically(path, lambda part: table.write_parquet(part, compression="zstd"))
-
-
-def workshop(runs: Path, name: str) -> Path:
-    """Return the folder in which a run is made; what an interrupted training left there is taken up again."""
-    folder = runs / f".{name}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise CurationError(f"{runs}: not a folder", hint="--runs or $TRAINING_RUNS says where runs lie") from None
-    return folder
-
-
-def settle(workshop: Path, folder: Path) -> None:
-    """Move a finished run to its place in one step; an older run of that name makes way."""
-    aside = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    if folder.exists():
-        folder.rename(aside)
-    workshop.rename(folder)
-    shutil.rmtree(aside, ignore_errors=True)

@@ -1,38 +1,39 @@
-"""Looks for the net that suits a board: every candidate's cost first, then its accuracy, and which ones none beats."""
+"""Finds the net that suits a board: the cost of every candidate first, then its accuracy, and the Pareto front."""
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
 from curation.dataset.manifest import digest_of
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images.camera import Side
 from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import Home
-from training.board_fit import foresee
-from training.budget import Board, Budget
-from training.data import Material, open_material
-from training.evaluate import CrossValidation
-from training.fit import FitSettings, Listener
-from training.folds import cross_validate
+from firmware.compiler import Board, Budget
+from training.board_fit import estimate_budget
+from training.data import TrainingData, open_training_data
+from training.figures import draw_pareto
+from training.fit import FitListener, FitSettings
+from training.folds import CrossValidation, check_cross_validation, cross_validate
 from training.models import ARCHITECTURES
-from training.report import write_search_page
-from training.runs import plain, settle, workshop, write_text
-from training.splits import check_cross_validation
+from training.report import render_page
+from training.run_summary import plain
+from training.runs import publish_dir, staging_dir, write_text
 
 Cost = Literal["RAM", "flash", "multiplications"]
-COSTS: Final[tuple[Cost, ...]] = ("RAM", "flash", "multiplications")
+COSTS: Final[Mapping[Cost, str]] = {"RAM": "RAM, bytes", "flash": "flash, bytes", "multiplications": "multiplications"}
+"""Each cost with the label of its axis."""
 FIGURES: Final = "search.json"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A net that was looked at.
+    """A net of a search.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Candidate:
         Architecture and side of its input.
     budget : Budget
     accuracy : CrossValidation, optional
-        On groups of the training split it did not see; None where the net was refused.
+        On groups of the training split it did not see; None where the net does not fit.
     """
 
     name: str
@@ -49,19 +50,23 @@ class Candidate:
 
     @property
     def share(self) -> float:
-        """The accuracy of its int8 form; 0 where it was refused."""
+        """The accuracy of its int8 form; 0 where it does not fit."""
         return (self.accuracy.int8.share or 0.0) if self.accuracy else 0.0
 
     def cost(self, kind: Cost) -> int:
         """Return one of its costs, in bytes or multiplications."""
-        if kind == "RAM":
-            return self.budget.ram_bytes
-        return self.budget.flash_bytes if kind == "flash" else self.budget.macs
+        match kind:
+            case "RAM":
+                return self.budget.ram_bytes
+            case "flash":
+                return self.budget.flash_bytes
+            case "multiplications":
+                return self.budget.macs
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search found, and where it is written down."""
+class SearchResults:
+    """The candidates of a search, and the folder with its table and page."""
 
     reference: str
     board: str
@@ -69,7 +74,7 @@ class Search:
     folder: Path
 
     def front(self) -> tuple[Candidate, ...]:
-        """Return the candidates none of the others beats: not less accurate, and cheaper in some way."""
+        """Return the Pareto front."""
         return pareto(self.candidates)
 
 
@@ -96,12 +101,12 @@ def search(
     sides: Sequence[Side] = (96, 48),
     folds: int = 3,
     again: bool = False,
-    listener: Listener,
-) -> Search:
-    """Train every net that fits a board, in folds of the training split, and write down how they compare.
+    listener: FitListener,
+) -> SearchResults:
+    """Train every net that fits a board in folds of the training split, and write a table and a page.
 
-    The test pictures are not looked at, so that the chosen net can still be judged by them. What was finished before an
-    interruption is not done again, and a search that is there is returned as it is.
+    The test images are not used, so that the chosen net can still be judged on them. An interrupted search is resumed,
+    and an existing one is returned.
 
     Parameters
     ----------
@@ -111,53 +116,54 @@ def search(
     home, runs : Home, pathlib.Path
     board : Board
     models : sequence of str
-        Architectures; all that are made for a board where there are none.
+        Architectures; by default all that are made for a board.
     sides : sequence of {96, 48}
     folds : int
     again : bool
-        Whether a search that is there already makes way for a new one.
-    listener : Listener
+        Search again although the search exists.
+    listener : FitListener
 
     Raises
     ------
     CurationError
-        Where the version cannot be learnt from, no candidate fits, or the disk does not take what was found.
+        Where the version cannot be trained on, the disk is full, or (DOES_NOT_FIT) no candidate fits.
     """
     names = list(models) or [name for name, architecture in ARCHITECTURES.items() if architecture.for_board]
-    material = open_material(home, reference)
-    check_cross_validation(material.samples.of_split("train"), folds=folds, repeats=1, seed=settings.seed)
-    paces = [replace(settings, model=model, side=side, batch=0, rate=0.0) for model in names for side in sides]
+    data = open_training_data(home, reference)
+    check_cross_validation(data.samples.of_split("train"), folds=folds, repeats=1, seed=settings.seed)
+    trials = [replace(settings, model=model, side=side, batch=0, rate=0.0) for model in names for side in sides]
     identity = {
-        "digest": material.version.digest,
-        "alarm": material.alarm,
-        "settings": plain(paces),
+        "digest": data.version.digest,
+        "alarm": data.alarm,
+        "settings": plain(trials),
         "folds": folds,
         "board": plain(board),
     }
-    name = f"search-{material.version.name}-v{material.version.number}-{digest_of(identity)[:8]}"
-    if (runs / name / FIGURES).is_file() and not again:
-        listener.note(f"{name} is there already; --again searches anew")
-        return Search(material.reference, board.name, _read(runs / name / FIGURES), runs / name)
-    with explain_disk_faults(f"{runs / name}: cannot be written", within=runs, setting="--runs"):
-        place = workshop(runs, name)
-        candidates = [_try(material, pace, board, folds=folds, place=place, listener=listener) for pace in paces]
+    name = f"search-{data.version.name}-v{data.version.number}-{digest_of(identity)[:8]}"
+    folder = runs / name
+    if (folder / FIGURES).is_file() and not again:
+        listener.note(f"{name} exists already; --again searches again")
+        return SearchResults(data.reference, board.name, _read(folder / FIGURES), folder)
+    with explain_disk_faults(f"{folder}: cannot be written", within=runs, setting="--runs"):
+        place = staging_dir(runs, name)
+        candidates = [_try(data, trial, board, folds=folds, place=place, listener=listener) for trial in trials]
         if not any(candidate.accuracy for candidate in candidates):
             problems = "\n".join(f"  {one.name}: {'; '.join(one.budget.problems)}" for one in candidates)
-            raise CurationError(f"no candidate fits {board.name}:\n{problems}")
-        found = Search(material.reference, board.name, tuple(candidates), runs / name)
+            raise CurationError(ErrorCode.DOES_NOT_FIT, f"no candidate fits {board.name}:\n{problems}")
+        found = SearchResults(data.reference, board.name, tuple(candidates), folder)
         _write(place, found)
-        settle(place, found.folder)
+        publish_dir(place, folder)
     return found
 
 
 def _try(
-    material: Material, settings: FitSettings, board: Board, *, folds: int, place: Path, listener: Listener
+    data: TrainingData, settings: FitSettings, board: Board, *, folds: int, place: Path, listener: FitListener
 ) -> Candidate:
     name = f"{settings.model}@{settings.side}"
-    classes = len(material.classes)
-    budget = foresee(ARCHITECTURES[settings.model], board, classes=classes, side=settings.side)
+    classes = len(data.classes)
+    budget = estimate_budget(ARCHITECTURES[settings.model], board, classes=classes, side=settings.side)
     if budget.problems:
-        listener.note(f"{name} is refused: {'; '.join(budget.problems)}")
+        listener.note(f"{name} does not fit: {'; '.join(budget.problems)}")
         return Candidate(name, budget, None)
     listener.note(
         f"{name}: {budget.ram_bytes:,} B RAM, {budget.flash_bytes:,} B flash, {budget.macs:,} multiplications"
@@ -165,10 +171,10 @@ def _try(
     folder = place / name
     folder.mkdir(exist_ok=True)
     accuracy, _ = cross_validate(
-        material.samples.of_split("train"),
+        data.samples.of_split("train"),
         settings,
         classes=classes,
-        alarm=material.classes.index(material.alarm),
+        alarm=data.alarm_index,
         folds=folds,
         repeats=1,
         folder=folder,
@@ -178,26 +184,42 @@ def _try(
 
 
 def _read(path: Path) -> tuple[Candidate, ...]:
-    """Return what `_write` wrote down of the candidates."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))["candidates"]
-        return TypeAdapter(tuple[Candidate, ...]).validate_python(told)
+        candidates: Any = json.loads(path.read_text(encoding="utf-8"))["candidates"]
+        return TypeAdapter(tuple[Candidate, ...]).validate_python(candidates)
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise CurationError(f"{path}: not the figures of a search: {fault}", hint="--again searches anew") from None
+        raise CurationError(
+            ErrorCode.RUN_INVALID, f"{path}: not the figures of a search: {fault}", hint="Search again with --again."
+        ) from None
 
 
-def _write(place: Path, found: Search) -> None:
+def _write(place: Path, found: SearchResults) -> None:
     front = {candidate.name for candidate in found.front()}
     table = [
         {"name": one.name, "front": one.name in front, "budget": plain(one.budget), "accuracy": plain(one.accuracy)}
         for one in found.candidates
     ]
-    said = {"data": found.reference, "board": found.board, "candidates": table}
-    write_text(place / FIGURES, json.dumps(said, indent=2) + "\n")
-    points = {
-        kind: [(one.name, float(one.cost(kind)), one.share) for one in found.candidates if one.accuracy]
-        for kind in COSTS
-    }
-    write_text(place / "search.html", write_search_page(found, points, frozenset(front)))
+    content = {"data": found.reference, "board": found.board, "candidates": table}
+    write_text(place / FIGURES, json.dumps(content, indent=2) + "\n")
+    write_text(place / "search.html", write_search_page(found))
     for folder in sorted(place.glob("*@*")):
         shutil.rmtree(folder)
+
+
+def write_search_page(found: SearchResults) -> str:
+    """Return the page of a search as one HTML file."""
+    front = frozenset(candidate.name for candidate in found.front())
+    trained = [one for one in found.candidates if one.accuracy]
+    figures = [
+        (
+            label,
+            draw_pareto(
+                [(one.name, float(one.cost(kind)), one.share) for one in trained],
+                front,
+                name=kind.lower(),
+                xlabel=label,
+            ),
+        )
+        for kind, label in COSTS.items()
+    ]
+    return render_page("search.html", found=found, figures=figures, front=front)

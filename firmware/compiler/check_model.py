@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from firmware.compiler.model import Layer, Model, Operator, Shape, Tensor
 
 _RANGES: Final = {"int8": (-128, 127), "uint8": (0, 255)}
 _HINT: Final = (
-    "Convert with full integer quantisation: a representative dataset, TFLITE_BUILTINS_INT8, and int8 input and output."
+    "Convert with full integer quantization: a representative dataset, TFLITE_BUILTINS_INT8, and int8 input and output."
 )
 
 
@@ -19,7 +19,7 @@ def check_model(model: Model) -> None:
     """Raise one CurationError that names every layer the firmware could not run as the file says."""
     faults = list(_find_faults(model))
     if faults:
-        raise CurationError("\n".join(faults), hint=_HINT)
+        raise CurationError(ErrorCode.MODEL_UNSUPPORTED, "\n".join(faults), hint=_HINT)
 
 
 def _find_faults(model: Model) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _activation_faults(tensor: Tensor) -> Iterator[str]:
         return
     low, high = _RANGES[tensor.type]
     if tensor.scales.size != 1 or not 0 < tensor.scale < math.inf or not low <= tensor.zero_point <= high:
-        yield f"tensor {tensor.name!r} is not quantised: scale {tensor.scales.tolist()}, zero {tensor.zero_point}"
+        yield f"tensor {tensor.name!r} is not quantized: scale {tensor.scales.tolist()}, zero {tensor.zero_point}"
     if not tensor.shape or tensor.shape[0] != 1 or min(tensor.shape) < 1:
         yield f"tensor {tensor.name!r} has the shape {tensor.shape}; a batch of one is expected"
 
@@ -131,13 +131,13 @@ def _check_pad(model: Model, layer: Layer) -> Iterator[str]:
     expected = (1, height + pad.top + pad.bottom, width + pad.left + pad.right, channels)
     if result.shape != expected:
         yield f"makes {result.shape}; from {source.shape} it would be {expected}"
-    yield from _same_quantisation(source, result)
+    yield from _same_quantization(source, result)
 
 
 def _check_pool(model: Model, layer: Layer) -> Iterator[str]:
     source, result = model.source(layer), model.result(layer)
     yield from _window_faults(model, layer, channels=source.shape[-1])
-    yield from _same_quantisation(source, result)
+    yield from _same_quantization(source, result)
 
 
 def _check_mean(model: Model, layer: Layer) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _check_reshape(model: Model, layer: Layer) -> Iterator[str]:
     source, result = model.source(layer), model.result(layer)
     if math.prod(source.shape) != math.prod(result.shape):
         yield f"makes {result.shape} of {source.shape}"
-    yield from _same_quantisation(source, result)
+    yield from _same_quantization(source, result)
 
 
 def _check_quantize(model: Model, layer: Layer) -> Iterator[str]:
@@ -169,9 +169,9 @@ def _check_quantize(model: Model, layer: Layer) -> Iterator[str]:
         yield f"makes {model.result(layer).shape} of {model.source(layer).shape}"
 
 
-def _same_quantisation(source: Tensor, result: Tensor) -> Iterator[str]:
+def _same_quantization(source: Tensor, result: Tensor) -> Iterator[str]:
     if (source.scale, source.zero_point) != (result.scale, result.zero_point):
-        yield f"changes the quantisation from {source.scale, source.zero_point} to {result.scale, result.zero_point}"
+        yield f"changes the quantization from {source.scale, source.zero_point} to {result.scale, result.zero_point}"
 
 
 _ACTIVATIONS_READ: Final[dict[Operator, int]] = {"ADD": 2}

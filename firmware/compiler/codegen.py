@@ -11,8 +11,8 @@ from firmware.compiler.model import Layer, Model, count_macs
 from firmware.compiler.planning import (
     PROGRESS,
     PROGRESS_BYTES,
-    Run,
     Schedule,
+    StepGroup,
     schedule_frame,
     schedule_rows,
     tensor_name,
@@ -23,6 +23,7 @@ from firmware.compiler.steps import (
     Pointwise,
     Step,
     final_tensor,
+    logits_tensor,
     pixels_of,
     softmax_input,
     sources_of,
@@ -161,7 +162,7 @@ _NO_ROWS = '#error "this model wants its whole input at once: build with MODEL_R
 _DECLARATIONS = """\
 extern const char *const model_labels[];
 
-/* Takes row `index` of the image: MODEL_WIDTH * MODEL_CHANNELS values, quantised as MODEL_INPUT_ZERO says. */
+/* Takes row `index` of the image: MODEL_WIDTH * MODEL_CHANNELS values, quantized as MODEL_INPUT_ZERO says. */
 void model_take_row(int8_t *arena, int32_t index, const int8_t *row);
 
 /* Runs what is left and returns the scores, MODEL_LABELS of them; they lie at MODEL_SCORES_AT in the arena, what the
@@ -178,8 +179,8 @@ def _float(value: float) -> str:
 
 def _write_places(program: _Program, schedule: Schedule) -> str:
     model, offsets = program.model, schedule.layout.offsets
-    last = schedule.runs[-1][-1]
-    logits = softmax_input(model) or last.result
+    last = schedule.groups[-1][-1]
+    logits = logits_tensor(model)
     places = {
         "MODEL_ARENA_BYTES": max(schedule.layout.size_bytes, 4),
         "MODEL_INPUT_AT": offsets.get(tensor_name(model.input), 0),
@@ -190,53 +191,53 @@ def _write_places(program: _Program, schedule: Schedule) -> str:
 
 
 def _write_rows_code(program: _Program, schedule: Schedule) -> Iterator[str]:
-    run = schedule.runs[0]
+    group = schedule.groups[0]
     yield "void model_take_row(int8_t *arena, int32_t index, const int8_t *row) {\n"
     yield f"  nn_progress *progress = (nn_progress *)(void *)(arena + {schedule.layout.offsets[PROGRESS]});\n"
     yield "  if (index == 0) {\n"
-    yield from _write_begins(program, schedule, run, "    ")
+    yield from _write_begins(program, schedule, group, "    ")
     yield "  }\n"
-    yield from _write_stream(program, schedule, run, "  ")
+    yield from _write_stream(program, schedule, group, "  ")
     yield "}\n\nconst int8_t *model_finish(int8_t *arena) {\n"
-    for number, later in enumerate(schedule.runs[1:], start=len(run)):
+    for number, later in enumerate(schedule.groups[1:], start=len(group)):
         yield _write_call(program, schedule, later[0], number)
     yield "  return arena + MODEL_SCORES_AT;\n}\n"
 
 
 def _write_frame_code(program: _Program, schedule: Schedule) -> Iterator[str]:
-    run = schedule.runs[0]
+    group = schedule.groups[0]
     shape = program.model.tensors[program.model.input].shape
     yield "void model_take_row(int8_t *arena, int32_t index, const int8_t *row) {\n"
     yield "  enum { ROW = MODEL_WIDTH * MODEL_CHANNELS };\n"
     yield "  memcpy(arena + MODEL_INPUT_AT + index * ROW, row, ROW);\n}\n\n"
     yield "const int8_t *model_finish(int8_t *arena) {\n"
-    if len(run) > 1:
-        yield f"  nn_progress progress[{len(run)}];\n"
-        yield from _write_begins(program, schedule, run, "  ")
+    if len(group) > 1:
+        yield f"  nn_progress progress[{len(group)}];\n"
+        yield from _write_begins(program, schedule, group, "  ")
         yield f"  for (int32_t index = 0; index < {shape[1]}; index++) {{\n"
         yield f"    const int8_t *row = arena + MODEL_INPUT_AT + index * {shape[2] * shape[3]};\n"
-        yield from _write_stream(program, schedule, run, "    ")
+        yield from _write_stream(program, schedule, group, "    ")
         yield "  }\n"
     else:
-        yield _write_call(program, schedule, run[0], 0)
-    for number, later in enumerate(schedule.runs[1:], start=len(run)):
+        yield _write_call(program, schedule, group[0], 0)
+    for number, later in enumerate(schedule.groups[1:], start=len(group)):
         yield _write_call(program, schedule, later[0], number)
     yield "  return arena + MODEL_SCORES_AT;\n}\n"
 
 
-def _write_begins(program: _Program, schedule: Schedule, run: Run, indent: str) -> Iterator[str]:
-    for number, step in enumerate(run):
+def _write_begins(program: _Program, schedule: Schedule, group: StepGroup, indent: str) -> Iterator[str]:
+    for number, step in enumerate(group):
         scratch = _at(schedule, f"scratch {number}")
         yield f"{indent}nn_block_begin(&{program.names[step.result.index]}, &progress[{number}], {scratch});\n"
 
 
-def _write_stream(program: _Program, schedule: Schedule, run: Run, indent: str) -> Iterator[str]:
+def _write_stream(program: _Program, schedule: Schedule, group: StepGroup, indent: str) -> Iterator[str]:
     """Write the nest of loops through which the blocks of a stream hand their rows on."""
     row, closing = "row", []
-    for number, step in enumerate(run):
+    for number, step in enumerate(group):
         block = f"&{program.names[step.result.index]}, &progress[{number}]"
         scratch = _at(schedule, f"scratch {number}")
-        last = number == len(run) - 1
+        last = number == len(group) - 1
         shape = step.result.shape
         whole = f"{_at(schedule, tensor_name(step.result.index))} + progress[{number}].given * {shape[2] * shape[3]}"
         out = whole if last else _at(schedule, f"row {number}")

@@ -13,12 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import INPUT_SCALE, INPUT_ZERO_POINT
 from firmware.compiler.codegen import Identity, generate
 from firmware.compiler.golden import write_golden
 from firmware.compiler.model import Model
-from firmware.compiler.planning import ArenaPlan, plan
+from firmware.compiler.planning import ArenaPlan, plan_model
 from firmware.compiler.reading import read_model
 from firmware.compiler.steps import softmax_input
 
@@ -75,7 +75,7 @@ def export(
     model = read_model(tflite)
     _require_camera_view(model)
     _require_labels(model, labels, alarm)
-    planned = plan(model)
+    planned = plan_model(model)
     _require_room(planned, arena_limit_bytes)
     identity = Identity(
         labels=tuple(labels),
@@ -95,6 +95,7 @@ def _require_camera_view(model: Model) -> None:
     scaled = np.float32(source.scale) == np.float32(INPUT_SCALE) and source.zero_point == INPUT_ZERO_POINT
     if not square or not scaled or source.type != "int8":
         raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED,
             f"The network's input is {source.type} {source.shape} with scale {source.scale:.8g} and zero point "
             f"{source.zero_point}; the camera gives int8 (1, 96, 96, 3) or (1, 48, 48, 3) with 1/255 and -128",
             hint="Train and calibrate on the camera's view divided by 255: `python -m training fit` does.",
@@ -104,12 +105,14 @@ def _require_camera_view(model: Model) -> None:
 def _require_labels(model: Model, labels: Sequence[str], alarm: str) -> None:
     if softmax_input(model) is None:
         raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED,
             f"The network ends with {model.layers[-1].op}; the board decides by probabilities, which a SOFTMAX gives",
             hint="Give the last dense layer activation='softmax'.",
         )
     count = model.result(model.layers[-1]).shape[-1]
     if len(labels) != count or len(set(labels)) != len(labels) or alarm not in labels:
         raise CurationError(
+            ErrorCode.OPTION_INVALID,
             f"The network gives {count} scores; the labels are {', '.join(labels) or 'none'}, the alarm is {alarm!r}",
             hint="Give one label a score, each once, and one of them as the alarm.",
         )
@@ -120,9 +123,10 @@ def _require_room(planned: ArenaPlan, limit: int | None) -> None:
     if limit is not None and least > limit:
         largest = max(planned.layers, key=lambda layer: layer.activation_bytes)
         raise CurationError(
+            ErrorCode.DOES_NOT_FIT,
             f"The network needs an arena of {least:,} bytes and the board has {limit:,}; its largest layer is "
             f"{largest.name!r} ({largest.op}) with {largest.activation_bytes:,} bytes",
-            hint="Take a smaller network, or one that shrinks its picture earlier.",
+            hint="Use a smaller network, or one that reduces its image earlier.",
         )
 
 

@@ -7,12 +7,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import to_tensor
 from firmware.compiler.c_writer import write_numbers
 from firmware.compiler.model import Model
-from firmware.compiler.reference_outputs import run_reference
-from firmware.compiler.steps import final_tensor, softmax_input
+from firmware.compiler.tflite_reference import run_reference
 
 MOST: Final = 4
 """How many are worth their flash: each takes its whole image."""
@@ -26,8 +25,8 @@ def draw_images(side: int) -> npt.NDArray[np.uint8]:
     rows, columns = np.mgrid[0:side, 0:side] / side
     images = []
     for _ in range(_DRAWN):
-        colour, slope = generator.uniform(60, 200, 3), generator.uniform(-60, 60, (2, 3))
-        plane = colour + rows[..., None] * slope[0] + columns[..., None] * slope[1]
+        color, slope = generator.uniform(60, 200, 3), generator.uniform(-60, 60, (2, 3))
+        plane = color + rows[..., None] * slope[0] + columns[..., None] * slope[1]
         spot = np.exp(-(((rows - 0.5) ** 2 + (columns - 0.5) ** 2) / generator.uniform(0.02, 0.1)))
         noise = generator.normal(0, 8, (side, side, 3))
         images.append(plane - spot[..., None] * generator.uniform(20, 120, 3) + noise)
@@ -56,10 +55,11 @@ def write_golden(content: bytes, model: Model, images: npt.NDArray[np.uint8] | N
     given = draw_images(shape[0]) if images is None else images
     if given.dtype != np.uint8 or given.shape[1:] != shape or not 1 <= len(given) <= MOST:
         raise CurationError(
-            f"Golden images are {given.dtype} {given.shape}; uint8, 1 to {MOST} of {shape} are expected"
+            ErrorCode.OPTION_INVALID,
+            f"Golden images are {given.dtype} {given.shape}; uint8, 1 to {MOST} of {shape} are expected",
         )
     inputs = to_tensor(given)
-    reference = run_reference(content, inputs, logits=(softmax_input(model) or final_tensor(model)).index)
+    reference = run_reference(content, inputs)
     labels = reference.scores.shape[1]
     return (
         "/* Generated; do not edit. Images and what LiteRT's reference kernels make of them. */\n"

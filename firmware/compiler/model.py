@@ -1,4 +1,4 @@
-"""What an int8 network is, once read: tensors, layers, and the quantisation of each tensor; frozen values."""
+"""What an int8 network is, once read: tensors, layers, and the quantization of each tensor; frozen values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Tensor:
         As in the file: activations are (1, height, width, channels) or (1, features).
     type : str
     scales : (1,) or (channels,) float64 ndarray
-        The float32 scales of the file, exactly; empty where the tensor is not quantised.
+        The float32 scales of the file, exactly; empty where the tensor is not quantized.
     zero_point : int
     values : ndarray, optional
         What a constant holds, in its shape; None for an activation.
@@ -71,7 +71,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Padding:
-    """Rows and columns of zero points around a picture."""
+    """Rows and columns of zero points around an image."""
 
     top: int = 0
     left: int = 0

@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 from firmware.compiler.arena import Buffer, Layout, Overlap, lay_out
-from firmware.compiler.model import ELEMENT_BYTES, Layer, Model, Operator, Shape, count_macs
+from firmware.compiler.flash import estimate_flash_bytes
+from firmware.compiler.model import Layer, Model, Operator, Shape, count_macs
 from firmware.compiler.scratch import may_coincide, overlap_distance, scratch_bytes, stream_distance
 from firmware.compiler.steps import Block, Step, final_tensor, sources_of, to_steps
 
-Run: TypeAlias = tuple[Step, ...]
+StepGroup: TypeAlias = tuple[Step, ...]
 """Steps that run together: one step, or blocks that hand their rows to one another."""
 
 PROGRESS: Final = "progress"
@@ -53,14 +54,14 @@ class Schedule:
 
     Parameters
     ----------
-    runs : tuple of tuple of steps
+    groups : tuple of tuple of steps
     layout : Layout
         Offsets of ``tensor <n>``, ``scratch <step>`` and ``row <step>`` in the arena.
     takes_rows : bool
         The input is never held: the first run takes it row by row.
     """
 
-    runs: tuple[Run, ...]
+    groups: tuple[StepGroup, ...]
     layout: Layout
     takes_rows: bool
 
@@ -91,7 +92,7 @@ class ArenaPlan:
     layers: tuple[LayerCost, ...]
 
 
-def plan(model: Model) -> ArenaPlan:
+def plan_model(model: Model) -> ArenaPlan:
     """Plan a network's memory and cost.
 
     Raises
@@ -99,8 +100,6 @@ def plan(model: Model) -> ArenaPlan:
     CurationError
         A layer's accumulator could leave 32 bits.
     """
-    from firmware.compiler.flash import estimate_flash_bytes
-
     steps = to_steps(model)
     rows = schedule_rows(model, steps)
     costs = tuple(_cost(model, layer) for layer in model.layers)
@@ -146,12 +145,12 @@ def _streams(model: Model, steps: tuple[Step, ...]) -> list[int]:
 
 
 def _schedule(model: Model, steps: tuple[Step, ...], streamed: int, *, takes_rows: bool) -> Schedule:
-    runs: tuple[Run, ...] = (steps[:streamed], *((step,) for step in steps[streamed:]))
-    buffers: tuple[Buffer, ...] = (*_tensor_buffers(model, runs, takes_rows=takes_rows), *_scratch_buffers(runs))
+    groups: tuple[StepGroup, ...] = (steps[:streamed], *((step,) for step in steps[streamed:]))
+    buffers: tuple[Buffer, ...] = (*_tensor_buffers(model, groups, takes_rows=takes_rows), *_scratch_buffers(groups))
     if takes_rows:
         buffers += (Buffer(PROGRESS, PROGRESS_BYTES * streamed, 0, 0),)
-    layout = lay_out(buffers, _overlaps(runs, buffers))
-    return Schedule(runs=runs, layout=layout, takes_rows=takes_rows)
+    layout = lay_out(buffers, _overlaps(groups, buffers))
+    return Schedule(groups=groups, layout=layout, takes_rows=takes_rows)
 
 
 def tensor_name(index: int) -> str:
@@ -159,52 +158,52 @@ def tensor_name(index: int) -> str:
     return f"tensor {index}"
 
 
-def _tensor_buffers(model: Model, runs: tuple[Run, ...], *, takes_rows: bool) -> tuple[Buffer, ...]:
+def _tensor_buffers(model: Model, groups: tuple[StepGroup, ...], *, takes_rows: bool) -> tuple[Buffer, ...]:
     first = {} if takes_rows else {model.input: 0}
     last = dict.fromkeys(first, 0)
-    for time, run in enumerate(runs):
-        for source in sources_of(run[0]):
+    for time, group in enumerate(groups):
+        for source in sources_of(group[0]):
             if source.index in first:
                 last[source.index] = time
-        first[run[-1].result.index] = last[run[-1].result.index] = time
-    last[final_tensor(model).index] = len(runs) - 1
+        first[group[-1].result.index] = last[group[-1].result.index] = time
+    last[final_tensor(model).index] = len(groups) - 1
     return tuple(
         Buffer(tensor_name(index), model.tensors[index].size_bytes, first[index], last[index])
         for index in sorted(first)
     )
 
 
-def _scratch_buffers(runs: tuple[Run, ...]) -> tuple[Buffer, ...]:
+def _scratch_buffers(groups: tuple[StepGroup, ...]) -> tuple[Buffer, ...]:
     buffers, number = [], 0
-    for time, run in enumerate(runs):
-        for step in run:
+    for time, group in enumerate(groups):
+        for step in group:
             if scratch_bytes(step):
                 buffers.append(Buffer(f"scratch {number}", scratch_bytes(step), time, time))
-            if step is not run[-1]:
+            if step is not group[-1]:
                 shape = step.result.shape
                 buffers.append(Buffer(f"row {number}", shape[2] * shape[3], time, time))
             number += 1
     return tuple(buffers)
 
 
-def _overlaps(runs: tuple[Run, ...], buffers: tuple[Buffer, ...]) -> tuple[Overlap, ...]:
+def _overlaps(groups: tuple[StepGroup, ...], buffers: tuple[Buffer, ...]) -> tuple[Overlap, ...]:
     lives = {buffer.name: buffer for buffer in buffers}
     overlaps: list[Overlap] = []
-    for time, run in enumerate(runs):
-        distance = _run_distance(run)
-        result = lives[tensor_name(run[-1].result.index)]
-        sources = {tensor_name(source.index) for source in sources_of(run[0])} & lives.keys()
+    for time, group in enumerate(groups):
+        distance = _group_distance(group)
+        result = lives[tensor_name(group[-1].result.index)]
+        sources = {tensor_name(source.index) for source in sources_of(group[0])} & lives.keys()
         overlaps += [
-            Overlap(source, result.name, distance, may_coincide(run[0]))
+            Overlap(source, result.name, distance, may_coincide(group[0]))
             for source in sorted(sources)
             if distance is not None and lives[source].last == time == result.first
         ]
     return tuple(overlaps)
 
 
-def _run_distance(run: Run) -> int | None:
-    blocks = tuple(step for step in run if isinstance(step, Block))
-    return stream_distance(blocks) if len(blocks) == len(run) else overlap_distance(run[0])
+def _group_distance(group: StepGroup) -> int | None:
+    blocks = tuple(step for step in group if isinstance(step, Block))
+    return stream_distance(blocks) if len(blocks) == len(group) else overlap_distance(group[0])
 
 
 def _cost(model: Model, layer: Layer) -> LayerCost:
@@ -241,6 +240,3 @@ def interpreter_arena_bytes(model: Model) -> int:
 
 def _aligned(size: int) -> int:
     return -(-size // _INTERPRETER_ALIGNMENT) * _INTERPRETER_ALIGNMENT
-
-
-__all__ = ["ELEMENT_BYTES", "ArenaPlan", "LayerCost", "Run", "Schedule", "plan", "schedule_frame", "schedule_rows"]

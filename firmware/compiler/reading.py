@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from firmware.compiler.check_model import check_model
 from firmware.compiler.model import (
     OPERATORS,
@@ -56,19 +56,23 @@ def read_model(content: bytes) -> Model:
     Raises
     ------
     CurationError
-        It is truncated or something else, it is not quantised to int8, or it holds an operator or a setting the
-        firmware has no kernel for; every such layer is named.
+        MODEL_INVALID where it is truncated or another kind of file, MODEL_UNSUPPORTED where it is not quantized to int8
+        or has an operator or a setting without a kernel; every such layer is named.
     """
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise CurationError(
-            f"Not a .tflite file: {len(content)} bytes that do not carry {IDENTIFIER.decode()!r} at byte 4", hint=_HINT
+            ErrorCode.MODEL_INVALID,
+            f"Not a .tflite file: {len(content)} bytes without {IDENTIFIER.decode()!r} at byte 4",
+            hint=_HINT,
         )
     try:
         packed = _unpack(content)
         model = _assemble(packed)
     except _MALFORMED as error:
         raise CurationError(
-            f"The .tflite file is damaged: {len(content)} bytes that end or point outside it ({error})", hint=_HINT
+            ErrorCode.MODEL_INVALID,
+            f"The .tflite file is damaged: an offset points outside its {len(content)} bytes ({error})",
+            hint=_HINT,
         ) from error
     check_model(model)
     return model
@@ -79,9 +83,17 @@ def _unpack(content: bytes) -> Any:
 
     packed = schema.ModelT.InitFromPackedBuf(content, 0)
     if packed.version != SCHEMA_VERSION:
-        raise CurationError(f"The .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}", hint=_HINT)
+        raise CurationError(
+            ErrorCode.MODEL_INVALID,
+            f"The .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}",
+            hint=_HINT,
+        )
     if len(packed.subgraphs) != 1:
-        raise CurationError(f"The .tflite file holds {len(packed.subgraphs)} graphs; one is expected", hint=_HINT)
+        raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED,
+            f"The .tflite file has {len(packed.subgraphs)} graphs; one is expected",
+            hint=_HINT,
+        )
     return packed
 
 
@@ -90,6 +102,7 @@ def _assemble(packed: Any) -> Model:
     tensors = tuple(_read_tensor(packed, index, raw) for index, raw in enumerate(graph.tensors))
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED,
             f"The network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is expected",
             hint="Export the classifier alone.",
         )
@@ -106,9 +119,9 @@ def _read_tensor(packed: Any, index: int, raw: Any) -> Tensor:
     if any(not 0 <= side <= _LARGEST_SIDE for side in shape) and raw.type in _TYPES:
         raise ValueError(f"tensor {index} has the shape {shape}")
     kind = _TYPES.get(raw.type, "float32")
-    quantisation = raw.quantization
-    scales = np.zeros(0) if quantisation is None or quantisation.scale is None else quantisation.scale
-    points = [] if quantisation is None or quantisation.zeroPoint is None else quantisation.zeroPoint
+    quantization = raw.quantization
+    scales = np.zeros(0) if quantization is None or quantization.scale is None else quantization.scale
+    points = [] if quantization is None or quantization.zeroPoint is None else quantization.zeroPoint
     if len({int(point) for point in points}) > 1:
         raise ValueError(f"tensor {index} has several zero points")
     return Tensor(
@@ -173,7 +186,9 @@ def _refuse_unknown(graph: Any, needed: tuple[int, ...], names: tuple[str, ...],
             made = tensors[_tensor_number(operator.outputs[0], tensors)].name
             faults.append(f"layer {index} ({made!r}) is {name}, for which the firmware has no kernel")
     if faults:
-        raise CurationError("\n".join(faults), hint=f"The firmware knows {', '.join(OPERATORS)}.")
+        raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED, "\n".join(faults), hint=f"The firmware has kernels for {', '.join(OPERATORS)}."
+        )
 
 
 def _read_layer(raw: Any, index: int, names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> Layer:
@@ -196,7 +211,9 @@ def _read_layer(raw: Any, index: int, names: tuple[str, ...], tensors: tuple[Ten
     if op == "PAD":
         return _with(layer, padding=_read_pad(tensors[inputs[1]]))
     if op == "SOFTMAX" and options.beta != 1.0:
-        raise CurationError(f"{layer.place} has beta {options.beta}; the firmware's softmax knows 1")
+        raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED, f"{layer.place} has beta {options.beta}; the firmware's softmax supports 1"
+        )
     return layer
 
 
@@ -206,7 +223,9 @@ def _with(layer: Layer, **changes: Any) -> Layer:
 
 def _read_convolution(layer: Layer, options: Any, tensors: tuple[Tensor, ...]) -> Layer:
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
-        raise CurationError(f"{layer.place} is dilated, for which the firmware has no kernel")
+        raise CurationError(
+            ErrorCode.MODEL_UNSUPPORTED, f"{layer.place} is dilated; the firmware has no kernel for that"
+        )
     height, width = tensors[layer.inputs[1]].shape[1:3]
     return _with(
         layer,

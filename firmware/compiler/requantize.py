@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from firmware.compiler.model import Activation, Layer, Model, Tensor
 
 LEAST, MOST = -128, 127
@@ -22,6 +22,8 @@ _FAST_BOUND: Final = 1 << 30
 _LARGEST_FAST_SHIFT: Final = 22
 """So that a zero point shifted to the left as far fits beside a product."""
 _HALF: Final = 1 << 30
+_FAR: Final = 2.0**31
+"""Steps beyond every stored value."""
 
 
 class Factor(NamedTuple):
@@ -98,8 +100,10 @@ def clamp_of(activation: Activation, tensor: Tensor) -> Clamp:
 
 
 def _stored(value: float, tensor: Tensor) -> int:
-    ratio = float(np.float32(value) / np.float32(tensor.scale))
-    return tensor.zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
+    with np.errstate(over="ignore"):  # a tiny scale puts the limit beyond every stored value
+        ratio = float(np.float32(value) / np.float32(tensor.scale))
+    steps = math.floor(min(abs(ratio), _FAR) + 0.5)
+    return tensor.zero_point + int(math.copysign(steps, ratio))
 
 
 def to_kernel(model: Model, layer: Layer) -> Kernel:
@@ -124,8 +128,9 @@ def to_kernel(model: Model, layer: Layer) -> Kernel:
         low, high = _accumulator_range(row, int(offset), source.zero_point)
         if max(-low, high) >= 1 << 31:
             raise CurationError(
+                ErrorCode.MODEL_UNSUPPORTED,
                 f"{layer.place}: an accumulator could reach {max(-low, high)}, more than 32 bits hold",
-                hint="Its scales are far from what its weights need: quantise the model again.",
+                hint="Its scales are far from what its weights need: quantize the model again.",
             )
         if layer.op == "FULLY_CONNECTED":
             fast = False

@@ -128,6 +128,11 @@ def softmax_input(model: Model) -> Tensor | None:
     return model.source(last) if last.op == "SOFTMAX" and last.output == model.output else None
 
 
+def logits_tensor(model: Model) -> Tensor:
+    """Return what the last softmax reads, or the output where the last layer is something else."""
+    return softmax_input(model) or final_tensor(model)
+
+
 def _without_reshapes(model: Model) -> Model:
     same: dict[int, int] = {}
     layers = []

@@ -1,6 +1,6 @@
 """Compiles a net that was never trained, and measures on the emulated board what it takes.
 
-What a net costs hangs on its shape and not on what it has learnt; only its batch norms are settled on drawn pictures,
+What a net costs hangs on its shape and not on what it has learned; only its batch norms are settled on drawn images,
 so that its channels are alive.
 """
 
@@ -19,14 +19,13 @@ import numpy.typing as npt
 from curation.board import open_board, prepare_frame
 from curation.images import camera_view, to_tensor
 from curation.images.camera import Side
-from firmware.compiler import export, read_model
-from firmware.compiler.reference_outputs import run_reference
-from firmware.compiler.steps import final_tensor, softmax_input
+from firmware.compiler import export
+from firmware.compiler.tflite_reference import run_reference
 from firmware.tools.check_bit_exact import emulate as run_emulated
 from firmware.tools.session import PATIENCE, emulate
 from training.framework import load_keras
 from training.models import ARCHITECTURES, build_model
-from training.quantise import convert_int8
+from training.quantize import convert_int8
 
 FIRMWARE = Path(__file__).resolve().parents[1]
 LABELS = ("healthy", "melanoma")
@@ -45,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def draw_pictures(count: int, *, seed: int, side: Side = 96) -> npt.NDArray[np.uint8]:
-    """Draw pictures of blocks of colour and grain, through the camera: (count, side, side, 3) uint8."""
+def draw_images(count: int, *, seed: int, side: Side = 96) -> npt.NDArray[np.uint8]:
+    """Draw images of blocks of color and grain, through the camera: (count, side, side, 3) uint8."""
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 256, (count, 1, 1, 3)) + random.integers(-60, 60, (count, 12, 12, 3))
     coarse = np.repeat(np.repeat(blocks, 12, axis=1), 12, axis=2) + random.normal(0, 12, (count, 144, 144, 3))
@@ -72,7 +71,7 @@ def build_mobilenet_v1(side: Side = 96) -> Any:
 
 
 def make_network(name: str, *, side: Side = 96) -> bytes:
-    """Return a net's int8 ``.tflite``: drawn weights, batch norms that hold the statistics of drawn pictures."""
+    """Return a net's int8 ``.tflite``: drawn weights, batch norms that hold the statistics of drawn images."""
     _, keras = load_keras()
     keras.utils.set_random_seed(1)
     model = (
@@ -80,12 +79,12 @@ def make_network(name: str, *, side: Side = 96) -> bytes:
         if name == MOBILENET_V1
         else build_model(ARCHITECTURES[name], classes=len(LABELS), side=side)
     )
-    pictures = draw_pictures(32, seed=100, side=side)
-    for layer in model._flatten_layers():
+    images = draw_images(32, seed=100, side=side)
+    for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0  # one look is enough, and no layer sees another's old statistics
-    model(pictures.astype(np.float32) / 255, training=True)
-    return convert_int8(model, pictures)
+    model(images.astype(np.float32) / 255, training=True)
+    return convert_int8(model, images)
 
 
 def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:
@@ -99,13 +98,13 @@ def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:
     return {mode: measure(build, mode, content) for mode in MODES}
 
 
-def measure(build: Path, mode: str, content: bytes, *, pictures: int = 4) -> dict[str, int]:
-    """Run a net on the emulated board over drawn pictures, and hold its bits to the reference's."""
-    model, inputs = read_model(content), to_tensor(draw_pictures(pictures, seed=200))
+def measure(build: Path, mode: str, content: bytes, *, images: int = 4) -> dict[str, int]:
+    """Run a net on the emulated board over drawn images, and hold its bits to the reference's."""
+    inputs = to_tensor(draw_images(images, seed=200))
     program = build / f"measure-{mode}.elf"
     out, said = run_emulated(program, inputs)
-    expected = run_reference(content, inputs, logits=(softmax_input(model) or final_tensor(model)).index)
-    both = np.frombuffer(out, np.int8).reshape(pictures, 2, len(LABELS))
+    expected = run_reference(content, inputs)
+    both = np.frombuffer(out, np.int8).reshape(images, 2, len(LABELS))
     same = (both[:, 0] == expected.scores).all(axis=1) & (both[:, 1] == expected.logits).all(axis=1)
     program_sizes, board_sizes = read_sizes(program), read_sizes(build / f"board-{mode}.elf")
     return {
@@ -116,7 +115,7 @@ def measure(build: Path, mode: str, content: bytes, *, pictures: int = 4) -> dic
         "image": board_sizes["text"] + board_sizes["data"],
         "stack": measure_stack(build / f"board-{mode}.elf", build),
         "same": int(same.sum()),
-        "pictures": pictures,
+        "images": images,
     }
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from curation.board import Board, Frame, SerialPort, prepare_frame
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import Home
-from firmware.compiler.tflite_reference import open_oracle
-from firmware.tools.check_bit_exact import read_test
-from training.inference import side_of
+from training.export import read_test_samples
+from training.inference import open_int8
 from training.runs import Run, find_runs, open_run
 
 MACHINE = ("qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "pty")
@@ -51,7 +50,7 @@ class Emulated:
 
     @property
     def lights(self) -> tuple[tuple[int, str], ...]:
-        """Each change of the light: milliseconds since the start, and its colour or off."""
+        """Each change of the light: milliseconds since the start, and its color or off."""
         found = (re.fullmatch(r"(\d+) light (.+)", line) for line in tuple(self.said))
         return tuple((int(each[1]), each[2]) for each in found if each)
 
@@ -90,7 +89,7 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
     try:
         first = next((found[1] for line in process.stdout if (found := re.search(r"redirected to (\S+)", line))), None)
         if first is None:
-            raise CurationError(f"{program}: the emulator did not start")
+            raise CurationError(ErrorCode.BOARD_SILENT, f"{program}: the emulator did not start")
         board = Emulated(first, process)
         lines = process.stdout
         reader = threading.Thread(target=lambda: board.said.extend(iter(lambda: lines.readline().rstrip(), "")))
@@ -105,7 +104,7 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
 
 
 class Recorded:
-    """A port that tells the lines that go over it: of a picture's rows the first, of live scores as many as asked."""
+    """A port that tells the lines that go over it: of an image's rows the first, of live scores as many as asked."""
 
     def __init__(self, name: str, tell: Callable[[str], None]) -> None:
         self._port, self._tell, self._rest = SerialPort(name), tell, b""
@@ -141,7 +140,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SessionImages:
     """What is shown to the board, and what its net makes of it.
 
     Parameters
@@ -154,7 +153,7 @@ class Pictures:
     calm: Frame
 
 
-def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable[[str], None]) -> int:
+def hold_session(program: Path, folder: Path, images: SessionImages, tell: Callable[[str], None]) -> int:
     """Talk with a board whose camera sees nothing but black, then with one whose camera is dead.
 
     Parameters
@@ -163,7 +162,7 @@ def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable
         ``board-*.elf``
     folder : Path
         An empty one, to run in.
-    pictures : Pictures
+    images : SessionImages
     tell : callable
         Hears each line.
 
@@ -178,13 +177,13 @@ def hold_session(program: Path, folder: Path, pictures: Pictures, tell: Callable
         board.stream_scores(False)
         tell("# its golden vectors")
         board.run_golden()
-        tell("# what it says of the black picture by itself")
+        tell("# what it says of the black image by itself")
         _show_live(board, port)
         _await_blue(emulated, after=0)
         _tell_lights(emulated, 0, tell)
         for title, frame in (
-            ("a picture of the alarm's class, given to it", pictures.alarming),
-            ("a picture of another class", pictures.calm),
+            ("an image of the alarm's class, given to it", images.alarming),
+            ("an image of another class", images.calm),
         ):
             tell(f"# {title}")
             before = len(emulated.lights)
@@ -231,29 +230,33 @@ def _await_blue(emulated: Emulated, *, after: int) -> None:
     end = time.monotonic() + 120
     while len(emulated.lights) <= after or emulated.lights[-1][1] != "blue" or emulated.lights[-1][0] < LAMP_TEST_MS:
         if time.monotonic() > end:
-            raise CurationError("the light did not turn blue", hint="the program is not the one this session is for")
+            raise CurationError(
+                ErrorCode.BOARD_SILENT,
+                "the light did not turn blue within two minutes",
+                hint="Compile the program from this run.",
+            )
         time.sleep(0.02)
 
 
 def _tell_lights(emulated: Emulated, before: int, tell: Callable[[str], None]) -> None:
-    tell("light: " + ", ".join(f"{at:,} ms {colour}" for at, colour in emulated.lights[before:]))
+    tell("light: " + ", ".join(f"{at:,} ms {color}" for at, color in emulated.lights[before:]))
 
 
-def choose_pictures(run: Run, home: Home) -> Pictures:
-    """Return the test pictures of a run's version that its net is surest of, the alarm's and another class's.
+def choose_images(run: Run, home: Home) -> SessionImages:
+    """Return the test images of a run's version that its net is surest of, the alarm's and another class's.
 
     Raises
     ------
     CurationError
         The version is not here, or is not the one the run was trained on.
     """
-    test = read_test(run, home)
+    test = read_test_samples(run, home)
     alarm = run.classes.index(run.alarm)
-    scores = open_oracle(run.read("model_int8.tflite")).probabilities(test.view(side_of(run)))[:, alarm]
+    scores = open_int8(run).probabilities(test.view(run.side))[:, alarm]
     ours = test.labels == alarm
     alarming = int(np.where(ours, scores, -1).argmax())
     calm = int(np.where(ours, 2, scores).argmin())
-    return Pictures(prepare_frame(test.frames[alarming]), prepare_frame(test.frames[calm]))
+    return SessionImages(prepare_frame(test.frames[alarming]), prepare_frame(test.frames[calm]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -263,9 +266,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("program", type=Path, metavar="PROGRAM", help="board-*.elf, compiled from it")
     given = parser.parse_args(arguments)
     try:
-        pictures = choose_pictures(open_run(find_runs(), given.run), Home.find())
+        images = choose_images(open_run(find_runs(), given.run), Home.find())
         with tempfile.TemporaryDirectory() as folder:
-            stack = hold_session(given.program, Path(folder), pictures, lambda line: print(line, flush=True))
+            stack = hold_session(given.program, Path(folder), images, lambda line: print(line, flush=True))
     except CurationError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 1

@@ -16,8 +16,9 @@ import numpy as np
 
 from curation.board import Frame
 from curation.images import camera_view, to_tensor
-from firmware.compiler import export, read_model
-from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITIZERS, ask_oracle, build_engine, require
+from firmware.compiler import export
+from firmware.compiler.tflite_reference import run_reference
+from tests.firmware.builds import BOARD_FLAGS, EMULATOR, ENGINE, FIRMWARE, SANITIZERS, build_engine, require
 from tests.firmware.compiler.networks import Network
 
 LABELS = ("healthy", "melanoma")
@@ -33,7 +34,7 @@ class Built:
     def expect(self, pictures: np.ndarray) -> list[dict[str, float]]:
         """Return the scores that the reference kernels give for pictures, (n, h, w, 3) uint8, in the camera's view."""
         inputs = to_tensor(camera_view(pictures))
-        scores = ask_oracle(self.network, read_model(self.network), inputs).scores
+        scores = run_reference(self.network, inputs).scores
         return [{label: (int(q) + 128) / 256 for label, q in zip(LABELS, row, strict=True)} for row in scores]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from curation.board import open_board, prepare_frame
 from curation.images import camera_view
-from firmware.tools.session import PATIENCE, Pictures, emulate, hold_session
+from firmware.tools.session import PATIENCE, SessionImages, emulate, hold_session
 from tests.board.firmwares import LABELS, Built, build_for_board
 from tests.board.test_firmware import CLOSE, draw_pictures, measure_quality
 
@@ -47,7 +47,7 @@ def test_the_recorded_session(tmp_path):
     firmware = build_for_board(tmp_path, rows=True)
     alarming, calm = (prepare_frame(picture) for picture in choose_sure_pictures(firmware))
     told: list[str] = []
-    stack = hold_session(firmware.program, tmp_path, Pictures(alarming, calm), told.append)
+    stack = hold_session(firmware.program, tmp_path, SessionImages(alarming, calm), told.append)
     assert 0 < stack <= 2048
     heard = [json.loads(line[2:]) for line in told if line.startswith("< {") and "(143 more)" not in line]
     assert [each["board"] for each in heard if each["type"] == "version"] == ["emulated"] * 2

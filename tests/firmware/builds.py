@@ -15,8 +15,8 @@ import pytest
 
 from firmware.compiler.codegen import Identity, generate
 from firmware.compiler.model import Model
-from firmware.compiler.reference_outputs import Reference, run_reference
 from firmware.compiler.steps import final_tensor, softmax_input
+from firmware.compiler.tflite_reference import ReferenceOutputs
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ENGINE = FIRMWARE / "engine"
@@ -59,7 +59,7 @@ int main(void) {
 class Measured:
     """The measurements of a run on the emulated board."""
 
-    reference: Reference
+    reference: ReferenceOutputs
     instructions: int
     stack: int
     sizes: dict[str, int]
@@ -96,14 +96,9 @@ def draw_inputs(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
     return (stored + 128).astype(np.uint8) if kind == "uint8" else stored.astype(np.int8)
 
 
-def ask_oracle(content: bytes, model: Model, inputs: np.ndarray) -> Reference:
-    """Run LiteRT's reference kernels."""
-    return run_reference(content, inputs, logits=(softmax_input(model) or final_tensor(model)).index)
-
-
 def run_on_host(
     model: Model, inputs: np.ndarray, folder: Path, *, compiler: str = "gcc", rows: bool, flags: tuple = ()
-) -> Reference:
+) -> ReferenceOutputs:
     """Compile with sanitisers and run over inputs."""
     require(compiler)
     write_model(model, folder)
@@ -163,18 +158,18 @@ def read_sizes(program: Path) -> dict[str, int]:
     return {"text": int(text), "data": int(data), "bss": int(bss)}
 
 
-def assert_same(got: Reference, expected: Reference) -> None:
+def assert_same(got: ReferenceOutputs, expected: ReferenceOutputs) -> None:
     """Every logit and every score is equal."""
     np.testing.assert_array_equal(got.logits, expected.logits)
     np.testing.assert_array_equal(got.scores, expected.scores)
 
 
-def _split(model: Model, out: bytes) -> Reference:
+def _split(model: Model, out: bytes) -> ReferenceOutputs:
     labels = final_tensor(model).shape[-1]
     both = np.frombuffer(out, np.int8).reshape(-1, 2, labels)
     kind = np.dtype(final_tensor(model).type)
     logits = np.int8 if softmax_input(model) else kind
-    return Reference(scores=both[:, 0].view(kind), logits=both[:, 1].view(logits))
+    return ReferenceOutputs(scores=both[:, 0].view(kind), logits=both[:, 1].view(logits))
 
 
 def _run(command: list[str], *, cwd: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from firmware.compiler import plan, read_model
+from firmware.compiler import plan_model, read_model
+from firmware.compiler.tflite_reference import run_reference
 from tests.firmware.builds import (
     BOARD_FLAGS,
     EMULATOR,
-    ask_oracle,
     assert_same,
     draw_inputs,
     emulate,
@@ -42,7 +42,7 @@ def test_every_logit_equals_the_reference(name, compiler, tmp_path):
     """Both compilers, with sanitizers, give the results of the reference in frame mode and in row mode."""
     model = read_model(SMALL[name])
     inputs = draw_inputs(model, 24)
-    expected = ask_oracle(SMALL[name], model, inputs)
+    expected = run_reference(SMALL[name], inputs)
     assert len({tuple(row) for row in expected.logits.tolist()}) > 12
     for rows in (False, True):
         assert_same(run_on_host(model, inputs, tmp_path, compiler=compiler, rows=rows), expected)
@@ -55,7 +55,7 @@ def test_the_emulated_board_gives_the_same_results(name, tmp_path):
     inputs = draw_inputs(model, 6)
     for rows in (False, True):
         measured = run_on_board(model, inputs, tmp_path, rows=rows)
-        assert_same(measured.reference, ask_oracle(SMALL[name], model, inputs))
+        assert_same(measured.reference, run_reference(SMALL[name], inputs))
         assert measured.stack <= 1024
 
 
@@ -65,7 +65,7 @@ def test_the_default_shape_meets_the_limits(tmp_path):
     model = read_model(content)
     inputs = draw_inputs(model, 3)
     measured = run_on_board(model, inputs, tmp_path, rows=True)
-    assert_same(measured.reference, ask_oracle(content, model, inputs))
+    assert_same(measured.reference, run_reference(content, inputs))
     assert measured.instructions <= 2_300_000
     assert measured.stack <= 1024
     assert measured.sizes["text"] <= 24_576
@@ -75,7 +75,7 @@ def test_the_flash_estimate_is_what_is_linked(tmp_path):
     """The planned flash is within 10 % of the linked tables and code."""
     model = read_model(ds_cnn(seed=1))
     linked = run_on_board(model, draw_inputs(model, 1), tmp_path, rows=True).sizes["text"]
-    assert plan(model).flash_bytes == pytest.approx(linked, rel=0.1)
+    assert plan_model(model).flash_bytes == pytest.approx(linked, rel=0.1)
 
 
 ACTIVATIONS = st.sampled_from(["RELU6", "RELU6", "RELU", "NONE", "RELU_N1_TO_1"])
@@ -170,8 +170,8 @@ def test_any_network_of_supported_layers_is_bit_exact(tmp_path_factory, content)
     folder = tmp_path_factory.mktemp("drawn")
     model = read_model(content)
     inputs = draw_inputs(model, 5)
-    expected = ask_oracle(content, model, inputs)
-    for rows in (False, True) if plan(model).row_mode_arena_bytes is not None else (False,):
+    expected = run_reference(content, inputs)
+    for rows in (False, True) if plan_model(model).row_mode_arena_bytes is not None else (False,):
         assert_same(run_on_host(model, inputs, folder, rows=rows), expected)
 
 
@@ -182,9 +182,9 @@ def test_any_network_is_bit_exact_on_the_board(tmp_path_factory, content):
     """Some of these networks run on the emulated board as well."""
     model = read_model(content)
     inputs = draw_inputs(model, 3)
-    rows = plan(model).row_mode_arena_bytes is not None
+    rows = plan_model(model).row_mode_arena_bytes is not None
     measured = run_on_board(model, inputs, tmp_path_factory.mktemp("drawn"), rows=rows)
-    assert_same(measured.reference, ask_oracle(content, model, inputs))
+    assert_same(measured.reference, run_reference(content, inputs))
 
 
 def test_an_access_beyond_the_boards_memory_ends_the_emulator(tmp_path):

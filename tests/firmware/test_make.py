@@ -12,9 +12,10 @@ import pytest
 
 from curation.images import to_tensor
 from firmware.compiler import export, read_model
+from firmware.compiler.tflite_reference import run_reference
 from firmware.tools.check_bit_exact import tell
-from firmware.tools.costs import LABELS, NETS, draw_pictures, make_network, measure_stack
-from tests.firmware.builds import FIRMWARE, ask_oracle, assert_same, draw_inputs, require, run_on_board
+from firmware.tools.costs import LABELS, NETS, draw_images, make_network, measure_stack
+from tests.firmware.builds import FIRMWARE, assert_same, draw_inputs, require, run_on_board
 from tests.firmware.compiler.networks import ds_cnn
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ def test_the_proof_counts_pictures_and_notices_one_wrong_logit(made, capsys):
     """Every picture's logits are compared; a single step in a single one is a failure."""
     model = read_model(NET)
     inputs = draw_inputs(model, 5)
-    expected = ask_oracle(NET, model, inputs)
+    expected = run_reference(NET, inputs)
     program = made[0] / "build" / "measure-rows.elf"
     assert tell(program, "drawn@v1", inputs, expected) == 0
     assert "5 of 5 test pictures of drawn@v1" in capsys.readouterr().out
@@ -88,8 +89,8 @@ def test_every_net_that_is_offered_for_the_board_gives_the_references_bits(name,
     pytest.importorskip("keras", reason="the extra `train` is not installed")
     content = make_network(name, side=48)
     model = read_model(content)
-    inputs = to_tensor(draw_pictures(4, seed=50, side=48))
-    expected = ask_oracle(content, model, inputs)
+    inputs = to_tensor(draw_images(4, seed=50, side=48))
+    expected = run_reference(content, inputs)
     assert len(np.unique(expected.logits, axis=0)) > 1
     for rows in (False, True):
         assert_same(run_on_board(model, inputs, tmp_path, rows=rows).reference, expected)

@@ -36,14 +36,14 @@ TONES = ((236, 196, 170), (214, 160, 130), (182, 126, 96), (140, 92, 66))
 
 
 def draw_skin(seed: int, *, spot: str | None, side: int = 64) -> Image.Image:
-    """Return a picture of skin, with a ragged dark spot, a small round mole, or nothing on it."""
+    """Return an image of skin, with a ragged dark spot, a small round mole, or nothing on it."""
     random = np.random.default_rng(seed)
     tone = np.array(TONES[seed % len(TONES)], dtype=np.float64) + random.normal(0, 6, 3)
     grain = random.normal(0, 9, (side, side, 1)) + random.normal(0, 4, (side, side, 3))
     slope = random.normal(0, 0.25, 2) @ np.stack(np.mgrid[:side, :side]).reshape(2, -1)
     pixels = tone + grain + slope.reshape(side, side, 1)
-    picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
     middle, dark = random.uniform(0.4, 0.6, 2) * side, tuple(int(value) for value in tone * 0.35)
     if spot == "ragged":
         angles = np.linspace(0, 2 * np.pi, 18, endpoint=False)
@@ -54,7 +54,7 @@ def draw_skin(seed: int, *, spot: str | None, side: int = 64) -> Image.Image:
     elif spot == "round":
         radius = 0.14 * side
         pen.ellipse([*(middle - radius), *(middle + radius)], dark)
-    return picture.filter(ImageFilter.GaussianBlur(0.8))
+    return image.filter(ImageFilter.GaussianBlur(0.8))
 
 
 SPOTS = {"spot": "ragged", "skin": None, "mole": "round"}
@@ -63,7 +63,7 @@ SPOTS = {"spot": "ragged", "skin": None, "mole": "round"}
 def draw_folder(
     folder: Path, *, train: int, test: int, first: int = 0, labels: tuple[str, ...] = ("spot", "skin")
 ) -> None:
-    """Draw a source: pictures of each label, two to a group, and some moles that are no class."""
+    """Draw a source: images of each label, two to a group, and some moles that are no class."""
     counts = {"train": train, "test": test}
     for split, count in counts.items():
         for label in dict.fromkeys((*labels, "mole")):

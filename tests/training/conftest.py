@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -38,18 +38,18 @@ def needs_train() -> None:
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory, builders: ModuleType) -> SimpleNamespace:
-    """Return a published version of drawn pictures: its root, home and what the build came to."""
+    """Return a published version of drawn images: its root, home and what the build came to."""
     root = tmp_path_factory.mktemp("drawn")
     built = builders.publish(root)
     return SimpleNamespace(root=root, home=builders.home_of(root), built=built, reference="spots@v1")
 
 
 @pytest.fixture(scope="session")
-def material(drawn: SimpleNamespace) -> object:
+def data(drawn: SimpleNamespace) -> object:
     """Return the drawn version opened for training, at the small input."""
-    from training.data import open_material
+    from training.data import open_training_data
 
-    return open_material(drawn.home, "spots", side=48)
+    return open_training_data(drawn.home, "spots", side=48)
 
 
 @pytest.fixture(scope="session")
@@ -61,15 +61,41 @@ def small_settings() -> object:
     return FitSettings(side=48, epochs=16, patience=16, batch=8, seed=3, augmentation=Augmentation(share=0.4))
 
 
+def record(patch: pytest.MonkeyPatch, module: object, name: str, note: Callable[..., None]) -> None:
+    """Have each call of a module's function noted before it is carried out."""
+    real = getattr(module, name)
+
+    def noted(*given: object, **named: object) -> object:
+        note(*given, **named)
+        return real(*given, **named)
+
+    patch.setattr(module, name, noted)
+
+
+@pytest.fixture(scope="session")
+def opened() -> SimpleNamespace:
+    """Return what the session's run opens: versions whose archives it looks for, and models of the LiteRT reference."""
+    return SimpleNamespace(archives=[], models=[])
+
+
 @pytest.fixture(scope="session")
 def run(
-    tmp_path_factory: pytest.TempPathFactory, needs_train: None, drawn: SimpleNamespace, small_settings: object
+    tmp_path_factory: pytest.TempPathFactory,
+    needs_train: None,
+    drawn: SimpleNamespace,
+    small_settings: object,
+    opened: SimpleNamespace,
 ) -> Iterator[object]:
-    """Return a finished run on the drawn version, with two folds and the context pictures."""
-    from training.train_run import Options, produce
+    """Return a finished run on the drawn version, with two folds and the context images."""
+    from ai_edge_litert import interpreter
+
+    from training import train_run
+    from training.train_run import RunOptions, make_run
 
     runs = tmp_path_factory.mktemp("runs")
     source = drawn.root / "spots-source"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("empty-cache")))
-        yield produce("spots", small_settings, Options(home=drawn.home, runs=runs, folds=2, originals=(source,)))
+        record(patch, train_run, "open_originals", lambda version, **_: opened.archives.append(version.name))
+        record(patch, interpreter, "Interpreter", lambda **given: opened.models.append(given["model_content"]))
+        yield make_run("spots", small_settings, RunOptions(home=drawn.home, runs=runs, folds=2, originals=(source,)))

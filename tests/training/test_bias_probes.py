@@ -9,7 +9,7 @@ from training.data import Samples
 
 
 def make_samples(kind: str, count: int = 60) -> Samples:
-    """Return noise pictures whose class shows in one thing alone."""
+    """Return noise images whose class shows in one thing alone."""
     random = np.random.default_rng(1)
     labels = np.arange(count, dtype=np.int64) % 2
     frames = random.integers(90, 160, (count, 144, 144, 3)).astype(np.float64)
@@ -18,7 +18,7 @@ def make_samples(kind: str, count: int = 60) -> Samples:
         if kind == "border":
             frames[number, :8] += 60
             frames[number, -8:] -= 60
-        elif kind == "colour":
+        elif kind == "color":
             frames[number] += (30, 0, -30)
         elif kind == "sharpness":
             mean = frames[number].mean(axis=(0, 1))
@@ -31,7 +31,7 @@ def make_samples(kind: str, count: int = 60) -> Samples:
     return Samples(table, labels, pixels, pixels[:, ::3, ::3])
 
 
-@pytest.mark.parametrize("kind", ["border", "colour", "sharpness"])
+@pytest.mark.parametrize("kind", ["border", "color", "sharpness"])
 def test_a_planted_shortcut_is_found(kind):
     """Where one thing gives the class away, the classifier that sees only that is right nearly always."""
     found = {

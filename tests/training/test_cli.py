@@ -49,40 +49,40 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "fact"),
     [
-        (["fit", "nosuch"], 1, "there is no dataset 'nosuch'"),
-        (["fit", "spots@v9"], 1, "is no published version"),
-        (["fit", "spots", "--model", "vgg"], 1, "there is no model 'vgg'"),
-        (["fit", "spots", "--board", "nano34"], 1, "there is no board 'nano34'"),
-        (["fit", "spots", "--alarm", "moon"], 1, "there is no class 'moon'"),
-        (["fit", "spots", "--folds", "99"], 1, "99 folds cannot be cut"),
+        (["fit", "nosuch"], 1, "nosuch"),
+        (["fit", "spots@v9"], 1, "spots@v9"),
+        (["fit", "spots", "--model", "vgg"], 1, "'vgg'"),
+        (["fit", "spots", "--board", "nano34"], 1, "'nano34'"),
+        (["fit", "spots", "--alarm", "moon"], 1, "'moon'"),
+        (["fit", "spots", "--folds", "99"], 1, "99 folds"),
         (["fit", "spots", "--originals", "nowhere"], 1, "nowhere"),
-        (["fit", "spots", "--repeats", "3"], 2, "no cross-validation to repeat"),
-        (["fit", "spots", "--alpha", "0.2", "--size", "s"], 2, "a net has one of them"),
+        (["fit", "spots", "--repeats", "3"], 2, "--folds"),
+        (["fit", "spots", "--alpha", "0.2", "--size", "s"], 2, "--size"),
         (["fit", "spots", "--seed", "99999999999"], 2, "seed"),
-        (["export", "spots-v1", "--label", "skin"], 2, "a run says itself what its outputs mean"),
+        (["export", "spots-v1", "--label", "skin"], 2, "--label"),
         (["fit"], 2, "Missing argument"),
         (["fit", "spots", "--epochs", "0"], 2, "epochs"),
-        (["predict", "nosuch", "a.jpg"], 1, "there is no run 'nosuch'"),
-        (["evaluate", "nosuch", "--on", "spots"], 1, "there is no run 'nosuch'"),
-        (["budget", "missing.tflite"], 1, "missing.tflite: cannot be read"),
-        (["export", "missing.tflite"], 1, "missing.tflite: cannot be read"),
+        (["predict", "nosuch", "a.jpg"], 1, "'nosuch'"),
+        (["evaluate", "nosuch", "--on", "spots"], 1, "'nosuch'"),
+        (["budget", "missing.tflite"], 1, "missing.tflite"),
+        (["export", "missing.tflite"], 1, "missing.tflite"),
         (["nosuch"], 2, "No such command"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(here, needs_train, capsys, monkeypatch, arguments, code, told):
+def test_mistakes_are_errors_without_a_traceback(here, needs_train, capsys, monkeypatch, arguments, code, fact):
     """Mistakes end with 1 (input) or 2 (usage), the reason on standard error, and no traceback."""
     monkeypatch.chdir(here)
     assert main(arguments) == code
     shown = capsys.readouterr()
-    assert told in shown.err
+    assert fact in shown.err
     assert "Traceback" not in shown.err
     assert not list((here / "runs").glob("[!.]*"))
 
 
 def test_mistakes_are_json_where_json_was_asked_for(here, needs_train, capsys):
-    """With ``--json`` the error is a document on standard output, too."""
+    """With ``--json`` the error is also a document on standard output."""
     assert main(["list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main(["predict", "nosuch", "a.jpg", "--json"]) == 1
@@ -110,15 +110,15 @@ def run_without_extra(code: str, *arguments: str, **environment: str) -> subproc
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_without_the_extra_every_verb_says_how_to_install_it(drawn, tmp_path, arguments):
+def test_without_the_extra_every_verb_names_the_command_that_installs_it(drawn, tmp_path, arguments):
     """In a Python without the extra a verb that needs it ends with 1, what is missing, and the line to type."""
     code = "from training.cli import main; sys.exit(main(sys.argv[1:]))"
     folders = {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(tmp_path)}
     ended = run_without_extra(code, *arguments, **folders)
     assert ended.returncode == 1
     fault, hint = ended.stderr.strip().splitlines()
-    assert fault.startswith("error: training needs the extra `train` (")
-    assert hint == "hint: in the project's folder: make setup-all, or pip install -e '.[train]' -c constraints.txt"
+    assert "`train`" in fault
+    assert "pip install -e '.[train]'" in hint
 
 
 def test_without_the_extra_runs_are_listed_all_the_same(tmp_path):
@@ -155,7 +155,7 @@ def test_fit_shows_progress_figures_and_where_the_page_lies(with_run, drawn, cap
     assert page.is_file()
     assert main([*command, "--json"]) == 0
     again = capsys.readouterr()
-    assert "is there already" in again.err
+    assert page.parent.name in again.err
     assert json.loads(again.out)["run"] == page.parent.name
 
 
@@ -177,8 +177,8 @@ def test_a_killed_training_goes_on_and_gives_the_same_model(drawn, needs_train, 
     victim.communicate()
     assert victim.returncode == -signal.SIGKILL
     assert not list(killed.glob("[!.]*"))
-    told = start(killed).communicate()[0].decode()
-    assert "going on after epoch" in told
+    printed = start(killed).communicate()[0].decode()
+    assert "resuming after epoch" in printed
     start(whole).communicate()
     models = [next(runs.glob("*/model_int8.tflite")).read_bytes() for runs in (whole, killed)]
     assert models[0] == models[1]
@@ -187,7 +187,7 @@ def test_a_killed_training_goes_on_and_gives_the_same_model(drawn, needs_train, 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_no_traceback(drawn, needs_train, tmp_path):
-    """Interrupted, it says that the same command goes on."""
+    """Interrupted, it prints that the same command resumes."""
     environment = os.environ | {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(tmp_path)}
     command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--batch", "4"]
     started = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -195,10 +195,10 @@ def test_ctrl_c_ends_with_130_and_no_traceback(drawn, needs_train, tmp_path):
     while not list(tmp_path.glob(".*.part/checkpoint.npz")) and time.monotonic() < deadline:
         time.sleep(0.05)
     started.send_signal(signal.SIGINT)
-    _, told = started.communicate()
-    assert started.returncode == 130, told.decode()
-    assert b"the same command goes on" in told
-    assert b"Traceback" not in told
+    _, printed = started.communicate()
+    assert started.returncode == 130, printed.decode()
+    assert b"the same command resumes" in printed
+    assert b"Traceback" not in printed
 
 
 @pytest.mark.slow
@@ -218,26 +218,26 @@ def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, caps
     assert f"{name} on spots@v1, test" in told
     assert "test accuracy without the camera" in told
     assert "specificity over 80 %" in told
-    picture = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
-    assert main(["predict", name, str(picture), "--json"]) == 0
+    image = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
+    assert main(["predict", name, str(image), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
-    assert main(["predict", name, str(picture)]) == 0
+    assert main(["predict", name, str(image)]) == 0
     told = capsys.readouterr().err
     assert "Not a medical device" in told
-    assert re.search(r"Of what it was never taught to tell apart, it called spot: \d+ % of mole", told)
+    assert re.search(r"spot for \d+ % of mole", told)
 
 
 @pytest.mark.slow
-def test_a_run_is_judged_on_the_version_it_was_trained_on_and_on_no_namesake(with_run, builders, capsys, tmp_path):
+def test_a_run_is_judged_on_its_own_version_not_on_another_of_that_number(with_run, builders, capsys, tmp_path):
     """Where another version has its name and number, the run's own is looked for by its digest, and not found."""
     builders.publish(tmp_path, train=8, test=2)
     assert main(["--datasets", str(builders.home_of(tmp_path).datasets), "evaluate", with_run.name]) == 1
-    assert f"spots@{with_run.config['data']['digest']} is no published version" in capsys.readouterr().err
+    assert with_run.digest in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_a_damaged_run_is_told_beside_the_others(with_run, capsys, monkeypatch, tmp_path):
+def test_a_damaged_run_is_reported_and_the_others_are_listed(with_run, capsys, monkeypatch, tmp_path):
     """``list`` shows what can be read, says what cannot, and ends with 1."""
     shutil.copytree(with_run.folder, tmp_path / "all" / with_run.name)
     shutil.copytree(with_run.folder, tmp_path / "all" / "cut")
@@ -246,25 +246,25 @@ def test_a_damaged_run_is_told_beside_the_others(with_run, capsys, monkeypatch, 
     assert main(["list"]) == 1
     shown = capsys.readouterr()
     assert with_run.name in shown.out
-    assert "cut/metrics.json: not the figures of a run" in shown.err
+    assert "cut/metrics.json" in shown.err
     assert main(["list", "--json"]) == 1
     assert [one["run"] for one in json.loads(capsys.readouterr().out)] == [with_run.name]
 
 
 @pytest.mark.slow
-def test_predict_refuses_what_is_no_picture(with_run, drawn, tmp_path, capsys):
-    """A missing file and a text file are named, nothing is guessed, and the pictures beside them have their answer."""
+def test_predict_reports_unreadable_files_and_answers_for_the_others(with_run, drawn, tmp_path, capsys):
+    """A missing file and a text file have an error with a code; the images next to them have their answer."""
     text = tmp_path / "page.jpg"
     text.write_text("<html>404</html>")
     assert main(["predict", with_run.name, str(text)]) == 1
-    assert "page.jpg: gives no picture" in capsys.readouterr().err
+    assert "page.jpg" in capsys.readouterr().err
     assert main(["predict", with_run.name, str(tmp_path / "none.jpg")]) == 1
-    assert "none.jpg: cannot be read" in capsys.readouterr().err
-    picture = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
-    assert main(["predict", with_run.name, str(text), str(picture), "--json"]) == 1
+    assert "none.jpg" in capsys.readouterr().err
+    image = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
+    assert main(["predict", with_run.name, str(text), str(image), "--json"]) == 1
     refused, answered = json.loads(capsys.readouterr().out)
-    assert "gives no picture" in refused["error"]
-    assert answered["path"] == str(picture)
+    assert refused["code"] == "image-unreadable"
+    assert answered["path"] == str(image)
 
 
 @pytest.mark.slow
@@ -287,12 +287,12 @@ def test_export_writes_what_the_firmware_is_built_from(with_run, drawn, capsys, 
 def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, capsys, tmp_path):
     """A run against a board with little flash: figures, and a hint what would fit."""
     board = tmp_path / "small.toml"
-    text = (PROJECT / "training" / "boards" / "nano33ble.toml").read_text()
+    text = (PROJECT / "firmware" / "compiler" / "boards" / "nano33ble.toml").read_text()
     board.write_text(re.sub(r"(?m)^flash_bytes = .*", "flash_bytes = 70_000", text))
     assert main(["budget", with_run.name, "--board", str(board)]) == 1
     told = capsys.readouterr().err
     assert re.search(r"flash: [\d,]+ B needed, 4,464 B free on nano33ble", told)
-    assert "no model fits this board" in told
+    assert "No model fits" in told
     assert main(["budget", with_run.name, "--board", str(board), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"]
     assert main(["export", with_run.name, "--board", str(board), "--output", str(tmp_path / "out")]) == 1
@@ -307,11 +307,11 @@ def test_what_is_too_large_is_told_what_would_fit_in_its_place(needs_train, caps
     large = tmp_path / "large.tflite"
     large.write_bytes(convert_untrained("ds_cnn_s", classes=2, side=48))
     board = tmp_path / "small.toml"
-    text = (PROJECT / "training" / "boards" / "nano33ble.toml").read_text()
+    text = (PROJECT / "firmware" / "compiler" / "boards" / "nano33ble.toml").read_text()
     board.write_text(re.sub(r"(?m)^flash_bytes = .*", f"flash_bytes = {65_536 + 22_000}", text))
     labels = ["--label", "skin", "--label", "spot"]
     for command in (["budget", str(large)], ["export", str(large), *labels, "--output", str(tmp_path / "out")]):
         assert main([*command, "--board", str(board)]) == 1
         told = capsys.readouterr().err
         assert re.search(r"flash: [\d,]+ B needed, 22,000 B free", told)
-        assert "the nearest model that fits is ds_cnn_xs" in told
+        assert "ds_cnn_xs" in told

@@ -5,56 +5,58 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.images import area_average, camera_view, center_square, decode
-from training.data import choose_alarm, open_material
+from training.data import choose_alarm, open_training_data
 
 
-def test_a_version_opens_with_its_pictures_labels_and_groups(drawn, material):
-    """Every kept picture is there once, with the class and group of the manifest."""
+def test_a_version_opens_with_its_images_labels_and_groups(drawn, data):
+    """Every kept image is there once, with the class and group of the manifest."""
     kept = drawn.built.manifest.kept
-    assert len(material.samples) == kept.height == 92
-    assert sorted(material.samples.table["sha256"]) == sorted(kept["sha256"])
-    named = [material.classes[label] for label in material.samples.labels]
-    assert named == material.samples.table["label"].to_list()
-    assert material.reference == "spots@v1"
+    assert len(data.samples) == kept.height == 92
+    assert sorted(data.samples.table["sha256"]) == sorted(kept["sha256"])
+    named = [data.classes[label] for label in data.samples.labels]
+    assert named == data.samples.table["label"].to_list()
+    assert data.reference == "spots@v1"
 
 
-def test_what_is_trained_on_is_the_camera_view_of_the_published_file(material):
+def test_what_is_trained_on_is_the_camera_view_of_the_published_file(data):
     """The view of the stored frame equals the camera's view of the file's own pixels, and the plain one its average."""
     for row in (0, 17, 41):
-        content = Path(material.samples.table["file"][row]).read_bytes()
+        content = Path(data.samples.table["file"][row]).read_bytes()
         pixels = decode(content).pixels
-        assert np.array_equal(material.samples.view(48)[row], camera_view(pixels, side=48))
-        assert np.array_equal(material.samples.view(96)[row], camera_view(pixels, side=96))
-        assert np.array_equal(material.samples.plain[row], area_average(center_square(pixels), height=48, width=48))
+        assert np.array_equal(data.samples.view(48)[row], camera_view(pixels, side=48))
+        assert np.array_equal(data.samples.view(96)[row], camera_view(pixels, side=96))
+        assert np.array_equal(data.samples.plain[row], area_average(center_square(pixels), height=48, width=48))
 
 
-def test_the_alarm_is_the_first_class_of_the_recipe(drawn, material):
+def test_the_alarm_is_the_first_class_of_the_recipe(drawn, data):
     """Without being told, the board warns of the class the recipe names first, whatever the alphabet says."""
-    assert material.classes == ("skin", "spot")
-    assert material.alarm == "spot"
-    assert choose_alarm(material.version, material.classes, "skin") == "skin"
-    with pytest.raises(CurationError, match="no class 'moon'"):
-        choose_alarm(material.version, material.classes, "moon")
+    assert data.classes == ("skin", "spot")
+    assert data.alarm == "spot"
+    assert choose_alarm(data.version, data.classes, "skin") == "skin"
+    with pytest.raises(CurationError, match="'moon'") as caught:
+        choose_alarm(data.version, data.classes, "moon")
+    assert caught.value.code is ErrorCode.LABEL_UNKNOWN
 
 
 @pytest.mark.parametrize("edit", ["change", "remove", "add", "manifest"])
 def test_an_edited_folder_is_refused(tmp_path, builders, edit):
-    """A changed, missing or added picture, or a rewritten table, and nothing is trained on that folder."""
+    """A changed, missing or added image, or a rewritten table, and nothing is trained on that folder."""
     built = builders.publish(tmp_path, train=6, test=2)
-    picture = sorted(built.folder.rglob("*.jpg"))[0]
+    image = sorted(built.folder.rglob("*.jpg"))[0]
     if edit == "change":
-        picture.write_bytes(picture.read_bytes()[:-2] + b"\x00\x00")
+        image.write_bytes(image.read_bytes()[:-2] + b"\x00\x00")
     elif edit == "remove":
-        picture.unlink()
+        image.unlink()
     elif edit == "add":
-        (picture.parent / "mine.jpg").write_bytes(picture.read_bytes())
+        (image.parent / "mine.jpg").write_bytes(image.read_bytes())
     else:
         manifest = built.manifest.with_columns(label=built.manifest.rows["label"].replace({"spot": "skin"}))
         manifest.write(built.folder / "manifest.parquet")
-    with pytest.raises(CurationError, match="is not what was published, so nothing is trained on it") as caught:
-        open_material(builders.home_of(tmp_path), "spots")
+    with pytest.raises(CurationError) as caught:
+        open_training_data(builders.home_of(tmp_path), "spots")
+    assert caught.value.code is ErrorCode.VERSION_DAMAGED
     assert "curation build spots@v1" in caught.value.hint
 
 
@@ -62,18 +64,20 @@ def test_a_version_that_is_not_there_is_an_error(drawn):
     """An unknown name, number or a folder path is refused with what there is."""
     for reference in ("spot", "spots@v7", str(drawn.built.folder)):
         with pytest.raises(CurationError):
-            open_material(drawn.home, reference)
+            open_training_data(drawn.home, reference)
 
 
 def test_one_class_is_refused(tmp_path, builders):
     """A version of one class gives a net nothing to tell apart."""
     builders.publish(tmp_path, train=6, test=2, labels=("spot",))
-    with pytest.raises(CurationError, match="has one class"):
-        open_material(builders.home_of(tmp_path), "spots")
+    with pytest.raises(CurationError, match="one class") as caught:
+        open_training_data(builders.home_of(tmp_path), "spots")
+    assert caught.value.code is ErrorCode.SPLIT_EMPTY
 
 
 def test_an_empty_split_is_refused(tmp_path, builders):
-    """A version without test pictures could be trained on but never judged."""
+    """A version without test images could be trained on but never judged."""
     builders.publish(tmp_path, train=6, test=0)
-    with pytest.raises(CurationError, match="test has no skin; test has no spot"):
-        open_material(builders.home_of(tmp_path), "spots")
+    with pytest.raises(CurationError, match=r"test .*skin.* test .*spot") as caught:
+        open_training_data(builders.home_of(tmp_path), "spots")
+    assert caught.value.code is ErrorCode.SPLIT_EMPTY

@@ -1,16 +1,17 @@
-"""Judging: strata, context classes, pooled folds, and where a picture matters."""
+"""Judging: strata, context classes, pooled folds, and where an image matters."""
 
 import numpy as np
 import polars as pl
 import pytest
 
 from curation.dataset.columns import Metadata
-from firmware.compiler.tflite_reference import Oracle
-from training.evaluate import band_ages, judge_context, judge_strata, pool_folds
-from training.occlusion import PATCHES, cover
+from training.evaluate import band_ages, judge_strata
+from training.folds import pool_folds
+from training.out_of_distribution import judge_context
+from training.report import PATCHES, occlude
 
 
-def test_strata_are_the_values_that_tell_pictures_apart():
+def test_strata_are_the_values_that_tell_images_apart():
     """A column with two values is reported by value; one with a single value, and unknown values, are not."""
     table = pl.DataFrame(
         {
@@ -48,41 +49,24 @@ def test_context_classes_are_counted_apart():
 
 
 def test_repeats_do_not_shrink_the_interval():
-    """Judged twice, 90 of 100 pictures are still 100 pictures."""
-    once = pool_folds(np.array([90.0, 91.0]), [], folds=5, repeats=1, pictures=100, spent=np.ones(2))
-    twice = pool_folds(np.array([180.0, 182.0]) / 2, [], folds=5, repeats=2, pictures=100, spent=np.ones(2))
+    """Judged twice, 90 of 100 images are still 100 images."""
+    once = pool_folds(np.array([90.0, 91.0]), [], folds=5, repeats=1, images=100, spent=np.ones(2))
+    twice = pool_folds(np.array([180.0, 182.0]) / 2, [], folds=5, repeats=2, images=100, spent=np.ones(2))
     assert once.int8 == twice.int8
     assert once.int8.of == 100
 
 
-class Corner:
-    """An interpreter whose answer is the brightness of the top left corner: real arithmetic, one pixel wide."""
-
-    def get_input_details(self):
-        """Name the input."""
-        return [{"index": 0}]
-
-    def get_output_details(self):
-        """Name the output."""
-        return [{"index": 1}]
-
-    def set_tensor(self, index, value):
-        """Take a picture."""
-        self._seen = int(value[0, 0, 0, 0])
-
-    def invoke(self):
-        """Do nothing more."""
-
-    def get_tensor(self, index):
-        """Answer."""
-        return np.array([[-self._seen - 1, self._seen]], np.int8)
+def look_at_corner(images):
+    """Return the brightness of each image's top left corner as the probability of the second class."""
+    bright = images[:, 0, 0, 0].astype(np.float32) / 255
+    return np.stack([1 - bright, bright], axis=1)
 
 
 def test_saliency_points_at_what_decides():
     """Where one corner decides, covering that corner alone changes the answer."""
-    picture = np.full((48, 48, 3), 10, np.uint8)
-    picture[:8, :8] = 250
-    lost = cover(picture, Oracle(48, 2, 1 / 256, -128, Corner()), answer=1)
+    image = np.full((48, 48, 3), 10, np.uint8)
+    image[:8, :8] = 250
+    lost = occlude(image, look_at_corner, answer=1)
     assert lost.shape == (2 * PATCHES - 1, 2 * PATCHES - 1)
     assert lost[0, 0] > 0.5
     assert np.abs(lost).sum() == pytest.approx(lost[0, 0])

@@ -10,16 +10,16 @@ pytestmark = pytest.mark.usefixtures("needs_train")
 
 @pytest.fixture(scope="module", params=["ds_cnn_xs", "mobilenet_v2_0.1"])
 def net(request):
-    """Return a net whose batch norms have seen some pictures, and those pictures."""
+    """Return a net whose batch norms have seen some images, and those images."""
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
 
     make_repeatable(3)
-    pictures = np.random.default_rng(2).integers(0, 256, (24, 48, 48, 3), dtype=np.uint8)
+    images = np.random.default_rng(2).integers(0, 256, (24, 48, 48, 3), dtype=np.uint8)
     model = build_model(ARCHITECTURES[request.param], classes=2, side=48)
     for _ in range(30):
-        model(pictures.astype(np.float32) / 255, training=True)
-    return model, pictures
+        model(images.astype(np.float32) / 255, training=True)
+    return model, images
 
 
 def test_folded_norms_change_no_answer(net):
@@ -27,30 +27,30 @@ def test_folded_norms_change_no_answer(net):
     import keras
 
     from training.finetune import fold_norms
-    from training.fit import predict
+    from training.models import predict
 
-    model, pictures = net
+    model, images = net
     folded = fold_norms(model)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
-    np.testing.assert_allclose(predict(folded, pictures), predict(model, pictures), atol=2e-4)
+    np.testing.assert_allclose(predict(folded, images), predict(model, images), atol=2e-4)
 
 
 def test_rounding_is_nearer_to_int8_than_the_float_net(net):
     """On the values before the softmax, the rounded net lies nearer to what the int8 model says than the float net."""
     import keras
 
-    from firmware.compiler.tflite_reference import open_oracle
+    from firmware.compiler.tflite_reference import open_reference
     from training.finetune import fold_norms, measure_ranges, round_layers
-    from training.fit import predict
-    from training.quantise import convert_int8
+    from training.models import predict
+    from training.quantize import convert_int8
 
-    model, pictures = net
+    model, images = net
     folded = fold_norms(model)
-    rounded = round_layers(folded, measure_ranges(folded, pictures))
+    rounded = round_layers(folded, measure_ranges(folded, images))
     assert [layer.name for layer in rounded.layers if layer.name.endswith("_rounded")]
-    said = open_oracle(convert_int8(model, pictures)).probabilities(pictures)
+    said = open_reference(convert_int8(model, images)).probabilities(images)
     assert isinstance(rounded, keras.Model)
-    near, far = (np.abs(predict(one, pictures) - said).mean() for one in (rounded, model))
+    near, far = (np.abs(predict(one, images) - said).mean() for one in (rounded, model))
     assert near < far
 
 
@@ -58,29 +58,29 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
     """What is rounded is only what is computed with: the weights that learn keep all their bits."""
     from training.finetune import fold_norms, measure_ranges, round_layers
 
-    model, pictures = net
+    model, images = net
     folded = fold_norms(model)
-    rounded = round_layers(folded, measure_ranges(folded, pictures))
+    rounded = round_layers(folded, measure_ranges(folded, images))
     for mine, theirs in zip(rounded.get_weights(), folded.get_weights(), strict=True):
         assert np.array_equal(mine, theirs)
 
 
 @pytest.mark.slow
-def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(material, small_settings):
+def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(data, small_settings):
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
-    from firmware.compiler.tflite_reference import open_oracle
+    from firmware.compiler.tflite_reference import open_reference
     from training.finetune import finetune
     from training.fit import SilentFitListener, fit
-    from training.quantise import choose_calibration, convert_int8
+    from training.quantize import choose_calibration, convert_int8
     from training.train_run import split_training
 
-    learn, stop = split_training(material, seed=1)
+    learn, stop = split_training(data, seed=1)
     fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
     calibration = choose_calibration(learn, seed=1).view(48)
     tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=SilentFitListener())
 
     def loss(model) -> float:
-        said = open_oracle(convert_int8(model, calibration)).probabilities(learn.view(48))
+        said = open_reference(convert_int8(model, calibration)).probabilities(learn.view(48))
         return float(-np.log(np.maximum(said[np.arange(len(said)), learn.labels], 1 / 512)).mean())
 
     assert loss(tuned.model) < loss(fitted.model)
@@ -99,10 +99,10 @@ def unbalance(model, share: float) -> None:
 
 
 @pytest.mark.slow
-def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(material, small_settings):
+def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, small_settings):
     """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
     from training.fit import Fitted, fit
-    from training.quantise import measure_loss, quantise
+    from training.quantize import measure_loss, quantize
     from training.train_run import split_training
 
     class Notes:
@@ -115,12 +115,12 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(materia
         def note(self, sentence: str) -> None:
             self.said.append(sentence)
 
-    learn, stop = split_training(material, seed=1)
+    learn, stop = split_training(data, seed=1)
     fitted = fit(learn, stop, replace(small_settings, epochs=12), classes=2)
     model = fitted.model
     unbalance(model, 1 / 128)
     notes = Notes()
-    made = quantise(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)
+    made = quantize(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)
     assert made.lost > 0.5
     assert made.finetuned
     assert measure_loss(model, made.int8, (learn, stop), small_settings) < made.lost

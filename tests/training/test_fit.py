@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from training.fit import Feed, FitSettings, SilentFitListener, class_weights, fit
 
 pytestmark = pytest.mark.usefixtures("needs_train")
@@ -25,16 +25,16 @@ class Interrupt(SilentFitListener):
 
 
 @pytest.fixture(scope="module")
-def sides(material):
-    """Return the pictures to learn from and to validate on."""
+def sides(data):
+    """Return the images to learn from and to validate on."""
     from training.train_run import split_training
 
-    return split_training(material, seed=1)
+    return split_training(data, seed=1)
 
 
 def to_bytes(fitted, samples) -> bytes:
     """Return the int8 model."""
-    from training.quantise import choose_calibration, convert_int8
+    from training.quantize import choose_calibration, convert_int8
 
     return convert_int8(fitted.model, choose_calibration(samples, seed=1).view(48))
 
@@ -89,14 +89,15 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path, sides):
     learn, stop = sides
     checkpoint = tmp_path / "checkpoint.npz"
     checkpoint.write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(CurationError, match="not the state of this training") as caught:
+    with pytest.raises(CurationError, match=r"checkpoint\.npz") as caught:
         fit(learn, stop, FitSettings(side=48, epochs=1), classes=2, checkpoint=checkpoint)
-    assert "delete" in caught.value.hint
+    assert caught.value.code is ErrorCode.RUN_INVALID
+    assert "Delete" in caught.value.hint
 
 
-def test_a_batch_is_a_function_of_seed_epoch_and_step(material):
-    """Batches come out alike in any order of asking, differ between epochs, and an epoch shows every picture once."""
-    train = material.samples.of_split("train")
+def test_a_batch_is_a_function_of_seed_epoch_and_step(data):
+    """Batches come out alike in any order of asking, differ between epochs, and an epoch shows every image once."""
+    train = data.samples.of_split("train")
     settings = FitSettings(side=48, batch=7, seed=2)
     one, other = Feed(train, settings), Feed(train, settings)
     last = other.batch(3, 2)
@@ -108,16 +109,16 @@ def test_a_batch_is_a_function_of_seed_epoch_and_step(material):
 
 
 def test_classes_weigh_the_same_together():
-    """Nine pictures of one class and three of another: each class has half of the weight."""
+    """Nine images of one class and three of another: each class has half of the weight."""
     labels = np.array([0] * 9 + [1] * 3)
     weights = class_weights(labels)
     assert weights[0] * 9 == pytest.approx(weights[1] * 3)
     assert np.mean([weights[label] for label in labels.tolist()]) == pytest.approx(1)
 
 
-def test_pictures_are_trained_on_with_the_weight_of_their_class(material):
-    """Of a set with four pictures of one class for each of the other, both weigh the same over an epoch."""
-    train = material.samples.of_split("train")
+def test_images_are_trained_on_with_the_weight_of_their_class(data):
+    """Of a set with four images of one class for each of the other, both weigh the same over an epoch."""
+    train = data.samples.of_split("train")
     rows = np.concatenate([np.flatnonzero(train.labels == 0)[:8], np.flatnonzero(train.labels == 1)[:2]])
     feed = Feed(train.take(rows), FitSettings(side=48, batch=4))
     batches = [feed.batch(0, step) for step in range(feed.steps)]

@@ -24,8 +24,8 @@ def texts_of(notebook) -> str:
     return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
-def pictures_of(notebook) -> list[str]:
-    """Return its pictures as base64 PNG, in order."""
+def images_of(notebook) -> list[str]:
+    """Return its images as base64 PNG, in order."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     return [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
 
@@ -60,14 +60,14 @@ def executed(tmp_path_factory, needs_train):
 
 
 @pytest.mark.slow
-def test_it_runs_from_the_pictures_to_the_c_array(executed):
-    """Data, 25 labelled pictures, split, fit, evaluate, int8 and ``model.cc``, with no network."""
+def test_it_runs_from_the_images_to_the_c_array(executed):
+    """Data, 25 labelled images, split, fit, evaluate, int8 and ``model.cc``, with no network."""
     notebook, folder = executed
     said = texts_of(notebook)
     assert "sample@v1: published" in said
-    assert "25 of 124 training pictures, with their labels" in said
-    assert len(pictures_of(notebook)) == 2
-    assert "pictures to learn from" in said
+    assert "25 of 124 training images, with their labels" in said
+    assert len(images_of(notebook)) == 2
+    assert "images to learn from" in said
     assert "int8, camera" in said
     assert "arena" in said
     text = (folder / "model.cc").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def test_it_runs_from_the_pictures_to_the_c_array(executed):
 
 @pytest.mark.slow
 def test_what_it_trains_has_learnt_something(executed):
-    """The float and the int8 net tell nine in ten of the sample's test pictures right."""
+    """The float and the int8 net tell nine in ten of the sample's test images right."""
     lines = [line for line in texts_of(executed[0]).splitlines() if line.startswith(("int8, camera", "float, camera"))]
     assert len(lines) == 2
     for line in lines:
@@ -85,14 +85,14 @@ def test_what_it_trains_has_learnt_something(executed):
 
 
 def test_the_committed_notebook_shows_a_whole_run():
-    """Every code cell was run, in order, and none failed; its pictures are small, and no path of a machine is in it."""
+    """Every code cell was run, in order, and none failed; its images are small, and no path of a machine is in it."""
     assert NOTEBOOK.stat().st_size < MOST_BYTES
     notebook = read_notebook()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert kinds <= {"stream", "display_data", "execute_result"}
-    assert len(pictures_of(notebook)) == 2
+    assert len(images_of(notebook)) == 2
     said = texts_of(notebook)
     assert "sample@v1" in said
     assert re.search(r"(?<![/\w])/(?!/)\w+/\w+|[A-Z]:\\", said) is None

@@ -1,5 +1,6 @@
-"""Pictures of no class: found in the archives, rendered as the version's own, and left out where they are not here."""
+"""Images of no class: found in the archives, rendered as the version's own, and left out where they are not here."""
 
+import re
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from curation.images import decode
 from curation.storage.cache import Cache
 from curation.versions import load
 from curation.versions.originals import open_originals
-from training.data import frame_of
+from training.data import read_frame
 from training.out_of_distribution import list_context, read_context, rendering_of
 
 
@@ -30,7 +31,7 @@ def test_context_rows_are_those_of_no_class(version):
 
 
 def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
-    """A kept picture rendered the same way from its original has the very pixels of the published file."""
+    """A kept image rendered the same way from its original has the very pixels of the published file."""
     originals = open_originals(version, places=[drawn.root / "spots-source"])
     context = read_context(version, originals, side=48)
     assert len(context.frames) == context.table.height == list_context(version).height
@@ -45,11 +46,11 @@ def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
     with open(row["file"], "rb") as file:  # noqa: PTH123  # the table holds text
         content = file.read()
     assert np.array_equal(decode(again).pixels, decode(content).pixels)
-    assert frame_of(again, side=48, name="a")[0].shape == (144, 144, 3)
+    assert read_frame(again, side=48, name="a")[0].shape == (144, 144, 3)
 
 
 def test_without_the_archives_none_is_read(version, tmp_path):
-    """No archive, no picture: all are counted as left out, and the source is named."""
+    """No archive, no image: all are counted as left out, and the source is named."""
     originals = open_originals(version, places=[tmp_path])
     assert originals.missing == ("drawn",)
     context = read_context(version, originals, side=48)
@@ -62,8 +63,8 @@ def test_a_changed_archive_is_not_taken(version, drawn, tmp_path):
     copy = tmp_path / "spots-source"
     shutil.copytree(drawn.root / "spots-source", copy)
     assert open_originals(version, places=[copy]).missing == ()
-    picture = sorted(copy.rglob("*.png"))[0]
-    picture.write_bytes(picture.read_bytes() + b"\0")
+    image = sorted(copy.rglob("*.png"))[0]
+    image.write_bytes(image.read_bytes() + b"\0")
     assert open_originals(version, places=[copy]).missing == ("drawn",)
 
 
@@ -77,9 +78,9 @@ def test_a_file_that_changed_in_its_archive_is_refused(version, drawn):
     """The bytes read must be those of the manifest's sha256."""
     originals = open_originals(version, places=[drawn.root / "spots-source"])
     identity = list_context(version)["id"][0]
-    with pytest.raises(CurationError, match="changed since"):
+    with pytest.raises(CurationError, match=re.escape(identity)):
         originals.read(identity, sha256="0" * 64)
-    with pytest.raises(CurationError, match="not in any archive"):
+    with pytest.raises(CurationError, match=r"drawn/nothing\.png"):
         originals.read("drawn/nothing.png", sha256="0" * 64)
 
 

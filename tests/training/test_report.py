@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.report.figures import draw, draw_pareto
-from training.report.page import show_rate
-from training.scores import rate
+from training.evaluate import rate
+from training.figures import draw, draw_pareto
+from training.report import show_rate
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -19,7 +19,7 @@ class Outline(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ids, self.pictures, self.figures, self.headings, self.addresses = [], [], [], [], []
+        self.ids, self.images, self.figures, self.headings, self.addresses = [], [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         """Note ids, alternative texts, labels, headings and addresses."""
@@ -27,7 +27,7 @@ class Outline(HTMLParser):
         if "id" in found:
             self.ids.append(found["id"])
         if tag == "img":
-            self.pictures.append(found.get("alt"))
+            self.images.append(found.get("alt"))
         if tag == "svg":
             self.figures.append((found.get("role"), found.get("aria-label")))
         if re.fullmatch("h[1-6]", tag):
@@ -57,14 +57,14 @@ def test_the_page_needs_nothing_else(page):
 
 @pytest.mark.slow
 def test_the_page_can_be_heard(page):
-    """A language, one first heading and none skipped, a text for every picture and figure, ids that are unique."""
+    """A language, one first heading and none skipped, a text for every image and figure, ids that are unique."""
     text, outline = page
     assert '<html lang="en">' in text
     assert outline.headings[0] == 1
     assert outline.headings.count(1) == 1
     assert all(after - before <= 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
-    assert outline.pictures
-    assert all(outline.pictures)
+    assert outline.images
+    assert all(outline.images)
     assert outline.figures
     assert all(role == "img" and label for role, label in outline.figures)
     assert len(outline.ids) == len(set(outline.ids))
@@ -78,7 +78,7 @@ def test_the_first_thing_on_the_page_is_the_shortcut(page, run):
     body = re.sub(r"<[^>]+>", " ", body.replace("&#39;", "'"))
     words = re.sub(r"\s+", " ", body)
     first, warning = words.index(run.metrics["first_line"]), words.index("Not a medical device")
-    assert first < warning < words.index("The test pictures")
+    assert first < warning < words.index("The test images")
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_mistakes_of_the_cross_validation_are_shown_by_the_nets_that_made_them(p
     table = pl.read_parquet(run.folder / "predictions.parquet").filter(pl.col("unseen").is_not_null())
     truth = pl.col("unseen").list.get(pl.when(pl.col("label") == "spot").then(1).otherwise(0))
     wrong = table.with_columns(truth=truth).filter(pl.col("truth") < 0.5).sort("truth")
-    shown = re.findall(r"<strong>wrong</strong>: is (\w+), called (\w+); the truth got ([\d.]+) %", text)
+    shown = re.findall(r"<strong>wrong</strong>: (\w+), predicted (\w+); probability of the truth ([\d.]+) %", text)
     assert wrong.height > 0, "the drawn version is meant to be hard enough for some mistakes"
     mistakes = shown[: min(8, wrong.height)]
     assert all(is_ != called for is_, called, _ in mistakes)
@@ -120,10 +120,10 @@ def test_the_page_stands_in_a_browser_in_both_schemes(run):
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two CSS colours as WCAG 2 defines it."""
+    """Return the contrast of two CSS colors as WCAG 2 defines it."""
 
-    def luminance(colour: str) -> float:
-        channels = np.array([int(value) for value in re.findall(r"\d+", colour)[:3]]) / 255
+    def luminance(color: str) -> float:
+        channels = np.array([int(value) for value in re.findall(r"\d+", color)[:3]]) / 255
         linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
@@ -132,15 +132,15 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_none():
-    """Where covering takes one step of the int8 answer at most, little is coloured; where it takes much, much."""
-    from training.report.pictures import heat
+    """Where covering takes one step of the int8 answer at most, little is colored; where it takes much, much."""
+    from training.report import tint
 
-    picture = np.full((48, 48, 3), 120, np.uint8)
+    image = np.full((48, 48, 3), 120, np.uint8)
     saliency = np.zeros((11, 11), np.float32)
     strongest = []
     for taken in (0.0, 1 / 256, 0.3, 0.9):
         saliency[5, 5] = taken
-        tinted = heat(picture, saliency).astype(int)
+        tinted = tint(image, saliency).astype(int)
         strongest.append(int((tinted[..., 0] - tinted[..., 2]).max()))
     assert strongest[0] == 0
     assert strongest[1] < 10
@@ -149,8 +149,8 @@ def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_non
 
 def test_answers_of_many_classes_stand_in_the_calibration_figure():
     """With three classes the most probable one may have 0.4: its point is no further left than the axis."""
-    from training.report.figures import draw_calibration
-    from training.scores import score
+    from training.evaluate import score
+    from training.figures import draw_calibration
 
     said = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], np.float32)
     figure = draw_calibration({"test": score(np.array([0, 1]), said, classes=3, alarm=0)})
@@ -159,11 +159,11 @@ def test_answers_of_many_classes_stand_in_the_calibration_figure():
 
 @pytest.mark.slow
 def test_the_page_says_what_the_board_has(page, run):
-    """RAM stands beside what the board's core leaves, as flash does; a picture beside what its warmest place takes."""
+    """RAM stands beside what the board's core leaves, as flash does; an image beside what its warmest place takes."""
     text, _ = page
     budget = run.metrics["budget"]
     assert f"{budget['ram_bytes']:,} B of {budget['free_ram_bytes']:,} B" in text
-    assert re.search(r"covering the warmest place takes [\d.]+ points from the answer", text)
+    assert re.search(r"covering the warmest place lowers the answer by [\d.]+ points", text)
 
 
 def test_a_figure_is_drawn_alike_each_time():
@@ -191,5 +191,5 @@ def test_the_front_is_drawn_with_every_candidate_named():
 def test_rates_are_shown_with_interval_and_number():
     """A share never stands alone."""
     assert show_rate(rate(16, 16)) == "100.0 % (80.6 to 100.0; 16 of 16)"
-    assert show_rate(rate(0, 0)) == "none to ask"
+    assert show_rate(rate(0, 0)) == "no images"
     assert show_rate(rate(8.5, 10)).endswith("8.5 of 10)")

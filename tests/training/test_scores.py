@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.scores import LED_THRESHOLD, rate, score
+from training.evaluate import LED_THRESHOLD, rate, score
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_an_interval_holds_its_share(pair):
 
 
 def test_scores_of_a_worked_example():
-    """Four pictures, one false alarm, one miss, counted by hand."""
+    """Four images, one false alarm, one miss, counted by hand."""
     labels = np.array([1, 1, 0, 0])
     probabilities = np.array([[0.1, 0.9], [0.6, 0.4], [0.3, 0.7], [0.9, 0.1]], np.float32)
     found = score(labels, probabilities, classes=2, alarm=1)
@@ -55,8 +55,8 @@ def test_the_alarm_may_be_any_class():
     assert (found.specificity.hits, found.specificity.of) == (1, 2)
 
 
-def test_one_sided_pictures_have_no_curve():
-    """Where every picture is of the alarm class there is no area, and it is not invented."""
+def test_one_sided_images_have_no_curve():
+    """Where every image is of the alarm class there is no area, and it is not invented."""
     found = score(np.array([1, 1]), np.array([[0.2, 0.8], [0.1, 0.9]], np.float32), classes=2, alarm=1)
     assert (found.roc_auc, found.pr_auc, found.specificity.share) == (None, None, None)
 

@@ -169,7 +169,7 @@ class Network:
         if stride is not None:
             self._strides(options, stride, same)
         options.fusedActivationFunction = ACTIVATIONS[activation]
-        # Results as wide as a trained layer's: else biases drown the picture, and every input gives the same logits.
+        # Results as wide as a trained layer's: else biases drown the image, and every input gives the same logits.
         width = max(float(result.std()), 1e-3)
         weights, result = weights / width, result / width
         scales = (
@@ -196,8 +196,8 @@ class Network:
 
     def _activation(self, name, real, *, like=None, scale=None, zero=None, kind="int8"):
         if like is not None:
-            quantisation = self.graph.tensors[like].quantization
-            scale, zero = float(quantisation.scale[0]), int(quantisation.zeroPoint[0])
+            quantization = self.graph.tensors[like].quantization
+            scale, zero = float(quantization.scale[0]), int(quantization.zeroPoint[0])
         if scale is None:
             low, high = min(float(real.min()), 0.0), max(float(real.max()), 0.0)
             scale = max((high - low) / 255, 1e-4)
@@ -205,7 +205,7 @@ class Network:
         index = self._tensor(
             f"{name}_{len(self.graph.tensors)}", real.shape, {"int8": 9, "uint8": 3, "float32": 0}[kind]
         )
-        self._quantise(index, np.array([scale], np.float32), zero)
+        self._quantize(index, np.array([scale], np.float32), zero)
         bounds = (0, 255) if kind == "uint8" else (-128, 127)
         self.samples[index] = (np.clip(np.rint(real / scale) + zero, *bounds) - zero) * scale
         return index
@@ -217,7 +217,7 @@ class Network:
         self.graph.tensors[index].buffer = len(self.model.buffers)
         self.model.buffers.append(buffer)
         if scales is not None:
-            self._quantise(index, scales, 0, axis=axis)
+            self._quantize(index, scales, 0, axis=axis)
         return index
 
     def _tensor(self, name, shape, kind):
@@ -226,12 +226,12 @@ class Network:
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
-    def _quantise(self, index, scales, zero, *, axis=0):
-        quantisation = schema.QuantizationParametersT()
-        quantisation.scale = scales
-        quantisation.zeroPoint = np.full(len(scales), zero, np.int64)
-        quantisation.quantizedDimension = axis
-        self.graph.tensors[index].quantization = quantisation
+    def _quantize(self, index, scales, zero, *, axis=0):
+        quantization = schema.QuantizationParametersT()
+        quantization.scale = scales
+        quantization.zeroPoint = np.full(len(scales), zero, np.int64)
+        quantization.quantizedDimension = axis
+        self.graph.tensors[index].quantization = quantization
 
     def _operate(self, name, options, inputs, output):
         number = getattr(schema.BuiltinOperator, name)
@@ -259,14 +259,14 @@ _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "ADD": 
 
 def _patches(real, window, stride, same) -> Any:
     """Cut (height, width, channels, rows, columns) windows out of (1, h, w, channels)."""
-    picture = real[0]
+    image = real[0]
     if same:
         amounts = []
-        for side, size, step in zip(picture.shape[:2], window, stride, strict=True):
+        for side, size, step in zip(image.shape[:2], window, stride, strict=True):
             total = max((-(-side // step) - 1) * step + size - side, 0)
             amounts.append((total // 2, total - total // 2))
-        picture = np.pad(picture, (*amounts, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(picture, window, (0, 1))
+        image = np.pad(image, (*amounts, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(image, window, (0, 1))
     return windows[:: stride[0], :: stride[1]]
 
 

@@ -5,10 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from curation.errors import CurationError
-from firmware.compiler import export, plan, read_model
-from firmware.compiler.reference_outputs import run_reference
-from firmware.compiler.steps import softmax_input
+from curation.errors import CurationError, ErrorCode
+from firmware.compiler import export, plan_model, read_model
+from firmware.compiler.tflite_reference import run_reference
 from tests.firmware.compiler.networks import Network, ds_cnn
 from training.cli import main
 
@@ -24,7 +23,7 @@ def test_the_generated_file_says_what_each_layer_is_and_costs(tmp_path):
     model = read_model(NET)
     assert [(int(number), op) for number, op, _, _ in lines] == [(layer.index, layer.op) for layer in model.layers]
     assert lines[0][2] == "24x24x8"
-    assert sum(int(macs.replace(",", "") or 0) for *_, macs in lines) == plan(model).macs
+    assert sum(int(macs.replace(",", "") or 0) for *_, macs in lines) == plan_model(model).macs
     assert max(map(len, text.splitlines())) <= 140
 
 
@@ -56,11 +55,10 @@ def test_the_same_model_gives_the_same_files(tmp_path):
 
 
 def test_golden_logits_are_the_references(tmp_path):
-    """What the board compares itself with is what BUILTIN_REF gives for the pictures in the same file."""
-    pictures = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
-    export(NET, tmp_path, golden=pictures, **GIVEN)
-    model = read_model(NET)
-    expected = run_reference(NET, (pictures ^ 0x80).view(np.int8), logits=softmax_input(model).index)
+    """What the board compares itself with is what BUILTIN_REF gives for the images in the same file."""
+    images = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
+    export(NET, tmp_path, golden=images, **GIVEN)
+    expected = run_reference(NET, (images ^ 0x80).view(np.int8))
     text = (tmp_path / "golden.h").read_text().partition("golden_logits")[2]
     found = [[int(n) for n in row.split(",")] for row in re.findall(r"\{\s*([-\d, ]+?)\s*\}", text)]
     assert found == expected.logits.tolist()
@@ -68,10 +66,12 @@ def test_golden_logits_are_the_references(tmp_path):
 
 def test_a_network_too_large_for_the_arena_names_its_largest_layer(tmp_path):
     """Both figures and the layer that needs most; nothing is written."""
-    needed = plan(read_model(NET)).row_mode_arena_bytes
-    with pytest.raises(CurationError, match=rf"arena of {needed:,} bytes and the board has {needed - 1:,}") as caught:
+    needed = plan_model(read_model(NET)).row_mode_arena_bytes
+    with pytest.raises(CurationError) as caught:
         export(NET, tmp_path / "made", arena_limit_bytes=needed - 1, **GIVEN)
-    assert re.search(r"largest layer is '.+' \(CONV_2D\) with 4,608 bytes", caught.value.message)
+    assert caught.value.code is ErrorCode.DOES_NOT_FIT
+    for fact in (f"{needed:,} bytes", f"{needed - 1:,}", "CONV_2D", "4,608 bytes"):
+        assert fact in caught.value.message
     assert not (tmp_path / "made").exists()
     export(NET, tmp_path / "made", arena_limit_bytes=needed, **GIVEN)
 
@@ -92,21 +92,22 @@ def _no_softmax():
 
 
 @pytest.mark.parametrize(
-    ("content", "change", "said"),
+    ("content", "change", "code", "fact"),
     [
-        (_foreign_scale(), {}, "the camera gives int8"),
-        (_other_size(), {}, r"\(1, 50, 50, 3\)"),
-        (_no_softmax(), {}, "ends with FULLY_CONNECTED"),
-        (NET, {"labels": ("one", "two", "three")}, "gives 2 scores"),
-        (NET, {"labels": ("melanoma", "melanoma")}, "gives 2 scores"),
-        (NET, {"alarm": "nevus"}, "alarm is 'nevus'"),
+        (_foreign_scale(), {}, ErrorCode.MODEL_UNSUPPORTED, r"scale 0\.02"),
+        (_other_size(), {}, ErrorCode.MODEL_UNSUPPORTED, r"\(1, 50, 50, 3\)"),
+        (_no_softmax(), {}, ErrorCode.MODEL_UNSUPPORTED, "FULLY_CONNECTED"),
+        (NET, {"labels": ("one", "two", "three")}, ErrorCode.OPTION_INVALID, "2 scores"),
+        (NET, {"labels": ("melanoma", "melanoma")}, ErrorCode.OPTION_INVALID, "2 scores"),
+        (NET, {"alarm": "nevus"}, ErrorCode.OPTION_INVALID, "'nevus'"),
     ],
     ids=["scale", "size", "no softmax", "three labels", "one label twice", "unknown alarm"],
 )
-def test_what_the_board_could_not_use_is_refused(content, change, said, tmp_path):
+def test_a_model_that_the_board_cannot_use_is_refused(content, change, code, fact, tmp_path):
     """The input is the camera's view, the end probabilities, each with one label of its own."""
-    with pytest.raises(CurationError, match=said) as caught:
+    with pytest.raises(CurationError, match=fact) as caught:
         export(content, tmp_path / "made", **{**GIVEN, **change})
+    assert caught.value.code is code
     assert caught.value.hint
     assert not (tmp_path / "made").exists()
 
@@ -117,15 +118,15 @@ def _with_operator(name):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fact"),
     [
-        (NET[: len(NET) // 2], "damaged"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(200), "Not a .tflite file"),
-        (_with_operator("HARD_SWISH"), "is HARD_SWISH"),
+        (NET[: len(NET) // 2], f"{len(NET) // 2} bytes"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(200), "208 bytes"),
+        (_with_operator("HARD_SWISH"), "HARD_SWISH"),
     ],
     ids=["truncated", "foreign", "operator"],
 )
-def test_a_bad_file_ends_in_one_error_and_leaves_what_is_there(content, said, tmp_path, capsys):
+def test_a_bad_file_ends_in_one_error_and_leaves_what_is_there(content, fact, tmp_path, capsys):
     """From the command line: exit code 1, the reason, no traceback; the model of before stays whole."""
     target = tmp_path / "generated"
     export(NET, target, **GIVEN)
@@ -133,7 +134,7 @@ def test_a_bad_file_ends_in_one_error_and_leaves_what_is_there(content, said, tm
     (tmp_path / "model.tflite").write_bytes(content)
     arguments = ["--to", "firmware", "--output", str(target), "--label", "healthy", "--label", "melanoma"]
     assert main(["export", str(tmp_path / "model.tflite"), *arguments]) == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert fact in printed
+    assert "Traceback" not in printed
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware.compiler import plan, read_model
+from firmware.compiler import plan_model, read_model
 from firmware.compiler.arena import Buffer, Overlap, lay_out
 from firmware.compiler.planning import schedule_frame
 from firmware.compiler.steps import Block, Plain, Pointwise, to_steps
@@ -59,7 +59,7 @@ def test_what_someone_else_reads_is_held_whole():
 
 def test_the_default_shape_keeps_the_boards_marks():
     """A depthwise net at 96x96 needs 32 KB with its whole input, 16 KB where rows come from the camera."""
-    planned = plan(read_model(ds_cnn()))
+    planned = plan_model(read_model(ds_cnn()))
     assert planned.arena_bytes <= 32_768
     assert planned.row_mode_arena_bytes <= 16_384
     assert planned.interpreter_arena_bytes >= 46_000
@@ -89,7 +89,7 @@ def test_a_network_that_wants_its_whole_input_has_no_row_mode(first):
     else:
         one = net.convolve(net.depthwise(net.input, stride=(2, 2)), 3, window=(1, 1))
         at = net.add(one, net.average_pool(net.input))
-    assert plan(read_model(net.finish(at))).row_mode_arena_bytes is None
+    assert plan_model(read_model(net.finish(at))).row_mode_arena_bytes is None
 
 
 @settings(max_examples=20)
@@ -97,4 +97,4 @@ def test_a_network_that_wants_its_whole_input_has_no_row_mode(first):
 def test_a_plan_is_the_same_every_time(seed):
     """Nothing in a plan hangs on an order that is not sorted."""
     content = inverted_residual(seed=seed)
-    assert plan(read_model(content)) == plan(read_model(content))
+    assert plan_model(read_model(content)) == plan_model(read_model(content))

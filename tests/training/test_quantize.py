@@ -1,19 +1,19 @@
-"""Quantisation: the input is the camera's bytes, calibration sees training pictures alone, a net gives one file."""
+"""Quantization: the input is the camera's bytes, calibration sees training images alone, a net gives one file."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.quantise import choose_rows
+from training.quantize import choose_rows
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
 
-def settle(model, pictures):
-    """Let the batch norms see some pictures: through the norms of a fresh net all activations fade to nothing."""
+def settle(model, images):
+    """Let the batch norms see some images: through the norms of a fresh net all activations fade to nothing."""
     for _ in range(40):
-        model(pictures.astype(np.float32) / 255, training=True)
+        model(images.astype(np.float32) / 255, training=True)
     return model
 
 
@@ -23,7 +23,7 @@ def settle(model, pictures):
     st.integers(0, 5),
 )
 def test_calibration_takes_the_classes_in_turn(found, count, seed):
-    """No class has two pictures more than another that still has some, and no picture is taken twice."""
+    """No class has two images more than another that still has some, and no image is taken twice."""
     labels = np.array([label for label, _ in found], dtype=np.int64)
     groups = [f"{label}-{group}" for label, group in found]
     rows = choose_rows(labels, groups, count=count, seed=seed)
@@ -33,17 +33,17 @@ def test_calibration_takes_the_classes_in_turn(found, count, seed):
         assert taken[one] >= min(there[one], taken.max() - 1)
 
 
-def test_a_second_picture_of_a_group_comes_last():
-    """Ten pictures of one group and five single ones: five calibration pictures are of five groups at least."""
+def test_a_second_image_of_a_group_comes_last():
+    """Ten images of one group and five single ones: five calibration images are of five groups at least."""
     labels = np.zeros(15, dtype=np.int64)
     groups = ["same"] * 10 + [f"other{number}" for number in range(5)]
     rows = choose_rows(labels, groups, count=6, seed=1)
     assert len({groups[row] for row in rows}) == 6
 
 
-def test_the_run_was_calibrated_on_training_pictures_alone(run, material):
-    """Every picture that set a scale is one of the training split, as many of each class."""
-    table = material.samples.table
+def test_the_run_was_calibrated_on_training_images_alone(run, data):
+    """Every image that set a scale is one of the training split, as many of each class."""
+    table = data.samples.table
     used = run.metrics["quantisation"]["calibration_sha256"]
     train = table.filter(table["split"] == "train")
     assert set(used) <= set(train["sha256"])
@@ -53,48 +53,48 @@ def test_the_run_was_calibrated_on_training_pictures_alone(run, material):
 
 @pytest.mark.parametrize(("name", "side"), [("ds_cnn_xs", 48), ("ds_cnn_xs", 96), ("mobilenet_v2_0.1", 48)])
 def test_the_input_is_exactly_the_cameras(name, side):
-    """Scale 1/255 and zero point -128, even where no calibration picture holds black or white."""
-    from firmware.compiler.tflite_reference import open_oracle
+    """Scale 1/255 and zero point -128, even where no calibration image holds black or white."""
+    from firmware.compiler.tflite_reference import open_reference
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
-    from training.quantise import convert_int8
+    from training.quantize import convert_int8
 
     make_repeatable(0)
-    grey = np.random.default_rng(5).integers(60, 200, (3, side, side, 3), dtype=np.uint8)
-    model = settle(build_model(ARCHITECTURES[name], classes=2, side=side), grey)
-    content = convert_int8(model, grey)
-    oracle = open_oracle(content)  # raises where the input is any other
-    assert (oracle.side, oracle.classes) == (side, 2)
-    assert oracle.scale == 1 / 256
-    assert oracle.zero_point == -128
+    gray = np.random.default_rng(5).integers(60, 200, (3, side, side, 3), dtype=np.uint8)
+    model = settle(build_model(ARCHITECTURES[name], classes=2, side=side), gray)
+    content = convert_int8(model, gray)
+    int8 = open_reference(content)  # raises where the input is any other
+    assert (int8.side, int8.classes) == (side, 2)
+    assert int8.scale == 1 / 256
+    assert int8.zero_point == -128
 
 
 def test_converting_twice_gives_the_same_bytes():
     """A conversion is a function of the net: layer counters, tracing and clocks leave nothing in the file."""
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
-    from training.quantise import convert_float, convert_int8
+    from training.quantize import convert_float, convert_int8
 
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
     make_repeatable(0)
     model = build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)
-    first = convert_int8(model, pictures), convert_float(model)
+    first = convert_int8(model, images), convert_float(model)
     for _ in range(3):
-        model(pictures[:1].astype(np.float32))
-    assert (convert_int8(model, pictures), convert_float(model)) == first
+        model(images[:1].astype(np.float32))
+    assert (convert_int8(model, images), convert_float(model)) == first
 
 
 def test_metadata_survives_and_changes_no_answer():
-    """What a model says of itself comes back, and the oracle answers as before."""
-    from firmware.compiler.tflite_reference import open_oracle
+    """The metadata come back, and the model predicts as before."""
+    from firmware.compiler.tflite_reference import open_reference
     from training.framework import make_repeatable
     from training.models import ARCHITECTURES, build_model
-    from training.quantise import add_metadata, convert_int8, read_metadata
+    from training.quantize import add_metadata, convert_int8, read_metadata
 
-    pictures = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
     make_repeatable(0)
-    plain = convert_int8(settle(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48), pictures), pictures)
+    plain = convert_int8(settle(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48), images), images)
     marked = add_metadata(plain, {"data": "spots@v1", "digest": "ab" * 32})
     assert read_metadata(plain) == {}
     assert read_metadata(marked) == {"data": "spots@v1", "digest": "ab" * 32}
-    assert np.array_equal(open_oracle(plain).ask(pictures), open_oracle(marked).ask(pictures))
+    assert np.array_equal(open_reference(plain).predict(images), open_reference(marked).predict(images))

@@ -2,75 +2,127 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from firmware.compiler.tflite_reference import open_oracle
+from firmware.compiler.tflite_reference import ReferenceModel, open_reference, quiet
 from training.data import Frames, Samples
 from training.finetune import finetune
-from training.fit import FitSettings, Fitted, Listener, predict
-from training.framework import load_keras, quiet
-from training.run_summary import Quantised
+from training.fit import FitListener, FitSettings, Fitted
+from training.framework import load_keras
+from training.models import predict
 
-CALIBRATION_PICTURES: Final = 200
+CALIBRATION_IMAGES: Final = 200
 TOLERATED_LOSS: Final = 0.5
-"""Points of accuracy (of 100) that quantisation may cost before the net is fine-tuned for it."""
+"""Points of accuracy (of 100) that quantization may cost before the net is fine-tuned."""
 METADATA_NAME: Final = "curation"
 
 
-def quantise(fitted: Fitted, learn: Samples, stop: Samples, settings: FitSettings, *, listener: Listener) -> Quantised:
-    """Convert to int8; where that costs over half a point on the pictures the net knows, fine-tune for it first.
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A net and its int8 form.
 
-    What quantisation costs is measured on all training pictures, which are many: it is no question of what the net
-    has learnt, and the test pictures must not decide anything.
+    Parameters
+    ----------
+    fitted : Fitted
+    int8 : ReferenceModel
+        The int8 model, opened once.
+    unrounded : bytes
+        The float32 ``.tflite`` file.
+    lost : float
+        Points of accuracy (of 100) that quantization cost on all images the net knew, before any fine-tuning.
+    finetuned : bool
+        Whether the net was fine-tuned for quantization.
+    calibration : Samples
+        The images it was calibrated on.
     """
-    calibration = choose_calibration(learn, seed=settings.seed)
+
+    fitted: Fitted
+    int8: ReferenceModel
+    unrounded: bytes
+    lost: float
+    finetuned: bool
+    calibration: Samples
+
+
+def quantize(
+    fitted: Fitted,
+    train: Samples,
+    val: Samples,
+    settings: FitSettings,
+    *,
+    metadata: Mapping[str, object] | None = None,
+    listener: FitListener,
+) -> QuantizedModel:
+    """Convert to int8; where that costs over half a point on the images the net knows, fine-tune it first.
+
+    The cost is measured on all training images: they are many, and the test images must not decide anything.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    train, val : Samples
+        As for ``training.fit.fit``.
+    settings : FitSettings
+    metadata : mapping, optional
+        Written into both ``.tflite`` files.
+    listener : FitListener
+    """
+    calibration = choose_calibration(train, seed=settings.seed)
     seen = calibration.view(settings.side)
-    int8 = convert_int8(fitted.model, seen)
-    lost = measure_loss(fitted.model, int8, (learn, stop), settings)
+    origin = metadata or {}
+    int8 = _open_int8(fitted.model, seen, origin)
+    lost = measure_loss(fitted.model, int8, (train, val), settings)
     finetuned = False
     if lost > TOLERATED_LOSS:
-        listener.note(f"quantisation costs {lost:.2f} points of accuracy: fine-tuning with rounded weights")
-        tuned = finetune(fitted, learn, stop, settings, calibration=seen, listener=listener)
-        candidate = convert_int8(tuned.model, seen)
-        left = measure_loss(fitted.model, candidate, (learn, stop), settings)
+        listener.note(f"quantization costs {lost:.2f} points of accuracy: fine-tuning with rounded weights")
+        tuned = finetune(fitted, train, val, settings, calibration=seen, listener=listener)
+        candidate = _open_int8(tuned.model, seen, origin)
+        left = measure_loss(fitted.model, candidate, (train, val), settings)
         finetuned = left < lost
         if finetuned:
             fitted, int8 = replace(tuned, epochs=fitted.epochs, best=fitted.best), candidate
-        listener.note(f"after fine-tuning it costs {left:.2f} points{'' if finetuned else ': kept as it was'}")
-    return Quantised(fitted, int8, convert_float(fitted.model), lost, finetuned, calibration)
+        kept = "" if finetuned else "; the net without fine-tuning is kept"
+        listener.note(f"after fine-tuning, quantization costs {left:.2f} points{kept}")
+    unrounded = add_metadata(convert_float(fitted.model), origin) if origin else convert_float(fitted.model)
+    return QuantizedModel(fitted, int8, unrounded, lost, finetuned, calibration)
 
 
-def measure_loss(model: Any, int8: bytes, parts: tuple[Samples, ...], settings: FitSettings) -> float:
-    """Return the points of accuracy (of 100) that int8 loses against float, over all given pictures."""
-    oracle, balance, count = open_oracle(int8), 0, 0
+def _open_int8(model: Any, calibration: Frames, metadata: Mapping[str, object]) -> ReferenceModel:
+    content = convert_int8(model, calibration)
+    return open_reference(add_metadata(content, metadata) if metadata else content)
+
+
+def measure_loss(model: Any, int8: ReferenceModel, parts: tuple[Samples, ...], settings: FitSettings) -> float:
+    """Return the points of accuracy (of 100) that int8 loses against float, over all given images."""
+    balance, count = 0, 0
     for part in parts:
         seen = part.view(settings.side)
         float_right = predict(model, seen).argmax(axis=1) == part.labels
-        balance += int(float_right.sum()) - int((oracle.probabilities(seen).argmax(axis=1) == part.labels).sum())
+        balance += int(float_right.sum()) - int((int8.probabilities(seen).argmax(axis=1) == part.labels).sum())
         count += len(part)
     return 100 * balance / count
 
 
-def choose_calibration(learn: Samples, *, seed: int, count: int = CALIBRATION_PICTURES) -> Samples:
-    """Return the pictures to calibrate on: as many of each class, a second one of a group only after all first ones.
+def choose_calibration(train: Samples, *, seed: int, count: int = CALIBRATION_IMAGES) -> Samples:
+    """Return the images to calibrate on: equally many of each class, from as many groups as possible.
 
     Parameters
     ----------
-    learn : Samples
-        The pictures the net was trained on, and none that it is judged on.
+    train : Samples
+        The images the net was trained on; never those that it is judged on.
     seed : int
     count : int
         At most.
     """
-    return learn.take(choose_rows(learn.labels, learn.groups, count=count, seed=seed))
+    return train.take(choose_rows(train.labels, train.groups, count=count, seed=seed))
 
 
 def choose_rows(labels: npt.NDArray[np.int64], groups: list[str], *, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return row numbers, the classes in turn; a second picture of a group comes after all first ones of its class."""
+    """Return row numbers, the classes in turn; within a class, one image of every group comes before a second one."""
     generator = np.random.default_rng([seed, count])
     order = generator.permutation(len(labels))
     seen: dict[tuple[int, str], int] = {}
@@ -87,7 +139,7 @@ def choose_rows(labels: npt.NDArray[np.int64], groups: list[str], *, count: int,
 
 
 def convert_float(model: Any) -> bytes:
-    """Return a model as a float32 ``.tflite`` for one picture at a time."""
+    """Return a model as a float32 ``.tflite`` for one image at a time."""
     return bytes(_convert(model, None))
 
 
@@ -98,7 +150,7 @@ def convert_int8(model: Any, calibration: Frames) -> bytes:
     ----------
     model : keras.Model
     calibration : (n, side, side, 3) uint8 ndarray
-        Pictures of ``choose_calibration`` through the camera. Two corners of the first count as black and white, so
+        Images of ``choose_calibration`` through the camera. Two corners of the first count as black and white, so
         that the input's range is exactly that of a pixel.
 
     Returns
@@ -127,22 +179,22 @@ def _convert(model: Any, calibration: Frames | None) -> bytes:
 
 
 def _freeze(function: Any) -> Any:
-    """Return a function whose weights are constants: the calibrator cannot read Keras 3's variables."""
+    """Return a function whose weights are constants; the calibrator cannot read the variables of Keras 3."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     return convert_variables_to_constants_v2(function)
 
 
 def _represent(calibration: Frames) -> Iterator[list[npt.NDArray[np.float32]]]:
-    for number, picture in enumerate(calibration):
-        given = picture[None].astype(np.float32) / np.float32(255)
+    for number, image in enumerate(calibration):
+        given = image[None].astype(np.float32) / np.float32(255)
         if number == 0:
             given[0, 0, 0], given[0, -1, -1] = 0.0, 1.0
         yield [given]
 
 
 def add_metadata(content: bytes, metadata: Mapping[str, object]) -> bytes:
-    """Return a ``.tflite`` that also says where it comes from, as JSON under the metadata name "curation"."""
+    """Return a ``.tflite`` that also contains its origin, as JSON under the metadata name "curation"."""
     import flatbuffers  # type: ignore[import-untyped]  # ships no types
     from ai_edge_litert import schema_py_generated as schema
 
@@ -158,7 +210,7 @@ def add_metadata(content: bytes, metadata: Mapping[str, object]) -> bytes:
 
 
 def read_metadata(content: bytes) -> dict[str, Any]:
-    """Return what ``add_metadata`` wrote; empty where nothing was written."""
+    """Return what ``add_metadata`` wrote; empty where there is none."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)

@@ -8,15 +8,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from training.evaluate import Scores
 from training.fit import Epoch
-from training.scores import Scores
 
 INK: Final = "#010203"
-"""Stands for the page's own text colour until the figure is in the page."""
+"""Stands for the page's own text color until the figure is in the page."""
 PALETTE: Final = ("#3b7dd8", "#d1495b", "#2e933c", "#c77d1e", "#8457b2", "#5a9ea6", "#9a7b4f", "#7c7c7c")
-"""Told apart on white and on black, and by most colour-blind people; every series also has a shape or a label."""
+"""Told apart on white and on black, and by most color-blind people; every series also has a shape or a label."""
 MARKERS: Final = ("o", "^", "s", "D", "v", "P", "X", "*")
 SIZE: Final = (4.6, 3.4)
+MAP_SEED: Final = 1
+FEWEST_FOR_MAP: Final = 5
 
 
 def draw(paint: Callable[[Any], None], *, name: str, title: str, size: tuple[float, float] = SIZE) -> str:
@@ -63,7 +65,7 @@ def _embed(text: str, *, name: str, title: str) -> str:
 
 
 def draw_roc(curves: Mapping[str, Scores]) -> str:
-    """Draw sensitivity against false alarms, a curve for each set of pictures."""
+    """Draw sensitivity against false alarms, a curve for each set of images."""
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
@@ -77,7 +79,7 @@ def draw_roc(curves: Mapping[str, Scores]) -> str:
 
 
 def draw_pr(curves: Mapping[str, Scores]) -> str:
-    """Draw precision against sensitivity, a curve for each set of pictures."""
+    """Draw precision against sensitivity, a curve for each set of images."""
 
     def paint(axes: Any) -> None:
         for (name, scores), look in zip(curves.items(), _looks(), strict=False):
@@ -96,14 +98,14 @@ def draw_calibration(curves: Mapping[str, Scores]) -> str:
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
         least = 0.5  # of two classes; of more, the most probable one can be less
-        for (name, scores), colour, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
+        for (name, scores), color, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
             bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
             least = min([least, *(bin.confidence or 0.0 for bin in bins)])
             for bin in bins:
-                axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=colour, linewidth=1)
+                axes.plot([bin.confidence] * 2, [bin.right.low, bin.right.high], color=color, linewidth=1)
             label = f"{name}: {scores.calibration_error:.4f}"
             shares = [bin.right.share for bin in bins]
-            axes.plot([bin.confidence for bin in bins], shares, marker, color=colour, label=label)
+            axes.plot([bin.confidence for bin in bins], shares, marker, color=color, label=label)
         axes.set(xlabel="how sure", ylabel="how often right", xlim=(least - 0.05, 1.02), ylim=(-0.02, 1.02))
         axes.legend(title="expected calibration error", loc="lower left")
 
@@ -112,9 +114,9 @@ def draw_calibration(curves: Mapping[str, Scores]) -> str:
 
 
 def _looks() -> Iterator[dict[str, str]]:
-    """Yield colours and dashes that tell curves apart, also without colour."""
+    """Yield colors and dashes that tell curves apart, also without color."""
     yield from (
-        {"color": colour, "linestyle": dash} for colour, dash in zip(PALETTE, ("-", "--", "-.", ":"), strict=False)
+        {"color": color, "linestyle": dash} for color, dash in zip(PALETTE, ("-", "--", "-.", ":"), strict=False)
     )
 
 
@@ -136,8 +138,28 @@ def draw_epochs(epochs: Sequence[Epoch], best: int) -> str:
     return draw(paint, name="epochs", title=f"Loss over {len(epochs)} epochs; the best was epoch {best}")
 
 
+def place_map(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return (n, 2) float32 coordinates in which neighbors in the embedding stay neighbors.
+
+    t-SNE (van der Maaten and Hinton 2008) from a principal component start, so that the same embeddings give the same
+    map. Distances between far clusters mean nothing. Fewer than five images are placed by their components alone.
+    """
+    from sklearn.decomposition import PCA  # one second to import
+    from sklearn.manifold import TSNE
+
+    count, features = embeddings.shape
+    if count < FEWEST_FOR_MAP or not np.ptp(embeddings, axis=0).any():
+        parts = (
+            PCA(n_components=min(2, count, features)).fit_transform(embeddings) if count > 1 else np.zeros((count, 1))
+        )
+        return np.pad(parts, ((0, 0), (0, 2 - parts.shape[1]))).astype(np.float32)
+    perplexity = min(30.0, (count - 1) / 3)
+    placed = TSNE(2, perplexity=perplexity, init="pca", random_state=MAP_SEED).fit_transform(embeddings)
+    return np.asarray(placed, dtype=np.float32)
+
+
 def draw_map(points: npt.NDArray[np.float32], labels: Sequence[str], *, title: str) -> str:
-    """Draw pictures as points, each class in its colour and shape."""
+    """Draw images as points, each class in its color and shape."""
 
     def paint(axes: Any) -> None:
         names = np.array(labels)

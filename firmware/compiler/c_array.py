@@ -16,7 +16,7 @@ def write_model_cc(content: bytes, *, classes: Sequence[str], source: str) -> st
     classes : sequence of str
         In the order of the outputs.
     source : str
-        The version and the run it comes from, for the head of the file.
+        The version and the run it comes from, for the comment at the top.
     """
     rows = [content[start : start + BYTES_A_LINE] for start in range(0, len(content), BYTES_A_LINE)]
     body = "\n".join("    " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
