@@ -80,11 +80,17 @@ def make_network(name: str, *, side: Side = 96) -> bytes:
         else build_model(ARCHITECTURES[name], classes=len(LABELS), side=side)
     )
     images = draw_images(32, seed=100, side=side)
+    settle_norms(model, images)
+    return convert_int8(model, images)
+
+
+def settle_norms(model: Any, images: npt.NDArray[np.uint8]) -> None:
+    """Set every batch norm of an untrained net to the statistics of some images: (n, side, side, 3) uint8."""
+    _, keras = load_keras()
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # one look is enough, and no layer sees another's old statistics
+            layer.momentum = 0.0  # one pass is enough, and no layer sees another's old statistics
     model(images.astype(np.float32) / 255, training=True)
-    return convert_int8(model, images)
 
 
 def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:

@@ -1,31 +1,24 @@
 """A drawn version and a run trained on it, made once for all tests of this room that need them."""
 
 import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.training import builders as builders_module
+from training import train_run
+from training.augment import Augmentation
+from training.data import open_training_data
+from training.fit import FitSettings
+
 TRAIN_EXTRA = ("tensorflow", "keras", "ai_edge_litert")
-
-
-def _load_builders() -> ModuleType:
-    # pytest imports by file here, so a module beside the tests is loaded by file, too.
-    spec = importlib.util.spec_from_file_location("training_builders", Path(__file__).with_name("builders.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["training_builders"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
 def builders() -> ModuleType:
     """Return the room's builders."""
-    return _load_builders()
+    return builders_module
 
 
 @pytest.fixture(scope="session")
@@ -47,17 +40,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, builders: ModuleType) -> Sim
 @pytest.fixture(scope="session")
 def data(drawn: SimpleNamespace) -> object:
     """Return the drawn version opened for training, at the small input."""
-    from training.data import open_training_data
-
     return open_training_data(drawn.home, "spots", side=48)
 
 
 @pytest.fixture(scope="session")
 def small_settings() -> object:
     """Return settings of a training that takes seconds."""
-    from training.augment import Augmentation
-    from training.fit import FitSettings
-
     return FitSettings(side=48, epochs=16, patience=16, batch=8, seed=3, augmentation=Augmentation(share=0.4))
 
 
@@ -85,17 +73,14 @@ def run(
     drawn: SimpleNamespace,
     small_settings: object,
     opened: SimpleNamespace,
-) -> Iterator[object]:
+) -> object:
     """Return a finished run on the drawn version, with two folds and the context images."""
     from ai_edge_litert import interpreter
 
-    from training import train_run
-    from training.train_run import RunOptions, make_run
-
     runs = tmp_path_factory.mktemp("runs")
-    source = drawn.root / "spots-source"
+    options = train_run.RunOptions(home=drawn.home, runs=runs, folds=2, originals=(drawn.root / "spots-source",))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CURATION_CACHE", str(tmp_path_factory.mktemp("empty-cache")))
         record(patch, train_run, "open_originals", lambda version, **_: opened.archives.append(version.name))
         record(patch, interpreter, "Interpreter", lambda **given: opened.models.append(given["model_content"]))
-        yield make_run("spots", small_settings, RunOptions(home=drawn.home, runs=runs, folds=2, originals=(source,)))
+        return train_run.make_run("spots", small_settings, options)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from training.board_fit import convert_untrained
 from training.cli import main
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -302,8 +303,6 @@ def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, cap
 @pytest.mark.slow
 def test_what_is_too_large_is_told_what_would_fit_in_its_place(needs_train, capsys, tmp_path):
     """A net for 48x48 on a board that has room for the smaller one alone: that one is named, by ``export`` too."""
-    from training.board_fit import convert_untrained
-
     large = tmp_path / "large.tflite"
     large.write_bytes(convert_untrained("ds_cnn_s", classes=2, side=48))
     board = tmp_path / "small.toml"

@@ -5,29 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firmware.compiler.tflite_reference import open_reference
+from firmware.tools.costs import settle_norms
+from training.finetune import finetune, fold_norms, measure_ranges, round_layers
+from training.fit import Fitted, SilentFitListener, fit
+from training.framework import make_repeatable
+from training.models import ARCHITECTURES, build_model, predict
+from training.quantize import choose_calibration, convert_int8, measure_loss, quantize
+from training.train_run import split_training
+
 pytestmark = pytest.mark.usefixtures("needs_train")
 
 
 @pytest.fixture(scope="module", params=["ds_cnn_xs", "mobilenet_v2_0.1"])
 def net(request):
     """Return a net whose batch norms have seen some images, and those images."""
-    from training.framework import make_repeatable
-    from training.models import ARCHITECTURES, build_model
-
     make_repeatable(3)
     images = np.random.default_rng(2).integers(0, 256, (24, 48, 48, 3), dtype=np.uint8)
     model = build_model(ARCHITECTURES[request.param], classes=2, side=48)
-    for _ in range(30):
-        model(images.astype(np.float32) / 255, training=True)
+    settle_norms(model, images)
     return model, images
 
 
 def test_folded_norms_change_no_answer(net):
     """The net without batch norms answers as the one with them."""
     import keras
-
-    from training.finetune import fold_norms
-    from training.models import predict
 
     model, images = net
     folded = fold_norms(model)
@@ -38,11 +40,6 @@ def test_folded_norms_change_no_answer(net):
 def test_rounding_is_nearer_to_int8_than_the_float_net(net):
     """On the values before the softmax, the rounded net lies nearer to what the int8 model says than the float net."""
     import keras
-
-    from firmware.compiler.tflite_reference import open_reference
-    from training.finetune import fold_norms, measure_ranges, round_layers
-    from training.models import predict
-    from training.quantize import convert_int8
 
     model, images = net
     folded = fold_norms(model)
@@ -56,8 +53,6 @@ def test_rounding_is_nearer_to_int8_than_the_float_net(net):
 
 def test_rounding_leaves_the_weights_themselves_unrounded(net):
     """What is rounded is only what is computed with: the weights that learn keep all their bits."""
-    from training.finetune import fold_norms, measure_ranges, round_layers
-
     model, images = net
     folded = fold_norms(model)
     rounded = round_layers(folded, measure_ranges(folded, images))
@@ -68,12 +63,6 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
 @pytest.mark.slow
 def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(data, small_settings):
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
-    from firmware.compiler.tflite_reference import open_reference
-    from training.finetune import finetune
-    from training.fit import SilentFitListener, fit
-    from training.quantize import choose_calibration, convert_int8
-    from training.train_run import split_training
-
     learn, stop = split_training(data, seed=1)
     fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
     calibration = choose_calibration(learn, seed=1).view(48)
@@ -101,9 +90,6 @@ def unbalance(model, share: float) -> None:
 @pytest.mark.slow
 def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, small_settings):
     """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
-    from training.fit import Fitted, fit
-    from training.quantize import measure_loss, quantize
-    from training.train_run import split_training
 
     class Notes:
         def __init__(self) -> None:

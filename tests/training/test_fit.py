@@ -1,5 +1,6 @@
 """Training: repeatable byte for byte, and the same after an interruption as without one."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 
 from curation.errors import CurationError, ErrorCode
 from training.fit import Feed, FitSettings, SilentFitListener, class_weights, fit
+from training.framework import make_repeatable
+from training.quantize import choose_calibration, convert_int8
+from training.train_run import split_training
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
@@ -27,15 +31,11 @@ class Interrupt(SilentFitListener):
 @pytest.fixture(scope="module")
 def sides(data):
     """Return the images to learn from and to validate on."""
-    from training.train_run import split_training
-
     return split_training(data, seed=1)
 
 
 def to_bytes(fitted, samples) -> bytes:
     """Return the int8 model."""
-    from training.quantize import choose_calibration, convert_int8
-
     return convert_int8(fitted.model, choose_calibration(samples, seed=1).view(48))
 
 
@@ -129,9 +129,6 @@ def test_images_are_trained_on_with_the_weight_of_their_class(data):
 @pytest.mark.slow
 def test_a_training_leaves_no_graph_behind_when_the_next_one_begins(sides):
     """TensorFlow kept the graphs of every net of a search, 5 GB in the end; now they are gone, as the models are."""
-    import gc
-
-    from training.framework import make_repeatable
 
     def count_graphs() -> int:
         make_repeatable(1)

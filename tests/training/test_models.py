@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError, ErrorCode
-from training.fit import FitSettings
+from firmware.compiler import load_board, measure_budget, read_model
+from training.board_fit import convert_untrained
+from training.fit import FitSettings, SilentFitListener
+from training.framework import make_repeatable
 from training.models import ARCHITECTURES, adapt_body, build_model, find_architecture, fold_affine
+from training.train_run import resolve_weights
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
@@ -29,8 +33,6 @@ def test_every_batch_norm_arrives_within_an_epoch(name):
     """The momentum is 0.9 in our nets and in Keras' own."""
     import keras
 
-    from training.framework import make_repeatable
-
     make_repeatable(0)
     model = build_model(ARCHITECTURES[name], classes=2, side=48)
     norms = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.BatchNormalization)]
@@ -41,9 +43,6 @@ def test_every_batch_norm_arrives_within_an_epoch(name):
 @pytest.mark.parametrize(("name", "most"), [("ds_cnn_xs", 900_000), ("ds_cnn_s", 1_300_000)])
 def test_the_boards_own_nets_stay_small(name, most):
     """The family's figures at 96x96 do not creep up unnoticed."""
-    from firmware.compiler import load_board, measure_budget
-    from training.board_fit import convert_untrained
-
     found = measure_budget(convert_untrained(name, classes=2, side=96), load_board("nano33ble"))
     assert found.macs <= most
     assert found.arena_bytes <= 32_768
@@ -53,9 +52,6 @@ def test_the_boards_own_nets_stay_small(name, most):
 @pytest.mark.parametrize("name", ["ds_cnn_xs", "mobilenet_v2_0.1"])
 def test_board_nets_need_no_padding_step(name):
     """What is converted holds only convolutions, additions, one mean, one dense layer and one softmax."""
-    from firmware.compiler import read_model
-    from training.board_fit import convert_untrained
-
     found = {layer.op for layer in read_model(convert_untrained(name, classes=2, side=96)).layers}
     assert found <= {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX"}
 
@@ -125,8 +121,6 @@ def test_without_a_network_a_net_starts_from_scratch_and_the_user_is_informed(tm
 
 def test_a_net_without_imagenet_weights_starts_from_scratch_and_the_user_is_informed():
     """Weights that were never published are not needed to go on; one note names the net."""
-    from training.fit import SilentFitListener
-    from training.train_run import resolve_weights
 
     class Aloud(SilentFitListener):
         def __init__(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from curation import Options, build
 from curation.engines import Local
 from curation.errors import CurationError
-from curation.images import decode
+from curation.images import decode, render
 from curation.storage.cache import Cache
 from curation.versions import load
 from curation.versions.originals import open_originals
@@ -36,7 +36,6 @@ def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
     context = read_context(version, originals, side=48)
     assert len(context.frames) == context.table.height == list_context(version).height
     assert context.left_out == 0
-    from curation.images import render
 
     row = version.samples().row(0, named=True)
     settings, tone = rendering_of(version)

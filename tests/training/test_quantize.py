@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.quantize import choose_rows
+from firmware.compiler.tflite_reference import open_reference
+from firmware.tools.costs import settle_norms
+from training.framework import make_repeatable
+from training.models import ARCHITECTURES, build_model
+from training.quantize import add_metadata, choose_rows, convert_float, convert_int8, read_metadata
 
 pytestmark = pytest.mark.usefixtures("needs_train")
 
 
 def settle(model, images):
-    """Let the batch norms see some images: through the norms of a fresh net all activations fade to nothing."""
-    for _ in range(40):
-        model(images.astype(np.float32) / 255, training=True)
+    """Set the batch norms to the statistics of some images: through those of a fresh net all activations vanish."""
+    settle_norms(model, images)
     return model
 
 
@@ -41,6 +44,7 @@ def test_a_second_image_of_a_group_comes_last():
     assert len({groups[row] for row in rows}) == 6
 
 
+@pytest.mark.slow
 def test_the_run_was_calibrated_on_training_images_alone(run, data):
     """Every image that set a scale is one of the training split, as many of each class."""
     table = data.samples.table
@@ -54,11 +58,6 @@ def test_the_run_was_calibrated_on_training_images_alone(run, data):
 @pytest.mark.parametrize(("name", "side"), [("ds_cnn_xs", 48), ("ds_cnn_xs", 96), ("mobilenet_v2_0.1", 48)])
 def test_the_input_is_exactly_the_cameras(name, side):
     """Scale 1/255 and zero point -128, even where no calibration image holds black or white."""
-    from firmware.compiler.tflite_reference import open_reference
-    from training.framework import make_repeatable
-    from training.models import ARCHITECTURES, build_model
-    from training.quantize import convert_int8
-
     make_repeatable(0)
     gray = np.random.default_rng(5).integers(60, 200, (3, side, side, 3), dtype=np.uint8)
     model = settle(build_model(ARCHITECTURES[name], classes=2, side=side), gray)
@@ -71,10 +70,6 @@ def test_the_input_is_exactly_the_cameras(name, side):
 
 def test_converting_twice_gives_the_same_bytes():
     """A conversion is a function of the net: layer counters, tracing and clocks leave nothing in the file."""
-    from training.framework import make_repeatable
-    from training.models import ARCHITECTURES, build_model
-    from training.quantize import convert_float, convert_int8
-
     images = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
     make_repeatable(0)
     model = build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48)
@@ -86,11 +81,6 @@ def test_converting_twice_gives_the_same_bytes():
 
 def test_metadata_survives_and_changes_no_answer():
     """The metadata come back, and the model predicts as before."""
-    from firmware.compiler.tflite_reference import open_reference
-    from training.framework import make_repeatable
-    from training.models import ARCHITECTURES, build_model
-    from training.quantize import add_metadata, convert_int8, read_metadata
-
     images = np.random.default_rng(1).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
     make_repeatable(0)
     plain = convert_int8(settle(build_model(ARCHITECTURES["ds_cnn_xs"], classes=2, side=48), images), images)

@@ -5,11 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from training.evaluate import rate
-from training.figures import draw, draw_pareto
-from training.report import show_rate
+from training.evaluate import rate, score
+from training.figures import draw, draw_calibration, draw_pareto
+from training.report import show_rate, tint
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -84,8 +85,6 @@ def test_the_first_thing_on_the_page_is_the_shortcut(page, run):
 @pytest.mark.slow
 def test_mistakes_of_the_cross_validation_are_shown_by_the_nets_that_made_them(page, run):
     """As many as are shown, up to eight, are wrong; the worst comes first; each with what mattered to that net."""
-    import polars as pl
-
     text, _ = page
     table = pl.read_parquet(run.folder / "predictions.parquet").filter(pl.col("unseen").is_not_null())
     truth = pl.col("unseen").list.get(pl.when(pl.col("label") == "spot").then(1).otherwise(0))
@@ -133,8 +132,6 @@ def contrast(one: str, other: str) -> float:
 
 def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_none():
     """Where covering takes one step of the int8 answer at most, little is colored; where it takes much, much."""
-    from training.report import tint
-
     image = np.full((48, 48, 3), 120, np.uint8)
     saliency = np.zeros((11, 11), np.float32)
     strongest = []
@@ -149,9 +146,6 @@ def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_non
 
 def test_answers_of_many_classes_stand_in_the_calibration_figure():
     """With three classes the most probable one may have 0.4: its point is no further left than the axis."""
-    from training.evaluate import score
-    from training.figures import draw_calibration
-
     said = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], np.float32)
     figure = draw_calibration({"test": score(np.array([0, 1]), said, classes=3, alarm=0)})
     assert figure.count(">0.4<") == 2  # on both axes

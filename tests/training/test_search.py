@@ -1,21 +1,22 @@
 """The search: costs before training, accuracy on the training split alone, and a front nobody beats."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import CurationError, ErrorCode
 from firmware.compiler import Budget, load_board
+from training.fit import SilentFitListener
 from training.folds import pool_folds
-from training.search import COSTS, Candidate, pareto
+from training.search import COSTS, Candidate, pareto, search
 
 
 def make_candidate(name: str, share: float, ram: int, flash: int, macs: int) -> Candidate:
     """Return a candidate of these figures."""
-    import numpy as np
-
     budget = Budget("b", ram, None, ram, ram, 10**6, flash, 10**6, macs, macs, 1.0, (), ())
     accuracy = pool_folds(np.array([share * 100, 0]), [], folds=2, repeats=1, images=100, spent=np.zeros(2))
     return Candidate(name, budget, accuracy)
@@ -48,10 +49,6 @@ def test_a_refused_candidate_is_on_no_front():
 @pytest.mark.slow
 def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings, tmp_path):
     """Two nets in two folds: figures of both, the page with the front, no leftovers; asked again, it is read back."""
-    from dataclasses import replace
-
-    from training.fit import SilentFitListener
-    from training.search import search
 
     class Notes(SilentFitListener):
         def __init__(self) -> None:
@@ -87,11 +84,6 @@ def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings,
 @pytest.mark.slow
 def test_a_search_in_which_nothing_fits_is_an_error(needs_train, drawn, small_settings, tmp_path):
     """A board without flash refuses every net, each with its figures, and nothing is trained."""
-    from dataclasses import replace
-
-    from training.fit import SilentFitListener
-    from training.search import search
-
     board = replace(load_board("nano33ble"), flash_bytes=66_000)
     with pytest.raises(CurationError, match="nano33ble") as caught:
         search(

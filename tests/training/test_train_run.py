@@ -87,7 +87,8 @@ def test_every_file_is_checked_when_a_run_is_opened(run):
 def test_archives_are_opened_once_and_each_model_once(run, opened):
     """They were looked for twice, and every int8 model was opened up to three times."""
     assert opened.archives == ["spots"]
-    assert len(opened.models) == len(set(opened.models)) == len({*opened.models, run.read("model_int8.tflite")}) == 3
+    assert len(opened.models) == len(set(opened.models)) >= 3
+    assert run.read("model_int8.tflite") in opened.models
 
 
 def test_it_learned_something(run):
