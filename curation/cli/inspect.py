@@ -119,7 +119,7 @@ def diff(
         print_json(found.as_json())
     else:
         cleaned = cast("Diff", clean_parts(found))
-        typer.echo(show_lines(cleaned.tell(shown=None) if verbose else str(cleaned)))
+        typer.echo(show_lines(cleaned.describe(shown=None) if verbose else str(cleaned)))
 
 
 def verify(context: typer.Context, reference: Published, as_json: AsJson = False) -> None:

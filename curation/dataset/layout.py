@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation.dataset.recipe import check_name
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 BUILDS = "builds"
 
@@ -86,6 +86,7 @@ class Home:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}" if known else None
         raise CurationError(
+            ErrorCode.DATASET_MISSING,
             f"{self.datasets}: there is no dataset {name!r}",
             hint=hint or "run it where datasets/ is, or set $CURATION_DATASETS",
         )

@@ -29,7 +29,7 @@ from curation.storage.archive_index import ArchiveIndex, file_of
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
 from curation.storage.progress import Progress, show_progress
-from curation.versions.hardlinks import Picture, take_over
+from curation.versions.hardlinks import PublishedImage, link_or_copy
 
 SHARD_FILES = 64
 
@@ -79,7 +79,7 @@ def render(
     folder: Path,
     *,
     names: pl.Series,
-    reuse: Mapping[tuple[str, int], Picture],
+    reuse: Mapping[tuple[str, int], PublishedImage],
     engine: Engine,
     progress: Progress,
 ) -> Manifest:
@@ -89,7 +89,7 @@ def render(
     ----------
     names : polars.Series of String
         The path below ``folder`` of each kept row, aligned with ``manifest.kept``.
-    reuse : mapping of (sha256, page) to Picture
+    reuse : mapping of (sha256, page) to PublishedImage
         Pictures of other versions rendered alike: they become hard links, or copies where the disk has none.
 
     Raises
@@ -103,7 +103,7 @@ def render(
     digests, fresh = {}, []
     for name, sha, page, file in kept.iter_rows():
         picture = reuse.get((sha, page or 1))
-        if picture is not None and take_over(picture, folder / file):
+        if picture is not None and link_or_copy(picture, folder / file):
             digests[name] = picture.file_sha256
         else:
             fresh.append((name, page or 1, file))

@@ -2,12 +2,12 @@
 
 from curation.dataset.layout import Home
 from curation.versions.commit import Published, Staging, commit, open_staging
-from curation.versions.describe import describe_version, metadata_tables, name_pictures, write_tables
+from curation.versions.describe import describe_version, metadata_tables, name_images, write_tables
 from curation.versions.diff import Change, Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
-from curation.versions.explain import Story, explain
+from curation.versions.explain import Explanation, explain
 from curation.versions.gc import CachePart, GcPlan, Target, carry_out, plan_gc
-from curation.versions.hardlinks import Picture, reuse, take_over
+from curation.versions.hardlinks import PublishedImage, link_or_copy, reuse
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
 from curation.versions.recovery import recover
@@ -36,15 +36,15 @@ __all__ = [
     "ClassReason",
     "Diff",
     "Draft",
+    "Explanation",
     "GcPlan",
     "Home",
     "Lock",
-    "Picture",
     "Published",
+    "PublishedImage",
     "Reference",
     "Shown",
     "Staging",
-    "Story",
     "Target",
     "Verification",
     "Version",
@@ -61,10 +61,11 @@ __all__ = [
     "explain",
     "find",
     "find_digest",
+    "link_or_copy",
     "load",
     "locked",
     "metadata_tables",
-    "name_pictures",
+    "name_images",
     "next_number",
     "open_draft",
     "open_folder",
@@ -77,7 +78,6 @@ __all__ = [
     "recover",
     "reuse",
     "show",
-    "take_over",
     "verify",
     "write_draft",
     "write_tables",

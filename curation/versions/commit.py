@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.fsync import BUILD, flush_folder, flush_tree, make_temp_folder
 from curation.versions.describe import write_sums, write_text
 from curation.versions.drafts import drop_draft
 from curation.versions.locks import Lock
+from curation.versions.problems import list_problems
 from curation.versions.store import Version, open_folder, other_bytes
 from curation.versions.verify import check_folder
 from curation.versions.version_index import VersionLine, format_lines, make_line, published, split_table
@@ -100,11 +101,15 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
         drop_draft(held)
         return Published(line, "unchanged")
     if target.exists():
-        raise CurationError(f"{target}: stands in the way of v{number}", hint="move it away and build again")
+        raise CurationError(
+            ErrorCode.TARGET_EXISTS,
+            f"{target}: not a folder, so v{number} cannot be published",
+            hint="move it away and build again",
+        )
     with explain_disk_faults(f"{target}: v{number} could not be published", within=home.datasets):
         write_sums(build.folder)
         if problems := check_folder(build.folder).problems:
-            raise RuntimeError(f"{build.folder}: the build does not verify\n" + "\n".join(problems))
+            raise RuntimeError(f"{build.folder}: the build does not verify\n" + "\n".join(list_problems(problems)))
         flush_tree(build.folder)
         build.folder.rename(target)
         flush_folder(target.parent)

@@ -10,7 +10,7 @@ from curation.dataset.layout import Home
 
 
 @dataclass(frozen=True)
-class Told:
+class DecisionHistory:
     """A ledger as a version sees it.
 
     Parameters
@@ -29,7 +29,7 @@ class Told:
     adjudicator: str | None = None
 
     @classmethod
-    def read(cls, home: Home, name: str, folder: Path) -> "Told":
+    def read(cls, home: Home, name: str, folder: Path) -> "DecisionHistory":
         """Read the dataset's ledger beside the copy that lies in a version's (or the draft's) folder."""
         copy = read_ledger(folder / "decisions.jsonl")
         review = _read_review(folder / "recipe.toml")

@@ -21,7 +21,7 @@ METADATA = ("file_name", "label", "split", "sha256", "group", "source")
 SUMS = "SHA256SUMS"
 
 
-def name_pictures(kept: pl.DataFrame) -> pl.Series:
+def name_images(kept: pl.DataFrame) -> pl.Series:
     """Return the published path of each kept row, ``images/<split>/<label>/<sha12>.jpg``, aligned with the rows.
 
     Parameters

@@ -93,9 +93,9 @@ class Diff:
 
     def __str__(self) -> str:
         """Return the difference as lines for a person: each kind by its reasons, and its first pictures one by one."""
-        return self.tell()
+        return self.describe()
 
-    def tell(self, *, shown: int | None = SHOWN) -> str:
+    def describe(self, *, shown: int | None = SHOWN) -> str:
         """Return the difference as lines for a person, with so many pictures of each kind one by one (None: all)."""
         counts = Counter(change.kind for change in self.changes)
         summary = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind))

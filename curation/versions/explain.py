@@ -9,9 +9,9 @@ import polars as pl
 from curation.dataset.columns import SCHEMA
 from curation.dataset.decisions import CONTEXT, describe_actions
 from curation.dataset.layout import Home
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason, describe, describe_reason
-from curation.versions.decision_history import Told
+from curation.versions.decision_history import DecisionHistory
 from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.store import Draft, open_table
 
@@ -20,7 +20,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
-class Story:
+class Explanation:
     """What happened to one picture.
 
     Parameters
@@ -49,7 +49,7 @@ class Story:
         return "\n".join([f"{self.id}: {self.fate}", *(f"  {step:<8}{text}" for step, text in self.steps)])
 
 
-def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
+def explain(home: Home, reference: str, query: str) -> tuple[Explanation, ...]:
     """Tell the story of every picture that ``query`` names, sorted by id.
 
     Parameters
@@ -71,19 +71,22 @@ def explain(home: Home, reference: str, query: str) -> tuple[Story, ...]:
     if not found.height:
         near = near_names(rows, query)
         raise CurationError(
-            f"{reference}: no picture is called {query!r}",
+            ErrorCode.IMAGE_MISSING,
+            f"{reference}: no image is named {query!r}",
             hint=f"did you mean {' or '.join(near)}?" if near else "give a file name, a path, an id or a sha256",
         )
     stopped = table.stage if isinstance(table, Draft) else None
-    told = Told.read(home, table.name, table.folder)
-    return tuple(_tell(row, rows, told, stopped=stopped) for row in found.iter_rows(named=True))
+    history = DecisionHistory.read(home, table.name, table.folder)
+    return tuple(_explain_row(row, rows, history, stopped=stopped) for row in found.iter_rows(named=True))
 
 
-def _tell(row: dict[str, Any], rows: pl.DataFrame, told: Told, *, stopped: str | None) -> Story:
-    decided = [("decide", sentence) for sentence in told.about(row["sha256"])]
+def _explain_row(
+    row: dict[str, Any], rows: pl.DataFrame, history: DecisionHistory, *, stopped: str | None
+) -> Explanation:
+    decided = [("decide", sentence) for sentence in history.about(row["sha256"])]
     steps = [*_origin(row), *_label(row), *decided, *_likeness(row, rows), *_end(row, stopped)]
     cells = {column: row[column] for column in SCHEMA if row[column] is not None}
-    return Story(id=row["id"], fate=_fate(row), steps=tuple(steps), row=cells)
+    return Explanation(id=row["id"], fate=_fate(row), steps=tuple(steps), row=cells)
 
 
 def _fate(row: Mapping[str, Any], *, seen_from: str | None = None) -> str:

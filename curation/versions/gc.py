@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curation.dataset.layout import Home
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.folders import list_files
 from curation.storage.fsync import BUILD, DRAFT, GONE, remove_tree
@@ -91,14 +91,16 @@ def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[C
         What of the cache would go too.
     """
     if keep < 0:
-        raise CurationError(f"keep {keep}: not a number of versions", hint="0 keeps none, 1 the newest")
+        raise CurationError(
+            ErrorCode.OPTION_INVALID, f"keep {keep}: not a number of versions", hint="0 keeps none, 1 the newest"
+        )
     names = (home.check_name(name),) if name else home.names()
     targets: list[Target] = []
     notes: list[str] = []
     for each in names:
-        found, told = _find_targets(home, each, keep=keep)
+        found, remarks = _find_targets(home, each, keep=keep)
         targets += found
-        notes += told
+        notes += remarks
     targets += [
         Target("cache", "", part.path, part.size_bytes, f"{part.kind}, last used {part.last_used}") for part in cache
     ]

@@ -17,19 +17,21 @@ NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errn
 
 
 @dataclass(frozen=True)
-class Picture:
+class PublishedImage:
     """A published picture, and the sha256 its file had when it was published."""
 
     path: Path
     file_sha256: str
 
 
-def reuse(home: Home, name: str, *, rendering: Mapping[str, object], encoder: str) -> Mapping[tuple[str, int], Picture]:
+def reuse(
+    home: Home, name: str, *, rendering: Mapping[str, object], encoder: str
+) -> Mapping[tuple[str, int], PublishedImage]:
     """Return (sha256, page) -> picture for what published versions hold, rendered and encoded in the very same way.
 
-    A version whose folder is absent or cannot be read is passed over. Nothing is checked here; ``take_over`` does.
+    A version whose folder is absent or cannot be read is passed over. Nothing is checked here; ``link_or_copy`` does.
     """
-    found: dict[tuple[str, int], Picture] = {}
+    found: dict[tuple[str, int], PublishedImage] = {}
     for line in published(home, name):
         folder = home.build(name, line.version)
         if not same_rendering(line.rendering, rendering) or not folder.is_dir():
@@ -45,11 +47,11 @@ def reuse(home: Home, name: str, *, rendering: Mapping[str, object], encoder: st
         for sha256, page, file, digest in (
             kept.select("sha256", "page", "file", "file_sha256").drop_nulls("file").rows()
         ):
-            found[sha256, page or 1] = Picture(folder / file, digest)
+            found[sha256, page or 1] = PublishedImage(folder / file, digest)
     return found
 
 
-def take_over(picture: Picture, target: Path) -> bool:
+def link_or_copy(picture: PublishedImage, target: Path) -> bool:
     """Link a published picture to ``target`` (copy it across file systems), if its bytes are still the published ones.
 
     Returns

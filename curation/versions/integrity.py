@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curation.dataset.layout import Home
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.hash_index import hash_file
 from curation.versions.describe import SUMS
+from curation.versions.problems import Problem, ProblemCode, list_problems
 from curation.versions.store import open_folder, restore_command, wrong_folder
 from curation.versions.version_index import VersionLine
 
 SUM_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>\S.*)")
-NAMED = 10
+SHOWN = 10
 """Damaged files that an error names; `verify` names all."""
 
 
@@ -29,11 +30,9 @@ def check_present(home: Home, name: str, line: VersionLine) -> None:
     """
     folder = home.build(name, line.version)
     if problems := list(_find_damage(folder)):
-        more = [f"  ... and {len(problems) - NAMED} more"] if len(problems) > NAMED else []
         raise CurationError(
-            "\n".join(
-                [f"{folder}: damaged since it was built", *(f"  {each}" for each in problems[:NAMED]), *more],
-            ),
+            ErrorCode.VERSION_DAMAGED,
+            "\n".join([f"{folder}: damaged since it was built", *list_problems(problems, limit=SHOWN)]),
             hint=repair_hint(folder, name, line.version, problems=problems),
         )
     version = open_folder(folder)
@@ -41,7 +40,7 @@ def check_present(home: Home, name: str, line: VersionLine) -> None:
         raise wrong_folder(version, line)
 
 
-def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[str] = ()) -> str:
+def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[Problem] = ()) -> str:
     """Return how the files of a damaged version are made again, and which other versions hold the same damage."""
     hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
     if sharing := _name_sharers(folder, problems):
@@ -49,12 +48,12 @@ def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[str]
     return hint
 
 
-def _name_sharers(folder: Path, problems: Sequence[str]) -> list[str]:
+def _name_sharers(folder: Path, problems: Sequence[Problem]) -> list[str]:
     """Return the other versions that share a damaged file by a hard link, the lowest first."""
     damaged: set[tuple[int, int]] = set()
     for problem in problems:
         try:
-            seen = (folder / problem.partition(": ")[0]).lstat()
+            seen = (folder / problem.place).lstat()
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
@@ -69,24 +68,28 @@ def _name_sharers(folder: Path, problems: Sequence[str]) -> list[str]:
     ]
 
 
-def read_sums(folder: Path) -> tuple[dict[str, str], list[str]]:
+def read_sums(folder: Path) -> tuple[dict[str, str], list[Problem]]:
     """Return the checksums by file name, and what is wrong with the list itself."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as fault:
-        return {}, [f"{SUMS}: cannot be read: {fault}"]
+        return {}, [Problem.at(ProblemCode.CHECKSUMS_INVALID, SUMS, f"cannot be read: {fault}")]
     found = [SUM_LINE.fullmatch(line) for line in lines]
-    broken = [f"{SUMS}: line {number} is no checksum" for number, match in enumerate(found, start=1) if match is None]
+    broken = [
+        Problem.at(ProblemCode.CHECKSUMS_INVALID, SUMS, f"line {number} is not a checksum")
+        for number, match in enumerate(found, start=1)
+        if match is None
+    ]
     return {match["name"]: match["sha256"] for match in found if match}, broken
 
 
-def _find_damage(folder: Path) -> Iterator[str]:
+def _find_damage(folder: Path) -> Iterator[Problem]:
     sums, broken = read_sums(folder)
     yield from broken
     if not sums and not broken:
-        yield f"{SUMS}: missing or empty"
+        yield Problem.at(ProblemCode.FILE_MISSING, SUMS, "missing or empty")
         return
     written = (folder / SUMS).lstat().st_mtime_ns
     for name, sha256 in sorted(sums.items()):
@@ -94,11 +97,11 @@ def _find_damage(folder: Path) -> Iterator[str]:
         try:
             seen = path.lstat()
         except OSError:
-            yield f"{name}: missing"
+            yield Problem.at(ProblemCode.FILE_MISSING, name, "missing")
             continue
         if not stat.S_ISREG(seen.st_mode):
-            yield f"{name}: no regular file"
+            yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "not a regular file")
         elif seen.st_mtime_ns > written and hash_file(path) != sha256:
-            yield f"{name}: changed since {SUMS} was written"
+            yield Problem.at(ProblemCode.FILE_CHANGED, name, f"changed since {SUMS} was written")
         elif not seen.st_size:
-            yield f"{name}: empty"
+            yield Problem.at(ProblemCode.FILE_EMPTY, name, "empty")

@@ -3,12 +3,13 @@
 import itertools
 import shutil
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import sweep_leftovers
 from curation.storage.fsync import BUILD, DRAFT, GONE
 from curation.versions.commit import write_split, write_texts
 from curation.versions.drafts import drop_draft
 from curation.versions.locks import Lock
+from curation.versions.problems import Problem, ProblemCode, list_problems
 from curation.versions.store import open_folder, wrong_folder
 from curation.versions.verify import check_folder
 from curation.versions.version_index import VersionLine, published, read_chosen
@@ -57,12 +58,17 @@ def _finish(held: Lock, number: int) -> VersionLine:
     version = open_folder(folder)
     problems = list(check_folder(folder).problems)
     if (version.name, version.number) != (held.name, number):
-        problems.append(f"version.json: says {version.name}@v{version.number}")
+        problems.append(Problem.at(ProblemCode.LINE_DIFFERS, "version.json", f"it is {version.name}@v{version.number}"))
     if any(line.digest == version.digest for line in published(held.home, held.name)):
-        problems.append(f"version.json: the digest {version.digest[:12]} is published under another number")
+        text = f"the digest {version.digest[:12]} is published under another number"
+        problems.append(Problem.at(ProblemCode.LINE_DIFFERS, "version.json", text))
     if problems:
         raise CurationError(
-            "\n  ".join([f"{folder}: a version without a line that does not verify", *problems]), hint=hint
+            ErrorCode.VERSION_DAMAGED,
+            "\n".join(
+                [f"{folder}: versions.jsonl has no line for it, and it does not verify", *list_problems(problems)]
+            ),
+            hint=hint,
         )
     drop_draft(held)
     return write_texts(held, version)

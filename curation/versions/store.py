@@ -13,7 +13,7 @@ import polars as pl
 from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, read_schema_number
 from curation.dataset.recipe import NAME_PATTERN
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions.schema_1 import read_schema_1
 from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, published, read_chosen
 
@@ -56,7 +56,8 @@ def parse_reference(text: str) -> Reference:
     found = REFERENCE.fullmatch(text)
     if not found:
         raise CurationError(
-            f"{text!r} names no version",
+            ErrorCode.REFERENCE_INVALID,
+            f"{text!r} is not a reference to a version",
             hint="write NAME, NAME@v2, NAME@draft or NAME@<the first 4 or more hex digits of its digest>",
         )
     number = found["number"]
@@ -76,16 +77,18 @@ def find(home: Home, reference: str) -> VersionLine:
     wanted = parse_reference(reference)
     if wanted.draft:
         raise CurationError(
+            ErrorCode.REFERENCE_INVALID,
             f"{reference} is a draft, not a published version",
             hint="`python -m curation show` and `explain` read drafts",
         )
     lines = published(home, home.check_name(wanted.name))
     if not lines:
         raise CurationError(
+            ErrorCode.VERSION_MISSING,
             f"{wanted.name} has no published version yet",
-            hint=f"`python -m curation show {wanted.name}@draft` tells why its last build failed"
+            hint=f"`python -m curation show {wanted.name}@draft` shows why its last build failed"
             if home.draft(wanted.name).is_dir()
-            else f"`python -m curation build {wanted.name}` makes the first",
+            else f"run `python -m curation build {wanted.name}`",
         )
     if wanted.number is None and wanted.prefix is None:
         return lines[-1]
@@ -97,8 +100,13 @@ def find(home: Home, reference: str) -> VersionLine:
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(f"v{line.version} ({line.digest[:12]})" for line in fitting or lines)
-    fault = "fits several versions" if fitting else "is no published version"
-    raise CurationError(f"{reference} {fault}", hint=f"{'write more digits' if fitting else 'there are'}: {known}")
+    if fitting:
+        raise CurationError(
+            ErrorCode.REFERENCE_INVALID, f"{reference} matches several versions", hint=f"write more digits: {known}"
+        )
+    raise CurationError(
+        ErrorCode.VERSION_MISSING, f"{reference} is not a published version", hint=f"the versions are {known}"
+    )
 
 
 def find_digest(home: Home, name: str, digest: str) -> VersionLine | None:
@@ -221,7 +229,9 @@ def open_folder(folder: Path) -> Version:
     try:
         name, number, digest = description["name"], description["version"], description["digest"]
     except KeyError as fault:
-        raise CurationError(f"{folder / 'version.json'}: {fault.args[0]!r} is missing") from None
+        raise CurationError(
+            ErrorCode.VERSION_DAMAGED, f"{folder / 'version.json'}: {fault.args[0]!r} is missing"
+        ) from None
     return Version(name=str(name), number=int(number), digest=str(digest), folder=folder, description=description)
 
 
@@ -238,7 +248,8 @@ def load(home: Home, reference: str) -> Version:
     folder = home.build(name, line.version)
     if not folder.is_dir():
         raise CurationError(
-            f"{name}@v{line.version} was published, but its files are not here ({folder})",
+            ErrorCode.VERSION_NOT_BUILT,
+            f"{name}@v{line.version} is published, but its files are not on this machine ({folder})",
             hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
         )
     version = open_folder(folder)
@@ -258,7 +269,9 @@ def open_draft(home: Home, name: str) -> Draft:
     folder = home.draft(home.check_name(name))
     if not folder.is_dir():
         raise CurationError(
-            f"{name} has no draft: its last build did not fail", hint=f"`python -m curation show {name}`"
+            ErrorCode.DRAFT_MISSING,
+            f"{name} has no draft: its last build did not fail",
+            hint=f"`python -m curation show {name}` shows its newest version",
         )
     return Draft(name=name, folder=folder, description=read_json(folder / "draft.json", hint="build again"))
 
@@ -277,7 +290,8 @@ def restore_command(name: str, number: int) -> str:
 def wrong_folder(version: Version, line: VersionLine) -> CurationError:
     """Return the error for a folder that is not the version its number says."""
     return CurationError(
-        f"{version.folder}: holds the digest {version.digest[:12]}, "
+        ErrorCode.VERSION_DAMAGED,
+        f"{version.folder}: its digest is {version.digest[:12]}, "
         f"but v{line.version} was published as {line.digest[:12]}",
         hint=f"move that folder away, then `{restore_command(version.name, line.version)}`",
     )
@@ -303,9 +317,9 @@ def read_json(path: Path, *, hint: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise CurationError(f"{path}: missing", hint=hint) from None
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: missing", hint=hint) from None
     except (OSError, ValueError) as fault:
-        raise CurationError(f"{path}: cannot be read: {fault}", hint=hint) from None
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: cannot be read: {fault}", hint=hint) from None
     if not isinstance(content, dict):
-        raise CurationError(f"{path}: not a JSON object", hint=hint)
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: not a JSON object", hint=hint)
     return content

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.folders import list_files
 from curation.storage.fsspec_paths import RemotePath
 from curation.storage.hash_index import hash_file
@@ -50,8 +50,9 @@ def upload(folder: Path, builds: str) -> Uploaded:
             (target / name).upload(folder / name)
     except OSError as fault:
         raise CurationError(
+            ErrorCode.URL_FAILED,
             f"{target}: cannot be written: {fault}",
-            hint="the version is published on this machine; run it again to go on with the upload",
+            hint="the version is published on this machine; run the command again to continue the upload",
         ) from fault
     return Uploaded(target.url, len(names), len(missing))
 
@@ -62,8 +63,9 @@ def _refuse_other(folder: Path, target: RemotePath) -> None:
         (target / MARK).download(mark)
         if hash_file(mark) != hash_file(folder / MARK):
             raise CurationError(
-                f"{target}: another version stands there under this number",
-                hint="give --upload another place, or move that one away",
+                ErrorCode.TARGET_EXISTS,
+                f"{target}: there is another version with this number",
+                hint="give --upload another URL, or move that version away",
             )
 
 
@@ -81,7 +83,9 @@ def verify_url(url: str) -> Verification:
         if MARK not in names:
             what = "an upload that was not finished" if names else "nothing"
             raise CurationError(
-                f"{url}: holds {what}, no version", hint="give the URL of one version: .../<name>/v<n>; upload it again"
+                ErrorCode.VERSION_MISSING,
+                f"{url}: not a complete version but {what}",
+                hint="give the URL of one version, .../<name>/v<n>, or upload it again",
             )
         with tempfile.TemporaryDirectory() as place:
             for name in names:
@@ -89,4 +93,4 @@ def verify_url(url: str) -> Verification:
                 (source / name).download(Path(place) / name)
             return replace(check_folder(Path(place)), folder=source)
     except OSError as fault:
-        raise CurationError(f"{url}: cannot be read: {fault}") from fault
+        raise CurationError(ErrorCode.URL_FAILED, f"{url}: cannot be read: {fault}") from fault

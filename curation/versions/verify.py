@@ -1,9 +1,10 @@
 """Checks a version from its files alone: every byte, every count, every contract; all problems in one run."""
 
+import contextlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import polars as pl
 
 from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, canonical_json, choice_digest, content_digest
-from curation.dataset.recipe import parse_recipe
+from curation.dataset.recipe import Recipe, parse_recipe
 from curation.dataset.split_counts import count_splits
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.folders import list_files
 from curation.storage.hash_index import hash_file
 from curation.versions.describe import (
@@ -22,6 +23,7 @@ from curation.versions.describe import (
 )
 from curation.versions.integrity import read_sums, repair_hint
 from curation.versions.invariants import check_contracts, check_radius
+from curation.versions.problems import Problem, ProblemCode, list_problems
 from curation.versions.store import Version, find, open_folder, other_bytes, parse_reference, restore_command
 from curation.versions.version_index import VersionLine, make_line, read_split, split_table
 
@@ -37,8 +39,8 @@ class Verification:
     Parameters
     ----------
     folder : pathlib.Path
-    problems : tuple of str
-        One sentence each, beginning with the file; empty where the version is whole.
+    problems : tuple of Problem
+        Empty where the version is whole.
     notes : tuple of str
         What is no fault but should be known, or could not be checked.
     checked : mapping
@@ -48,7 +50,7 @@ class Verification:
     """
 
     folder: Path
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     checked: Mapping[str, int]
     hint: str | None = None
@@ -57,7 +59,8 @@ class Verification:
         """Return the check as JSON-able values."""
         return {
             "folder": str(self.folder),
-            "problems": list(self.problems),
+            "problems": [problem.text for problem in self.problems],
+            "codes": [asdict(problem) for problem in self.problems],
             "notes": list(self.notes),
             "checked": dict(self.checked),
             "hint": self.hint,
@@ -70,7 +73,7 @@ class Verification:
         tail = "checked: " + ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
         lines = [
             head,
-            *(f"  {problem}" for problem in self.problems),
+            *list_problems(self.problems),
             *(f"  note: {note}" for note in self.notes),
             tail,
         ]
@@ -89,20 +92,19 @@ def verify(home: Home, reference: str) -> Verification:
     folder = home.build(name, line.version)
     if not folder.is_dir():
         raise CurationError(
-            f"{name}@v{line.version}: its files are not here ({folder})",
+            ErrorCode.VERSION_NOT_BUILT,
+            f"{name}@v{line.version}: its files are not on this machine ({folder})",
             hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
         )
     alone = check_folder(folder)
     problems, notes, split = list(alone.problems), list(alone.notes), home.split(name, line.version)
-    in_git: list[str] = []
-    try:
+    in_git: list[Problem] = []
+    with contextlib.suppress(CurationError):  # a description or a manifest that cannot be read is a problem already
         version = open_folder(folder)
         problems += _check_line(version, line)
         in_git = list(_check_split(split, version))
-        more, told = _check_recipe(version, line)
-        problems, notes = problems + more, notes + told
-    except CurationError as fault:
-        problems += [fault.message] if fault.message not in problems else []
+        more, remarks = _check_recipe(version, line)
+        problems, notes = problems + more, notes + remarks
     # A manifest that was changed does not fit its split either: git's text is at fault only where the folder is whole.
     hint = f"take {split} back from git" if in_git else None
     hint = repair_hint(folder, name, line.version, problems=problems) if problems else hint
@@ -113,14 +115,11 @@ def check_folder(folder: Path) -> Verification:
     """Check a version's folder wherever it lies, from its own files alone."""
     present = frozenset(list_files(folder))
     checked = {"files": len(present), "bytes": sum((folder / name).lstat().st_size for name in present)}
-    try:
-        version = open_folder(folder)
-        make_line(version.description, created="")
-        manifest = version.manifest
-    except (CurationError, ValueError) as fault:
-        where = "" if isinstance(fault, CurationError) else "version.json: "
-        problems = [f"{where}{fault}", *_check_files(folder, present=present, pictures=None, tables=frozenset())]
+    version = _read_version(folder)
+    if isinstance(version, Problem):
+        problems = [version, *_check_files(folder, present=present, pictures=None, tables=frozenset())]
         return Verification(folder, tuple(problems), (), checked)
+    manifest = version.manifest
     kept = manifest.kept
     pictures = dict(kept.select("file", "file_sha256").drop_nulls().rows())
     tables = metadata_tables(manifest)
@@ -134,9 +133,25 @@ def check_folder(folder: Path) -> Verification:
     return Verification(folder, tuple(problems), (), checked)
 
 
+def _read_version(folder: Path) -> Version | Problem:
+    """Return the version in a folder, its manifest read; or why it cannot be read."""
+    try:
+        version = open_folder(folder)
+        make_line(version.description, created="")
+    except CurationError as fault:
+        return Problem(ProblemCode.DESCRIPTION_INVALID, "version.json", fault.message)
+    except ValueError as fault:
+        return Problem.at(ProblemCode.DESCRIPTION_INVALID, "version.json", str(fault))
+    try:
+        _ = version.manifest  # read here, and kept
+    except CurationError as fault:
+        return Problem(ProblemCode.MANIFEST_INVALID, "manifest.parquet", fault.message)
+    return version
+
+
 def _check_files(
     folder: Path, *, present: frozenset[str], pictures: Mapping[str, str] | None, tables: frozenset[str]
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     """Every byte: one sentence at most for each file, the missing and the superfluous ones too.
 
     Without a readable manifest nobody knows the pictures (None); then the checksums alone speak of them.
@@ -148,31 +163,37 @@ def _check_files(
     for name in sorted({*present, *needed, *sums}):
         path = folder / name
         if name not in present:
-            yield f"{name}: missing"
+            yield Problem.at(ProblemCode.FILE_MISSING, name, "missing")
         elif path.is_symlink():
-            yield f"{name}: a symbolic link, where only files belong"
+            yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "a symbolic link, where only files belong")
         elif not path.is_file():
-            yield f"{name}: no regular file"
+            yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "not a regular file")
         elif name not in needed and name not in TEXTS and (pictures is not None or name not in sums):
-            yield f"{name}: no file of this version"
+            yield Problem.at(ProblemCode.FILE_UNEXPECTED, name, "not a file of this version")
         elif (found := hash_file(path)) != by_manifest.get(name, found):
-            yield f"{name}: changed: its sha256 is {found[:12]}, the manifest says {by_manifest[name][:12]}"
+            yield Problem.at(
+                ProblemCode.FILE_CHANGED,
+                name,
+                f"changed: its sha256 is {found[:12]}, in the manifest {by_manifest[name][:12]}",
+            )
         elif name != SUMS and name not in sums:
-            yield f"{name}: not in {SUMS}"
+            yield Problem.at(ProblemCode.CHECKSUM_MISSING, name, f"not in {SUMS}")
         elif found != sums.get(name, found):
-            yield f"{name}: changed: its sha256 is {found[:12]}, {SUMS} says {sums[name][:12]}"
+            yield Problem.at(
+                ProblemCode.FILE_CHANGED, name, f"changed: its sha256 is {found[:12]}, in {SUMS} {sums[name][:12]}"
+            )
 
 
-def _check_pictures(folder: Path, names: Iterable[str]) -> Iterator[str]:
+def _check_pictures(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
     for name in sorted(names):
         if (folder / name).is_symlink():
             continue
-        if problem := _find_metadata((folder / name).read_bytes()):
-            yield f"{name}: {problem}"
+        if problem := _check_jpeg(name, (folder / name).read_bytes()):
+            yield problem
 
 
-def _find_metadata(content: bytes) -> str | None:
-    """Return what a picture's file holds besides the picture; a clean file loses nothing when it is stripped."""
+def _check_jpeg(name: str, content: bytes) -> Problem | None:
+    """Return what an image's file has in addition to the image; a clean file loses nothing when it is stripped."""
     # The images bring numpy and Pillow, which reading a version does not need.
     from curation.images.jpeg_segments import strip_metadata, walk_segments
     from curation.images.types import DecodeFailure
@@ -182,16 +203,17 @@ def _find_metadata(content: bytes) -> str | None:
             return None
         segments = [(marker, segment[2:]) for marker, segment, _ in walk_segments(content)]
     except DecodeFailure as fault:
-        return f"not a whole JPEG ({fault})"
+        return Problem.at(ProblemCode.IMAGE_DAMAGED, name, f"not a complete JPEG ({fault})")
     names = [
         "a comment" if marker == 0xFE else f"APP{marker - 0xE0} {body[:4].decode('ascii', 'replace')!r}"
         for marker, body in segments
         if marker == 0xFE or 0xE1 <= marker <= 0xEF
     ]
-    return f"carries metadata: {', '.join(names) or 'bytes that are no part of the picture'}"
+    carried = ", ".join(names) or "bytes after the image"
+    return Problem.at(ProblemCode.IMAGE_METADATA, name, f"carries metadata: {carried}")
 
 
-def _check_description(manifest: Manifest, description: Mapping[str, Any]) -> Iterator[str]:
+def _check_description(manifest: Manifest, description: Mapping[str, Any]) -> Iterator[Problem]:
     kept = manifest.kept
     found: dict[str, object] = {
         "counts": count_splits(kept, classes=sorted(description.get("classes", []))),
@@ -205,46 +227,53 @@ def _check_description(manifest: Manifest, description: Mapping[str, Any]) -> It
         found["content_digest"] = content_digest(kept)
     for field, value in found.items():
         if description[field] != value:
-            yield f"version.json: {field} is {_brief(description[field])}, the manifest gives {_brief(value)}"
+            yield Problem.at(
+                ProblemCode.DESCRIPTION_DIFFERS,
+                "version.json",
+                f"{field} is {_brief(description[field])}, the manifest gives {_brief(value)}",
+            )
 
 
-def _check_table(path: Path, wanted: pl.DataFrame, *, name: str) -> Iterator[str]:
+def _check_table(path: Path, wanted: pl.DataFrame, *, name: str) -> Iterator[Problem]:
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as fault:
-        yield f"{name}: cannot be read: {fault}"
+        yield Problem.at(ProblemCode.TABLE_DIFFERS, name, f"cannot be read: {fault}")
         return
     if not table.equals(wanted):
-        yield f"{name}: does not say what the manifest says"
+        yield Problem.at(ProblemCode.TABLE_DIFFERS, name, "differs from the manifest")
 
 
-def _check_line(version: Version, line: VersionLine) -> Iterator[str]:
-    said = line.as_json()
-    for field in LINE_FIELDS:
-        if canonical_json(version.description.get(field)) != canonical_json(said[field]):
-            told, published = _brief(version.description.get(field)), _brief(said[field])
-            yield f"version.json: {field} is {told}, versions.jsonl says {published}"
-    said_content = version.description.get("content_digest")
-    if said_content != line.content_digest and version.description.get("encoder") == line.encoder:
-        told, published = _brief(said_content), _brief(line.content_digest)
-        yield f"version.json: content_digest is {told}, versions.jsonl says {published} by the same encoder"
+def _check_line(version: Version, line: VersionLine) -> Iterator[Problem]:
+    description, published = version.description, line.as_json()
+    same_encoder = description.get("encoder") == line.encoder
+    for field in (*LINE_FIELDS, *(["content_digest"] if same_encoder else [])):
+        if canonical_json(description.get(field)) != canonical_json(published[field]):
+            built, wanted = _brief(description.get(field)), _brief(published[field])
+            yield Problem.at(
+                ProblemCode.LINE_DIFFERS, "version.json", f"{field} is {built}, in versions.jsonl {wanted}"
+            )
 
 
-def _check_split(path: Path, version: Version) -> Iterator[str]:
+def _check_split(path: Path, version: Version) -> Iterator[Problem]:
     try:
         table = read_split(path)
     except CurationError as fault:
-        yield fault.message
+        yield Problem(ProblemCode.SPLIT_INVALID, str(path), fault.message)
         return
     ours = split_table(version.manifest.kept)
     if table.equals(ours):
         return
     there, here = Counter(table.rows()), Counter(ours.rows())
     extra, lacking = (there - here).total(), (here - there).total()
-    yield f"{path}: {extra} of its rows are not in the manifest, {lacking} rows of the manifest are not in it"
+    yield Problem.at(
+        ProblemCode.SPLIT_DIFFERS,
+        str(path),
+        f"{extra} of its rows are not in the manifest, {lacking} rows of the manifest are not in it",
+    )
 
 
-def _check_recipe(version: Version, line: VersionLine) -> tuple[list[str], list[str]]:
+def _check_recipe(version: Version, line: VersionLine) -> tuple[list[Problem], list[str]]:
     """Return problems and notes: whether the recipe in the folder asked for what is there."""
     description, notes = version.description, []
     for field in ("rows", "reserve"):
@@ -265,20 +294,26 @@ def _check_recipe(version: Version, line: VersionLine) -> tuple[list[str], list[
         recipe = parse_recipe(tomllib.loads(path.read_text(encoding="utf-8")), name=version.name, base=version.folder)
     except (CurationError, ValueError, OSError) as fault:
         return [], [*notes, f"recipe.toml is none that this program reads: what it asked for was not checked ({fault})"]
-    problems = []
-    if list(recipe.classes) != description.get("classes"):
-        problems.append(f"version.json: classes {description.get('classes')}, the recipe has {list(recipe.classes)}")
-    if canonical_json(recipe.rendering()) != canonical_json(description.get("rendering")):
-        problems.append("version.json: it is rendered otherwise than the recipe says")
-    for name in recipe.classes:
-        for split, wanted in recipe.selection.wanted(name).items():
-            had = description.get("counts", {}).get(split, {}).get(name, 0)
-            if had != wanted:
-                problems.append(f"version.json: {split} has {had} {name}, the recipe asks for {wanted}")
+    problems = list(_compare_with_recipe(description, recipe))
     problems += check_radius(
         version.manifest, radius=recipe.duplicates.radius, correlation=recipe.duplicates.correlation
     )
     return problems, notes
+
+
+def _compare_with_recipe(description: Mapping[str, Any], recipe: Recipe) -> Iterator[Problem]:
+    found: list[str] = []
+    if list(recipe.classes) != description.get("classes"):
+        found.append(f"its classes are {description.get('classes')}, the recipe's {list(recipe.classes)}")
+    if canonical_json(recipe.rendering()) != canonical_json(description.get("rendering")):
+        found.append("its rendering is not the recipe's")
+    for name in recipe.classes:
+        for split, wanted in recipe.selection.wanted(name).items():
+            had = description.get("counts", {}).get(split, {}).get(name, 0)
+            if had != wanted:
+                found.append(f"{split} has {had} {name}, the recipe asks for {wanted}")
+    for text in found:
+        yield Problem.at(ProblemCode.RECIPE_DIFFERS, "version.json", text)
 
 
 def _brief(value: object) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 
 from curation.dataset.layout import Home
 from curation.dataset.manifest import canonical_json, choice_digest
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 SPLIT_COLUMNS: Mapping[str, Any] = {
     "sha256": pl.String(),
@@ -91,7 +91,7 @@ def published(home: Home, name: str) -> tuple[VersionLine, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as fault:
-        raise CurationError(f"{path}: cannot be read: {fault}") from None
+        raise CurationError(ErrorCode.VERSION_INDEX_INVALID, f"{path}: cannot be read: {fault}") from None
     lines: list[VersionLine] = []
     mistakes: list[str] = []
     seen: dict[str, int] = {}
@@ -109,8 +109,9 @@ def published(home: Home, name: str) -> tuple[VersionLine, ...]:
         lines.append(line)
     if mistakes:
         raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not a list of versions\n" + "\n".join(mistakes),
-            hint="the program alone writes this file: take it back from git; after a merge keep one branch's lines",
+            hint="only the program writes this file: restore it from git; after a merge, keep the lines of one branch",
         )
     return tuple(lines)
 
@@ -162,11 +163,19 @@ def read_split(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_csv(path, schema=dict(SPLIT_COLUMNS))
     except FileNotFoundError:
-        raise CurationError(f"{path}: the published split is missing", hint=hint) from None
+        raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID, f"{path}: the published split is missing", hint=hint
+        ) from None
     except (pl.exceptions.PolarsError, OSError) as fault:
-        raise CurationError(f"{path}: not a published split: {fault}", hint=hint) from None
+        raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID, f"{path}: not a published split: {fault}", hint=hint
+        ) from None
     if table.columns != list(SPLIT_COLUMNS) or table["page"].null_count():
-        raise CurationError(f"{path}: not a published split: its columns are {', '.join(table.columns)}", hint=hint)
+        raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID,
+            f"{path}: not a published split: its columns are {', '.join(table.columns)}",
+            hint=hint,
+        )
     return table.sort("sha256", "page")
 
 
@@ -183,6 +192,7 @@ def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
     digest = choice_digest(table, rendering=line.rendering)
     if digest != line.digest:
         raise CurationError(
+            ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not the split that was published as v{line.version}: "
             f"its digest is {digest[:12]}, the line's {line.digest[:12]}",
             hint=f"versions are never changed: `git checkout -- {path}`; corrections belong into recipe and decisions",

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from curation.audit.measurements import Measured, measure_version
 from curation.dataset.manifest import Manifest
-from curation.versions import Version, describe_version, name_pictures, open_folder, write_tables
+from curation.versions import Version, describe_version, name_images, open_folder, write_tables
 from tests.builders import as_bytes, implied_metadata, make_recipe
 
 RECIPE = """
@@ -74,7 +74,7 @@ def make_version(
     table = pl.DataFrame([*rows, *excluded], infer_schema_length=None)
     metadata = implied_metadata(table.columns)
     kept = Manifest(table, metadata).kept
-    files = dict(zip(kept["id"], name_pictures(kept), strict=True))
+    files = dict(zip(kept["id"], name_images(kept), strict=True))
     sums = {}
     for row, content in zip(rows, contents, strict=True):
         path = folder / files[row["id"]]

@@ -17,7 +17,7 @@ from curation.stages.render import estimate_bytes, render
 from curation.storage.archive_index import ArchiveIndex
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
-from curation.versions.hardlinks import Picture
+from curation.versions.hardlinks import PublishedImage
 from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
 
 
@@ -36,7 +36,7 @@ def rendered(
     folder: Path,
     target: Path,
     *,
-    reuse: dict[tuple[str, int], Picture] | None = None,
+    reuse: dict[tuple[str, int], PublishedImage] | None = None,
     workers: int = 1,
     **table: object,
 ) -> Manifest:
@@ -82,7 +82,7 @@ def test_workers_and_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     assert one.digest() == two.digest()
     rows = one.rows.select("sha256", "file", "file_sha256").rows()
     (tmp_path / "1" / rows[0][1]).write_bytes(b"tampered")
-    old = {(sha, 1): Picture(tmp_path / "1" / file, digest) for sha, file, digest in rows}
+    old = {(sha, 1): PublishedImage(tmp_path / "1" / file, digest) for sha, file, digest in rows}
     three = rendered(folder, tmp_path / "3", reuse=old, short_side=32)
     assert three.digest() == one.digest()
     links = [(tmp_path / "3" / file).stat().st_nlink for _, file, _ in rows]

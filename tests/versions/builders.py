@@ -19,7 +19,7 @@ from curation.versions import (
     commit,
     describe_version,
     locked,
-    name_pictures,
+    name_images,
     next_number,
     open_staging,
     published,
@@ -105,7 +105,7 @@ def make_recipe(*, train: int = 2, test: int = 1, name: str = "squares", more: s
 def render(folder: Path, rows: list[dict[str, object]], *, encoder: str = "drawn 1") -> Manifest:
     """Write a real JPEG for each kept row and return the manifest that names them."""
     manifest = make_manifest(rows)
-    kept = manifest.kept.with_columns(file=name_pictures(manifest.kept))
+    kept = manifest.kept.with_columns(file=name_images(manifest.kept))
     sums = {}
     for identity, file, digest in kept.select("id", "file", "sha256").rows():
         path = folder / file

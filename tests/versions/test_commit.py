@@ -8,6 +8,7 @@ import pytest
 
 from curation.errors import CurationError, ErrorCode
 from curation.versions import commit, load, locked, open_staging, published, verify, write_draft
+from tests.errors import fails_with
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
 
@@ -135,7 +136,7 @@ def test_a_folder_in_the_way_is_not_overwritten(tmp_path):
     with locked(home, "squares") as held, open_staging(held) as build:
         fill(build.folder, make_rows(), make_recipe(), number=1)
         home.build("squares", 1).write_text("mine")
-        with pytest.raises(CurationError, match="stands in the way of v1"):
+        with fails_with(ErrorCode.TARGET_EXISTS, "v1"):
             commit(build)
     assert home.build("squares", 1).read_text() == "mine"
 

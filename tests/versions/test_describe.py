@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.dataset.split_counts import count_splits
-from curation.versions import describe_version, metadata_tables, name_pictures, write_tables
+from curation.versions import describe_version, metadata_tables, name_images, write_tables
 from curation.versions.describe import list_files, write_sums
 from tests.builders import out
 from tests.versions.builders import fill, make_manifest, make_recipe, make_row, make_rows, render, sha
@@ -31,15 +31,15 @@ def kept_of(digests, page=1):
 
 def test_a_picture_is_named_by_twelve_digits_in_its_split_and_label():
     """The first page has no suffix, a further one has its number."""
-    assert name_pictures(kept_of([sha(1)])).to_list() == [f"images/train/dark/{sha(1)[:12]}.jpg"]
-    assert name_pictures(kept_of([sha(1)], page=2)).to_list() == [f"images/train/dark/{sha(1)[:12]}-p2.jpg"]
-    assert name_pictures(kept_of([sha(1)], page=None)).to_list() == [f"images/train/dark/{sha(1)[:12]}.jpg"]
+    assert name_images(kept_of([sha(1)])).to_list() == [f"images/train/dark/{sha(1)[:12]}.jpg"]
+    assert name_images(kept_of([sha(1)], page=2)).to_list() == [f"images/train/dark/{sha(1)[:12]}-p2.jpg"]
+    assert name_images(kept_of([sha(1)], page=None)).to_list() == [f"images/train/dark/{sha(1)[:12]}.jpg"]
 
 
 def test_a_collision_of_twelve_digits_lengthens_the_names_that_collide():
     """Two sha256 that agree in 20 digits get 21 of them, a third keeps 12."""
     one, two, three = "a" * 20 + "b" * 44, "a" * 20 + "c" * 44, "d" * 64
-    names = [name.split("/")[-1] for name in name_pictures(kept_of([two, three, one]))]
+    names = [name.split("/")[-1] for name in name_images(kept_of([two, three, one]))]
     assert names == ["a" * 20 + "c.jpg", "d" * 12 + ".jpg", "a" * 20 + "b.jpg"]
 
 
@@ -47,16 +47,16 @@ def test_pages_of_one_file_do_not_lengthen_its_name():
     """Several rows of one sha256 are one name with page numbers."""
     kept = pl.concat([kept_of([sha(1)], page) for page in (1, 2, 3)])
     stem = f"images/train/dark/{sha(1)[:12]}"
-    assert name_pictures(kept).to_list() == [f"{stem}.jpg", f"{stem}-p2.jpg", f"{stem}-p3.jpg"]
+    assert name_images(kept).to_list() == [f"{stem}.jpg", f"{stem}-p2.jpg", f"{stem}-p3.jpg"]
 
 
 @given(st.lists(HEX, unique=True, max_size=12), st.randoms(use_true_random=False))
 def test_names_are_unique_and_free_of_the_order(digests, order):
     """However much digests agree, no two pictures share a name, and shuffling the rows changes no name."""
-    names = dict(zip(digests, name_pictures(kept_of(digests)), strict=True))
+    names = dict(zip(digests, name_images(kept_of(digests)), strict=True))
     assert len(set(names.values())) == len(digests)
     order.shuffle(digests)
-    assert dict(zip(digests, name_pictures(kept_of(digests)), strict=True)) == names
+    assert dict(zip(digests, name_images(kept_of(digests)), strict=True)) == names
 
 
 def test_every_class_is_counted_in_every_split_in_use():

@@ -8,6 +8,7 @@ from curation.errors import CurationError, ErrorCode
 from curation.hashing import SYMMETRIES
 from curation.versions import Home, explain, load, locked, write_draft
 from tests.builders import act, out
+from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_row, make_rows, publish, sha
 
 OUT = {"split": None, "reserve": None}
@@ -193,7 +194,7 @@ def test_all_pictures_that_share_a_name_are_told(home, query):
 
 def test_an_unknown_name_is_answered_with_near_ones(home):
     """A misspelt file name gets a hint; something quite different gets what can be asked for."""
-    with pytest.raises(CurationError, match=r"no picture is called 'somewhere/kepd\.png'") as caught:
+    with fails_with(ErrorCode.IMAGE_MISSING, "somewhere/kepd.png") as caught:
         explain(home, "squares", "somewhere/kepd.png")
     assert caught.value.hint == "did you mean kept.png?"
     with pytest.raises(CurationError) as caught:
@@ -207,7 +208,7 @@ def test_an_unknown_name_is_answered_with_near_ones(home):
 def test_a_pattern_is_a_name_and_no_pattern(home):
     """Characters that mean something in regular expressions or globs are letters here."""
     for query in ("*.png", ".*", "[a-z]+.png", "(", "%"):
-        with pytest.raises(CurationError, match="no picture is called"):
+        with fails_with(ErrorCode.IMAGE_MISSING):
             explain(home, "squares", query)
 
 

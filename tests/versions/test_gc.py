@@ -12,15 +12,16 @@ from curation.versions import (
     CachePart,
     Home,
     carry_out,
+    link_or_copy,
     load,
     locked,
     plan_gc,
     published,
-    take_over,
     verify,
     write_draft,
 )
-from curation.versions.hardlinks import Picture
+from curation.versions.hardlinks import PublishedImage
+from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_rows, publish
 
 
@@ -73,7 +74,7 @@ def test_keep_counts_the_builds_that_are_there(home, keep, left):
 
 def test_a_negative_number_is_refused(home):
     """keep = -1 is a mistake and not "all but the last"."""
-    with pytest.raises(CurationError, match="keep -1"):
+    with fails_with(ErrorCode.OPTION_INVALID, "-1"):
         plan_gc(home, keep=-1)
 
 
@@ -120,7 +121,7 @@ def test_a_shared_file_counts_once_and_with_its_last_link(home):
     shared = sorted((home.build("squares", 3) / "images").rglob("*.jpg"))[0]
     state = shared.stat()
     target = home.build("squares", 1) / "shared.jpg"
-    assert take_over(Picture(shared, hash_file(shared)), target)
+    assert link_or_copy(PublishedImage(shared, hash_file(shared)), target)
     first, second = (size_of(home.build("squares", number)) for number in (1, 2))
     assert plan_gc(home, keep=1).size_bytes == first - state.st_size + second
     assert plan_gc(home, keep=0).size_bytes == size_of(home.builds("squares")) - lock_size(home)
@@ -154,7 +155,7 @@ def test_one_dataset_or_all(home):
     (home.builds("circles") / ".build-1-a").mkdir(parents=True)
     assert [target.name for target in plan_gc(home, "circles", keep=0).targets] == ["circles"]
     assert {target.name for target in plan_gc(home, keep=0).targets} == {"circles", "squares"}
-    with pytest.raises(CurationError, match="there is no dataset"):
+    with fails_with(ErrorCode.DATASET_MISSING):
         plan_gc(home, "triangles", keep=0)
 
 

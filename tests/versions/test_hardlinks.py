@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.versions import Home, Picture, reuse, take_over, verify
+from curation.versions import Home, PublishedImage, link_or_copy, reuse, verify
+from curation.versions.problems import ProblemCode
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha
 
 RENDERING = make_recipe().rendering()
@@ -53,7 +54,7 @@ def test_a_shared_picture_is_one_file(home, tmp_path):
     """Taking a picture over makes a second name for the same file."""
     picture = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")[make_rows(salt="a")[0]["sha256"], 1]
     target = tmp_path / "datasets" / "builds" / "new" / "a.jpg"
-    assert take_over(picture, target)
+    assert link_or_copy(picture, target)
     assert target.samefile(picture.path)
 
 
@@ -68,7 +69,7 @@ def test_damage_in_a_shared_picture_is_told_of_every_version_that_has_it(home):
         file.write(b"x")
     for number, other in ((1, "v2"), (2, "v1")):
         found = verify(home, f"squares@v{number}")
-        assert [problem for problem in found.problems if "its sha256 is" in problem]
+        assert ProblemCode.FILE_CHANGED in {problem.code for problem in found.problems}
         assert f"damaged files are shared with {other} (" in (found.hint or "")
     own = second[min(set(second) - set(first))]
     with own.open("ab") as file:
@@ -81,9 +82,9 @@ def test_a_changed_or_lost_picture_is_not_taken_over(home, tmp_path):
     """A picture whose bytes are not the published ones has to be rendered again."""
     picture = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")[make_rows(salt="a")[0]["sha256"], 1]
     picture.path.write_bytes(b"edited")
-    assert not take_over(picture, tmp_path / "a.jpg")
+    assert not link_or_copy(picture, tmp_path / "a.jpg")
     picture.path.unlink()
-    assert not take_over(picture, tmp_path / "a.jpg")
+    assert not link_or_copy(picture, tmp_path / "a.jpg")
     assert not (tmp_path / "a.jpg").exists()
 
 
@@ -95,7 +96,7 @@ def test_across_file_systems_a_picture_is_copied(home, tmp_path):
     picture = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")[make_rows(salt="a")[0]["sha256"], 1]
     folder = other / f"curation-{os.getpid()}"
     try:
-        assert take_over(picture, folder / "a.jpg")
+        assert link_or_copy(picture, folder / "a.jpg")
         assert (folder / "a.jpg").read_bytes() == picture.path.read_bytes()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,8 +105,8 @@ def test_across_file_systems_a_picture_is_copied(home, tmp_path):
 def test_any_other_fault_of_the_disk_is_raised(tmp_path):
     """A full or missing folder is not hidden behind a copy."""
     (tmp_path / "a").write_bytes(b"")
-    picture = Picture(tmp_path / "a", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    picture = PublishedImage(tmp_path / "a", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     (tmp_path / "b").touch()
     with pytest.raises(FileExistsError) as caught:
-        take_over(picture, tmp_path / "b")
+        link_or_copy(picture, tmp_path / "b")
     assert caught.value.errno == errno.EEXIST

@@ -2,12 +2,11 @@
 
 import json
 
-import pytest
-
 from curation.errors import CurationError, ErrorCode
 from curation.versions import locked, show, write_draft
 from curation.versions.show import ClassReason
 from tests.builders import out
+from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_row, make_rows, publish
 
 OUT = {"split": None, "reserve": None}
@@ -77,5 +76,5 @@ def test_a_draft_shows_what_stopped_it_and_what_has_no_split_yet(tmp_path):
 
 def test_nothing_built_is_an_error(tmp_path):
     """There is nothing to show of a dataset that was never built."""
-    with pytest.raises(CurationError, match="no published version yet"):
+    with fails_with(ErrorCode.VERSION_MISSING):
         show(make_home(tmp_path), "squares")

@@ -26,6 +26,7 @@ from curation.versions import (
     published,
     write_draft,
 )
+from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_rows, publish, publish_texts
 
 
@@ -59,7 +60,7 @@ def test_a_reference_is_read_as_it_is_written(reference):
 )
 def test_what_is_no_reference_is_refused(text):
     """Version 0, three digits of a digest, paths and capitals name nothing; the hint lists the forms."""
-    with pytest.raises(CurationError, match="names no version") as caught:
+    with fails_with(ErrorCode.REFERENCE_INVALID) as caught:
         parse_reference(text)
     assert "NAME@v2" in (caught.value.hint or "")
 
@@ -78,7 +79,7 @@ def test_a_version_is_found_by_number_by_digest_and_as_the_newest(home):
 def test_a_version_that_is_not_there_is_answered_with_those_that_are(home):
     """The hint for v9 or an unknown digest lists the published versions."""
     for reference in ("squares@v9", "squares@0000000"):
-        with pytest.raises(CurationError, match="is no published version") as caught:
+        with fails_with(ErrorCode.VERSION_MISSING) as caught:
             find(home, reference)
         assert all(f"v{number} (" in (caught.value.hint or "") for number in (1, 2, 3))
     assert find_digest(home, "squares", "0" * 64) is None
@@ -90,7 +91,7 @@ def test_a_prefix_of_two_digests_is_ambiguous(home):
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[0]["digest"], lines[1]["digest"] = "abcd1" + lines[0]["digest"][5:], "abcd2" + lines[1]["digest"][5:]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(CurationError, match="fits several versions") as caught:
+    with fails_with(ErrorCode.REFERENCE_INVALID) as caught:
         find(home, "squares@abcd")
     assert "write more digits: v1 (abcd1" in (caught.value.hint or "")
     assert find(home, "squares@abcd2").version == 2
@@ -98,14 +99,14 @@ def test_a_prefix_of_two_digests_is_ambiguous(home):
 
 def test_a_dataset_without_versions_says_which_command_makes_one(tmp_path):
     """Where nothing was published, the hint is the build command."""
-    with pytest.raises(CurationError, match="no published version yet") as caught:
+    with fails_with(ErrorCode.VERSION_MISSING) as caught:
         find(make_home(tmp_path), "squares")
     assert "python -m curation build squares" in (caught.value.hint or "")
 
 
 def test_a_draft_is_no_published_version(home):
     """find() does not take a draft for a version."""
-    with pytest.raises(CurationError, match="is a draft"):
+    with fails_with(ErrorCode.REFERENCE_INVALID):
         find(home, "squares@draft")
 
 
@@ -139,7 +140,7 @@ def test_the_first_build_has_no_previous_split(tmp_path):
     """Asking for the newest of nothing gives an empty table, asking for v1 of nothing is an error."""
     home = make_home(tmp_path)
     assert previous_split(home, "squares", "newest").height == 0
-    with pytest.raises(CurationError, match="no published version yet"):
+    with fails_with(ErrorCode.VERSION_MISSING):
         previous_split(home, "squares", "v1")
 
 
@@ -160,7 +161,7 @@ def test_a_version_is_loaded_with_its_samples(tmp_path):
 
 def test_absent_files_are_answered_with_the_command_that_makes_them(home):
     """In a fresh clone load() says which build restores the version."""
-    with pytest.raises(CurationError, match="its files are not here") as caught:
+    with fails_with(ErrorCode.VERSION_NOT_BUILT) as caught:
         load(home, "squares@v2")
     assert "python -m curation build squares@v2" in (caught.value.hint or "")
 
@@ -183,7 +184,7 @@ def test_a_folder_without_a_description_is_no_version(tmp_path, text):
     """A missing, broken or incomplete version.json is a fault of the folder, told with its path."""
     if text is not None:
         (tmp_path / "version.json").write_text(text)
-    with pytest.raises(CurationError, match=r"version\.json"):
+    with fails_with(ErrorCode.VERSION_DAMAGED, "version.json"):
         open_folder(tmp_path)
 
 
@@ -191,7 +192,7 @@ def test_a_draft_is_opened_by_its_reference(tmp_path):
     """name@draft opens what a failed build left, name@v1 a version; without a draft the error says so."""
     home = make_home(tmp_path)
     publish(home, make_rows())
-    with pytest.raises(CurationError, match="has no draft"):
+    with fails_with(ErrorCode.DRAFT_MISSING):
         open_draft(home, "squares")
     with locked(home, "squares") as held:
         write_draft(

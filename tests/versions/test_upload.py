@@ -6,12 +6,14 @@ import pytest
 
 from curation.cli import main
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import ErrorCode
 from curation.pipeline import Built, Options, build
 from curation.storage.fsspec_paths import RemotePath
 from curation.versions import Home, upload
+from curation.versions.problems import ProblemCode
 from curation.versions.upload import verify_url
 from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.errors import fails_with
 from tests.sources.s3 import bucket
 
 __all__ = ["bucket"]
@@ -50,7 +52,7 @@ def test_a_changed_picture_behind_the_url_is_found(tmp_path: Path, bucket: Remot
     content[-20] ^= 1
     (bucket / "builds/tiny/v1" / picture).write_bytes(bytes(content))
     problems = verify_url("s3://pictures/builds/tiny/v1").problems
-    assert any(problem.startswith(f"{picture}: changed") for problem in problems)
+    assert (ProblemCode.FILE_CHANGED, picture) in {(problem.code, problem.place) for problem in problems}
     assert main(["verify", "s3://pictures/builds/tiny/v1"]) == 1
 
 
@@ -68,10 +70,10 @@ def test_an_upload_that_was_cut_short_is_no_version_and_is_finished_by_the_next(
         put(self, file)
 
     monkeypatch.setattr(RemotePath, "upload", break_off)
-    with pytest.raises(CurationError, match="the connection was lost") as caught:
+    with fails_with(ErrorCode.URL_FAILED, "the connection was lost") as caught:
         make_version(tmp_path, to="s3://pictures/builds")
     assert "is published on this machine" in str(caught.value.hint)
-    with pytest.raises(CurationError, match="an upload that was not finished"):
+    with fails_with(ErrorCode.VERSION_MISSING):
         verify_url("s3://pictures/builds/tiny/v1")
     monkeypatch.setattr(RemotePath, "upload", put)
     note = make_version(tmp_path, to="s3://pictures/builds").notes[-1]
@@ -85,6 +87,6 @@ def test_another_version_under_the_same_number_is_never_overwritten(tmp_path: Pa
     make_version(tmp_path / "one", to="s3://pictures/builds")
     other = make_version(tmp_path / "two", short_side=32)
     assert other.folder is not None
-    with pytest.raises(CurationError, match="another version stands there"):
+    with fails_with(ErrorCode.TARGET_EXISTS):
         upload.upload(other.folder, "s3://pictures/builds")
     assert verify_url("s3://pictures/builds/tiny/v1").problems == ()

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from curation.dataset.manifest import Manifest, content_digest
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import Home, check_folder, check_present, load, published, verify
 from curation.versions.describe import write_sums, write_tables
+from curation.versions.problems import ProblemCode as Code
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha
 
 
@@ -253,112 +254,97 @@ def _change_the_recipe(folder, home):
     write_sums(folder)
 
 
-PICTURE = r"images/train/dark/[0-9a-f]{12}\.jpg"
+MANIFEST = r"manifest\.parquet"
+INCOMPLETE = ("label", "split", "file", "file_sha256")
+IMAGE = r"images/train/dark/[0-9a-f]{12}\.jpg"
+DESCRIPTION, SPLIT = r"version\.json", r".*/v1\.csv"
+TABLES = [(Code.TABLE_DIFFERS, r"metadata\.csv"), (Code.TABLE_DIFFERS, r"images/train/metadata\.csv")]
+OTHER_CONTENT = (Code.LINE_DIFFERS, DESCRIPTION, "content_digest")
 TAMPERING = {
-    _flip_a_bit: [rf"{PICTURE}: changed: its sha256 is \w+, the manifest says \w+"],
-    _cut_a_picture: [rf"{PICTURE}: changed:", rf"{PICTURE}: not a whole JPEG \(truncated\)"],
-    _remove_a_picture: [rf"{PICTURE}: missing"],
-    _swap_two_pictures: [rf"{PICTURE}: changed:", rf"{PICTURE}: changed:"],
-    _add_a_picture: [r"images/train/dark/extra\.jpg: no file of this version"],
-    _move_a_picture: [rf"{PICTURE}: missing", r"images/train/pale/\w+\.jpg: no file of this version"],
-    _link_a_picture: [rf"{PICTURE}: a symbolic link"],
-    _edit_the_card: [r"CARD\.md: changed: its sha256 is \w+, SHA256SUMS says \w+"],
-    _edit_the_metadata: [r"metadata\.csv: does not say what the manifest says"],
-    _edit_a_splits_metadata: [r"images/test/metadata\.csv: does not say what the manifest says"],
-    _remove_the_sums: [r"SHA256SUMS: missing", *[r".*: not in SHA256SUMS"] * 13],
-    _edit_the_sums: [r"SHA256SUMS: line 1 is no checksum", r"CARD\.md: not in SHA256SUMS", r"ghost\.txt: missing"],
-    _break_the_manifest: [r".*manifest\.parquet: not a readable manifest", r"manifest\.parquet: changed"],
-    _remove_the_manifest: [r".*manifest\.parquet: there is no manifest", r"manifest\.parquet: missing"],
-    _remove_the_description: [r".*version\.json: missing", r"version\.json: missing"],
+    _flip_a_bit: [(Code.FILE_CHANGED, IMAGE)],
+    _cut_a_picture: [(Code.FILE_CHANGED, IMAGE), (Code.IMAGE_DAMAGED, IMAGE, "truncated")],
+    _remove_a_picture: [(Code.FILE_MISSING, IMAGE)],
+    _swap_two_pictures: [(Code.FILE_CHANGED, IMAGE)] * 2,
+    _add_a_picture: [(Code.FILE_UNEXPECTED, r"images/train/dark/extra\.jpg")],
+    _move_a_picture: [(Code.FILE_MISSING, IMAGE), (Code.FILE_UNEXPECTED, r"images/train/pale/\w+\.jpg")],
+    _link_a_picture: [(Code.FILE_NOT_REGULAR, IMAGE)],
+    _edit_the_card: [(Code.FILE_CHANGED, r"CARD\.md")],
+    _edit_the_metadata: [TABLES[0]],
+    _edit_a_splits_metadata: [(Code.TABLE_DIFFERS, r"images/test/metadata\.csv")],
+    _remove_the_sums: [(Code.FILE_MISSING, "SHA256SUMS"), *[(Code.CHECKSUM_MISSING, ".*")] * 13],
+    _edit_the_sums: [
+        (Code.CHECKSUMS_INVALID, "SHA256SUMS", "line 1"),
+        (Code.CHECKSUM_MISSING, r"CARD\.md"),
+        (Code.FILE_MISSING, r"ghost\.txt"),
+    ],
+    _break_the_manifest: [(Code.MANIFEST_INVALID, r"manifest\.parquet"), (Code.FILE_CHANGED, r"manifest\.parquet")],
+    _remove_the_manifest: [(Code.MANIFEST_INVALID, r"manifest\.parquet"), (Code.FILE_MISSING, r"manifest\.parquet")],
+    _remove_the_description: [(Code.DESCRIPTION_INVALID, DESCRIPTION), (Code.FILE_MISSING, DESCRIPTION)],
     _empty_the_description: [
-        r"version\.json: 'digest' is missing",
-        r"version\.json: digest is null, versions\.jsonl says \w+",
+        (Code.DESCRIPTION_INVALID, DESCRIPTION, "digest"),
+        (Code.LINE_DIFFERS, DESCRIPTION, "digest"),
     ],
     _change_the_counts: [
-        r'version\.json: counts is \{"train":\{"dark":430\}\}, the manifest gives',
-        r"version\.json: kept is 430, the manifest gives 6",
-        r"version\.json: counts is .* versions\.jsonl says",
-        r"version\.json: kept is 430, versions\.jsonl says 6",
-        *[r"version\.json: (train|test) has \d+ (dark|pale), the recipe asks for \d"] * 4,
+        (Code.DESCRIPTION_DIFFERS, DESCRIPTION, "counts"),
+        (Code.DESCRIPTION_DIFFERS, DESCRIPTION, "kept", "430", "6"),
+        (Code.LINE_DIFFERS, DESCRIPTION, "counts"),
+        (Code.LINE_DIFFERS, DESCRIPTION, "kept", "430", "6"),
+        *[(Code.RECIPE_DIFFERS, DESCRIPTION)] * 4,
     ],
     _change_the_line: [
-        r"version\.json: kept is 6, versions\.jsonl says 7",
-        r"version\.json: rendering is .*, versions\.jsonl says \{\}",
+        (Code.LINE_DIFFERS, DESCRIPTION, "kept", "6", "7"),
+        (Code.LINE_DIFFERS, DESCRIPTION, "rendering"),
     ],
-    _change_the_lines_content: [r"version\.json: content_digest is \w+, versions\.jsonl says \w+ by the same encoder"],
-    _move_a_row_of_the_split: [
-        r".*v1\.csv: 1 of its rows are not in the manifest, 1 rows of the manifest are not in it"
-    ],
-    _remove_the_split: [r".*v1\.csv: the published split is missing"],
+    _change_the_lines_content: [OTHER_CONTENT],
+    _move_a_row_of_the_split: [(Code.SPLIT_DIFFERS, SPLIT)],
+    _remove_the_split: [(Code.SPLIT_INVALID, SPLIT)],
     _relabel_in_the_manifest: [
-        r"manifest: drawn/dark-train-0\.png is published as images/train/dark/.*, its .* say images/train/pale",
-        r"version\.json: digest is",
-        r"version\.json: content_digest is",
-        r"version\.json: counts is",
-        r"metadata\.csv: does not say",
-        r"images/train/metadata\.csv: does not say",
-        r".*v1\.csv: 1 of its rows",
+        (Code.NAME_DIFFERS, MANIFEST, "drawn/dark-train-0.png"),
+        *[(Code.DESCRIPTION_DIFFERS, DESCRIPTION, field) for field in ("digest", "content_digest", "counts")],
+        *TABLES,
+        (Code.SPLIT_DIFFERS, SPLIT),
     ],
     _name_a_class_that_is_none: [
-        r"manifest: drawn/dark-train-0\.png is kept as 'grey', which is no class",
-        r"manifest: drawn/dark-train-0\.png is published as",
-        r"version\.json: digest is",
-        r"version\.json: content_digest is",
-        r"version\.json: counts is",
-        r"metadata\.csv: does not say",
-        r"images/train/metadata\.csv: does not say",
-        r".*v1\.csv: 1 of its rows",
+        (Code.LABEL_UNKNOWN, MANIFEST, "drawn/dark-train-0.png", "grey"),
+        (Code.NAME_DIFFERS, MANIFEST, "drawn/dark-train-0.png"),
+        *[(Code.DESCRIPTION_DIFFERS, DESCRIPTION, field) for field in ("digest", "content_digest", "counts")],
+        *TABLES,
+        (Code.SPLIT_DIFFERS, SPLIT),
     ],
-    _lose_a_reason: [
-        r"manifest: drawn/left-out\.png is excluded without a known step and reason \('select', 'because'\)"
-    ],
+    _lose_a_reason: [(Code.REASON_UNKNOWN, MANIFEST, "drawn/left-out.png", "select", "because")],
     _revive_an_excluded_row: [
-        *[
-            rf"manifest: drawn/left-out\.png is kept without a {cell}"
-            for cell in ("label", "split", "file", "file_sha256")
-        ],
-        r"version\.json: kept is 6, the manifest gives 7",
-        r"metadata\.csv: does not say",
-        r".*v1\.csv: 0 of its rows are not in the manifest, 1 rows of the manifest are not in it",
+        *[(Code.ROW_INCOMPLETE, MANIFEST, "drawn/left-out.png", cell) for cell in INCOMPLETE],
+        (Code.DESCRIPTION_DIFFERS, DESCRIPTION, "kept", "6", "7"),
+        TABLES[0],
+        (Code.SPLIT_DIFFERS, SPLIT),
     ],
-    _drop_an_excluded_row: [r"version\.json: rows is 7, the manifest gives 6"],
-    _dispute_a_kept_row: [r"manifest: drawn/dark-train-0\.png is disputed and kept, but not as reserve"],
+    _drop_an_excluded_row: [(Code.DESCRIPTION_DIFFERS, DESCRIPTION, "rows", "7", "6")],
+    _dispute_a_kept_row: [(Code.DISPUTE_IN_USE, MANIFEST, "drawn/dark-train-0.png")],
     _dispute_a_test_row: [
-        r"manifest: drawn/dark-test-0\.png is reserve in test; disputed pictures may be in train only",
-        r"version\.json: reserve is 0, the manifest gives 1",
+        (Code.RESERVE_HELD_OUT, MANIFEST, "drawn/dark-test-0.png"),
+        (Code.DESCRIPTION_DIFFERS, DESCRIPTION, "reserve", "0", "1"),
     ],
     _put_a_group_on_two_sides: [
-        r"manifest: group \w{12} straddles test and train",
-        r"metadata\.csv: does not say",
-        r"images/train/metadata\.csv: does not say",
-        r".*v1\.csv: 1 of its rows",
+        (Code.GROUP_STRADDLES, MANIFEST, "test", "train"),
+        *TABLES,
+        (Code.SPLIT_DIFFERS, SPLIT),
     ],
     _publish_one_file_twice: [
-        r"manifest: sha256 \w{12}, page 1, is kept 2 times: drawn/dark-train-0\.png, drawn/dark-train-1\.png",
-        r"manifest: drawn/dark-train-0\.png is published as",
-        r"version\.json: digest is",
-        r"metadata\.csv: does not say",
-        r"images/train/metadata\.csv: does not say",
-        r".*v1\.csv: 1 of its rows",
+        (Code.KEPT_TWICE, MANIFEST, "drawn/dark-train-0.png", "drawn/dark-train-1.png"),
+        (Code.NAME_DIFFERS, MANIFEST, "drawn/dark-train-0.png"),
+        (Code.DESCRIPTION_DIFFERS, DESCRIPTION, "digest"),
+        *TABLES,
+        (Code.SPLIT_DIFFERS, SPLIT),
     ],
-    _add_exif: [rf"{PICTURE}: carries metadata: APP1 'Exif'", r"version\.json: content_digest .* by the same encoder"],
-    _add_a_comment: [
-        rf"{PICTURE}: carries metadata: a comment",
-        r"version\.json: content_digest .* by the same encoder",
-    ],
-    _hide_bytes_behind_the_picture: [
-        rf"{PICTURE}: carries metadata: bytes that are no part of the picture",
-        r"version\.json: content_digest .* by the same encoder",
-    ],
-    _publish_what_is_no_jpeg: [
-        rf"{PICTURE}: not a whole JPEG",
-        r"version\.json: content_digest .* by the same encoder",
-    ],
+    _add_exif: [(Code.IMAGE_METADATA, IMAGE, "APP1", "Exif"), OTHER_CONTENT],
+    _add_a_comment: [(Code.IMAGE_METADATA, IMAGE, "a comment"), OTHER_CONTENT],
+    _hide_bytes_behind_the_picture: [(Code.IMAGE_METADATA, IMAGE), OTHER_CONTENT],
+    _publish_what_is_no_jpeg: [(Code.IMAGE_DAMAGED, IMAGE), OTHER_CONTENT],
     _change_the_recipe: [
-        r"version\.json: classes \['dark', 'pale'\], the recipe has \['dark', 'grey'\]",
-        r"version\.json: train has 2 dark, the recipe asks for 3",
-        r"version\.json: train has 0 grey, the recipe asks for 3",
-        r"version\.json: test has 0 grey, the recipe asks for 1",
+        (Code.RECIPE_DIFFERS, DESCRIPTION, "dark", "grey"),
+        (Code.RECIPE_DIFFERS, DESCRIPTION, "train", "2 dark", "3"),
+        (Code.RECIPE_DIFFERS, DESCRIPTION, "train", "0 grey", "3"),
+        (Code.RECIPE_DIFFERS, DESCRIPTION, "test", "0 grey", "1"),
     ],
 }
 
@@ -368,17 +354,20 @@ def test_what_a_hand_changed_is_found(home, tamper):
     """Each kind of tampering gives its own problems, all of them in one run, and no others."""
     tamper(home.build("squares", 1), home)
     problems = list(verify(home, "squares").problems)
-    wanted = list(TAMPERING[tamper])
-    for pattern in list(wanted):
-        found = next((problem for problem in problems if re_match(pattern, problem)), None)
-        assert found is not None, f"{pattern} is not among {problems}"
+    for code, place, *facts in TAMPERING[tamper]:
+        found = next((problem for problem in problems if fits(problem, code, place, facts)), None)
+        assert found is not None, f"{code} at {place} ({facts}) is not among {problems}"
         problems.remove(found)
     assert problems == []
 
 
-def re_match(pattern, text):
-    """Return whether ``text`` begins as ``pattern`` says."""
-    return re.match(pattern, text, re.DOTALL)
+def fits(problem, code, place, facts):
+    """Return whether a problem has the code, the place, and all facts in its text."""
+    return (
+        problem.code == code
+        and re.fullmatch(place, problem.place)
+        and all(re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", problem.text) for fact in facts)
+    )
 
 
 def test_several_faults_are_told_in_one_run(home):
@@ -414,16 +403,16 @@ def _touch(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "named"),
     [
         (lambda folder: picture_of(folder).unlink(), ".jpg: missing"),
-        (lambda folder: picture_of(folder).write_bytes(b""), ".jpg: changed since"),
-        (lambda folder: (folder / "metadata.csv").write_text("edited"), "metadata.csv: changed since"),
+        (lambda folder: picture_of(folder).write_bytes(b""), ".jpg: changed"),
+        (lambda folder: (folder / "metadata.csv").write_text("edited"), "metadata.csv: changed"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: missing"),
-        (lambda folder: (folder / "SHA256SUMS").write_text("x\n"), "line 1 is no checksum"),
+        (lambda folder: (folder / "SHA256SUMS").write_text("x\n"), "SHA256SUMS: line 1"),
     ],
 )
-def test_damage_is_seen_without_reading_the_pictures(home, damage, says):
+def test_damage_is_seen_without_reading_the_pictures(home, damage, named):
     """What is missing or was written to is named with the way out; a file only touched is whole."""
     folder, (line,) = home.build("squares", 1), published(home, "squares")
     _touch(picture_of(folder))
@@ -431,16 +420,19 @@ def test_damage_is_seen_without_reading_the_pictures(home, damage, says):
     damage(folder)
     for path in (folder / "metadata.csv", *folder.rglob("*.jpg")):
         _touch(path)
-    with pytest.raises(CurationError, match=re.escape(says)) as caught:
+    with pytest.raises(CurationError) as caught:
         check_present(home, "squares", line)
+    assert caught.value.code == ErrorCode.VERSION_DAMAGED
+    assert named in caught.value.message
     assert "python -m curation build squares@v1" in (caught.value.hint or "")
 
 
 def test_absent_files_are_an_error_and_no_clean_bill(home):
     """What is not there cannot be called whole."""
     shutil.rmtree(home.build("squares", 1))
-    with pytest.raises(CurationError, match="its files are not here"):
+    with pytest.raises(CurationError) as caught:
         verify(home, "squares")
+    assert caught.value.code == ErrorCode.VERSION_NOT_BUILT
 
 
 def test_the_same_choice_by_another_encoder_is_a_note(tmp_path):
@@ -502,9 +494,9 @@ def test_a_folder_is_checked_wherever_it_lies(home, tmp_path):
 
 
 def test_an_unreadable_folder_is_all_problems(tmp_path):
-    """An empty folder gives sentences, never a traceback."""
+    """An empty folder gives problems, never a traceback."""
     found = check_folder(tmp_path)
-    assert any("version.json: missing" in problem for problem in found.problems)
+    assert Code.DESCRIPTION_INVALID in {problem.code for problem in found.problems}
     assert found.checked == {"files": 0, "bytes": 0}
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import VersionLine, published
 from curation.versions.version_index import (
     format_lines,
@@ -17,6 +17,7 @@ from curation.versions.version_index import (
     same_rendering,
     split_table,
 )
+from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_row, make_rows, publish_texts, sha
 
 
@@ -61,7 +62,7 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, mistake):
             change = {"digest": json.loads(first)["digest"]}
         change = json.dumps({**second, **change})
     path.write_text(f"{first}\n{change}\n")
-    with pytest.raises(CurationError, match="not a list of versions") as caught:
+    with fails_with(ErrorCode.VERSION_INDEX_INVALID) as caught:
         published(home, "squares")
     assert expected in caught.value.message
     assert "git" in (caught.value.hint or "")
@@ -81,7 +82,7 @@ def test_bytes_that_are_no_text_are_a_fault_of_the_file(tmp_path):
     """A file that is not UTF-8 is named, not passed on as a decoding traceback."""
     home = make_home(tmp_path)
     home.lines("squares").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CurationError, match="cannot be read"):
+    with fails_with(ErrorCode.VERSION_INDEX_INVALID):
         published(home, "squares")
 
 
@@ -121,7 +122,7 @@ def test_the_split_is_sorted_and_ends_its_lines_with_a_newline(tmp_path):
 
 def test_a_missing_split_says_how_git_gives_it_back(tmp_path):
     """The hint for a missing v<n>.csv is the git command that restores it."""
-    with pytest.raises(CurationError, match="missing") as caught:
+    with fails_with(ErrorCode.VERSION_INDEX_INVALID, "v1.csv") as caught:
         read_split(tmp_path / "v1.csv")
     assert f"git checkout -- {tmp_path / 'v1.csv'}" in (caught.value.hint or "")
 
@@ -131,7 +132,7 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, text):
     """Another table, an empty file or bytes are an error that names the file."""
     path = tmp_path / "v1.csv"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(CurationError, match=r"v1\.csv: not a published split"):
+    with fails_with(ErrorCode.VERSION_INDEX_INVALID, "v1.csv"):
         read_split(path)
 
 
@@ -141,7 +142,7 @@ def test_a_changed_split_is_not_taken_for_the_published_one(tmp_path):
     line = publish_texts(home, make_rows())
     path = home.split("squares", 1)
     path.write_text(path.read_text().replace(",test,", ",train,", 1))
-    with pytest.raises(CurationError, match="not the split that was published as v1") as caught:
+    with fails_with(ErrorCode.VERSION_INDEX_INVALID, "v1") as caught:
         read_chosen(home, "squares", line)
     assert "git checkout" in (caught.value.hint or "")
 
