@@ -1,20 +1,20 @@
-"""Writes a version into a folder in one of the formats: all of it or nothing."""
+"""Writes a version to a folder in one of the formats, completely or not at all."""
 
 import errno
-import importlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
+from curation.exports import coco, edge_impulse, fiftyone, huggingface, imagefolder, spreadsheet, tfrecord, webdataset
 from curation.exports.rows import Outgoing, gather, total_bytes
-from curation.storage.disk_errors import HINTS
+from curation.storage.disk_errors import HINTS, code_of
 from curation.storage.fsync import flush_folder, flush_tree
 from curation.storage.locks import hold_lock
 from curation.storage.progress import Progress, SilentProgress, show_progress
@@ -23,19 +23,24 @@ from curation.versions import Version
 Format = Literal["coco", "csv", "edge-impulse", "fiftyone", "huggingface", "imagefolder", "tfrecord", "webdataset"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
-_MODULES = {"csv": "spreadsheet", "edge-impulse": "edge_impulse"}
+Writer: TypeAlias = Callable[[Outgoing, Path], None]
+"""Fills an empty folder with a version in one format."""
 
-
-class _Writer(Protocol):
-    """A module of this room."""
-
-    def write(self, outgoing: Outgoing, folder: Path) -> None:
-        """Fill an empty folder with the version in this format."""
+_WRITERS: Final[Mapping[Format, Writer]] = {
+    "coco": coco.write,
+    "csv": spreadsheet.write,
+    "edge-impulse": edge_impulse.write,
+    "fiftyone": fiftyone.write,
+    "huggingface": huggingface.write,
+    "imagefolder": imagefolder.write,
+    "tfrecord": tfrecord.write,
+    "webdataset": webdataset.write,
+}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What left.
+    """An export that was written.
 
     Parameters
     ----------
@@ -45,7 +50,7 @@ class Exported:
     format : str
     folder : pathlib.Path
     pictures, size_bytes : int
-        How many, and what they take without the format's own bytes.
+        The number of images, and their size without the bytes of the format.
     """
 
     version: str
@@ -62,7 +67,7 @@ class Exported:
 
 
 def export(version: Version, format: Format, target: Path, *, progress: Progress | None = None) -> Exported:
-    """Write a version into ``target``, which must not exist yet or be empty.
+    """Write a version to ``target``, which must not exist or must be empty.
 
     Parameters
     ----------
@@ -71,38 +76,39 @@ def export(version: Version, format: Format, target: Path, *, progress: Progress
     format : str
         One of ``FORMATS``.
     target : pathlib.Path
-        It appears as a whole, by renaming a folder beside it, or not at all.
+        It appears as a whole, by renaming a temporary folder, or not at all.
     progress : Progress, optional
-        Is told the bytes of the pictures.
+        Counts the bytes of the images.
 
     Raises
     ------
     CurationError
-        Where the target is not empty, a picture is not the one that was published, or the disk is at fault.
+        Where the target is not empty, an image is not as it was published, or the disk is at fault.
     """
     if format not in FORMATS:
-        raise CurationError(f"there is no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
-    writer = cast(_Writer, importlib.import_module(f"curation.exports.{_MODULES.get(format, format)}"))
+        raise CurationError(
+            ErrorCode.FORMAT_UNKNOWN, f"{format!r} is not an export format", hint=f"Formats: {', '.join(FORMATS)}."
+        )
     target = Path(os.path.abspath(target))  # noqa: PTH100 (resolving would follow a link that the caller set up)
     samples = gather(version).samples
     size_bytes = total_bytes(samples)
     with (
-        _take_shape(target, version) as folder,
+        _staging_folder(target, version) as folder,
         show_progress(progress or SilentProgress(), f"export {format}", size_bytes) as advance,
     ):
         outgoing = Outgoing(version, samples, advance)
-        writer.write(outgoing, folder)
-        _sign(outgoing, folder)
+        _WRITERS[format](outgoing, folder)
+        _write_identity(outgoing, folder)
     return Exported(
         outgoing.reference, version.digest, outgoing.content_digest, format, target, len(samples), size_bytes
     )
 
 
-def _sign(outgoing: Outgoing, folder: Path) -> None:
-    """Put what the version says of itself, and its card, beside the pictures."""
+def _write_identity(outgoing: Outgoing, folder: Path) -> None:
+    """Add ``version.json`` and the version's card."""
     licences = sorted({sample.licence for sample in outgoing.samples if sample.licence})
-    told = {**outgoing.version.description, "licences": licences}
-    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    description = {**outgoing.version.description, "licences": licences}
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     (folder / "version.json").write_bytes(text.encode())
     card = outgoing.version.folder / "CARD.md"
     if card.is_file() and not (folder / "README.md").exists():
@@ -110,15 +116,15 @@ def _sign(outgoing: Outgoing, folder: Path) -> None:
 
 
 @contextmanager
-def _take_shape(target: Path, version: Version) -> Iterator[Path]:
-    """Give an empty folder that becomes ``target`` if the block ends well, and vanishes else."""
+def _staging_folder(target: Path, version: Version) -> Iterator[Path]:
+    """Yield an empty folder that is renamed to ``target`` if the block succeeds, and removed otherwise."""
     _refuse_target(target, version)
     lock, prefix = target.with_name(f".{target.name}.export.lock"), f".{target.name}.export-"
     with _explain_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(lock):
             _refuse_target(target, version)
-            # Under the lock every folder of that name is what a killed export left.
+            # Under the lock, every folder with this prefix was left by a killed export.
             for left in sorted(path for path in target.parent.iterdir() if path.name.startswith(prefix)):
                 shutil.rmtree(left, ignore_errors=True)
             folder = target.with_name(f"{prefix}{secrets.token_hex(4)}")
@@ -136,7 +142,7 @@ def _take_shape(target: Path, version: Version) -> Iterator[Path]:
 
 @contextmanager
 def _explain_faults(target: Path) -> Iterator[None]:
-    """Turn what a disk can do to an export into an error of the user; pictures that cannot be read are told already."""
+    """Turn a fault of the target's disk into an error for the user; unreadable images are errors already."""
     try:
         yield
     except OSError as fault:
@@ -144,17 +150,26 @@ def _explain_faults(target: Path) -> Iterator[None]:
             raise
         where = f" ({fault.filename})" if fault.filename else ""
         raise CurationError(
+            code_of(fault),
             f"{target}: the export could not be written: {fault.strerror}{where}",
-            hint="choose a folder on a disk with room, that you may write to",
+            hint="Choose a folder that you may write to, on a disk with enough space.",
         ) from fault
 
 
 def _refuse_target(target: Path, version: Version) -> None:
     if target.resolve().is_relative_to(version.folder.resolve()):
-        raise CurationError(f"{target}: lies inside the version", hint="versions are never changed: export elsewhere")
+        raise CurationError(
+            ErrorCode.TARGET_EXISTS,
+            f"{target}: is inside the version's folder",
+            hint="Versions are never changed. Choose another folder.",
+        )
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise CurationError(f"{target}: is there already and is no folder", hint="choose another one")
+        raise CurationError(
+            ErrorCode.TARGET_EXISTS, f"{target}: exists and is not a folder", hint="Choose another folder."
+        )
     if target.is_dir() and any(target.iterdir()):
         raise CurationError(
-            f"{target}: is not empty, and nothing is overwritten", hint="choose another folder, or clear it away"
+            ErrorCode.TARGET_EXISTS,
+            f"{target}: is not empty, and nothing is overwritten",
+            hint="Choose another folder, or remove this one.",
         )

@@ -1,6 +1,7 @@
 """Runs the FiftyOne App for a review: the database, the server, the browser, and the end of all three."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -72,6 +73,8 @@ def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, tell
         return
     port = _choose_port(options)
     server = MongoServer(cache, find_database(cache))
+    # FiftyOne registers its own clean-up later, so that it runs first: it needs the database once more.
+    atexit.register(_close, server, folder)
     with ThreadPoolExecutor(1) as beside:
         # Pictures are decoded in processes of their own while this one imports FiftyOne, which takes seconds.
         preparing = beside.submit(prepare, request, cache=cache)
@@ -91,7 +94,6 @@ def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, tell
         finally:
             preparing.cancel()
             remove_record(folder, f"app-{port}")
-            _close(server, folder)
 
 
 def _find_app(folder: Path, request: ReviewRequest, options: ServerOptions) -> Process | None:
@@ -219,7 +221,7 @@ def _open_browser(url: str) -> None:
 def _close(server: MongoServer, folder: Path) -> None:
     """End the database, unless another App still uses it."""
     if any(app.pid != os.getpid() for app in find_running_apps(folder)):
-        server.leave()
+        server.detach()
     else:
         server.close()
 

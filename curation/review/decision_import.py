@@ -1,5 +1,6 @@
 """Decisions without the App: from and to CSV, and from the tags of a plain FiftyOne session."""
 
+import atexit
 import csv
 import io
 import os
@@ -245,11 +246,9 @@ def read_tags(name: str, *, cache: Cache, environ: Mapping[str, str] = os.enviro
     if environ.get("FIFTYONE_DATABASE_URI") or bundled_mongod() is not None:
         return _read_tags(name)
     server = MongoServer(cache, find_database(cache))
-    try:
-        os.environ |= {"FIFTYONE_DATABASE_URI": server.open(), "FIFTYONE_DATABASE_VALIDATION": "false"}
-        return _read_tags(name)
-    finally:
-        server.close()
+    atexit.register(server.close)  # after FiftyOne's own clean-up, which is registered later and needs the database
+    os.environ |= {"FIFTYONE_DATABASE_URI": server.open(), "FIFTYONE_DATABASE_VALIDATION": "false"}
+    return _read_tags(name)
 
 
 def _read_tags(name: str) -> list[tuple[str, str, list[str]]]:

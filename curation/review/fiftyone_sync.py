@@ -126,14 +126,21 @@ def _make_durable(dataset: Any, count: int) -> None:
     MongoDB recovers documents from its journal after a kill, but not their number, and the App shows "No samples yet"
     where that says 0.
     """
-    from fiftyone.core.odm import get_db_conn
     from pymongo.errors import PyMongoError
 
-    database, name = get_db_conn(), dataset._sample_collection_name
-    with suppress(PyMongoError):  # a database of somebody else may not allow it
-        if database[name].estimated_document_count() != count:
-            database.command("validate", name)
-        database.client.admin.command("fsync")
+    samples = _sample_collection(dataset)
+    with suppress(PyMongoError):  # the database of a server that is not ours may not allow it
+        if samples.estimated_document_count() != count:
+            samples.database.command("validate", samples.name)
+        samples.database.client.admin.command("fsync")
+
+
+def _sample_collection(dataset: Any) -> Any:
+    """Return the MongoDB collection of a dataset's samples."""
+    from fiftyone.core.odm import get_db_conn
+
+    database = get_db_conn()
+    return database[database["datasets"].find_one({"name": dataset.name})["sample_collection_name"]]
 
 
 def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -155,7 +162,9 @@ def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dic
     besides = {"stamp": "", "last_modified_at": datetime.now(UTC)}
     # FiftyOne's set_values asks the database once and again for every field; this is one question for all.
     if values:
-        dataset._bulk_write([UpdateOne({"_id": ObjectId(one)}, {"$set": new | besides}) for one, new in values.items()])
+        changes = [UpdateOne({"_id": ObjectId(one)}, {"$set": new | besides}) for one, new in values.items()]
+        _sample_collection(dataset).bulk_write(changes, ordered=False)
+        dataset.reload()
     describe_queues(dataset, rows)
     return {one: {**new, "label": _as_json(new["label"])} for one, new in values.items()}
 

@@ -1,6 +1,5 @@
 """A MongoDB for FiftyOne: finds one, fetches one where that is asked for, starts it and keeps it running."""
 
-import atexit
 import os
 import shutil
 import signal
@@ -183,14 +182,6 @@ def is_listening(address: str, port: int, *, seconds: float = 0.5) -> bool:
     return False
 
 
-def _skip_exit_cleanup() -> None:
-    """Keep FiftyOne from asking its database once more at the end: it would wait half a minute for it."""
-    database = sys.modules.get("fiftyone.core.odm.database")
-    farewell = getattr(database, "_delete_non_persistent_datasets_if_allowed", None)
-    if farewell is not None:
-        atexit.unregister(farewell)
-
-
 class MongoServer:
     """A MongoDB server on loopback with its data in the cache: started, or taken over from another session.
 
@@ -233,7 +224,6 @@ class MongoServer:
         self._ending.set()
         if self._process is None:
             return
-        _skip_exit_cleanup()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -243,7 +233,7 @@ class MongoServer:
                 self._process.wait()
         remove_record(self._folder, "mongod")
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Let the server run on, for another session that uses it."""
         self._ending.set()
 
