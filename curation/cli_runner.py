@@ -113,6 +113,6 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, left: 
 
 
 def clean(cell: object) -> str:
-    """Return text for one line of a terminal: control characters (of hostile file names) are shown, not obeyed."""
+    """Return a cell as one line of text whose control characters, as in hostile file names, have no effect."""
     text = f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
     return show_line(text)

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from curation import Home, Options, build, diff, explain, load, published, show, verify
-from curation.cli.build import what_to_know
+from curation.cli.build import list_remarks
 from curation.dataset.decisions import Decision, append_decisions
 from curation.dataset.recipe import load_recipe
 from curation.engines import Local
@@ -108,10 +108,9 @@ def test_what_a_system_left_is_counted_apart_and_leaks_nothing(tmp_path: Path) -
         (f"src/{side}/melanoma/g1.jpg", "probe: empty file") for side in ("test", "train")
     )
     assert built.summary.leaks == ()
-    told = what_to_know(built.summary, verbose=False)
+    told = list_remarks(built.summary, verbose=False)
     assert "- 2 files could not be read" in told
-    left = "4 files were left beside the pictures by an operating system, and no picture"
-    assert f"- {left}: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)" in told
+    assert "- ignored 4 files of an operating system: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)" in told
     assert built.folder is not None
     page = (built.folder / "report.html").read_text(encoding="utf-8")
     assert "2 of 29 files are no picture" in page

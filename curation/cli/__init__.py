@@ -1,4 +1,7 @@
-"""The command line: parse, call the library, print. One function a verb; heavy imports stay inside them."""
+"""The command line. Each verb parses its options, makes one call of the library and prints the result.
+
+Heavy imports stay inside the verbs, so that ``--help`` is fast.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -42,13 +45,14 @@ def _print_version(wanted: bool) -> None:
 def set_folders(
     context: typer.Context,
     datasets: Annotated[
-        Path | None, typer.Option(help="The folder of definitions and builds [$CURATION_DATASETS, else ./datasets]")
+        Path | None, typer.Option(help="The folder of recipes and builds [$CURATION_DATASETS, else ./datasets]")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Where downloads and probes are kept [$CURATION_CACHE, else the user's cache]")
+        Path | None,
+        typer.Option(help="The folder of downloads and probe results [$CURATION_CACHE, else the user's cache]"),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit")
     ] = False,
 ) -> None:
     """Keep the folders for the verb."""

@@ -1,4 +1,4 @@
-"""The verbs that tell what a version is worth: audit and report."""
+"""Verbs that assess a version: audit and report."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curation.cli.console import Screen, write_file
-from curation.cli.options import AsJson, Published, Verbose, examples, folders_of
+from curation.cli.options import BRIEF, AsJson, Published, Verbose, examples, folders_of
 from curation.cli_runner import clean, print_json, print_table
 
 if TYPE_CHECKING:
     from curation.dataset.findings import Audit, Finding
-
-BRIEF = 3
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,21 +27,21 @@ def audit(
     reference: Published,
     fail_on: Annotated[
         str | None,
-        typer.Option(help="Exit with 1 where this level or a worse one stands: error, warning or note"),
+        typer.Option(help="Exit with 1 on findings of this level or a worse one: error, warning or note"),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="A training run's folder: its embeddings.parquet finds doubtful labels better")
+        Path | None, typer.Option(help="A training run's folder: its embeddings find doubtful labels better")
     ] = None,
     remedies: Annotated[
-        bool, typer.Option("--remedies", help="Try every remedy of the recipe and show what it does to the shortcuts")
+        bool, typer.Option("--remedies", help="Measure the effect of every remedy on the shortcuts")
     ] = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Audit a version from its files alone: shortcuts, leakage, labels, balance, quality, licences, privacy.
+    """Audit a version: shortcuts, leakage, labels, balance, quality, licences and privacy.
 
-    What [audit.waive] of the recipe accepts today is accepted, whenever the version was built. With --run the doubtful
-    labels become the review queue of that name.
+    Findings that [audit.waive] of the current recipe accepts are waived. With --run, the doubtful labels become the
+    review queue of that name.
     """
     from curation.audit import audit as audit_version
     from curation.audit import read_waivers
@@ -51,7 +49,7 @@ def audit(
     from curation.versions import load
 
     if fail_on is not None and fail_on not in SEVERITIES:
-        raise typer.BadParameter(f"{fail_on!r} is no level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
+        raise typer.BadParameter(f"{fail_on!r} is not a level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
     screen = Screen(as_json=as_json)
     with screen.progress:
         home = folders_of(context).home
@@ -66,10 +64,10 @@ def audit(
     else:
         _print_audit(audited, verbose=verbose)
         if run is not None:
-            typer.echo(f"look:    python -m curation review {version.name}@v{version.number} --queue doubtful")
+            typer.echo(f"next: python -m curation review {version.name}@v{version.number} --queue doubtful")
     failing = audited.at_least(fail_on) if fail_on is not None else ()
     if failing:
-        typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse are not waived", err=True)
+        typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse", err=True)
         raise typer.Exit(1)
 
 
@@ -81,7 +79,7 @@ def _print_audit(audited: "Audit", *, verbose: bool) -> None:
         ("probe", "AUC", "sees only"), [(each.name, str(each), each.looks_at) for each in audited.probes], left=3
     )
     if audited.remedies:
-        typer.echo("\nAUC after each remedy, tried on the published pictures")
+        typer.echo("\nAUC after each remedy, measured on the published images")
         head = ("remedy", *(probe.name for probe in audited.probes))
         rows = [
             (name, *("-" if probe.auc is None else f"{probe.auc:.3f}" for probe in probes))
@@ -103,26 +101,26 @@ def _print_finding(finding: "Finding", *, verbose: bool) -> None:
     for name in shown:
         typer.echo(f"{'':<12} {clean(name)}")
     if len(shown) < len(finding.which):
-        typer.echo(f"{'':<12} ... and {len(finding.which) - len(shown):,} more (-v names all)")
+        typer.echo(f"{'':<12} ... and {len(finding.which) - len(shown):,} more (-v lists all)")
 
 
 def report(
     context: typer.Context,
     reference: Published,
-    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the page here, too")] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
+    output: Annotated[Path | None, typer.Option(help="Also write the page to this file")] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a contact sheet (SVG) of published pictures, duplicates and a conflict")
+        Path | None, typer.Option(help="Write a contact sheet (SVG) of published images, duplicates and conflicts")
     ] = None,
     remedies: Annotated[
-        bool, typer.Option("--remedies", help="Make the page anew, with what every remedy does to the shortcuts on it")
+        bool, typer.Option("--remedies", help="Make the page again, with the effect of every remedy")
     ] = False,
     source: Annotated[
         list[Path] | None,
-        typer.Option(help="Where originals lie that the cache does not hold: an archive, a folder, a mirror"),
+        typer.Option(help="Where to find originals that are not in the cache: an archive, a folder or a mirror"),
     ] = None,
 ) -> None:
-    """Show the page of a version, or write it or a contact sheet to a file."""
+    """Show the page of a version, or write the page or a contact sheet to a file."""
     import webbrowser
 
     from curation.audit import audit as audit_version
@@ -150,6 +148,6 @@ def report(
         typer.echo(f"wrote {page}")
     opened = open_it and webbrowser.open(page.resolve().as_uri())
     if open_it and not opened:
-        typer.echo("no browser could be opened; open the page by hand:", err=True)
+        typer.echo("No browser could be opened. Open this page yourself:", err=True)
     if not opened and (open_it or (sheet is None and output is None)):
         typer.echo(str(page))

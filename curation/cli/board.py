@@ -1,4 +1,4 @@
-"""The verb that talks to a board: live scores and picture, one frame, a picture given to it, its tests, collecting."""
+"""The verb for a board: live scores and image, one frame, an image sent to it, its tests, and collecting."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Job = Literal["frame", "inject", "golden", "timing", "version", "selftest", "collect"]
 
 INTERRUPTED = 130
-"""The shell's number for Ctrl-C."""
+"""The exit code for Ctrl-C."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,51 +36,51 @@ def add_to(app: typer.Typer) -> None:
 def board(
     port: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[PORT]", help="A serial port such as /dev/ttyACM0 or COM3 [lists those that are there]"
-        ),
+        typer.Argument(metavar="[PORT]", help="A serial port such as /dev/ttyACM0 or COM3 [list the ports]"),
     ] = None,
-    frame: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Take a picture and write it, lossless")
-    ] = None,
+    frame: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Take an image and write it, lossless")] = None,
     inject: Annotated[
-        Path | None, typer.Option(metavar="IMAGE", help="Give the board this picture in place of its camera's")
+        Path | None, typer.Option(metavar="IMAGE", help="Send the board this image in place of its camera's")
     ] = None,
-    golden: Annotated[bool, typer.Option("--golden", help="Run the vectors that came with the model")] = False,
-    timing: Annotated[bool, typer.Option("--timing", help="How long the last picture took")] = False,
-    version: Annotated[bool, typer.Option("--version", help="What runs there: firmware, model, dataset")] = False,
-    selftest: Annotated[bool, typer.Option("--selftest", help="Run the test of the start again")] = False,
-    collect: Annotated[str | None, typer.Option(metavar="LABEL", help="Collect pictures under this label")] = None,
-    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to; a source of kind board")] = None,
+    golden: Annotated[bool, typer.Option("--golden", help="Run the model's golden vectors")] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Print how long the last image took")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print firmware, model and dataset")] = False,
+    selftest: Annotated[bool, typer.Option("--selftest", help="Run the start-up test again")] = False,
+    collect: Annotated[str | None, typer.Option(metavar="LABEL", help="Collect images under this label")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder to collect into; a source of kind board")
+    ] = None,
     group: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What these pictures show: one name never lies on two sides [the time]"),
+        typer.Option(metavar="NAME", help="Names what the images show; one group stays in one split [the time]"),
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, help="So many pictures [to collect: 10; to watch: until Ctrl-C]")
+        int | None, typer.Option(min=1, help="The number of images [10 to collect; when watching, until Ctrl-C]")
     ] = None,
-    every: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="From one picture to the next")] = 1.0,
-    picture: Annotated[bool, typer.Option(help="Draw the camera's picture beside the live scores")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of text; one line each while watching")] = False,
+    every: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="The time from one image to the next")] = 1.0,
+    picture: Annotated[bool, typer.Option(help="Draw the camera's image next to the live scores")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of text; while watching, one line per image")
+    ] = False,
 ) -> None:
-    """Watch a board: live scores and picture; or ask it one thing; or collect what its camera sees."""
+    """Watch a board's live scores and image, give it one command, or collect images from its camera."""
     asked = {
         "frame": frame, "inject": inject, "golden": golden, "timing": timing, "version": version,
         "selftest": selftest, "collect": collect,
     }  # fmt: skip
     jobs = [job for job in get_args(Job) if asked[job] not in (None, False)]
     if len(jobs) > 1:
-        raise typer.BadParameter(f"one thing at a time: {', '.join(f'--{job}' for job in jobs)}")
+        raise typer.BadParameter(f"give only one of {', '.join(f'--{job}' for job in jobs)}")
     if (collect is None) != (into is None):
-        raise typer.BadParameter("--collect LABEL and --into FOLDER belong together", param_hint="--collect")
+        raise typer.BadParameter("--collect LABEL and --into FOLDER require each other", param_hint="--collect")
     if port is None:
         if jobs:
-            raise typer.BadParameter("say which port: `python -m curation board` lists them", param_hint="PORT")
+            raise typer.BadParameter("give a port; `python -m curation board` lists them", param_hint="PORT")
         _list_ports(as_json=as_json)
         return
     from curation.board import open_board
 
-    with open_board(port, notify=_tell) as opened:
+    with open_board(port, notify=_print_note) as opened:
         match jobs:
             case []:
                 _watch(opened, count=count, every=every, picture=picture, as_json=as_json)
@@ -94,7 +94,7 @@ def board(
                 _ask(opened, jobs[0], as_json=as_json)
 
 
-def _tell(sentence: str) -> None:
+def _print_note(sentence: str) -> None:
     typer.echo(f"- {clean(sentence)}", err=True)
 
 
@@ -108,12 +108,14 @@ def _list_ports(*, as_json: bool) -> None:
         print_json([asdict(port) for port in found])
     elif found:
         rows = [(port.name, "probably a board" if port.likely else "", port.description) for port in found]
-        print_table(("port", "", "what is plugged in"), rows, left=3)
+        print_table(("port", "", "device"), rows, left=3)
         if found[0].likely:
             typer.echo(f"next: python -m curation board {clean(found[0].name)}")
     else:
         raise CurationError(
-            "no serial port on this machine", hint="plug the board in; a cable that only charges carries no words"
+            ErrorCode.PORT_MISSING,
+            "No serial port found.",
+            hint="Use a USB data cable; charge-only cables do not work.",
         )
 
 
@@ -130,8 +132,8 @@ def _ask(opened: "Board", job: Job, *, as_json: bool) -> None:
             timed = opened.read_timing()
             print_json(timed.model_dump()) if as_json else _print_pairs(timed.model_dump(exclude={"type"}))
         case _:
-            told = opened.version.model_dump(by_alias=True)
-            print_json(told) if as_json else _print_pairs({key: told[key] for key in told if key != "type"})
+            fields = opened.version.model_dump(by_alias=True)
+            print_json(fields) if as_json else _print_pairs({key: fields[key] for key in fields if key != "type"})
 
 
 def _print_pairs(pairs: dict[str, object]) -> None:
@@ -148,7 +150,7 @@ def _run_golden(opened: "Board", *, as_json: bool) -> None:
     else:
         for vector in wrong:
             typer.echo(f"vector {vector.vector}: logits {list(vector.logits)}, expected {list(vector.expected)}")
-        typer.echo(f"{len(vectors) - len(wrong)} of {len(vectors)} golden vectors are right")
+        typer.echo(f"{len(vectors) - len(wrong)} of {len(vectors)} golden vectors passed")
     if wrong or not vectors:
         raise typer.Exit(1)
 
@@ -168,11 +170,12 @@ def _write_frame(opened: "Board", path: Path, *, as_json: bool) -> None:
 def _inject(opened: "Board", path: Path, *, as_json: bool) -> None:
     from curation.board import read_frame
     from curation.cli.progress import describe
+    from curation.storage.disk_errors import code_of
 
     try:
         content = path.read_bytes()
     except OSError as fault:
-        raise CurationError(f"{path}: {fault.strerror}", hint="give the path of a picture") from fault
+        raise CurationError(code_of(fault), f"{path}: {fault.strerror}", hint="Give the path of an image.") from fault
     scores = opened.inject(read_frame(content, name=str(path)))
     if as_json:
         print_json(scores.model_dump())
@@ -190,14 +193,14 @@ def _watch(opened: "Board", *, count: int | None, every: float, picture: bool, a
             while count is None or seen < count:
                 screen.show(opened.next_scores())
                 seen += 1
-                if picture and screen.wants_picture(every):
-                    screen.show_picture(_try_frame(opened))
+                if picture and screen.wants_image(every):
+                    screen.show_image(_try_frame(opened))
         except KeyboardInterrupt:
-            return  # this is how one stops watching
+            return  # the way to stop watching
 
 
 def _try_frame(opened: "Board") -> bytes | None:
-    """Return a frame's bytes, or None: a picture that is missing must not end the scores, which say why."""
+    """Return a frame's bytes, or None: a missing image must not end the scores, which report the reason."""
     try:
         return opened.take_frame().packed
     except CurationError as fault:
@@ -210,6 +213,7 @@ def _collect(
     opened: "Board", label: str, into: Path, *, count: int, every: float, group: str | None, as_json: bool
 ) -> None:
     from curation.board import collect
+    from curation.storage.toml_text import quote
 
     done = 0
     try:
@@ -220,16 +224,16 @@ def _collect(
             else:
                 typer.echo(f"{done:>4} of {count}  {clean(picture.path)}")
     except KeyboardInterrupt:
-        typer.echo(f"stopped after {done} of {count}; those are whole", err=True)
+        typer.echo(f"stopped after {done} of {count} images", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if not as_json:
-        typer.echo("next: name the folder in a recipe, and build")
+        typer.echo("next: add the folder to a recipe, and build")
         typer.echo(
-            f'  [[sources]]\n  name = "board"\n  kind = "board"\n  path = "{clean(into.expanduser().resolve())}"'
+            f'  [[sources]]\n  name = "board"\n  kind = "board"\n  path = {quote(str(into.expanduser().resolve()))}'
         )
 
 
 def print_line(content: object) -> None:
-    """Print one line of JSON, at once: who reads through a pipe wants it now."""
+    """Print one line of JSON without delay, for readers of a pipe."""
     typer.echo(json.dumps(content, ensure_ascii=False))
     sys.stdout.flush()

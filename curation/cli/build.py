@@ -1,4 +1,4 @@
-"""The verbs that make versions: build, pull, init."""
+"""Verbs that make versions: build, pull and init."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ import typer
 
 from curation.cli.console import Screen, number
 from curation.cli.options import (
+    BRIEF,
     Address,
     AsJson,
     EngineName,
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from curation.pipeline import Built, Options
     from curation.report.summary import Summary
 
-BRIEF = 3
-"""How many names stand for the rest without --verbose."""
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
@@ -48,10 +46,10 @@ def build(
     name: Name,
     mirror: Mirror = None,
     until: Annotated[
-        str | None, typer.Option(help="Stop after this step, before anything is written: fetch, ingest, ... select")
+        str | None, typer.Option(help="Stop after this step, before anything is written: fetch, ingest, ..., select")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make every choice, write nothing, estimate the disk it would take")
+        bool, typer.Option("--dry-run", help="Make every choice, but write nothing; estimate the disk space")
     ] = False,
     workers: Workers = None,
     engine: EngineName = "local",
@@ -67,11 +65,11 @@ def build(
     from curation.pipeline import build as build_dataset
 
     if until is not None and until not in STEPS:
-        raise typer.BadParameter(f"{until!r} is no step; steps: {', '.join(STEPS)}", param_hint="--until")
+        raise typer.BadParameter(f"{until!r} is not a step; steps: {', '.join(STEPS)}", param_hint="--until")
     if address is not None and engine != "ray":
-        raise typer.BadParameter("it is the address of a cluster: give --engine ray too", param_hint="--address")
+        raise typer.BadParameter("the address of a cluster requires --engine ray", param_hint="--address")
     if upload is not None and not is_url(upload):
-        raise typer.BadParameter(f"{upload!r} is no URL such as s3://bucket/builds", param_hint="--upload")
+        raise typer.BadParameter(f"{upload!r} is not a URL such as s3://bucket/builds", param_hint="--upload")
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
         options = make_options(folders_of(context), mirror=mirror, workers=workers, offline=offline, screen=screen)
@@ -80,7 +78,7 @@ def build(
     if as_json:
         print_json(built.as_json())
     else:
-        tell(built, quiet=quiet, verbose=verbose)
+        print_build(built, quiet=quiet, verbose=verbose)
 
 
 def _choose_engine(name: str, address: str | None, local: "Engine") -> "Engine":
@@ -94,7 +92,7 @@ def _choose_engine(name: str, address: str | None, local: "Engine") -> "Engine":
 def make_options(
     folders: Folders, *, mirror: Path | None, workers: int | None, offline: bool, screen: Screen
 ) -> "Options":
-    """Return the library's options for what was asked on the command line."""
+    """Return the library's options for those of the command line."""
     from curation.engines import Local, count_cores
     from curation.pipeline import Options
 
@@ -117,11 +115,11 @@ def make_options(
 def pull(
     context: typer.Context,
     name: Name,
-    update: Annotated[bool, typer.Option("--update", help="Accept what has changed upstream, and lock it")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Accept what changed upstream, and lock it")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Download the sources of a recipe into the cache and lock their versions."""
+    """Download the sources of a recipe to the cache and lock their versions."""
     from curation.pipeline import pull as pull_sources
 
     screen = Screen(quiet=quiet, as_json=as_json)
@@ -144,10 +142,10 @@ def init(
     context: typer.Context,
     name: Name,
     images: Annotated[
-        Path | None, typer.Option(help="A folder, zip or tar with one subfolder a class: its classes are filled in")
+        Path | None, typer.Option(help="A folder, zip or tar with one subfolder per class; its classes are filled in")
     ] = None,
 ) -> None:
-    """Write a commented recipe to start from."""
+    """Write a commented recipe for a new dataset."""
     from curation.init import start_dataset
 
     started = start_dataset(folders_of(context).home, name, images=images)
@@ -155,41 +153,43 @@ def init(
     typer.echo(f"wrote {clean(started.recipe)}")
     for label, class_name in layout.classes.items() if layout else ():
         if label != class_name:
-            typer.echo(f"the pictures of {clean(label)!r} are of the class {class_name!r}, which can name a folder")
+            typer.echo(
+                f"label {clean(repr(label))} becomes class {class_name!r}, because a class must be a valid folder name"
+            )
     if layout and layout.splits:
         sides = ", ".join(map(clean, layout.splits))
-        typer.echo(f"its folders name the source's own split ({sides}): it is kept, none of its test is trained on")
-    typer.echo(f"next: edit it, then `python -m curation build {name} --until select`")
+        typer.echo(f"kept the source's own splits ({sides}); its test images are not used for training")
+    typer.echo(f"next: edit the recipe, then run `python -m curation build {name} --until select`")
 
 
-def tell(built: "Built", *, quiet: bool, verbose: bool) -> None:
-    """Print what a build came to: splits, what a person should know, where to look next."""
+def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
+    """Print the result of a build: splits, remarks, and the commands that show more."""
     summary = built.summary
     if not quiet:
         typer.echo()
         if summary.splits:
             print_splits(summary.splits)
             typer.echo()
-        for line in what_to_know(summary, verbose=verbose):
+        for line in list_remarks(summary, verbose=verbose):
             typer.echo(line)
         for note in built.notes:
             typer.echo(f"- {clean(note)}")
     typer.echo(_result(built))
     if not quiet and built.folder is not None:
-        typer.echo(f"look:    python -m curation report {built.name} --open   (its page)")
-        typer.echo(f"         python -m curation show {built.name}   and   explain {built.name} <file>")
+        typer.echo(f"next:    python -m curation report {built.name} --open")
+        typer.echo(
+            f"         python -m curation show {built.name}\n         python -m curation explain {built.name} FILE"
+        )
 
 
 def _result(built: "Built") -> str:
     if built.line is None:
-        size = (
-            f"; it would take about {built.estimated_bytes / 1e6:.1f} MB" if built.estimated_bytes is not None else ""
-        )
+        size = f"; estimated size: {built.estimated_bytes / 1e6:.1f} MB" if built.estimated_bytes is not None else ""
         return f"{built.outcome}: nothing was written{size}"
     words = {
         "published": "published",
-        "restored": "built again, as published before,",
-        "unchanged": "nothing changed: this is",
+        "restored": "rebuilt the published version",
+        "unchanged": "nothing changed since",
     }
     return (
         f"{words[built.outcome]} {built.name}@v{built.line.version}, digest {built.line.digest[:16]}, in {built.folder}"
@@ -197,68 +197,66 @@ def _result(built: "Built") -> str:
 
 
 def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
-    """Print the table of samples per split and class."""
+    """Print the table of images per split and class."""
     classes = sorted({label for counts in splits.values() for label in counts})
     rows = [(split, *(counts.get(label, 0) for label in classes)) for split, counts in splits.items()]
     print_table(("split", *classes), rows)
 
 
-def what_to_know(summary: "Summary", *, verbose: bool) -> list[str]:
-    """Return what a person should know of a build, a line each; with ``verbose`` every name."""
+def list_remarks(summary: "Summary", *, verbose: bool) -> list[str]:
+    """Return remarks about a build, one per line; with ``verbose``, every name is listed."""
     lines: list[str] = []
 
-    def say(sentence: str, names: Sequence[str] = ()) -> None:
+    def remark(sentence: str, names: Sequence[str] = ()) -> None:
         lines.append(f"- {sentence}")
         shown = names if verbose else names[:BRIEF]
         lines.extend(f"    {clean(name)}" for name in shown)
         if len(shown) < len(names):
-            lines.append(f"    ... and {len(names) - len(shown)} more (-v names all)")
+            lines.append(f"    ... and {len(names) - len(shown)} more (-v lists all)")
 
     if summary.conflicts:
-        stand = number(len(summary.conflicts), "picture stands", "pictures stand")
-        say(
-            f"{stand} under more than one label with the very same bytes{_name_sides(summary)}",
+        images = number(len(summary.conflicts), "image has", "images have")
+        remark(
+            f"{images} several labels for the same bytes{_name_splits(summary)}",
             [f"{' / '.join(conflict.claims)}: {conflict.ids[0]}" for conflict in summary.conflicts],
         )
     if summary.disputed_lookalikes:
         more = number(len(summary.disputed_lookalikes), "more is", "more are")
-        say(f"{more} disputed through a look-alike", summary.disputed_lookalikes)
+        remark(f"{more} disputed, because a near duplicate has another label", summary.disputed_lookalikes)
     for label, ids in summary.reserve.items():
-        used = number(len(ids), f"disputed {label} picture is used", f"disputed {label} pictures are used")
-        say(f"{used} in train, as the count cannot be reached otherwise", ids)
+        used = number(len(ids), f"disputed {label} image is used", f"disputed {label} images are used")
+        remark(f"{used} in train to reach the requested count", ids)
     if summary.leaks:
         touched = sum(leak.touches_classes for leak in summary.leaks)
-        say(
-            f"{number(len(summary.leaks), 'leak', 'leaks')} in the source's own split "
-            f"({number(touched, 'touches', 'touch')} a class, {len(summary.leaks) - touched} only context)"
-            + ("; this version's split parts none of these" if summary.splits else ""),
+        remark(
+            f"{number(len(summary.leaks), 'leak', 'leaks')} between the source's own splits "
+            f"({touched} in a class, {len(summary.leaks) - touched} only in context)"
+            + ("; none remains in this version" if summary.splits else ""),
             [f"{leak.how}: {' = '.join(leak.ids)}" for leak in summary.leaks],
         )
     if summary.unreadable:
-        say(
+        remark(
             f"{number(len(summary.unreadable), 'file', 'files')} could not be read",
             [f"{name}: {reason}" for name, reason in summary.unreadable],
         )
     if summary.system_files:
-        left = number(sum(summary.system_files.values()), "file was", "files were")
-        told = ", ".join(f"{count} {what}" for what, count in summary.system_files.items())
-        say(f"{left} left beside the pictures by an operating system, and no picture: {told}")
-    for source, count in summary.unlabelled.items():
-        have, wait = (
-            (f"picture of {source} has", f"pictures of {source} have"),
-            "it waits" if count == 1 else "they wait",
+        files = number(
+            sum(summary.system_files.values()), "file of an operating system", "files of an operating system"
         )
-        say(f"{number(count, *have)} no label: {wait} for `python -m curation review`")
+        kinds = ", ".join(f"{count} {what}" for what, count in summary.system_files.items())
+        remark(f"ignored {files}: {kinds}")
+    for source, count in summary.unlabelled.items():
+        images = number(count, f"image of {source} has", f"images of {source} have")
+        remark(f"{images} no label yet; label with `python -m curation review`")
     for source, count in summary.no_group.items():
-        each = "that one" if count == 1 else "each of those"
-        which = "none of its" if source in summary.ungrouped else f"all but {count} of its"
-        say(f"the group rule of {source} matches {which} pictures: {each} is a group of its own")
+        which = "none of its images" if source in summary.ungrouped else f"all but {number(count, 'image', 'images')}"
+        remark(f"the group rule of {source} matches {which}; every unmatched image is its own group")
     return lines
 
 
-def _name_sides(summary: "Summary") -> str:
-    """Return how the conflicts lie in the source's own split; nothing where the source has none."""
+def _name_splits(summary: "Summary") -> str:
+    """Return how the conflicts relate to the source's own splits; an empty text where it has none."""
     if not any(conflict.splits for conflict in summary.conflicts):
         return ""
     across = sum(len(conflict.splits) > 1 for conflict in summary.conflicts)
-    return f" ({len(summary.conflicts) - across} on one side of the source's split, {across} across it)"
+    return f" ({len(summary.conflicts) - across} within one of the source's own splits, {across} across them)"

@@ -1,4 +1,4 @@
-"""What a person sees: stage lines, tables, and progress where the output is a terminal."""
+"""Prints the steps of a build and shows progress bars on terminals."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from curation.pipeline import StageLine
 
 PATIENCE_SECONDS = 1.0
-"""What ends sooner needs no bar."""
+"""Tasks that end sooner show no bar."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class _Task:
 
 
 class Bars:
-    """Progress with rate and remaining time, on standard error, for whatever takes over a second; none elsewhere."""
+    """Progress bars with rate and remaining time, on standard error, for tasks of more than a second."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown and sys.stderr.isatty()
@@ -39,18 +39,18 @@ class Bars:
         self._live: Progress | None = None
 
     def __enter__(self) -> Self:
-        """Begin with nothing on the screen."""
+        """Start without a bar."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Clear the bars away."""
+        """Remove the bars."""
         if self._live is not None:
             self._live.stop()
 
     def start(self, description: str, total_bytes: int | None) -> int:
-        """Begin a task."""
+        """Start a task."""
         number = len(self._tasks)
         self._tasks[number] = _Task(description, total_bytes, time.monotonic())
         return number
@@ -67,7 +67,7 @@ class Bars:
         live.update(known.bar, completed=known.done_bytes)
 
     def finish(self, task: int) -> None:
-        """End a task and take its bar away."""
+        """End a task and remove its bar."""
         bar = self._tasks[task].bar
         if bar is not None and self._live is not None:
             self._live.remove_task(bar)
@@ -86,7 +86,7 @@ class Bars:
 
 @dataclass
 class Screen:
-    """A listener of a build that prints; with ``quiet`` or ``as_json`` only notes reach standard error."""
+    """A listener that prints a build's steps; with ``quiet`` or ``as_json``, only notes on standard error."""
 
     quiet: bool = False
     as_json: bool = False
@@ -104,10 +104,10 @@ class Screen:
             typer.echo(f"{'step':<10}{'rows':>9}{'kept':>9}{'excluded':>10}{'seconds':>9}")
             self._headed = True
         typer.echo(f"{line.step:<10}{line.rows:>9,}{line.kept:>9,}{line.excluded:>10,}{line.seconds:>9.2f}")
-        sys.stdout.flush()  # who reads through a pipe wants the line when the step ends
+        sys.stdout.flush()  # readers of a pipe get the line when the step ends
 
     def note(self, sentence: str) -> None:
-        """Say at once what is worth knowing."""
+        """Print a note at once."""
         typer.echo(sentence, err=True)
 
 
@@ -133,7 +133,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def number(count: int, one: str, many: str) -> str:
-    """Return a count with the words that go with it.
+    """Return a count with its singular or plural.
 
     Examples
     --------
@@ -143,12 +143,12 @@ def number(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def clean_parts(told: object) -> object:
-    """Return a frozen value with every text in it cleaned, so that it prints the lines that it means to."""
-    if isinstance(told, str):
-        return clean(told)
-    if isinstance(told, tuple):
-        return tuple(map(clean_parts, told))
-    if is_dataclass(told) and not isinstance(told, type):
-        return replace(told, **{each.name: clean_parts(getattr(told, each.name)) for each in fields(told)})
-    return told
+def clean_parts(value: object) -> object:
+    """Return a frozen value with the control characters of all its texts shown, so that no text breaks a line."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, tuple):
+        return tuple(map(clean_parts, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: clean_parts(getattr(value, each.name)) for each in fields(value)})
+    return value

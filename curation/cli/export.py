@@ -1,4 +1,4 @@
-"""The verbs at the borders: export hands a version to other tools, import takes a foreign set in."""
+"""Verbs that exchange datasets with other tools: export and import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 def export(
     context: typer.Context,
     reference: Annotated[str, typer.Argument(help="NAME, NAME@v2 or NAME@<digest prefix>")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write, which must not exist or must be empty")
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -43,7 +45,7 @@ def export(
 
     to = to.lower()
     if to not in FORMATS:
-        raise typer.BadParameter(f"{to!r} is no format; formats: {', '.join(FORMATS)}", param_hint="--to")
+        raise typer.BadParameter(f"{to!r} is not a format; formats: {', '.join(FORMATS)}", param_hint="--to")
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
         version = load(folders_of(context).home, reference)
@@ -51,7 +53,7 @@ def export(
     if as_json:
         print_json(done.as_json())
         return
-    typer.echo(f"exported {done.version}, {done.pictures:,} pictures, as {done.format} to {clean(done.folder)}")
+    typer.echo(f"exported {done.version}, {done.pictures:,} images, as {done.format} to {clean(done.folder)}")
 
 
 def import_set(
@@ -59,19 +61,19 @@ def import_set(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="An ImageFolder, or a Hugging Face, FiftyOne or Edge Impulse folder")
     ],
-    name: Annotated[str, typer.Option("--as", metavar="NAME", help="What the new dataset is called")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The name of the new dataset")],
     layout: Annotated[
         str | None,
-        typer.Option(help="imagefolder, huggingface, fiftyone or edge-impulse [found out from the files]"),
+        typer.Option(help="imagefolder, huggingface, fiftyone or edge-impulse [detected from the files]"),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the recipe that takes a foreign set in, under its own labels and splits."""
+    """Write a recipe that imports a dataset of another tool, with its own labels and splits."""
     from curation.exports import LAYOUTS, import_dataset
 
     if layout is not None and layout not in LAYOUTS:
-        raise typer.BadParameter(f"{layout!r} is no layout; layouts: {', '.join(LAYOUTS)}", param_hint="--layout")
+        raise typer.BadParameter(f"{layout!r} is not a layout; layouts: {', '.join(LAYOUTS)}", param_hint="--layout")
     found = import_dataset(folders_of(context).home, folder, name, layout=layout)  # type: ignore[arg-type]  # checked above
     if as_json:
         print_json(found.as_json())
@@ -81,10 +83,11 @@ def import_set(
         for label, chosen in found.classes.items():
             if label != chosen:
                 typer.echo(
-                    f"- label {clean(repr(label))} becomes class {clean(repr(chosen))}, as it cannot name a folder"
+                    f"- label {clean(repr(label))} becomes class {clean(repr(chosen))}, "
+                    "because a class must be a valid folder name"
                 )
         if found.content_digest:
-            typer.echo(f"- an export of this program, taken whole: content digest {clean(found.content_digest[:12])}")
-    typer.echo(f"wrote {clean(found.recipe)} for {found.pictures:,} pictures in the layout of {found.layout}")
+            typer.echo(f"- a complete export of this program, content digest {clean(found.content_digest[:12])}")
+    typer.echo(f"wrote {clean(found.recipe)} for {found.pictures:,} images in the layout of {found.layout}")
     if not quiet:
         typer.echo(f"next: python -m curation build {name}")

@@ -1,4 +1,4 @@
-"""The verbs that look at versions and change none: list, show, explain, diff, verify; and gc, which clears up."""
+"""Verbs that inspect versions: list, show, explain, diff and verify; and gc, which frees disk space."""
 
 import datetime
 from typing import TYPE_CHECKING, Annotated, cast
@@ -56,13 +56,13 @@ def list_versions(
         print_table(("version", "digest", "created", "files", "kept", "of"), rows, left=4)
     for each, lines in found.items():
         if not lines and home.draft(each).is_dir():
-            typer.echo(f"{each}: not built yet; a draft shows why: python -m curation show {each}@draft")
+            typer.echo(f"{each}: not built yet; the failed build's draft: python -m curation show {each}@draft")
         elif not lines:
             typer.echo(f"{each}: not built yet (python -m curation build {each})")
     if not found:
-        typer.echo(f"{clean(home.datasets)}: there is no dataset here yet")
-        typer.echo("begin with: python -m curation init NAME --images FOLDER   (one subfolder a class)")
-        typer.echo("or run it where datasets/ is, or set $CURATION_DATASETS")
+        typer.echo(f"{clean(home.datasets)}: no datasets yet")
+        typer.echo("start with: python -m curation init NAME --images FOLDER   (one subfolder per class)")
+        typer.echo("or change to the folder that contains datasets/, or set $CURATION_DATASETS")
 
 
 def show(context: typer.Context, reference: Reference, as_json: AsJson = False) -> None:
@@ -74,7 +74,7 @@ def show(context: typer.Context, reference: Reference, as_json: AsJson = False) 
         print_json(shown.as_json())
         return
     typer.echo(f"{shown.reference}  {shown.digest or '(a draft: the build failed)'}")
-    typer.echo(f"{shown.rows:,} files seen, {shown.kept:,} kept, {shown.reserve:,} of them disputed and in reserve use")
+    typer.echo(f"{shown.rows:,} files, {shown.kept:,} kept, {shown.reserve:,} of them disputed (reserve)")
     if shown.failed:
         typer.echo(f"failed at {shown.failed['stage']}: {show_lines(shown.failed['reason'])}")
         if shown.failed.get("hint"):
@@ -92,10 +92,12 @@ def show(context: typer.Context, reference: Reference, as_json: AsJson = False) 
 def explain(
     context: typer.Context,
     reference: Reference,
-    query: Annotated[str, typer.Argument(help="A file name, a path, an id, a published file or some sha256 digits")],
+    query: Annotated[
+        str, typer.Argument(help="A file name, path, id, published file, or the first digits of a sha256")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Tell the whole story of one image: where from, what it resembles, why it is in or out."""
+    """Explain one image: its source, its duplicates, and why it is used or excluded."""
     from curation.versions import explain as explain_image
 
     stories = explain_image(folders_of(context).home, reference, query)
@@ -111,7 +113,7 @@ def explain(
 def diff(
     context: typer.Context, before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False
 ) -> None:
-    """Compare two versions: what was added, removed, moved or relabelled, and why."""
+    """Compare two versions: images added, removed, moved or relabeled, and why."""
     from curation.versions import diff as diff_versions
 
     found = diff_versions(folders_of(context).home, before, after)
@@ -123,7 +125,7 @@ def diff(
 
 
 def verify(context: typer.Context, reference: Published, as_json: AsJson = False) -> None:
-    """Check every byte, count and contract of a version from its files alone; a URL's are read back for that."""
+    """Check every file, count and invariant of a version. A URL is read back."""
     from curation.versions import verify as verify_version
     from curation.versions.upload import verify_url
 
@@ -139,14 +141,19 @@ def verify(context: typer.Context, reference: Published, as_json: AsJson = False
 def gc(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="One dataset [all]")] = None,
-    keep: Annotated[int, typer.Option(min=0, help="Newest built versions of each dataset that stay")] = 1,
+    keep: Annotated[int, typer.Option(min=0, help="The number of newest built versions to keep for each dataset")] = 1,
     cache_older_than: Annotated[
-        int | None, typer.Option(min=0, metavar="DAYS", help="Cached downloads and probes unused for so long go too")
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Also remove cached downloads and probe results that were not used for so many days",
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; with --yes carry it out")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; remove only with --yes")] = False,
 ) -> None:
-    """Free the disk of old builds and cache: says first what would go, then asks."""
+    """Remove old builds and cached files: lists them first, then asks."""
     from curation.versions import CachePart, carry_out, plan_gc
 
     parts = []
@@ -163,9 +170,9 @@ def gc(
         typer.echo(show_lines(str(plan)))
     if not plan.targets:
         return
-    if yes or (not as_json and typer.confirm("remove these?")):
+    if yes or (not as_json and typer.confirm("Remove these?")):
         removed = carry_out(plan)
         if not as_json:
-            typer.echo(f"removed {len(removed)} of {len(plan.targets)}; versions are built again by `build`")
+            typer.echo(f"removed {len(removed)} of {len(plan.targets)}; `build` builds a version again")
     elif not as_json:
-        typer.echo("nothing was removed")
+        typer.echo("Nothing was removed.")

@@ -62,6 +62,10 @@ def folders_of(context: typer.Context) -> Folders:
     return context.find_object(Folders) or Folders()
 
 
+BRIEF = 3
+"""The number of names that are listed without --verbose."""
+
+
 def examples(*lines: str) -> str:
     """Return the epilog of a verb's help."""
     return "Examples:  " + "   |   ".join(f"python -m curation {line}" for line in lines)

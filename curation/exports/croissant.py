@@ -1,6 +1,6 @@
-"""``croissant.json``: what a version is, in Croissant 1.1 with the responsible-AI fields.
+"""``croissant.json``: the description of a version in Croissant 1.1 with the responsible-AI fields.
 
-``mlcroissant.Dataset(jsonld="croissant.json").records("samples")`` gives the pictures with their labels and splits.
+``mlcroissant.Dataset(jsonld="croissant.json").records("samples")`` gives the images with their labels and splits.
 """
 
 import hashlib
@@ -52,23 +52,23 @@ def write_croissant(
     *,
     published: str,
 ) -> None:
-    """Write ``croissant.json`` into a version's folder, beside the tables it speaks of.
+    """Write ``croissant.json`` to a version's folder, next to the tables that it describes.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Holds ``manifest.parquet`` and ``metadata.csv`` already.
+        Already contains ``manifest.parquet`` and ``metadata.csv``.
     description : mapping
-        What ``version.json`` says.
+        The content of ``version.json``.
     fetched : sequence of Fetched
-        Aligned with the recipe's sources.
+        In the order of the recipe's sources.
     published : str
         The day of publication, ISO 8601.
     """
     files = {name: (folder / name).read_bytes() for name in ("metadata.csv", "manifest.parquet")}
     content = describe(recipe, description, manifest, fetched, files=files, published=published)
     text = json.dumps(content, indent=2)
-    # A page that presents a dataset puts this text into a script element, which a stranger's title must not end.
+    # Web pages embed this text in a script element, which a title must not be able to close.
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     (folder / "croissant.json").write_bytes((text + "\n").encode())
@@ -107,7 +107,7 @@ def describe(
 
 
 def _licences(recipe: Recipe, fetched: Sequence[Fetched]) -> list[str]:
-    """Return the set's licence, else those of its sources: each must be kept."""
+    """Return the licence of the set, else those of its sources, all of which apply."""
     named = {recipe.licence} if recipe.licence else _source_licences(recipe, fetched)
     return sorted(_spdx(name) for name in named if name) or [NOT_STATED]
 
@@ -117,7 +117,7 @@ def _source_licences(recipe: Recipe, fetched: Sequence[Fetched]) -> set[str | No
 
 
 def _spdx(name: str) -> str:
-    """Return the address of a licence given by its SPDX name; other words stay as they are."""
+    """Return the URL of a licence given by its SPDX name; other text is returned unchanged."""
     plain = name.strip()
     is_name = "-" in plain and all(part.replace(".", "").isalnum() and part.isascii() for part in plain.split("-"))
     return f"{SPDX}{plain}.html" if is_name else plain
@@ -130,7 +130,7 @@ def _cite(recipe: Recipe, reference: str, description: Mapping[str, Any], fetche
 
 
 def _links(fetched: Sequence[Fetched]) -> dict[str, Any]:
-    """Return the address of the set: a set of one source has that source's."""
+    """Return the URL of the set: that of its source, where it has only one."""
     links = [_doi_url(given.doi) or given.url for given in fetched]
     return {"url": links[0]} if len(links) == 1 and links[0] else {}
 
@@ -141,7 +141,7 @@ def _doi_url(doi: str | None) -> str | None:
 
 def _origin(recipe: Recipe, place: int, given: Fetched) -> dict[str, Any]:
     licence = recipe.sources[place].licence or given.licence
-    told = {
+    facts = {
         "name": given.source,
         "version": given.version,
         "url": given.url,
@@ -152,24 +152,24 @@ def _origin(recipe: Recipe, place: int, given: Fetched) -> dict[str, Any]:
     archives = [{"name": archive.name, "sha256": archive.sha256} for archive in given.archives]
     return {
         "@type": "sc:Dataset",
-        **{key: value for key, value in told.items() if value},
+        **{key: value for key, value in facts.items() if value},
         "distribution": [{"@type": "sc:DataDownload", **archive} for archive in archives],
     }
 
 
 def _distribution(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     kinds = {"metadata.csv": "text/csv", "manifest.parquet": "application/vnd.apache.parquet"}
-    says = {
-        "metadata.csv": "One row a picture: file, label, split, sha256 of the source file, group, source.",
-        "manifest.parquet": "One row for every file that was ever seen, with the reason where it was left out; "
-        "file_sha256 is the checksum of each published picture.",
+    descriptions = {
+        "metadata.csv": "One row per image: file, label, split, sha256 of the source file, group, source.",
+        "manifest.parquet": "One row for every file of the sources, with the reason where it is excluded; "
+        "file_sha256 is the checksum of each published image.",
     }
     objects = [
         {
             "@type": "cr:FileObject",
             "@id": name,
             "name": name,
-            "description": says[name],
+            "description": descriptions[name],
             "contentUrl": name,
             "contentSize": f"{len(content)} B",
             "encodingFormat": kinds[name],
@@ -181,7 +181,7 @@ def _distribution(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
         "@type": "cr:FileSet",
         "@id": "pictures",
         "name": "pictures",
-        "description": "The published pictures, images/<split>/<label>/<sha256 prefix>.jpg.",
+        "description": "The published images, images/<split>/<label>/<sha256 prefix>.jpg.",
         "encodingFormat": "image/jpeg",
         "includes": "images/*/*/*.jpg",
     }
@@ -218,9 +218,9 @@ def _inline(identity: str, kind: str) -> dict[str, Any]:
 
 
 def _samples() -> dict[str, Any]:
-    # The name of a picture is unique without its folders, and a loader applies the expression more than once.
+    # Image names are unique without their folders, and a loader applies the expression more than once.
     joined = {
-        **_column("name", "file_name", "The name of the picture's file."),
+        **_column("name", "file_name", "The name of the image file."),
         "references": {"fileSet": {"@id": "pictures"}, "extract": {"fileProperty": "filename"}},
     }
     joined["source"] = {**joined["source"], "transform": {"regex": "^(?:.*/)?([^/]+)$"}}
@@ -228,7 +228,7 @@ def _samples() -> dict[str, Any]:
         "@type": "cr:Field",
         "@id": "samples/image",
         "name": "image",
-        "description": "The picture.",
+        "description": "The image.",
         "dataType": "sc:ImageObject",
         "source": {"fileSet": {"@id": "pictures"}, "extract": {"fileProperty": "content"}},
     }
@@ -245,8 +245,8 @@ def _samples() -> dict[str, Any]:
             label,
             split,
             _column("sha256", "sha256", "The checksum of the source file."),
-            _column("group", "group", "Pictures of one group belong together and lie in one split."),
-            _column("source", "source", "The source it was taken from."),
+            _column("group", "group", "Images of one group belong together and are in one split."),
+            _column("source", "source", "The source of the image."),
         ],
     }
 

@@ -1,4 +1,4 @@
-"""One folder a split in FiftyOne's own layout for image classification: ``data/`` and ``labels.json``.
+"""FiftyOne's own layout for image classification, one folder per split: ``data/`` and ``labels.json``.
 
 ``fiftyone.Dataset.from_dir(dataset_dir=DIR/train, dataset_type=fiftyone.types.FiftyOneImageClassificationDataset)``.
 """
@@ -10,7 +10,7 @@ from curation.exports.rows import Outgoing
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
-    """Write the pictures and, per split, the classes and the number of each picture's class."""
+    """Write the images and, per split, the classes and the class number of each image."""
     number = {label: place for place, label in enumerate(outgoing.classes)}
     for split in outgoing.splits:
         (folder / split / "data").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""``<split>/<class>/<picture>.jpg``: torchvision's ImageFolder reads a split, Hugging Face's ``imagefolder`` all."""
+"""``<split>/<class>/<image>.jpg``: torchvision's ImageFolder reads one split, Hugging Face's ``imagefolder`` all."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from curation.exports.rows import Outgoing
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
-    """Write the pictures; every split has a folder for every class, so that all splits number the classes alike."""
+    """Write the images; every split has a folder for every class, so that all splits number the classes alike."""
     for split in outgoing.splits:
         for label in outgoing.classes:
             (folder / split / label).mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""A foreign set comes in: its folder becomes the source of a new recipe, which is written here.
+"""Imports a dataset that another tool wrote: writes a recipe with its folder as the source.
 
-The recipe carries every picture byte for byte, under the set's own labels and in its own split. A set that this program
-exported is taken whole: built, it has the content digest it left with.
+Built, the recipe publishes every image byte for byte, under the dataset's own labels and splits. An export of this
+program is imported completely: its build has the content digest of the exported version.
 """
 
 import json
@@ -36,20 +36,20 @@ _LABEL_READERS = {
 
 @dataclass(frozen=True)
 class ImportedDataset:
-    """What a foreign set was found to be, and the recipe that was written for it.
+    """The recipe that was written for an imported dataset, and what the dataset contains.
 
     Parameters
     ----------
     recipe : pathlib.Path
     layout : str
     pictures : int
-        Those that the set itself names; broken ones too.
+        The number of images that the dataset lists, unreadable ones included.
     classes : mapping of str to str
         Label -> class; they differ where a label cannot name a folder.
     splits : mapping of str to mapping of str to int
-        Split -> class -> pictures; ``"none"`` for pictures without one.
+        Split -> class -> number of images; ``"none"`` for images without a split.
     content_digest : str, optional
-        Of the version that the set is an export of.
+        Of the exported version, where the folder is a complete export.
     """
 
     recipe: Path
@@ -65,21 +65,21 @@ class ImportedDataset:
 
 
 def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None = None) -> ImportedDataset:
-    """Write ``datasets/<name>/recipe.toml`` for a set that another tool wrote.
+    """Write ``datasets/<name>/recipe.toml`` for a dataset that another tool wrote.
 
     Parameters
     ----------
     folder : pathlib.Path
         An ImageFolder, a Hugging Face dataset in Parquet, a FiftyOne export or an Edge Impulse folder.
     name : str
-        Of the new dataset.
+        The name of the new dataset.
     layout : str, optional
-        What the folder is; found out from its files where it is not given.
+        The layout of the folder; detected from its files by default.
 
     Raises
     ------
     CurationError
-        Where the folder is none of these, nothing in it is labelled, the name cannot be used, or the recipe exists.
+        Where the folder has no known layout, no image has a label, the name is invalid, or the recipe exists.
     """
     check_name(name)
     path = home.dataset(name) / "recipe.toml"
@@ -116,7 +116,7 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
 
 
 def _read_labels(folder: Path, layout: Layout) -> tuple[list[SidecarLabel], str | None]:
-    """Return what the set states of each of its images, and the pattern where its paths state it."""
+    """Return the label and split of each image, and the pattern of the paths that give them."""
     if layout != "imagefolder":
         return [_normalize(said) for said in _LABEL_READERS[layout](folder).values()], None
     pattern = find_layout(folder, single_split=True).pattern
@@ -130,13 +130,15 @@ def _normalize(said: SidecarLabel) -> SidecarLabel:
 
 
 def _read_signature(folder: Path, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:
-    """Return what ``version.json`` says, where the folder is the whole export of a version."""
+    """Return the content of ``version.json``, where the folder is the complete export of a version."""
     try:
-        told = json.loads((folder / "version.json").read_bytes())
-        whole = told["counts"] == splits and isinstance(told["content_digest"], str) and isinstance(told["name"], str)
+        signature = json.loads((folder / "version.json").read_bytes())
+        whole = signature["counts"] == splits and all(
+            isinstance(signature[key], str) for key in ("content_digest", "name")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return told if whole else None
+    return signature if whole else None
 
 
 def _write_recipe(
@@ -154,7 +156,7 @@ def _write_recipe(
     for label, chosen in sorted(classes.items()):
         by_class.setdefault(chosen, []).append(label)
     lines = [
-        f"# Written by `python -m curation import` for a set in the layout of {layout}.",
+        f"# Written by `python -m curation import` for a folder in the layout of {layout}.",
         "",
         f"title = {quote(name.replace('-', ' ').replace('_', ' ').capitalize())}",
         "",
@@ -162,7 +164,7 @@ def _write_recipe(
         f"name = {quote(name)}",
         f"kind = {quote(kind)}",
         f"path = {quote(str(folder))}",
-        *_name_licence(signature),
+        *_licence_line(signature),
         *([f"pattern = '{pattern}'"] if pattern else []),
         "",
         "[labels]",
@@ -172,28 +174,28 @@ def _write_recipe(
         *(f"{quote(chosen)} = [{', '.join(map(quote, labels))}]" for chosen, labels in sorted(by_class.items())),
         "",
         "[render]",
-        'encode = "keep"                      # JPEGs are copied as they are, less their metadata',
-        "short_side = 8192                    # a picture is scaled down to this, never up",
+        'encode = "keep"                      # JPEGs are copied unchanged, without their metadata',
+        "short_side = 8192                    # larger images are scaled down to this; images are never scaled up",
         "",
-        *(_take_whole(signature) if signature else _curate(splits)),
+        *(_import_all(signature) if signature else _split_by_ratios(splits)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _name_licence(signature: Mapping[str, Any] | None) -> list[str]:
-    """Return the licence that came along: all of them, where there are several."""
+def _licence_line(signature: Mapping[str, Any] | None) -> list[str]:
+    """Return the licence of the exported version; several are joined."""
     given = signature.get("licences") if signature else None
     names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
     if names:
         return [f"licence = {quote(' AND '.join(names))}"]
-    return ['# licence = "CC-BY-4.0"              # as an SPDX name: what its publisher says']
+    return ['# licence = "CC-BY-4.0"              # the publisher\'s licence, as an SPDX name']
 
 
-def _take_whole(signature: Mapping[str, Any]) -> list[str]:
+def _import_all(signature: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"# An export of {_comment(signature['name'])}@v{_comment(signature['version'])}, curated already: it is taken "
-        "whole, and built it has the content digest",
-        f"# {_comment(signature['content_digest'])}. To curate it anew, drop [duplicates] and give ratios.",
+        f"# An export of {_comment(signature['name'])}@v{_comment(signature['version'])}, curated already and imported "
+        "completely: its build has the content digest",
+        f"# {_comment(signature['content_digest'])}. To curate it again, remove [duplicates] and give ratios.",
         "[duplicates]",
         "radius = 0",
         "correlation = 1.0",
@@ -210,14 +212,14 @@ def _take_whole(signature: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _curate(splits: Mapping[str, Mapping[str, int]]) -> list[str]:
-    told = [split for split in SPLITS if split in splits]
-    first, *others = told or SPLITS
-    says = "its own splits stay as they are" if told else "it tells no splits"
+def _split_by_ratios(splits: Mapping[str, Mapping[str, int]]) -> list[str]:
+    own = [split for split in SPLITS if split in splits]
+    first, *others = own or SPLITS
+    note = "its own splits are kept" if own else "it has no splits"
     return [
         "[selection]",
-        f'source_split = "respect"             # {says}; pictures without one are shared out',
-        '#                                      with "ignore" and other ratios all are split anew',
+        f'source_split = "respect"             # {note}; images without a split are divided by the ratios',
+        '#                                      "ignore" divides all images by the ratios',
         "",
         "[selection.ratios]",
         f"{first} = {1 - len(others) / 10}",
@@ -226,5 +228,5 @@ def _curate(splits: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _comment(value: object) -> str:
-    """Return text that cannot leave a comment of one line."""
+    """Return text that cannot end a comment of one line."""
     return re.sub(r"[^\w.@-]", "", str(value))[:80]

@@ -1,7 +1,7 @@
-"""TFRecord files of ``tf.train.Example``, written without TensorFlow: a length, a picture, two checksums, and so on.
+"""TFRecord files of ``tf.train.Example``, written without TensorFlow.
 
 Features: ``image/encoded``, ``image/format``, ``image/class/label`` (from 0), ``image/class/text``,
-``image/key/sha256`` (of the encoded picture), ``split``, ``source/sha256``, ``source/name``, ``group``, ``licence``,
+``image/key/sha256`` (of the encoded image), ``split``, ``source/sha256``, ``source/name``, ``group``, ``licence``,
 ``version``, ``digest``.
 """
 
@@ -13,13 +13,13 @@ from curation.exports.crc32c import crc32c, mask
 from curation.exports.rows import Outgoing, Sample, cut
 
 SHARD_BYTES = 128 << 20
-"""The pictures' bytes in a file, about."""
+"""The approximate bytes of images per file."""
 
 _LENGTH_DELIMITED = 2
 
 
 def write(outgoing: Outgoing, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
-    """Write ``<split>.tfrecord-00000-of-00001`` and so on, the classes mixed, and ``classes.txt``, one a line."""
+    """Write ``<split>.tfrecord-00000-of-00001`` and so on, the classes mixed, and ``classes.txt``, a class per line."""
     for split in outgoing.splits:
         shards = list(cut(outgoing.mixed(split), max_bytes=shard_bytes, cost=lambda sample: sample.size_bytes))
         for number, samples in enumerate(shards):
@@ -57,7 +57,7 @@ def frame(content: bytes) -> bytes:
 
 
 def make_example(features: Mapping[str, bytes | int]) -> bytes:
-    """Return a serialised ``tf.train.Example``, its features sorted by name.
+    """Return a serialized ``tf.train.Example``, with features sorted by name.
 
     The messages, from ``tensorflow/core/example``: Example {1: Features}, Features {1: map<string, Feature>},
     Feature {1: BytesList | 3: Int64List}, each list {1: values}.
@@ -75,7 +75,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Return a whole number of at least 0 as protobuf writes it: seven bits a byte, the lowest first."""
+    """Return a non-negative integer as a protobuf varint: seven bits per byte, lowest first."""
     groups = []
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

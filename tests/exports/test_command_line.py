@@ -20,7 +20,7 @@ def _home(version, monkeypatch):
 def test_a_version_is_exported(version, tmp_path, capsys, name):
     """One line says what left, as what, and where to."""
     assert main(["export", "hostile@v1", "--to", name, str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out == f"exported hostile@v1, 20 pictures, as {name} to {tmp_path / 'out'}\n"
+    assert capsys.readouterr().out == f"exported hostile@v1, 20 images, as {name} to {tmp_path / 'out'}\n"
     assert tree(tmp_path / "out")
 
 
