@@ -1,7 +1,6 @@
-"""COCO: ``annotations/instances_<split>.json`` and the pictures; each picture has one annotation, its whole area.
+"""COCO: ``annotations/instances_<split>.json`` and the images; each image has one annotation that covers it.
 
-COCO knows no classes of whole pictures. A box over everything is what its readers understand, and what they convert
-back into a class.
+COCO has no classes of whole images. Its readers understand a box around the image and convert it back to a class.
 """
 
 import io
@@ -15,7 +14,7 @@ from curation.exports.rows import Outgoing, Sample
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
-    """Write the pictures and the annotations; images, annotations and categories are numbered from 1."""
+    """Write the images and the annotations; images, annotations and categories are numbered from 1."""
     (folder / "annotations").mkdir()
     for split in outgoing.splits:
         (folder / split).mkdir()
@@ -23,8 +22,8 @@ def write(outgoing: Outgoing, folder: Path) -> None:
         samples = outgoing.mixed(split)
         for sample in samples:
             content = outgoing.copy(sample, folder / split / f"{sample.name}.jpg")
-            with Image.open(io.BytesIO(content)) as picture:
-                sizes.append(picture.size)
+            with Image.open(io.BytesIO(content)) as image:
+                sizes.append(image.size)
         text = json.dumps(_annotate(outgoing, samples, sizes), indent=1)
         (folder / "annotations" / f"instances_{split}.json").write_bytes(text.encode())
 

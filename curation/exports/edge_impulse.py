@@ -1,7 +1,7 @@
-"""``training/`` and ``testing/`` with an ``info.labels`` each, as Edge Impulse's uploader takes them.
+"""``training/`` and ``testing/`` with an ``info.labels`` each, for Edge Impulse's uploader.
 
-Its own split is random, so every file names its category. It knows no third split: a ``val`` sample is of the category
-``training`` and says ``"split": "val"`` in its metadata, by which a project can hold it out.
+Its own split is random, so every file states its category. It has no third split: a ``val`` sample has the category
+``training`` and ``"split": "val"`` in its metadata, by which a project can hold it out.
 """
 
 import json
@@ -13,7 +13,7 @@ CATEGORIES = {"train": "training", "val": "training", "test": "testing"}
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
-    """Write the pictures and the label files."""
+    """Write the images and the label files."""
     for category in sorted(set(CATEGORIES.values())):
         samples = sorted(
             (sample for sample in outgoing.samples if CATEGORIES[sample.split] == category),

@@ -1,6 +1,6 @@
-"""A Hugging Face dataset: Parquet files with the pictures inside and a README that names the splits.
+"""A Hugging Face dataset: Parquet files that contain the images, and a README that lists the splits.
 
-``datasets.load_dataset(DIR)`` reads it, and so does the Hub, pushed as it is.
+``datasets.load_dataset(DIR)`` reads it, and the Hub shows it unchanged.
 """
 
 import io
@@ -15,10 +15,10 @@ from curation.dataset.columns import TEXT, Metadata
 from curation.exports.rows import PROVENANCE, Outgoing, Sample, cut
 
 SHARD_BYTES = 128 << 20
-"""The pictures' bytes in a file, about; a file is made in memory."""
+"""The approximate bytes of images per file; a file is made in memory."""
 
 ROW_GROUP = 100
-"""Rows that are read at once; the Hub's viewer asks for few at a time."""
+"""The rows of a row group; the Hub's viewer reads few at a time."""
 
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 
@@ -36,13 +36,13 @@ def write(outgoing: Outgoing, folder: Path, *, shard_bytes: int = SHARD_BYTES) -
 
 def _pack(outgoing: Outgoing, samples: Sequence[Sample]) -> bytes:
     number = {label: place for place, label in enumerate(outgoing.classes)}
-    pictures = []
+    images = []
     for sample in samples:
         content = sample.read()
-        pictures.append({"bytes": content, "path": f"{sample.name}.jpg"})
+        images.append({"bytes": content, "path": f"{sample.name}.jpg"})
         outgoing.advance(len(content))
     columns = {
-        "image": pl.Series(pictures, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String})),
+        "image": pl.Series(images, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String})),
         "label": pl.Series([number[sample.label] for sample in samples], dtype=pl.Int64),
         **{name: pl.Series([getattr(sample, name) for sample in samples], dtype=pl.String) for name in PROVENANCE},
         "reserve": pl.Series([sample.reserve for sample in samples], dtype=pl.Boolean),
@@ -51,14 +51,14 @@ def _pack(outgoing: Outgoing, samples: Sequence[Sample]) -> bytes:
             for column in outgoing.metadata
         },
     }
-    told = {
+    metadata = {
         "huggingface": json.dumps({"info": {"features": _features(outgoing)}}),
         "curation": json.dumps(outgoing.identity()),
     }
     buffer = io.BytesIO()
-    # JPEGs do not shrink further, and a codec's release would show in the bytes.
+    # JPEGs cannot be compressed further, and the bytes must not depend on a codec's version.
     pl.DataFrame(columns).write_parquet(
-        buffer, compression="uncompressed", statistics=False, row_group_size=ROW_GROUP, metadata=told
+        buffer, compression="uncompressed", statistics=False, row_group_size=ROW_GROUP, metadata=metadata
     )
     return buffer.getvalue()
 
@@ -79,7 +79,7 @@ def _dtype_of(column: Metadata) -> str:
 
 
 def write_readme(outgoing: Outgoing) -> str:
-    """Return the version's card with a head that says where the splits lie; other keys of its head stay."""
+    """Return the version's card with a header that lists the files of the splits; its other keys are kept."""
     card = outgoing.version.folder / "CARD.md"
     head, body = split_head(card.read_text(encoding="utf-8") if card.is_file() else f"# {outgoing.reference}\n")
     files = [
@@ -100,7 +100,7 @@ def write_readme(outgoing: Outgoing) -> str:
 
 
 def _declare(outgoing: Outgoing) -> list[str]:
-    """Return the types of the columns: pyarrow overlooks what Polars says of them inside the Parquet files."""
+    """Return the types of the columns, which pyarrow does not read from Parquet files of Polars."""
     names = [
         f"          '{number}': {json.dumps(label, ensure_ascii=False)}"
         for number, label in enumerate(outgoing.classes)
@@ -116,13 +116,13 @@ def _declare(outgoing: Outgoing) -> list[str]:
 
 
 def split_head(text: str) -> tuple[list[str], str]:
-    """Return the lines of a Markdown file's YAML head (none where it has none) and the text below."""
+    """Return the lines of a Markdown file's YAML header, empty where it has none, and the text below it."""
     match = re.match(r"---\n(.*?\n)?---\n", text, re.DOTALL)
     return ((match[1] or "").splitlines(), text[match.end() :]) if match else ([], text)
 
 
 def drop_keys(head: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """Return the lines of a YAML mapping without some of its keys and all that is indented, or listed, below them."""
+    """Return the lines of a YAML mapping without some of its keys and the lines that belong to them."""
     kept, dropping = [], False
     for line in head:
         if re.match(r"[^\s#-]", line):

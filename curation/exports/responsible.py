@@ -1,4 +1,4 @@
-"""The responsible-AI fields of Croissant: each says what the manifest and the recipe show, and nothing else."""
+"""The responsible-AI fields of Croissant, derived from the manifest and the recipe only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from curation.sources import Fetched
 def responsibility(
     recipe: Recipe, description: Mapping[str, Any], manifest: Manifest, fetched: Sequence[Fetched]
 ) -> dict[str, Any]:
-    """Return the responsible-AI fields; each says what the manifest shows, and nothing else."""
+    """Return the responsible-AI fields."""
     rows, kept = description["rows"], description["kept"]
     archives = "; ".join(
         f"{given.source}: {archive.name}, sha256 {archive.sha256}" for given in fetched for archive in given.archives
@@ -26,55 +26,55 @@ def responsibility(
         if column.role in PERSONAL_ROLES and kept_rows[column.name].null_count() < kept_rows.height
     ]
     return {
-        "rai:dataCollection": f"{rows} files were taken from existing collections ({archives}); {kept} were chosen.",
+        "rai:dataCollection": f"{rows} files come from existing collections ({archives}); {kept} were chosen.",
         "rai:dataCollectionType": ["Software Collection" if drawn else "Secondary Data Analysis"],
-        "rai:dataCollectionMissingData": f"{unread} files could not be read; each is named with its reason in "
-        "manifest.parquet.",
+        "rai:dataCollectionMissingData": f"{unread} files could not be read; manifest.parquet lists each with its "
+        "reason.",
         "rai:dataPreprocessingProtocol": _preprocessing(recipe),
         "rai:dataAnnotationProtocol": [_annotation(recipe, manifest)],
-        "rai:dataUseCases": [f"Training and testing of image classifiers that tell {_listed(recipe.classes)} apart."],
+        "rai:dataUseCases": [f"Training and testing image classifiers that distinguish {_listed(recipe.classes)}."],
         "rai:dataLimitations": _limitations(description),
         "rai:dataBiases": _biases(recipe, description, manifest),
         "rai:personalSensitiveInformation": [
-            "The pictures carry no EXIF, GPS or maker notes.",
-            f"The manifest holds {_listed(personal)} as far as the sources give them."
+            "The images contain no EXIF, GPS or maker notes.",
+            f"The manifest contains {_listed(personal)} where the sources give them."
             if personal
-            else "The manifest holds no data about persons.",
+            else "The manifest contains no data about persons.",
         ],
-        "rai:dataReleaseMaintenancePlan": "A published version is never changed; a correction is a new version with a "
-        "digest of its own.",
+        "rai:dataReleaseMaintenancePlan": "A published version is never changed; corrections are new versions with "
+        "their own digests.",
     }
 
 
 def _preprocessing(recipe: Recipe) -> list[str]:
     rule, out = recipe.duplicates, recipe.render
     side = f", scaled down to a shorter side of {out.short_side} px" if out.short_side else ""
-    told = out.model_dump(mode="json")
-    remedies = [(name, told[name]) for name in REMEDIES if told[name] is not None]
+    settings = out.model_dump(mode="json")
+    remedies = [(name, settings[name]) for name in REMEDIES if settings[name] is not None]
     encoding = {
-        "uniform": f"Every picture was written anew as JPEG (quality {out.quality}, {out.subsampling}){side}.",
-        "keep": f"JPEGs were copied less their metadata, others written as JPEG{side}.",
+        "uniform": f"Every image was encoded again as JPEG (quality {out.quality}, {out.subsampling}){side}.",
+        "keep": f"JPEGs were copied without their metadata, other images encoded as JPEG{side}.",
     }
     return [
         f"Duplicates were found by bytes, by pixels, and by 64-bit {rule.hash} within {rule.radius} bits confirmed by "
         f"a correlation of thumbnails of at least {rule.correlation:g}"
-        + ("." if rule.near else "; near ones stay, in one split."),
+        + ("." if rule.near else "; near duplicates are kept, in one split."),
         encoding[out.encode],
         *(f"Before that, {name.replace('_', ' ')}: {value}." for name, value in remedies),
-        "Pictures that look alike, or belong together by the recipe's rules, lie in one split.",
+        "Images that are duplicates, or belong together by the recipe's rules, are in one split.",
     ]
 
 
 def _annotation(recipe: Recipe, manifest: Manifest) -> str:
     decided = manifest.rows["decision"].is_not_null().sum()
     meaning = "; ".join(f"{name}: {', '.join(labels)}" for name, labels in sorted(recipe.labels.classes.items()))
-    return f"Labels are the sources' own ({meaning}); people decided on {decided} files."
+    return f"Labels are the sources' own ({meaning}); reviewers decided on {decided} files."
 
 
 def _limitations(description: Mapping[str, Any]) -> list[str]:
     held_out = {split: counts for split, counts in description["counts"].items() if split != "train"}
     return [
-        f"{split} holds {min(counts.values())} pictures of its smallest class: a rate measured on it is coarse."
+        f"{split} has {min(counts.values())} images of its smallest class, so that rates measured on it are coarse."
         for split, counts in held_out.items()
     ] or ["There is no held-out split."]
 
@@ -84,12 +84,10 @@ def _biases(recipe: Recipe, description: Mapping[str, Any], manifest: Manifest) 
     sources = {label: frozenset(names) for label, names in known.rows()}
     biases = []
     if len(recipe.classes) > 1 and len(set(sources.values())) > 1:
-        biases.append(
-            "The classes do not come from the same sources: a model may learn the camera instead of what is shown."
-        )
+        biases.append("The classes come from different sources: a model may learn the camera instead of the content.")
     if description["reserve"]:
-        biases.append(f"{description['reserve']} training pictures stand under more than one label in their source.")
-    return biases or ["None was looked for beyond sources and disputed labels."]
+        biases.append(f"{description['reserve']} training images have several labels in their source.")
+    return biases or ["Only sources and disputed labels were examined; none was found."]
 
 
 def _listed(words: Sequence[str]) -> str:

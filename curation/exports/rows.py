@@ -1,4 +1,4 @@
-"""What leaves a version: its samples, each read with its checksum, and the order and shards they leave in."""
+"""The samples of a version, read with their checksums, and their order and shards in an export."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,34 +11,34 @@ import polars as pl
 from curation.dataset.columns import Metadata
 from curation.dataset.manifest import SPLITS
 from curation.dataset.recipe import CLASS_PATTERN
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.versions import Version
 
 Advance: TypeAlias = Callable[[int], None]
 
 PROVENANCE = ("sha256", "file_sha256", "group", "source", "licence")
-"""What every format that has room for it says of a sample, besides split and label."""
+"""The columns that formats with metadata contain in addition to split and label."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One published picture.
+    """One published image.
 
     Parameters
     ----------
     split, label : str
     name : str
-        The stem of its file, unique within the version: hex digits and ``-p<page>``, nothing a source chose.
+        The stem of its file, unique within the version: hex digits and ``-p<page>``, no text from a source.
     path : pathlib.Path
     size_bytes : int
     sha256 : str
-        Of the source file.
+        The digest of the source file.
     file_sha256 : str
-        Of the published file.
+        The digest of the published file.
     group, source : str
     licence : str, optional
     reserve : bool
-        Used although disputed.
+        Whether it is used although it is disputed.
     metadata : mapping of str to str, int, float or None
         The values of the version's metadata columns.
     """
@@ -57,28 +57,29 @@ class Sample:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> bytes:
-        """Return the picture's bytes.
+        """Return the bytes of the image.
 
         Raises
         ------
         CurationError
-            Where the file is gone or is not the one that was published.
+            Where the file is missing or is not as it was published.
         """
         try:
             content = self.path.read_bytes()
         except OSError as fault:
-            raise CurationError(f"{self.path}: {fault.strerror}", hint=_VERIFY) from fault
+            raise CurationError(ErrorCode.VERSION_DAMAGED, f"{self.path}: {fault.strerror}", hint=_VERIFY) from fault
         found = hashlib.sha256(content).hexdigest()
         if found != self.file_sha256:
             raise CurationError(
-                f"{self.path}: changed since it was published: its sha256 is {found[:12]}, "
-                f"the manifest says {self.file_sha256[:12]}",
+                ErrorCode.VERSION_DAMAGED,
+                f"{self.path}: changed since it was published: its sha256 is {found[:12]} instead of "
+                f"{self.file_sha256[:12]}",
                 hint=_VERIFY,
             )
         return content
 
     def provenance(self) -> dict[str, str | None]:
-        """Return where it comes from, in the columns ``PROVENANCE``."""
+        """Return the columns ``PROVENANCE``."""
         origin: dict[str, str | None] = {
             "sha256": self.sha256,
             "file_sha256": self.file_sha256,
@@ -95,7 +96,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A version on its way out.
+    """A version that is being exported.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class Outgoing:
     samples : tuple of Sample
         Sorted by split (train, val, test), label and name.
     advance : callable
-        Is told the bytes of every picture that was written.
+        Called with the bytes of every image that was written.
     """
 
     version: Version
@@ -117,52 +118,54 @@ class Outgoing:
 
     @property
     def reference(self) -> str:
-        """The version as a person writes it: ``melanoma@v2``."""
+        """The reference of the version: ``melanoma@v2``."""
         return f"{self.version.name}@v{self.version.number}"
 
     @property
     def content_digest(self) -> str:
-        """The sha256 over split, label and file of all samples."""
+        """The sha256 over the splits, labels and files of all samples."""
         return str(self.version.description["content_digest"])
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All classes, sorted; the place of one is its number in formats that count."""
+        """All classes, sorted; formats with class numbers use their positions."""
         return tuple(sorted(self.version.description["classes"]))
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that hold samples, in the order train, val, test."""
+        """The splits that contain samples, in the order train, val, test."""
         used = {sample.split for sample in self.samples}
         return tuple(split for split in SPLITS if split in used)
 
     def identity(self) -> dict[str, str]:
-        """Return what tells this version from every other, as each format carries it inside."""
+        """Return the identity of the version that every format contains."""
         return {"version": self.reference, "digest": self.version.digest, "content_digest": self.content_digest}
 
     def mixed(self, split: str) -> list[Sample]:
-        """Return a split's samples in the order of their names: classes mixed, and the same on every machine."""
+        """Return the samples of a split in the order of their names: classes mixed, the same on every machine."""
         return sorted((sample for sample in self.samples if sample.split == split), key=lambda sample: sample.name)
 
     def copy(self, sample: Sample, target: Path) -> bytes:
-        """Write a sample's picture to ``target`` and return its bytes."""
+        """Write the image of a sample to ``target`` and return its bytes."""
         content = sample.read()
         target.write_bytes(content)
         self.advance(len(content))
         return content
 
 
-_VERIFY = "`python -m curation verify` names every changed file; `build` makes a version again once its folder is away"
+_VERIFY = (
+    "`python -m curation verify` lists every changed file. Remove the version's folder, and `build` makes it again."
+)
 
 
 def gather(version: Version, *, advance: Advance = lambda size_bytes: None) -> Outgoing:
-    """Return a version's samples, ready to leave.
+    """Return a version's samples for an export.
 
     Raises
     ------
     CurationError
-        Where a label or a file name in the manifest could lead out of a folder, or a picture is missing: the version
-        was tampered with.
+        Where a label or a file name in the manifest could lead out of a folder, or an image is missing: the version was
+        changed.
     """
     columns = ("split", "label", "file", "sha256", "file_sha256", "group", "source", "licence", "reserve")
     names = [column.name for column in version.manifest.metadata]
@@ -178,14 +181,18 @@ def _open(folder: Path, row: Mapping[str, Any]) -> Sample:
     file, label, split = str(row["file"]), str(row["label"]), str(row["split"])
     name = PurePosixPath(file)
     if split not in SPLITS or not CLASS_PATTERN.fullmatch(label) or name.is_absolute() or ".." in name.parts:
-        raise CurationError(f"{folder / 'manifest.parquet'}: {file!r}, {label!r}, {split!r} is no sample", hint=_VERIFY)
+        raise CurationError(
+            ErrorCode.VERSION_DAMAGED,
+            f"{folder / 'manifest.parquet'}: invalid sample: {file!r}, {label!r}, {split!r}",
+            hint=_VERIFY,
+        )
     path = folder / name
     try:
         size_bytes = path.lstat().st_size
     except OSError as fault:
-        raise CurationError(f"{path}: {fault.strerror}", hint=_VERIFY) from fault
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: {fault.strerror}", hint=_VERIFY) from fault
     if path.is_symlink():
-        raise CurationError(f"{path}: a symbolic link, where only files belong", hint=_VERIFY)
+        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: is a symbolic link", hint=_VERIFY)
     chosen = {key: row[key] for key in ("sha256", "file_sha256", "group", "source", "licence", "reserve")}
     return Sample(
         split=split,
@@ -199,12 +206,12 @@ def _open(folder: Path, row: Mapping[str, Any]) -> Sample:
 
 
 def cut(samples: Sequence[Sample], *, max_bytes: int, cost: Callable[[Sample], int]) -> Iterator[list[Sample]]:
-    """Yield the samples in their order, as many at a time as fit into ``max_bytes``, at least one.
+    """Yield the samples in order, as many at a time as fit into ``max_bytes``, at least one.
 
     Parameters
     ----------
     cost : callable
-        The bytes a sample takes.
+        Returns the bytes of a sample.
     """
     part: list[Sample] = []
     size = 0
@@ -220,5 +227,5 @@ def cut(samples: Sequence[Sample], *, max_bytes: int, cost: Callable[[Sample], i
 
 
 def total_bytes(samples: Iterable[Sample]) -> int:
-    """Return the bytes of all pictures."""
+    """Return the bytes of all images."""
     return sum(sample.size_bytes for sample in samples)

@@ -1,7 +1,7 @@
-"""CSV tables for people: ``samples.csv`` names every picture, ``excluded.csv`` every file that was left out, and why.
+"""CSV tables: ``samples.csv`` lists every image, ``excluded.csv`` every excluded file with its reason.
 
-File names, labels and reasons come from strangers, and a spreadsheet runs a cell that begins like a formula. Such a
-cell is written with an apostrophe before it, which spreadsheets show as text; the manifest keeps the true text.
+File names and labels come from outside, and spreadsheets run cells that begin like a formula. Such a cell is written
+with a leading apostrophe, which spreadsheets show as text; the manifest has the original text.
 """
 
 from pathlib import Path
@@ -13,10 +13,10 @@ from curation.dataset.manifest import describe_decisions, describe_excluded
 from curation.exports.rows import Outgoing
 
 FORMULA = r"^[=+\-@\t\r\n\x00\uFF1D\uFF0B\uFF0D\uFF20]"
-"""How a cell begins that Excel, LibreOffice or Google Sheets may run; the last four are full-width."""
+"""The beginnings of cells that Excel, LibreOffice or Google Sheets may run; the last four are full-width."""
 
 FIRST = ("file", "split", "label", "sha256", "file_sha256", "group")
-"""The columns of samples.csv that stand before the other exported ones."""
+"""The first columns of samples.csv, before the other exported ones."""
 EXCLUDED = (
     "id", "excluded", "excluded_by", "reason", "detail", "source", "path", "page", "sha256", "source_label",
     "source_split", "label", "licence",
@@ -24,7 +24,7 @@ EXCLUDED = (
 
 
 def write(outgoing: Outgoing, folder: Path) -> None:
-    """Write the pictures as ``<split>/<class>/<picture>.jpg``, and both tables."""
+    """Write the images as ``<split>/<class>/<image>.jpg``, and both tables."""
     places = {}
     for sample in outgoing.samples:
         place = f"{sample.split}/{sample.label}/{sample.name}.jpg"
@@ -44,15 +44,15 @@ def write(outgoing: Outgoing, folder: Path) -> None:
         "excluded.csv": excluded.select(*EXCLUDED, *identity).sort("id"),
     }
     for name, table in tables.items():
-        text = disarm(table).write_csv(quote_style="non_numeric", line_terminator="\n")
+        text = escape_formulas(table).write_csv(quote_style="non_numeric", line_terminator="\n")
         (folder / name).write_bytes(text.encode())
 
 
-def disarm(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the table with an apostrophe before every text that a spreadsheet could take for a formula."""
+def escape_formulas(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with an apostrophe before every text that a spreadsheet could run as a formula."""
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
-    armed = [pl.col(name).str.contains(FORMULA) for name in texts]
+    formulas = [pl.col(name).str.contains(FORMULA) for name in texts]
     return table.with_columns(
         pl.when(runs).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
-        for name, runs in zip(texts, armed, strict=True)
+        for name, runs in zip(texts, formulas, strict=True)
     )

@@ -1,6 +1,6 @@
-"""WebDataset: tar shards of bounded size, in each sample ``<name>.cls``, ``<name>.jpg`` and ``<name>.json``.
+"""WebDataset: tar shards of bounded size; a sample is ``<name>.cls``, ``<name>.jpg`` and ``<name>.json``.
 
-The samples of a split stand in the order of their hashes, classes mixed, as a stream is read from its beginning.
+The samples of a split are in the order of their hashes, classes mixed, because a stream is read from its beginning.
 """
 
 import io
@@ -12,12 +12,12 @@ from pathlib import Path
 from curation.exports.rows import Outgoing, Sample, cut
 
 SHARD_BYTES = 256 << 20
-"""The most a shard takes, unless a single sample is larger."""
+"""The maximum size of a shard, unless a single sample is larger."""
 
 
 def write(outgoing: Outgoing, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
-    """Write ``<split>-000000.tar`` and so on, no byte of which depends on clock, user or machine."""
-    # The end of a tar takes up to two blocks of its writer.
+    """Write ``<split>-000000.tar`` and so on; their bytes do not depend on clock, user or machine."""
+    # The end of a tar can take two blocks.
     room = shard_bytes - 2 * tarfile.RECORDSIZE
     for split in outgoing.splits:
         shards = cut(outgoing.mixed(split), max_bytes=room, cost=lambda sample: _cost(outgoing, sample))

@@ -87,10 +87,10 @@ def test_responsible_ai_fields_say_what_the_manifest_shows(content):
     """Counts, protocols, limits and privacy are there, and none is empty."""
     fields = {key: value for key, value in content.items() if key.startswith("rai:")}
     assert all(fields.values())
-    assert fields["rai:dataCollection"].startswith("27 files were taken")
+    assert fields["rai:dataCollection"].startswith("27 files ")
     assert fields["rai:dataCollectionMissingData"].startswith("2 files could not be read")
     assert any("shorter side of 48 px" in each for each in fields["rai:dataPreprocessingProtocol"])
-    assert "The manifest holds no data about persons." in fields["rai:personalSensitiveInformation"]
+    assert any("no data about persons" in each for each in fields["rai:personalSensitiveInformation"])
     assert {"rai:dataBiases", "rai:dataLimitations", "rai:dataUseCases", "rai:dataReleaseMaintenancePlan"} <= set(
         fields
     )
@@ -108,10 +108,7 @@ def test_personal_columns_are_named(version, recipe):
         files=files,
         published="2026-11-24",
     )
-    assert (
-        "The manifest holds age and sex as far as the sources give them."
-        in (content["rai:personalSensitiveInformation"])
-    )
+    assert any("age and sex" in each for each in content["rai:personalSensitiveInformation"])
 
 
 def test_the_recipes_licence_wins_over_the_sources(version, recipe):
