@@ -91,7 +91,9 @@ class ErrorCode(StrEnum):
     CLASSES_DIFFER = "classes-differ"  # a run and a version have different classes
     DOES_NOT_FIT = "does-not-fit"  # the model exceeds the board's memory
     MODEL_INVALID = "model-invalid"  # a model file cannot be read, or is not the run's
-    MODEL_UNSUPPORTED = "model-unsupported"  # the compiler has no kernel for an operation, or the input is not the camera's
+    MODEL_UNSUPPORTED = (
+        "model-unsupported"  # the compiler has no kernel for an operation, or the input is not the camera's
+    )
     MODEL_UNTRAINED = "model-untrained"  # the scores of a model hardly differ
     OPTION_INVALID = "option-invalid"  # an option has no effect here, or its value is out of range
     RUN_INVALID = "run-invalid"  # a training run is damaged or incomplete

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
+from curation.storage.disk_errors import code_of
 from curation.storage.fsync import append_text
 from curation.storage.locks import hold_lock
 
@@ -66,7 +67,7 @@ class Decision:
     def __post_init__(self) -> None:
         problem = _problem(self)
         if problem:
-            raise CurationError(f"a decision that cannot be: {problem}")
+            raise CurationError(ErrorCode.DECISION_INVALID, f"Invalid decision: {problem}")
 
     @property
     def moment(self) -> tuple[datetime, int]:
@@ -81,18 +82,18 @@ class Decision:
 
 def _problem(decision: Decision) -> str | None:
     if decision.action not in get_args(Action):
-        return f"{decision.action!r} is no action (known: {', '.join(get_args(Action))})"
+        return f"{decision.action!r} is not an action (known: {', '.join(get_args(Action))})"
     for name, value in (("sha256", decision.sha256), ("other", decision.other)):
         if (value or name == "sha256") and not _SHA256.fullmatch(value):
             return f"{name} {value!r} is not 64 hex digits"
     if decision.action == "not-duplicates" and not decision.other:
-        return "not-duplicates wants the second file's sha256 in `other`"
+        return "not-duplicates needs the sha256 of the second file in `other`"
     if decision.action == "not-duplicates" and decision.other == decision.sha256:
-        return "not-duplicates wants two different files; these are the same bytes"
+        return "not-duplicates needs two different files, and these have the same bytes"
     if decision.action == "relabel" and not decision.label:
-        return "relabel wants a label"
+        return "relabel needs a label"
     if not decision.reviewer.strip():
-        return "no reviewer"
+        return "the reviewer is missing"
     if not _TIME.fullmatch(decision.time):
         return f"time {decision.time!r} is not like 2026-11-24T09:30:00Z"
     return None
@@ -117,9 +118,9 @@ def read_ledger(path: Path) -> tuple[Decision, ...]:
     except FileNotFoundError:
         return ()
     except UnicodeDecodeError as fault:
-        raise CurationError(f"{path}: not UTF-8 text (byte {fault.start})") from None
+        raise CurationError(ErrorCode.LEDGER_INVALID, f"{path}: not UTF-8 text (byte {fault.start})") from None
     except OSError as fault:
-        raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
+        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read: {fault.strerror}") from None
     decisions, problems = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -129,9 +130,11 @@ def read_ledger(path: Path) -> tuple[Decision, ...]:
         except CurationError as fault:
             problems.append(f"  line {number}: {fault.message}")
     if problems:
+        lines = "line is" if len(problems) == 1 else "lines are"
         raise CurationError(
-            f"{path}: {len(problems)} broken line(s)\n" + "\n".join(problems),
-            hint="mend or remove the line by hand; the ledger is text and in git",
+            ErrorCode.LEDGER_INVALID,
+            f"{path}: {len(problems)} {lines} invalid\n" + "\n".join(problems),
+            hint="Correct or remove each of them in a text editor; git has the earlier versions.",
         )
     return tuple(decisions)
 
@@ -140,17 +143,17 @@ def _parse(line: str, number: int) -> Decision:
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as fault:
-        raise CurationError(f"not JSON: {fault.msg} at column {fault.colno}") from None
+        raise CurationError(ErrorCode.DECISION_INVALID, f"not JSON: {fault.msg} at column {fault.colno}") from None
     if not isinstance(fields, dict):
-        raise CurationError("not a JSON object")
+        raise CurationError(ErrorCode.DECISION_INVALID, "not a JSON object")
     unknown = sorted(set(fields) - set(_FIELDS))
     if unknown:
-        raise CurationError(f"unknown field {', '.join(unknown)}")
+        raise CurationError(ErrorCode.DECISION_INVALID, f"unknown field {', '.join(unknown)}")
     if not all(isinstance(value, str) for value in fields.values()):
-        raise CurationError("every field is text")
+        raise CurationError(ErrorCode.DECISION_INVALID, "every field must be a text")
     missing = [key for key in ("action", "sha256", "reviewer", "time") if not fields.get(key)]
     if missing:
-        raise CurationError(f"missing {', '.join(missing)}")
+        raise CurationError(ErrorCode.DECISION_INVALID, f"missing {', '.join(missing)}")
     return Decision(line=number, **fields)
 
 
@@ -173,7 +176,7 @@ def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:
         with hold_lock(path.with_name(f".{path.name}.lock")):
             append_text(path, text)
     except OSError as fault:
-        raise CurationError(f"{path}: the decisions could not be written: {fault.strerror}") from fault
+        raise CurationError(code_of(fault), f"{path}: the decisions could not be written: {fault.strerror}") from fault
 
 
 @dataclass(frozen=True)

@@ -88,5 +88,5 @@ class Home:
         raise CurationError(
             ErrorCode.DATASET_MISSING,
             f"{self.datasets}: there is no dataset {name!r}",
-            hint=hint or "run it where datasets/ is, or set $CURATION_DATASETS",
+            hint=hint or "Run it where datasets/ is, or set $CURATION_DATASETS.",
         )

@@ -406,18 +406,21 @@ def load_recipe(folder: Path) -> Recipe:
         text = path.read_bytes().decode()
         if text.startswith("\ufeff"):
             raise CurationError(
-                f"{path}: begins with a byte order mark, which TOML does not know",
-                hint="save it as UTF-8 without one (an editor may call that `UTF-8`, and the other `UTF-8 with BOM`)",
+                ErrorCode.RECIPE_INVALID,
+                f"{path}: starts with a byte order mark, which TOML does not allow",
+                hint="Save it as UTF-8 without one (editors offer `UTF-8` and `UTF-8 with BOM`).",
             )
         raw = tomllib.loads(text)
     except FileNotFoundError:
         raise _no_recipe(folder) from None
     except UnicodeDecodeError as fault:
-        raise CurationError(f"{path}: not UTF-8 text (byte {fault.start})", hint="save it as UTF-8") from None
+        raise CurationError(
+            ErrorCode.RECIPE_INVALID, f"{path}: not UTF-8 text (byte {fault.start})", hint="Save it as UTF-8."
+        ) from None
     except tomllib.TOMLDecodeError as fault:
-        raise CurationError(f"{path}: not valid TOML: {fault}") from None
+        raise CurationError(ErrorCode.RECIPE_INVALID, f"{path}: not valid TOML: {fault}") from None
     except OSError as fault:
-        raise CurationError(f"{path}: cannot be read: {fault.strerror}") from None
+        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read: {fault.strerror}") from None
     return parse_recipe(raw, name=folder.name, base=folder, where=str(path))
 
 
@@ -467,8 +470,9 @@ def parse_recipe(raw: Mapping[str, Any], *, name: str, base: Path, where: str = 
         lines = "\n".join(f"  {mistake}" for mistake in sorted(set(mistakes)))
         plural = "mistake" if len(set(mistakes)) == 1 else "mistakes"
         raise CurationError(
+            ErrorCode.RECIPE_INVALID,
             f"{where}: {len(set(mistakes))} {plural}\n{lines}",
-            hint="`python -m curation init NAME` writes a commented recipe to compare with",
+            hint="`python -m curation init NAME` writes a commented recipe to compare with.",
         )
     sources = tuple(
         source.model_copy(update={"base": base, "path": (base / source.path).resolve()})
@@ -485,7 +489,7 @@ def _no_recipe(folder: Path) -> CurationError:
     hint = (
         f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}" if known else "run it where datasets/ is"
     )
-    return CurationError(f"{folder.parent}: there is no dataset {folder.name!r}", hint=hint)
+    return CurationError(ErrorCode.DATASET_MISSING, f"{folder.parent}: there is no dataset {folder.name!r}", hint=hint)
 
 
 _UNION_MEMBERS = {"ToneWindow", "GroupColumn", "int", "str"}

@@ -49,4 +49,5 @@ def _as_text(values: pl.Series) -> pl.Series:
     low, high = float(numbers.quantile(0) or 0), float(numbers.quantile(1) or 0)
     inner = sorted({float(numbers.quantile(share) or 0) for share in (0.25, 0.5, 0.75)} - {low, high})
     names = [f"{one:g} to {other:g}" for one, other in pairwise([low, *inner, high])]
-    return numbers.cut(inner, labels=names).cast(pl.String)
+    place = pl.Series(inner, dtype=pl.Float64).search_sorted(numbers.fill_null(low), side="left")
+    return pl.Series(names, dtype=pl.String).gather(place).set(values.is_null(), None)

@@ -1,4 +1,4 @@
-"""What people decided is applied, before duplicates: a picture someone excluded must not stand for a cluster."""
+"""Applies the decisions of the ledger, before duplicates: an excluded image must not represent a cluster."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import polars as pl
 from curation.dataset.columns import SCHEMA
 from curation.dataset.decisions import CONTEXT, DISAGREE, Opinion, Ruling, describe_opinion
 from curation.dataset.manifest import Manifest, is_not_image
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 
 
@@ -22,15 +22,15 @@ class Decided:
 def decide(manifest: Manifest, ruling: Ruling, *, classes: tuple[str, ...]) -> Decided:
     """Apply what is in force: exclusions, relabels (to every row of that sha256), keeps and preferences.
 
-    ``keep`` protects a readable picture from the quality thresholds, ``relabel`` besides gives a label to one that
-    had none. Neither can make an unreadable file readable. A disagreement under the recipe's policy excludes.
+    ``keep`` protects a readable image from the quality thresholds; ``relabel`` does, too, and gives a label to an image
+    without one. Neither makes an unreadable file readable. A disagreement under the recipe's policy excludes.
 
     Raises
     ------
     CurationError
-        Where a relabel names what is no class of the recipe.
+        Where a relabel names a class that the recipe does not define.
     """
-    _refuse_unknown_labels(ruling, classes)
+    _check_labels(ruling, classes)
     mentioned = pl.Series(sorted(ruling.mentioned()), dtype=pl.String)
     present = set(mentioned.filter(mentioned.is_in(manifest.rows["sha256"].drop_nulls().implode())))
     shas = sorted(present)
@@ -96,13 +96,14 @@ def _act(action: str, opinion: Opinion | None = None, *, label: str | None = Non
     return {"action": action, "label": label, "reviewers": reviewers, "reason": reason}
 
 
-def _refuse_unknown_labels(ruling: Ruling, classes: tuple[str, ...]) -> None:
+def _check_labels(ruling: Ruling, classes: tuple[str, ...]) -> None:
     words = {opinion.verdict for opinion in ruling.labels.values()} - {DISAGREE}
     unknown = sorted(
         word for word in words if word not in classes and not (word.startswith(CONTEXT) and word != CONTEXT)
     )
     if unknown:
         raise CurationError(
-            f"the ledger relabels to what is no class: {', '.join(map(repr, unknown))}",
-            hint=f"classes: {', '.join(classes)}; or {CONTEXT}<source label> for a picture that is of none",
+            ErrorCode.LABEL_UNKNOWN,
+            f"decisions.jsonl uses a class that the recipe does not define: {', '.join(map(repr, unknown))}",
+            hint=f"Classes: {', '.join(classes)}; or {CONTEXT}<source label> for an image of none of them.",
         )

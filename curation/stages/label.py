@@ -1,10 +1,10 @@
-"""Source labels become classes; the labels of no class stay in the table as context, so that a conflict is seen."""
+"""Maps source labels to classes; other labels stay in the table as context, so that a conflict is seen."""
 
 import polars as pl
 
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Labels
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 
 
@@ -17,10 +17,10 @@ def label(manifest: Manifest, labels: Labels) -> Manifest:
     Raises
     ------
     CurationError
-        Where readable pictures carry a source label that is neither a class's nor context; all are listed.
+        Where readable images have a source label that is neither of a class nor context; all are listed.
     """
     classes = labels.class_of()
-    _refuse_unknown(manifest, labels, classes)
+    _check_labels(manifest, labels, classes)
     found = manifest.rows["source_label"].replace_strict(classes, default=None, return_dtype=pl.String)
     reasons = manifest.rows.select(
         pl.when(pl.col("source_label").is_null())
@@ -31,19 +31,20 @@ def label(manifest: Manifest, labels: Labels) -> Manifest:
     return manifest.with_columns(label=found).exclude("label", reasons)
 
 
-def _refuse_unknown(manifest: Manifest, labels: Labels, classes: dict[str, str]) -> None:
+def _check_labels(manifest: Manifest, labels: Labels, classes: dict[str, str]) -> None:
     if labels.context == "*":
         return
     known = {*classes, *labels.context, ""}
-    strangers = (
+    unknown = (
         manifest.kept.filter(pl.col("source_label").is_not_null() & ~pl.col("source_label").is_in(sorted(known)))
         .group_by("source", "source_label")
         .len()
         .sort("source", "source_label")
     )
-    if strangers.height:
-        lines = "\n".join(f"  {source}: {name!r} ({count} files)" for source, name, count in strangers.rows())
+    if unknown.height:
+        lines = "\n".join(f"  {source}: {name!r} ({count} files)" for source, name, count in unknown.rows())
         raise CurationError(
-            f"labels the recipe does not know:\n{lines}",
-            hint='put each under labels.classes or into labels.context (context = "*" takes all)',
+            ErrorCode.LABEL_UNKNOWN,
+            f"Labels that the recipe does not define:\n{lines}",
+            hint='Put each under labels.classes or into labels.context (context = "*" takes all).',
         )

@@ -19,7 +19,7 @@ from curation.dataset.columns import SCHEMA, columns_of
 from curation.dataset.manifest import Manifest, digest_of
 from curation.dataset.recipe import Recipe, ToneWindow
 from curation.engines import Engine
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.hashing import (
     PIXELS,
     Fingerprints,
@@ -153,12 +153,13 @@ def probe_far(shard: ProbeShard) -> bytes:
     Raises
     ------
     CurationError
-        Where that machine does not see the archive: what only this machine has is no fault of the pictures.
+        Where that machine has no such archive: that is not a fault of the images.
     """
     if not shard.archive.exists():
         raise CurationError(
-            f"{shard.archive}: a machine of the cluster does not see it",
-            hint="let sources lie in a folder that all machines share under one path, or behind a URL (s3://...)",
+            ErrorCode.CLUSTER_MISMATCH,
+            f"{shard.archive}: a machine of the cluster has no such path",
+            hint="Keep the sources in a folder that all machines share under one path, or behind a URL (s3://...).",
         )
     return _as_parquet(pl.DataFrame(probe_shard(shard), schema=FINDINGS))
 

@@ -12,7 +12,7 @@ from PIL import features
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, Render
 from curation.engines import Engine
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.hashing import sha256_hex
 from curation.images import (
     DecodeFailure,
@@ -185,8 +185,9 @@ def render_far(task: tuple[RenderShard, str]) -> list[bytes]:
     shard, encoder = task
     if encoder_name() != encoder:
         raise CurationError(
-            f"a machine of the cluster encodes with {encoder_name()}, this one with {encoder}",
-            hint="install the same Pillow on every machine",
+            ErrorCode.CLUSTER_MISMATCH,
+            f"A machine of the cluster encodes with {encoder_name()}, this one with {encoder}.",
+            hint="Install the same Pillow on every machine.",
         )
     return [content for _, content in _render_each(shard)]
 
@@ -208,7 +209,8 @@ def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
             content = render_bytes(given, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
         except (UnreadableMember, DecodeFailure) as fault:
             raise CurationError(
-                f"{member.path}: could be looked at but not rendered: {fault}",
-                hint="the source may have changed meanwhile: build again; exclude the picture if it stays so",
+                ErrorCode.IMAGE_UNREADABLE,
+                f"{member.path}: was probed but cannot be rendered: {fault}",
+                hint="The source may have changed: build again, and exclude the image if the error stays.",
             ) from fault
         yield file, content

@@ -1,13 +1,13 @@
-"""A published split is taken again from git's text: the same pictures, wherever the recipe stands today."""
+"""Restores a published split from its text in git: the same images, whatever the recipe says today."""
 
 import polars as pl
 
 from curation.dataset.manifest import Manifest
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 
 NAMED = 5
-"""Lost pictures that an error names."""
+"""Lost images that an error names."""
 
 
 def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manifest:
@@ -24,7 +24,7 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     Raises
     ------
     CurationError
-        Where sources hold some of the pictures no more.
+        Where the sources no longer contain some of the images.
     """
     wanted = chosen.select("sha256", "page", _label="label", _split="split", _group="group")
     rows = manifest.rows.with_columns(_page=pl.col("page").fill_null(1))
@@ -41,10 +41,11 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
         names = [f"{split}/{label}/{sha[:12]}" for sha, _, label, split, _ in lost.head(NAMED).iter_rows()]
         more = [f"and {lost.height - NAMED} more"] if lost.height > NAMED else []
         raise CurationError(
-            f"{reference}: {chosen.height - first.height} of its {chosen.height} pictures are in no source any more: "
+            ErrorCode.ORIGINALS_MISSING,
+            f"{reference}: the sources no longer contain {chosen.height - first.height} of its {chosen.height} images: "
             f"{', '.join([*names, *more])}",
-            hint="bring the files with these sha256 back, under whatever name; of a download, lock.json in git tells "
-            "which version of it this was made from",
+            hint="Restore the files with these sha256, under any name. For a download, lock.json in git names the "
+            "version that this was built from.",
         )
     taken = pl.col("id").is_in(first["id"].implode())
     marked = joined.with_columns(

@@ -1,14 +1,15 @@
 """The whole story of one picture: where it came from, what it resembles, why it is in or out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from curation.dataset.columns import SCHEMA
+from curation.dataset.columns import Metadata
 from curation.dataset.decisions import CONTEXT, describe_actions
 from curation.dataset.layout import Home
+from curation.dataset.manifest import Manifest
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason, describe, describe_reason
 from curation.versions.decision_history import DecisionHistory
@@ -77,15 +78,22 @@ def explain(home: Home, reference: str, query: str) -> tuple[Explanation, ...]:
         )
     stopped = table.stage if isinstance(table, Draft) else None
     history = DecisionHistory.read(home, table.name, table.folder)
-    return tuple(_explain_row(row, rows, history, stopped=stopped) for row in found.iter_rows(named=True))
+    return tuple(_explain_row(row, table.manifest, history, stopped=stopped) for row in found.iter_rows(named=True))
 
 
 def _explain_row(
-    row: dict[str, Any], rows: pl.DataFrame, history: DecisionHistory, *, stopped: str | None
+    row: dict[str, Any], manifest: Manifest, history: DecisionHistory, *, stopped: str | None
 ) -> Explanation:
     decided = [("decide", sentence) for sentence in history.about(row["sha256"])]
-    steps = [*_origin(row), *_label(row), *decided, *_likeness(row, rows), *_end(row, stopped)]
-    cells = {column: row[column] for column in SCHEMA if row[column] is not None}
+    steps = [
+        *_origin(row),
+        *_metadata(row, manifest.metadata),
+        *_label(row),
+        *decided,
+        *_likeness(row, manifest.rows),
+        *_end(row, stopped),
+    ]
+    cells = {column: value for column, value in row.items() if value is not None}
     return Explanation(id=row["id"], fate=_fate(row), steps=tuple(steps), row=cells)
 
 
@@ -116,6 +124,12 @@ def _origin(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     names = ("sharpness", "brightness", "contrast")
     facts += [f"{name} {row[name]:.1f}" for name in names if row[name] is not None]
     yield "probe", ": ".join(filter(None, [row["format"] or "unknown format", ", ".join(facts)]))
+
+
+def _metadata(row: Mapping[str, Any], metadata: Sequence[Metadata]) -> Iterator[tuple[str, str]]:
+    known = [f"{column.name} {row[column.name]}" for column in metadata if row[column.name] is not None]
+    if known:
+        yield "ingest", f"metadata: {', '.join(known)}"
 
 
 def _label(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,7 @@ def test_the_reviewer_is_told_of_other_rows(session):
     [
         ("exclude", {}, "wants a reason"),
         ("exclude", {"reason": "  "}, "wants a reason"),
-        ("relabel", {}, "wants a label"),
+        ("relabel", {}, "needs a label"),
         ("relabel", {"label": "melanom"}, "no class is called 'melanom'"),
         ("relabel", {"label": "context:"}, "no class is called 'context:'"),
         ("not-duplicates", {}, "two different files"),

@@ -10,7 +10,7 @@ from PIL import Image
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import fetch_all, index_files
 from curation.stages.ingest import ingest
 from curation.stages.render import estimate_bytes, render
@@ -95,7 +95,7 @@ def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
     recipe, archive_index, manifest = opened(folder)
     assert estimate_bytes(manifest, recipe, archive_index) > 0
     (folder / "a.jpg").write_bytes(as_bytes(texture(1))[:300])
-    with pytest.raises(CurationError, match=r"a\.jpg: could be looked at but not rendered"):
+    with pytest.raises(CurationError, match=r"a\.jpg") as caught:
         render(
             manifest,
             recipe,
@@ -106,6 +106,7 @@ def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
             engine=Local(1),
             progress=SilentProgress(),
         )
+    assert caught.value.code == ErrorCode.IMAGE_UNREADABLE
 
 
 def test_no_metadata_leaves_a_build(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 
 from curation.dataset.manifest import SPLITS, Manifest, count_reasons, has_reason, is_excluded_by
 from curation.dataset.recipe import Recipe, Split
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 from curation.stages.select.plan import SplitPlan, Targets, choose, held_before, level, share_out
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
@@ -26,7 +26,7 @@ class ShortCountError(CurationError):
     """A count cannot be reached; ``manifest`` holds every row with the reason it is not available."""
 
     def __init__(self, message: str, *, hint: str | None, manifest: Manifest) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(ErrorCode.COUNT_SHORT, message, hint=hint)
         self.manifest = manifest
 
 
@@ -76,8 +76,9 @@ def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
     if policy == "error" and disputed.height:
         names = ", ".join(disputed["id"].head(5)) + (", ..." if disputed.height > 5 else "")
         raise CurationError(
-            f"{disputed.height} pictures stand under more than one label: {names}",
-            hint="decide with `python -m curation review`, or set conflicts.policy to reserve or exclude",
+            ErrorCode.DISPUTED_IMAGES,
+            f"{disputed.height} images have more than one label: {names}",
+            hint="Decide with `python -m curation review`, or set conflicts.policy to reserve or exclude.",
         )
     if policy == "reserve" and recipe.selection.counts is not None:
         return manifest
