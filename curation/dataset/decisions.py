@@ -130,10 +130,10 @@ def read_ledger(path: Path) -> tuple[Decision, ...]:
         except CurationError as fault:
             problems.append(f"  line {number}: {fault.message}")
     if problems:
-        lines = "line is" if len(problems) == 1 else "lines are"
+        count = "1 line is" if len(problems) == 1 else f"{len(problems)} lines are"
         raise CurationError(
             ErrorCode.LEDGER_INVALID,
-            f"{path}: {len(problems)} {lines} invalid\n" + "\n".join(problems),
+            f"{path}: {count} invalid\n" + "\n".join(problems),
             hint="Correct or remove each of them in a text editor; git has the earlier versions.",
         )
     return tuple(decisions)
