@@ -28,8 +28,8 @@ def test_the_samples_sheet_can_be_made_again(tmp_path):
     kept = (PROJECT / "docs/sample.svg").read_text(encoding="utf-8")
     assert len(made) < 300_000
     assert texts_of(made) == texts_of(kept)
-    assert "49 duplicates left out, such as" in texts_of(made)
-    assert "6 pictures under two labels" in texts_of(made)
+    assert "49 duplicates excluded, for example" in texts_of(made)
+    assert "6 images under two labels" in texts_of(made)
     assert made.count("<image") == kept.count("<image") == 10
 
 
