@@ -73,12 +73,12 @@ def _describe_association(finding: "Finding") -> FindingText:
 
 
 def _describe_test_size(finding: "Finding") -> FindingText:
-    figures = finding.figures
+    figures, split = finding.figures, _capitalize(str(finding.facts["split"]))
     return FindingText(
-        f"{finding.facts['split']} has {count_of(finding.count, 'image')} ({finding.facts['least']} in its smallest "
-        f"class). An accuracy of 95 % measured on it is compatible with {_percent(figures['low'])} to "
-        f"{_percent(figures['high'])}, and two models must differ by "
-        f"{100 * figures['smallest_difference']:.0f} points before the difference is significant.",
+        f"{split} has {count_of(finding.count, 'image')} ({finding.facts['least']} in its smallest class). An accuracy "
+        f"of 95 % measured on it is compatible with {_percent(figures['low'])} to {_percent(figures['high'])}, and "
+        f"two models must differ by {100 * figures['smallest_difference']:.0f} points before the difference is "
+        "significant.",
         "Compare models by repeated grouped cross-validation over all images, or collect a larger test set.",
     )
 

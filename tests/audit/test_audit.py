@@ -65,6 +65,25 @@ def test_a_waived_finding_stays_with_its_reason_and_fails_nothing(tmp_path):
     assert next(each for each in audited.findings if each.id == "waiver-unused").which == ("never-found",)
 
 
+def test_findings_are_described_in_whole_sentences(tmp_path):
+    """Every code has a text, made of whole sentences that end with a full stop."""
+    rows = [
+        sample("gps.jpg", with_exif(lesion(99)), licence="CC-BY-ND-4.0"),
+        {**MIXED[0], "disputed": True},
+        *MIXED[1:],
+    ]
+    recipe = RECIPE + '[audit]\npeople = true\n[audit.waive]\nnever-found = "no such thing"\n'
+    audited = audit(make_version(tmp_path, rows, recipe=recipe))
+    assert {"balance-strata", "labels-disputed", "licence-no-derivatives", "privacy-metadata", "waiver-unused"} <= {
+        each.id for each in audited
+    }
+    for each in audited:
+        for text in (each.says, each.advice):
+            assert text.endswith(".")
+            assert text[:1] == text[:1].upper()
+            assert ".." not in text
+
+
 def test_findings_come_the_worst_first(tmp_path):
     """Errors, then warnings, then notes, each by its id."""
     order = ["error", "warning", "note"]

@@ -15,7 +15,8 @@ from curation.dataset.findings import Audit, Finding, Probe, Severity
 from curation.hashing import Fingerprints
 from curation.pipeline import Options, build
 from curation.report import excluded_gallery
-from curation.report.page import assess_risk, read_recipe, write_page
+from curation.report.page import read_recipe, write_page
+from curation.report.risk import assess_risk
 from curation.report.version_diff import Changes, compare
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, lesion, make_version, sample
