@@ -42,7 +42,7 @@ class Killer(SilentListener):
 
     def start(self, description: str, total_bytes: int | None) -> int:
         """Store half of the total."""
-        self._left = (total_bytes or 0) // 2 if description == "look at pictures" else 0
+        self._left = (total_bytes or 0) // 2 if description == "read images" else 0
         return 0
 
     def advance(self, task: int, size_bytes: int) -> None:

@@ -105,7 +105,7 @@ class Killer:
 
     def start(self, description: str, total_bytes: int | None) -> int:
         """Remember how much there is to look at."""
-        self.total, self.seen = (total_bytes or 0) if description == "look at pictures" else 0, 0
+        self.total, self.seen = (total_bytes or 0) if description == "read images" else 0, 0
         return 0
 
     def advance(self, task: int, size_bytes: int) -> None:
@@ -182,11 +182,11 @@ def test_a_lost_run_goes_on_from_the_shards_that_were_finished(
 
 def test_a_machine_that_does_not_see_the_source_is_told(tmp_path: Path) -> None:
     """What one machine has and another lacks is an error that says what to do, not a set of unreadable pictures."""
-    from curation.stages.probe import probe_far
+    from curation.stages.probe import probe_remote
 
     class Gone:
         archive = tmp_path / "only-here.zip"
 
     with pytest.raises(CurationError, match="only-here") as caught:
-        probe_far(Gone())  # type: ignore[arg-type]  # all it looks at before it reads
+        probe_remote(Gone())  # type: ignore[arg-type]  # all it looks at before it reads
     assert "s3://" in str(caught.value.hint)

@@ -18,7 +18,7 @@ from curation.hashing import Fingerprints
 from curation.sources import fetch_all, index_files
 from curation.stages import probe as stage
 from curation.stages.ingest import ingest
-from curation.stages.probe import probe
+from curation.stages.probe import pages, probe, probe_cache
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
 from tests.builders import as_bytes, texture, write_source
@@ -155,13 +155,13 @@ def test_pages_are_noted_or_become_rows(tmp_path: Path) -> None:
 def test_one_more_file_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the cache knows is not decoded again, whatever folder or name it stands under."""
     looked: list[int] = []
-    original = stage.decode
+    original = pages.decode
 
     def count(content: bytes, **settings: Any) -> object:
         looked.append(len(content))
         return original(content, **settings)
 
-    monkeypatch.setattr(stage, "decode", count)
+    monkeypatch.setattr(pages, "decode", count)
     cache = Cache()
     files = {f"{n}.jpg": as_bytes(texture(n)) for n in range(5)}
     probed(recipe_of(write_source(tmp_path / "f", files)), cache=cache)
@@ -175,16 +175,16 @@ def test_one_more_file_costs_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("small", [1 << 20, 0], ids=["read together", "one by one"])
 def test_a_damaged_cache_is_looked_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
     """A shard that is not whole costs its own files, nothing else; what the others hold comes back as it was."""
-    monkeypatch.setattr(stage, "SMALL_SHARD_BYTES", small)
+    monkeypatch.setattr(probe_cache, "SMALL_SHARD_BYTES", small)
     cache, folder = Cache(tmp_path / "cache"), tmp_path / "f"
     looked: list[bytes] = []
-    original = stage.decode
+    original = pages.decode
 
     def count(content: bytes, **settings: Any) -> object:
         looked.append(content)
         return original(content, **settings)
 
-    monkeypatch.setattr(stage, "decode", count)
+    monkeypatch.setattr(pages, "decode", count)
     for number in range(3):  # a shard each
         write_source(folder, {f"{number}.jpg": as_bytes(texture(number))})
         first, prints = probed(recipe_of(folder), cache=cache)
@@ -202,10 +202,10 @@ def test_many_small_shards_are_gathered_and_nothing_is_lost(tmp_path: Path) -> N
     """A folder that grows by one file a day does not leave a shard a day for ever."""
     cache = Cache(tmp_path / "cache")
     folder = tmp_path / "f"
-    for number in range(stage.MAX_SHARDS + 3):
+    for number in range(probe_cache.MAX_SHARDS + 3):
         write_source(folder, {f"{number:02}.jpg": as_bytes(texture(number))})
         manifest, _ = probed(recipe_of(folder), cache=cache)
-    assert len(list(cache.folder("probe").rglob("*.parquet"))) < stage.MAX_SHARDS
+    assert len(list(cache.folder("probe").rglob("*.parquet"))) < probe_cache.MAX_SHARDS
     assert manifest.rows["phash"].null_count() == 0
 
 
@@ -246,10 +246,10 @@ def test_a_new_probe_version_looks_again_and_forgets_nothing_else(
     probed(recipe, cache=cache)
     assert len(looked) == 4
     monkeypatch.setattr("curation.stages.ingest.listing.hash_shard", None)
-    monkeypatch.setattr(stage, "PROBE_VERSION", stage.PROBE_VERSION + 1)
+    monkeypatch.setattr(probe_cache, "PROBE_VERSION", probe_cache.PROBE_VERSION + 1)
     probed(recipe, cache=cache)
     assert len(looked) == 8
-    monkeypatch.setattr(stage, "PROBE_VERSION", stage.PROBE_VERSION - 1)
+    monkeypatch.setattr(probe_cache, "PROBE_VERSION", probe_cache.PROBE_VERSION - 1)
     probed(recipe, cache=cache)
     assert len(looked) == 8
 
