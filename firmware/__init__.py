@@ -1,1 +1,1 @@
-"""The firmware's commands on the PC: what `make firmware` shows with a compiled run. The firmware itself is C."""
+"""The compiler from ``.tflite`` to C, and the commands of `make firmware`. The firmware itself is C."""

@@ -1,1 +1,1 @@
-"""Turns one published version into an int8 model that fits a 256 KB board."""
+"""Trains an int8 model that fits a 256 KB board on one published version."""

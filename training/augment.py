@@ -1,7 +1,7 @@
-"""Changes training images as a hand-held camera would, and ends in the camera's own view.
+"""Augments training images as a hand-held camera would change them, and returns the camera's view.
 
-Nothing is changed that a camera would not change, and no pixel is invented: a turned image is cut from inside the
-frame. Batches are a pure function of their images and of the generator passed in.
+No pixel is invented: a rotated image is cut from inside the frame. Batches are a pure function of their images and of
+the generator passed in.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ Tape = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each change goes; every default is what the board's camera does, with its reason.
+    """The range of each change; every default follows from the board's camera.
 
     Parameters
     ----------
     turns : bool
-        Flips and quarter turns: a lesion has no upright side.
+        Flips and quarter turns: the object has no upright side.
     angle : float
-        Degrees a hand holds the board askew, either way, beside the quarter turns.
+        Largest rotation in degrees, in addition to the quarter turns: the board is held by hand.
     crop : float
-        Smallest share of the frame's side that is seen: the distance to the skin varies, the lesion is off centre.
+        Smallest share of the frame's side that is seen: distance and position vary.
     coarsest : float
-        Smallest share of the resolution that is left after down- and up-sampling: the lens's focus is fixed and the
-        sources differ in sharpness, which must not tell a class.
+        Smallest share of the resolution after down- and up-sampling: the focus is fixed, and the sources differ in
+        sharpness, which must not predict the class.
     blur : float
         Largest radius in pixels of the frame of a Gaussian blur: the hand moves.
     gain, offset : float
@@ -45,7 +45,7 @@ class Augmentation:
     noise : float
         Largest standard deviation, in gray levels, of the sensor's noise.
     share : float
-        Part of the images that is degraded at all; the others are only turned, so that the best view is learned too.
+        Share of the images that are degraded; the others are only turned, so that the best view is learned too.
     """
 
     turns: bool = True
@@ -62,7 +62,7 @@ class Augmentation:
 
 
 PLAIN: Final = Augmentation(turns=False, share=0.0)
-"""Only the camera's view, nothing else."""
+"""No change: only the camera's view."""
 
 
 def augment(frames: Frames, generator: Generator, settings: Augmentation, *, side: Side) -> Frames:
@@ -81,7 +81,7 @@ def augment(frames: Frames, generator: Generator, settings: Augmentation, *, sid
     -------
     (n, side, side, 3) uint8 ndarray
     """
-    # One tape of noise for the batch, from which each image takes its own stretch: drawing it anew takes longest.
+    # One array of noise for the batch, of which each image takes its own part: generating it is the slowest step.
     tape = generator.standard_normal(2 * frames[0].size, dtype=np.float32)
     changed = np.stack([_change(frame, generator, settings, tape) for frame in frames])
     return camera_view(changed, side=side)

@@ -163,7 +163,7 @@ def print_exported(done: "Exported") -> None:
 
 
 def print_budget(found: "Budget", *, layers: bool) -> None:
-    """Print what a model costs on a board, also layer by layer where that is asked for."""
+    """Print what a model costs on a board, also layer by layer if requested."""
     from training.run_summary import plain  # numpy and polars would slow down --help
 
     print_rows(_budget_rows(plain(found)))

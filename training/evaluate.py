@@ -70,7 +70,7 @@ def rate(hits: float, of: int) -> Rate:
 
 @dataclass(frozen=True)
 class Threshold:
-    """What it costs to warn only above a probability."""
+    """Sensitivity and specificity of warning only above a probability."""
 
     threshold: float
     sensitivity: Rate
@@ -79,7 +79,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers of about one confidence: how sure they were in the mean, and how often they were right."""
+    """Predictions of similar confidence: their mean confidence, and how often they were right."""
 
     low: float
     high: float
@@ -89,7 +89,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scores:
-    """How good answers are. The alarm class against all others is the positive side of every two-sided figure.
+    """How good predictions are. The alarm class against all others is the positive side of every two-sided figure.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Scores:
     specificity : Rate
         Of all other classes together.
     confusion : tuple of tuples
-        Rows are true classes, columns are answers.
+        Rows are true classes, columns are predicted classes.
     roc_auc, pr_auc : float or None
         Area under the receiver operating characteristic; average precision. None where one side is empty.
     roc, pr : tuple of (float, float)
@@ -128,7 +128,7 @@ class Scores:
 
 
 def score(labels: Labels, probabilities: Probabilities, *, classes: int, alarm: int) -> Scores:
-    """Return how good answers are.
+    """Return how good predictions are.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def _bins(right: npt.NDArray[np.bool_], confidence: Probabilities) -> tuple[Bin,
 
 @dataclass(frozen=True)
 class Stratum:
-    """How often answers were right on a part of the images."""
+    """The accuracy on a part of the images."""
 
     column: str
     value: str
@@ -220,7 +220,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says to the images of one split.
+    """How a model judges the images of one split.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Draws the page's figures as SVG that takes its ink from the page, so that light and dark both work."""
+"""Draws the figures of a page as SVG in the page's own text color, for light and dark themes."""
 
 import io
 import re
@@ -12,9 +12,9 @@ from training.evaluate import Scores
 from training.fit import Epoch
 
 INK: Final = "#010203"
-"""Stands for the page's own text color until the figure is in the page."""
+"""Replaced by the page's text color."""
 PALETTE: Final = ("#3b7dd8", "#d1495b", "#2e933c", "#c77d1e", "#8457b2", "#5a9ea6", "#9a7b4f", "#7c7c7c")
-"""Told apart on white and on black, and by most color-blind people; every series also has a shape or a label."""
+"""Distinguishable on white, on black and by most color-blind people; every series also has a shape or a label."""
 MARKERS: Final = ("o", "^", "s", "D", "v", "P", "X", "*")
 SIZE: Final = (4.6, 3.4)
 MAP_SEED: Final = 1
@@ -29,9 +29,9 @@ def draw(paint: Callable[[Any], None], *, name: str, title: str, size: tuple[flo
     paint : callable
         Draws into a matplotlib axes.
     name : str
-        Makes the ids within the figure its own.
+        Prefix of the ids within the figure.
     title : str
-        Says what it shows, for who cannot see it.
+        The text alternative.
     size : (float, float)
         In inches.
     """
@@ -93,11 +93,11 @@ def draw_pr(curves: Mapping[str, Scores]) -> str:
 
 
 def draw_calibration(curves: Mapping[str, Scores]) -> str:
-    """Draw how often answers are right against how sure they are, with the interval of each bin."""
+    """Draw accuracy against confidence, with the interval of each bin."""
 
     def paint(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6, linestyle=":")
-        least = 0.5  # of two classes; of more, the most probable one can be less
+        least = 0.5  # with more than two classes the highest probability may be lower
         for (name, scores), color, marker in zip(curves.items(), PALETTE, MARKERS, strict=False):
             bins = [bin for bin in scores.bins if bin.confidence is not None and bin.right.share is not None]
             least = min([least, *(bin.confidence or 0.0 for bin in bins)])
@@ -106,7 +106,7 @@ def draw_calibration(curves: Mapping[str, Scores]) -> str:
             label = f"{name}: {scores.calibration_error:.4f}"
             shares = [bin.right.share for bin in bins]
             axes.plot([bin.confidence for bin in bins], shares, marker, color=color, label=label)
-        axes.set(xlabel="how sure", ylabel="how often right", xlim=(least - 0.05, 1.02), ylim=(-0.02, 1.02))
+        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(least - 0.05, 1.02), ylim=(-0.02, 1.02))
         axes.legend(title="expected calibration error", loc="lower left")
 
     errors = ", ".join(f"{name} {scores.calibration_error:.4f}" for name, scores in curves.items())
@@ -114,7 +114,7 @@ def draw_calibration(curves: Mapping[str, Scores]) -> str:
 
 
 def _looks() -> Iterator[dict[str, str]]:
-    """Yield colors and dashes that tell curves apart, also without color."""
+    """Yield colors and dashes that distinguish curves, also without color."""
     yield from (
         {"color": color, "linestyle": dash} for color, dash in zip(PALETTE, ("-", "--", "-.", ":"), strict=False)
     )
@@ -176,7 +176,7 @@ def draw_map(points: npt.NDArray[np.float32], labels: Sequence[str], *, title: s
 
 
 def draw_pareto(points: Sequence[tuple[str, float, float]], front: frozenset[str], *, name: str, xlabel: str) -> str:
-    """Draw accuracy against a cost; those no other beats in both are filled and joined."""
+    """Draw accuracy against a cost; the Pareto front is filled and joined."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     def paint(axes: Any) -> None:
@@ -189,7 +189,7 @@ def draw_pareto(points: Sequence[tuple[str, float, float]], front: frozenset[str
         close = 0.08 * (heights[-1] - heights[0])
         for number, (label, x, y) in enumerate(points):
             axes.plot(x, y, "o", color=PALETTE[0], fillstyle="full" if label in front else "none")
-            # A name stands above its point, or below it where that of another point would stand in its way.
+            # A name is above its point, or below it where the name of another point is in the way.
             others = ((other, place) for place, (_, _, other) in enumerate(points) if place != number)
             below = any(0 < other - y < close or (other == y and place > number) for other, place in others)
             axes.annotate(label, (x, y), textcoords="offset points", xytext=(4, -9 if below else 4), fontsize=7)

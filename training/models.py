@@ -22,8 +22,8 @@ Family = Literal["ds_cnn", "mobilenet_v2", "efficientnet", "resnet50"]
 Weights = Literal["none", "imagenet"]
 
 BATCH_NORM_MOMENTUM: Final = 0.9
-"""Keras' own nets say 0.999: with some 25 steps an epoch the moving averages then never arrive, and a net that is right
-on 93 % of its training images answers the majority class in the test."""
+"""Keras' own nets have 0.999: with some 25 steps an epoch the moving averages then never converge, and a net that is
+right on 93 % of its training images predicts the majority class in the test."""
 
 DS_BLOCKS: Final[Mapping[str, Sequence[tuple[int, int]]]] = {
     # (channels, stride) of each depthwise-separable block after an 8-channel stem of stride 2
@@ -32,16 +32,16 @@ DS_BLOCKS: Final[Mapping[str, Sequence[tuple[int, int]]]] = {
 }
 STEM_CHANNELS: Final = 8
 IMAGENET_ALPHAS: Final = (0.35,)
-"""Of the alphas offered here, those Keras publishes ImageNet weights for."""
+"""The alphas for which Keras publishes ImageNet weights."""
 
 CALMER: Final = (16, 2e-3, 40)
-"""Batch, rate and patience of MobileNetV2, some fifty layers deep. At the small nets' pace, from scratch on 600
-images, its folds differed by up to four points: a lucky validation while the rate is high ended training early."""
+"""Batch, rate and patience of MobileNetV2, some fifty layers deep. With those of the small nets, from scratch on 600
+images, its folds differed by up to four points: a good validation at a high rate ended training too early."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A net that can be asked for by name.
+    """A net with its default training settings.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Architecture:
     variant : str
         The size of a ds_cnn, the alpha of a MobileNetV2; empty for the others.
     for_board : bool
-        Whether it is made of what the board's compiler knows.
+        Whether the compiler supports all of its layers.
     batch : int
-        Images a step that it is trained with, unless one asks for others.
+        Images in each training step, by default.
     rate : float
-        Learning rate at the top, likewise.
+        Highest learning rate, by default.
     patience : int
-        Epochs without a better validation loss after which training ends, likewise.
+        Epochs without a better validation loss after which training ends, by default.
     """
 
     name: str
@@ -211,7 +211,7 @@ def _fetch(build: Callable[..., Any], image: Any, weights: Weights, *, alpha: fl
     wanted = None if weights == "none" else weights
     width = {} if alpha is None else {"alpha": alpha}
     try:
-        # Keras tells of a download where a program's own answer goes, and warns of a side that is not ImageNet's.
+        # Keras prints the download on standard output, and warns of a side that is not ImageNet's.
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return build(input_shape=tuple(image.shape[1:]), include_top=False, weights=wanted, **width)
@@ -233,7 +233,7 @@ def adapt_body(body: Any, source: Any) -> Any:
         config = layer.get_config()
         if isinstance(layer, keras.layers.BatchNormalization):
             config["momentum"] = BATCH_NORM_MOMENTUM
-        # Keras pads by (0, 1) before a stride of 2 on even sides: what "same" does, at no step of its own.
+        # Keras pads by (0, 1) before a stride of 2 on even sides, which is what "same" does without a step of its own.
         if isinstance(layer, keras.layers.ZeroPadding2D) and config["padding"] == ((0, 1), (0, 1)):
             return keras.layers.Identity(name=layer.name)
         if isinstance(layer, keras.layers.DepthwiseConv2D) and config["strides"] == (2, 2):

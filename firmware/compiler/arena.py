@@ -1,6 +1,7 @@
-"""Lays buffers out in one small block of memory: who lives at the same time shares nothing, except in place.
+"""Places buffers in one small block of memory: buffers in use at the same time do not overlap, except in place.
 
-Largest first into the lowest place that is allowed; then, again and again, whoever reaches highest goes first.
+The largest buffer goes first into the lowest place that is allowed. Then this is repeated several times with the buffer
+that reached highest in front.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _ALIGNMENT: Final = 4
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory that is needed from one step to another, both included."""
+    """Memory that is used from one step to another, both included."""
 
     name: str
     size_bytes: int
@@ -25,16 +26,16 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Leave for a result to share memory with the input of its step.
+    """Permission for a result to share memory with the input of its step.
 
     Parameters
     ----------
     source, result : str
         Buffers' names.
     distance : int
-        How many bytes above the result the source must begin at least; may be negative.
+        The source must begin at least this many bytes above the result; may be negative.
     coincide : bool
-        They may also begin at one address.
+        Both may also begin at the same address.
     """
 
     source: str
@@ -57,7 +58,7 @@ def lay_out(buffers: tuple[Buffer, ...], overlaps: tuple[Overlap, ...]) -> Layou
     Raises
     ------
     KeyError
-        An overlap names a buffer that is not there.
+        An overlap names a buffer that does not exist.
     """
     sizes = {buffer.name: buffer.size_bytes for buffer in buffers}
     leaves = {(overlap.source, overlap.result): overlap for overlap in overlaps if sizes[overlap.source] >= 0}

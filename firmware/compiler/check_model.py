@@ -1,4 +1,4 @@
-"""Checks that a network read from a file is one the firmware has kernels for, and tells every fault at once."""
+"""Checks that the firmware has kernels for a network, and lists every mistake at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HINT: Final = (
 
 
 def check_model(model: Model) -> None:
-    """Raise one CurationError that names every layer the firmware could not run as the file says."""
+    """Raise one MODEL_UNSUPPORTED error that names every layer that the firmware cannot run."""
     faults = list(_find_faults(model))
     if faults:
         raise CurationError(ErrorCode.MODEL_UNSUPPORTED, "\n".join(faults), hint=_HINT)

@@ -33,22 +33,22 @@ from firmware.compiler.steps import (
 
 @dataclass(frozen=True)
 class Identity:
-    """What a generated file says of where it comes from.
+    """The origin of a model, as generated files name it.
 
     Parameters
     ----------
     labels : tuple of str
         One a score, in their order.
     alarm : int
-        The label for which the board shows red, by its number.
+        The number of the label for which the board shows red.
     data_version : str
         Such as ``melanoma@v1``.
     data_digest : str
-        Of the version; empty where there is none.
+        Of the version; empty if unknown.
     model : str
-        A name, and what tells the model from any other: of the ``.tflite`` the first 16 digits of its sha256.
+        A name, and the first 16 digits of the sha256 of its ``.tflite``.
     tool : str
-        What wrote the file, with its version.
+        The program that wrote the file, with its version.
     """
 
     labels: tuple[str, ...]
@@ -61,7 +61,7 @@ class Identity:
 
 @dataclass(frozen=True, eq=False)
 class _Program:
-    """Everything the generated code is written from."""
+    """Everything that the generated code depends on."""
 
     model: Model
     names: dict[int, str]
@@ -162,7 +162,7 @@ _NO_ROWS = '#error "this model wants its whole input at once: build with MODEL_R
 _DECLARATIONS = """\
 extern const char *const model_labels[];
 
-/* Takes row `index` of the image: MODEL_WIDTH * MODEL_CHANNELS values, quantized as MODEL_INPUT_ZERO says. */
+/* Takes row `index` of the image: MODEL_WIDTH * MODEL_CHANNELS values, quantized with MODEL_INPUT_ZERO. */
 void model_take_row(int8_t *arena, int32_t index, const int8_t *row);
 
 /* Runs what is left and returns the scores, MODEL_LABELS of them; they lie at MODEL_SCORES_AT in the arena, what the

@@ -1,4 +1,4 @@
-"""Hands a network over to the firmware: ``model.c``, ``model.h`` and ``golden.h`` in ``firmware/generated/``."""
+"""Writes the files that the firmware is built from: ``model.c``, ``model.h`` and ``golden.h``."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from firmware.compiler.reading import read_model
 from firmware.compiler.steps import softmax_input
 
 SIDES: Final = (96, 48)
-"""What the camera's view can be, in pixels."""
+"""Sides of the camera's view, in pixels."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was handed over: the files, sorted, and what the network takes on the board."""
+    """The files of an export, sorted, and what the network takes on the board."""
 
     files: tuple[Path, ...]
     plan: ArenaPlan
@@ -46,31 +46,32 @@ def export(
     golden: npt.NDArray[np.uint8] | None = None,
     arena_limit_bytes: int | None = None,
 ) -> Exported:
-    """Compile a network and write what the firmware is built from.
+    """Compile a network and write the files that the firmware is built from.
 
     Parameters
     ----------
     tflite : bytes
         An int8 ``.tflite`` whose input is the camera's view and whose last layer is a softmax.
     target : Path
-        The folder to write into, ``firmware/generated``; made where there is none.
+        The folder to write into, ``firmware/generated``; created if missing.
     labels : sequence of str
-        One a score, in their order.
+        One for each score, in order.
     alarm : str
         The label for which the board shows red.
     data_version, data_digest : str
-        What it was trained on, such as ``melanoma@v1``.
+        The version it was trained on, such as ``melanoma@v1``.
     name : str
-        What the firmware calls the model; the file's digest is added.
+        The name of the model in the firmware; the file's digest is appended.
     golden : (n, side, side, 3) uint8 ndarray, optional
-        Images in the camera's view, at most 4, for the board's self-test; drawn ones where there are none.
+        Images in the camera's view, at most 4, for the board's self-test; synthetic ones by default.
     arena_limit_bytes : int, optional
         Refuse a network whose arena is larger in every mode.
 
     Raises
     ------
     CurationError
-        The file cannot be compiled, its input is not the camera's view, the labels do not match, or it is too large.
+        MODEL_INVALID or MODEL_UNSUPPORTED where it cannot be compiled, OPTION_INVALID where the labels do not match its
+        outputs, DOES_NOT_FIT where it is too large.
     """
     model = read_model(tflite)
     _require_camera_view(model)
@@ -131,11 +132,11 @@ def _require_room(planned: ArenaPlan, limit: int | None) -> None:
 
 
 def _write_all(target: Path, texts: dict[str, str]) -> tuple[Path, ...]:
-    """Write every file beside its place first, so that a full disk leaves the old ones whole."""
+    """Write every file to a temporary folder first, so that a full disk leaves the old files intact."""
     target.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target, prefix=".writing-") as beside:
+    with TemporaryDirectory(dir=target, prefix=".writing-") as temporary:
         for file, text in sorted(texts.items()):
-            (Path(beside) / file).write_text(text, encoding="utf-8")
+            (Path(temporary) / file).write_text(text, encoding="utf-8")
         for file in sorted(texts):
-            (Path(beside) / file).replace(target / file)
+            (Path(temporary) / file).replace(target / file)
     return tuple(target / file for file in sorted(texts))

@@ -14,7 +14,7 @@ ENGINE_BYTES: Final = 6_500
 """The kernels' code at -Os with the hot file at -O3, for Cortex-M4, measured."""
 _STEP_BYTES: Final = 80
 _DEPTHWISE_TAPS: Final = 12
-"""Three rows of four 16-bit weights: the middle one stands twice, for two neighboring outputs."""
+"""Three rows of four 16-bit weights: the middle one is stored twice, for two neighboring outputs."""
 
 
 def estimate_flash_bytes(model: Model, steps: tuple[Step, ...]) -> int:

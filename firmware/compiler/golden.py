@@ -14,13 +14,13 @@ from firmware.compiler.model import Model
 from firmware.compiler.tflite_reference import run_reference
 
 MOST: Final = 4
-"""How many are worth their flash: each takes its whole image."""
+"""Each vector takes a whole image of flash."""
 _DRAWN: Final = 2
 _SEED: Final = 5
 
 
 def draw_images(side: int) -> npt.NDArray[np.uint8]:
-    """Draw two images, smooth but for some noise, the same every time: (2, side, side, 3) uint8."""
+    """Return two synthetic images, smooth with some noise, always the same: (2, side, side, 3) uint8."""
     generator = np.random.default_rng(_SEED)
     rows, columns = np.mgrid[0:side, 0:side] / side
     images = []
@@ -42,14 +42,14 @@ def write_golden(content: bytes, model: Model, images: npt.NDArray[np.uint8] | N
     content : bytes
         The ``.tflite`` file.
     model : Model
-        The same, read.
+        The same model, read.
     images : (n, side, side, 3) uint8 ndarray, optional
-        As the camera gives them; at most 4. Drawn ones where there are none.
+        As the camera gives them; at most 4. Synthetic ones by default.
 
     Raises
     ------
     CurationError
-        They have another shape, or are too many.
+        OPTION_INVALID where they have another shape, or are too many.
     """
     shape = model.tensors[model.input].shape[1:]
     given = draw_images(shape[0]) if images is None else images
@@ -62,7 +62,7 @@ def write_golden(content: bytes, model: Model, images: npt.NDArray[np.uint8] | N
     reference = run_reference(content, inputs)
     labels = reference.scores.shape[1]
     return (
-        "/* Generated; do not edit. Images and what LiteRT's reference kernels make of them. */\n"
+        "/* Generated; do not edit. Images and the outputs of LiteRT's reference kernels. */\n"
         "#ifndef GOLDEN_H\n#define GOLDEN_H\n\n#include <assert.h>\n#include <stdint.h>\n\n"
         f"enum {{ GOLDEN_COUNT = {len(inputs)}, GOLDEN_BYTES = {inputs[0].size}, GOLDEN_LABELS = {labels} }};\n\n"
         "/* Row by row, as model_take_row wants them. */\n"

@@ -17,7 +17,7 @@ Value: TypeAlias = "int | str | Mapping[str, Value]"
 """A C initialiser: a number, a name, or a struct's fields."""
 
 WHOLE: Final = Clamp(0, 255)
-"""All that eight bits hold, above a zero point."""
+"""All values of eight bits, above a zero point."""
 _SOFTMAX_INTEGER_BITS: Final = 5
 _SOFTMAX_FRACTION_BITS: Final = 31 - _SOFTMAX_INTEGER_BITS
 

@@ -1,4 +1,4 @@
-"""What an int8 network is, once read: tensors, layers, and the quantization of each tensor; frozen values."""
+"""An int8 network as frozen values: tensors, layers, and the quantization of each tensor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Operator = Literal[
     "QUANTIZE",
 ]
 OPERATORS: Final[tuple[Operator, ...]] = get_args(Operator)
-"""Every operator the compiler knows; anything else is refused by name."""
+"""Every operator that the compiler supports."""
 
 Activation = Literal["NONE", "RELU", "RELU_N1_TO_1", "RELU6"]
 ElementType = Literal["int8", "uint8", "int32", "int64", "float32"]
@@ -47,7 +47,7 @@ class Tensor:
         The float32 scales of the file, exactly; empty where the tensor is not quantized.
     zero_point : int
     values : ndarray, optional
-        What a constant holds, in its shape; None for an activation.
+        The values of a constant, in its shape; None for an activation.
     """
 
     index: int
@@ -65,7 +65,7 @@ class Tensor:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in memory."""
+        """Its size in memory."""
         return math.prod(self.shape) * ELEMENT_BYTES[self.type]
 
 
@@ -79,13 +79,13 @@ class Padding:
     right: int = 0
 
     def __add__(self, other: Padding) -> Padding:
-        """Pad what is padded already."""
+        """Return both paddings together."""
         return Padding(
             self.top + other.top, self.left + other.left, self.bottom + other.bottom, self.right + other.right
         )
 
     def __bool__(self) -> bool:
-        """Tell whether there is any."""
+        """Return whether there is any padding."""
         return any((self.top, self.left, self.bottom, self.right))
 
 
@@ -101,16 +101,16 @@ class Layer:
     name : str
         The name of the tensor it makes, which is how Keras names its layers.
     inputs : tuple of int
-        Tensor numbers: the activation first, then weights and bias (-1: there is none).
+        Tensor numbers: the activation first, then weights and bias (-1: none).
     output : int
     stride : (int, int)
         Rows, columns.
     padding : Padding
-        In rows and columns, whatever the file called it.
+        In rows and columns, for SAME and for explicit padding.
     window : (int, int)
         Height and width of the kernel or the pooling window.
     activation : str
-        What the layer clamps to.
+        The activation function that is fused into the layer.
     """
 
     index: int
@@ -125,7 +125,7 @@ class Layer:
 
     @property
     def place(self) -> str:
-        """Say which layer this is, for an error message."""
+        """The layer, as error messages name it."""
         return f"layer {self.index} ({self.op}, {self.name!r})"
 
 

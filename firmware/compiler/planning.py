@@ -17,7 +17,7 @@ StepGroup: TypeAlias = tuple[Step, ...]
 
 PROGRESS: Final = "progress"
 PROGRESS_BYTES: Final = 8
-"""Where a stream stands between two rows, per block."""
+"""The state of a stream between two rows, per block."""
 _INTERPRETER_ALIGNMENT: Final = 16
 
 
@@ -77,10 +77,10 @@ class ArenaPlan:
     row_mode_arena_bytes : int, optional
         Where the input comes row by row; None where the network does not allow it.
     flash_bytes : int
-        Weights, tables and the engine's code together, an estimate (the tests hold it to 10 % of what is linked).
+        Weights, tables and the engine's code together, an estimate (within 10 % of what is linked).
     macs : int
     interpreter_arena_bytes : int
-        What an interpreter that holds every layer's result whole would need for tensors alone, greedily planned.
+        The size of the tensors in an interpreter that stores every layer's result whole, greedily planned.
     layers : tuple of LayerCost
     """
 
@@ -114,7 +114,7 @@ def plan_model(model: Model) -> ArenaPlan:
 
 
 def schedule_frame(model: Model, steps: tuple[Step, ...]) -> Schedule:
-    """Find the smallest arena that holds the whole input."""
+    """Find the smallest arena that contains the whole input."""
     return min((_schedule(model, steps, count, takes_rows=False) for count in _streams(model, steps)), key=_size)
 
 

@@ -1,7 +1,6 @@
-"""Reads an int8 ``.tflite`` file into a checked `Model`, or says what is wrong with it.
+"""Reads an int8 ``.tflite`` file into a checked `Model`.
 
-The bytes may come from anywhere: whatever cannot be read as the format says ends in one error, and nothing is believed
-that was not checked.
+The bytes may be damaged or hostile: everything is checked, and any violation of the format ends in one error.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ACTIVATIONS: Final[dict[int, Activation]] = {0: "NONE", 1: "RELU", 2: "RELU_N1_
 _SAME: Final = 0
 _LARGEST_SIDE: Final = 1 << 15
 _MALFORMED: Final = (struct.error, ArithmeticError, ValueError, TypeError, LookupError, AttributeError)
-"""What the generated flatbuffer reader and numpy raise on bytes that are no such file."""
+"""What the generated flatbuffer reader and numpy raise on a damaged file."""
 
 _HINT: Final = "Export the model again, or copy the file again; it has to be a .tflite with int8 input and output."
 
@@ -51,7 +50,7 @@ def read_model(content: bytes) -> Model:
     Returns
     -------
     Model
-        Layers that nobody needs (a reshape's computed shape, say) are left out.
+        Without layers whose results do not reach the output, such as the computed shape of a reshape.
 
     Raises
     ------

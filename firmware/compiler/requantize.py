@@ -20,7 +20,7 @@ LEAST, MOST = -128, 127
 _FAST_BOUND: Final = 1 << 30
 """Below it an accumulator can be doubled without leaving 32 bits, which the fast kernels do."""
 _LARGEST_FAST_SHIFT: Final = 22
-"""So that a zero point shifted to the left as far fits beside a product."""
+"""A zero point that is shifted to the left by as much still fits next to a product."""
 _HALF: Final = 1 << 30
 _FAR: Final = 2.0**31
 """Steps beyond every stored value."""
@@ -129,8 +129,8 @@ def to_kernel(model: Model, layer: Layer) -> Kernel:
         if max(-low, high) >= 1 << 31:
             raise CurationError(
                 ErrorCode.MODEL_UNSUPPORTED,
-                f"{layer.place}: an accumulator could reach {max(-low, high)}, more than 32 bits hold",
-                hint="Its scales are far from what its weights need: quantize the model again.",
+                f"{layer.place}: an accumulator could reach {max(-low, high)}, which exceeds 32 bits",
+                hint="Its scales do not suit its weights: quantize the model again.",
             )
         if layer.op == "FULLY_CONNECTED":
             fast = False

@@ -1,4 +1,4 @@
-"""What a step needs beside its tensors, in bytes, and which of its input is dead when it writes: the arena's laws.
+"""The scratch memory of each step, in bytes, and which part of its input is no longer needed when it writes.
 
 The firmware's kernels lay their scratch out in the order of `BlockScratch`; a test compares the two.
 """
@@ -18,8 +18,8 @@ _WINDOW = 3
 class BlockScratch(NamedTuple):
     """The parts of a block's scratch in bytes, in their order; each is a multiple of four.
 
-    ``ring`` holds three rows of the depthwise layer's input, one channel after the other; ``row`` one row of what that
-    layer makes; ``widened`` the expansion's input as 16-bit values (three rows for a stem, one else, none without an
+    ``ring`` contains three rows of the depthwise layer's input, one channel after the other; ``row`` one row of that
+    layer's result; ``widened`` the expansion's input as 16-bit values (three rows for a stem, one else, none without an
     expansion);
     ``residual`` one row of what an addition takes from the ring.
     """
@@ -79,7 +79,7 @@ def scratch_of(block: Block) -> BlockScratch:
 
 
 def scratch_bytes(step: Step) -> int:
-    """Measure what a step needs beside its tensors."""
+    """Measure the scratch memory of a step."""
     if isinstance(step, Block):
         return sum(scratch_of(step))
     if isinstance(step, Pointwise):

@@ -1,7 +1,7 @@
 """Groups the layers of a network into the steps the firmware runs: fused blocks, pointwise layers and plain layers.
 
 A block is (an expansion,) a 3x3 depthwise layer, a 1x1 projection (and an addition); it runs row by row, so that what
-lies between its layers is never held whole. What fits no block runs as a plain layer on whole tensors.
+lies between its layers is never stored whole. What fits no block runs as a plain layer on whole tensors.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Block:
 
     @property
     def is_stem(self) -> bool:
-        """Tell whether the expansion is a 3x3 convolution."""
+        """Whether the expansion is a 3x3 convolution."""
         return self.expand is not None and self.expand.layer.window != (1, 1)
 
 
@@ -238,12 +238,12 @@ def _match_addition(model: Model, block: Block, add: Layer | None) -> Block:
 
 
 def is_fast_addition(addition: Addition) -> bool:
-    """Tell whether no factor of an addition shifts to the left, so that nothing can leave 32 bits."""
+    """Return whether no factor of an addition shifts to the left, so that nothing can leave 32 bits."""
     return all(0 <= factor.shift <= 22 for factor in addition) and addition.total.shift >= 1
 
 
 def _hidden_stay_hidden(model: Model, block: Block) -> bool:
-    """Tell whether nothing outside the block reads what it never holds whole."""
+    """Return whether nothing outside the block reads what it never stores whole."""
     inside = {layer.index for layer in block.layers}
     hidden = {layer.output for layer in block.layers} - {block.result.index}
     read = {layer.index for number in hidden for layer in model.readers(number)}

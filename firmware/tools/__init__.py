@@ -1,1 +1,1 @@
-"""Commands on a compiled run: proof on the emulated board, a recorded session, costs."""
+"""Commands on a compiled run: comparison with the reference on the emulated board, a session, costs."""

@@ -21,7 +21,7 @@ SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run every program and say what came of it; 1 where a logit differs."""
+    """Compare every program with the reference; the exit code is 0 where no logit differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="a training run: its name or folder")
     parser.add_argument("programs", nargs="+", type=Path, metavar="PROGRAM", help="measure-*.elf, compiled from it")
@@ -33,33 +33,33 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     expected = run_reference(run.read("model_int8.tflite"), inputs)
-    return max([tell(program, run.reference, inputs, expected) for program in given.programs])
+    return max([compare(program, run.reference, inputs, expected) for program in given.programs])
 
 
-def tell(program: Path, version: str, inputs: npt.NDArray[np.int8], expected: ReferenceOutputs) -> int:
-    """Run a program on the emulated board, print what it shows, and return how many images differ."""
-    out, said = emulate(program, inputs)
+def compare(program: Path, version: str, inputs: npt.NDArray[np.int8], expected: ReferenceOutputs) -> int:
+    """Run a program on the emulated board, print the comparison, and return how many images differ."""
+    out, figures = emulate(program, inputs)
     labels = expected.logits.shape[1]
     both = np.frombuffer(out, np.int8).reshape(-1, 2, labels)
     same = (both[:, 0] == expected.scores).all(axis=1) & (both[:, 1] == expected.logits).all(axis=1)
     print(
         f"{program.stem}: {int(same.sum())} of {len(inputs)} test images of {version} give the reference's logits; "
-        f"{int(said['instructions']):,} instructions an inference, {int(said['stack']):,} bytes of stack, "
-        f"arena {int(said['arena']):,} bytes"
+        f"{int(figures['instructions']):,} instructions an inference, {int(figures['stack']):,} bytes of stack, "
+        f"arena {int(figures['arena']):,} bytes"
     )
     return int((~same).sum())
 
 
 def emulate(program: Path, inputs: npt.NDArray[np.int8]) -> tuple[bytes, dict[str, str]]:
-    """Return what a measuring program writes and what it says of itself."""
+    """Return the output of a measuring program, and the figures that it prints."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in.bin").write_bytes(inputs.tobytes())
         command = [*EMULATOR, *SEMIHOSTING, "-kernel", str(program.resolve())]
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
         )
-        said = dict(line.split() for line in done.stdout.decode().splitlines() if len(line.split()) == 2)
-        return (Path(folder) / "out.bin").read_bytes(), said
+        figures = dict(line.split() for line in done.stdout.decode().splitlines() if len(line.split()) == 2)
+        return (Path(folder) / "out.bin").read_bytes(), figures
 
 
 if __name__ == "__main__":

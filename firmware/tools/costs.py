@@ -1,7 +1,7 @@
-"""Compiles a net that was never trained, and measures on the emulated board what it takes.
+"""Compiles an untrained net, and measures its cost on the emulated board.
 
-What a net costs hangs on its shape and not on what it has learned; only its batch norms are settled on drawn images,
-so that its channels are alive.
+The cost of a net depends on its shape, not on what it has learned. Only its batch norms are set to the statistics of
+synthetic images, so that its channels are not constant.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ NETS = (*(name for name, architecture in ARCHITECTURES.items() if architecture.f
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure one net and print JSON: by mode, what it takes."""
+    """Measure one net and print its cost by mode as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("net", choices=NETS)
-    parser.add_argument("folder", type=Path, help="for what is generated and compiled")
+    parser.add_argument("folder", type=Path, help="for generated and compiled files")
     given = parser.parse_args(arguments)
     print(json.dumps(build_programs(make_network(given.net), given.folder.resolve())))
     return 0
@@ -53,7 +53,7 @@ def draw_images(count: int, *, seed: int, side: Side = 96) -> npt.NDArray[np.uin
 
 
 def build_mobilenet_v1(side: Side = 96) -> Any:
-    """Return MobileNetV1 0.25 as MLPerf Tiny's visual wake words has it."""
+    """Return MobileNetV1 0.25 as in MLPerf Tiny's visual wake words."""
     _, keras = load_keras()
     layers = keras.layers
 
@@ -71,7 +71,7 @@ def build_mobilenet_v1(side: Side = 96) -> Any:
 
 
 def make_network(name: str, *, side: Side = 96) -> bytes:
-    """Return a net's int8 ``.tflite``: drawn weights, batch norms that hold the statistics of drawn images."""
+    """Return a net's int8 ``.tflite``: random weights, and batch norms with the statistics of synthetic images."""
     _, keras = load_keras()
     keras.utils.set_random_seed(1)
     model = (
@@ -94,7 +94,7 @@ def settle_norms(model: Any, images: npt.NDArray[np.uint8]) -> None:
 
 
 def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:
-    """Compile a net's programs into a folder, and return what it takes in each mode."""
+    """Compile a net's programs into a folder, and return its cost in each mode."""
     generated, build = folder / "generated", folder / "build"
     build.mkdir(parents=True, exist_ok=True)
     export(content, generated, labels=LABELS, alarm=LABELS[-1], data_version="drawn@v1")
@@ -105,17 +105,17 @@ def build_programs(content: bytes, folder: Path) -> dict[str, dict[str, int]]:
 
 
 def measure(build: Path, mode: str, content: bytes, *, images: int = 4) -> dict[str, int]:
-    """Run a net on the emulated board over drawn images, and hold its bits to the reference's."""
+    """Run a net on the emulated board over synthetic images, and compare its bits with the reference's."""
     inputs = to_tensor(draw_images(images, seed=200))
     program = build / f"measure-{mode}.elf"
-    out, said = run_emulated(program, inputs)
+    out, figures = run_emulated(program, inputs)
     expected = run_reference(content, inputs)
     both = np.frombuffer(out, np.int8).reshape(images, 2, len(LABELS))
     same = (both[:, 0] == expected.scores).all(axis=1) & (both[:, 1] == expected.logits).all(axis=1)
     program_sizes, board_sizes = read_sizes(program), read_sizes(build / f"board-{mode}.elf")
     return {
-        "arena": int(said["arena"]),
-        "instructions": int(said["instructions"]),
+        "arena": int(figures["arena"]),
+        "instructions": int(figures["instructions"]),
         "flash": program_sizes["text"] + program_sizes["data"],
         "static_ram": board_sizes["data"] + board_sizes["bss"],
         "image": board_sizes["text"] + board_sizes["data"],
@@ -126,16 +126,16 @@ def measure(build: Path, mode: str, content: bytes, *, images: int = 4) -> dict[
 
 
 def read_sizes(program: Path) -> dict[str, int]:
-    """Return a program's text (with read-only data), data and bss in bytes; the stack's place is not among them."""
-    said = subprocess.run(["arm-none-eabi-size", "-A", str(program)], capture_output=True, text=True, check=True).stdout
-    sizes = {
-        words[0]: int(words[1]) for line in said.splitlines() if len(words := line.split()) == 3 and words[0][0] == "."
-    }
+    """Return a program's text (with read-only data), data and bss in bytes, without the stack."""
+    command = ["arm-none-eabi-size", "-A", str(program)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    sizes = {row[0]: int(row[1]) for row in rows if len(row) == 3 and row[0].startswith(".")}
     return {"text": sizes[".text"] + sizes.get(".ARM.exidx", 0), "data": sizes[".data"], "bss": sizes[".bss"]}
 
 
 def measure_stack(program: Path, folder: Path) -> int:
-    """Return the most stack the whole application used, in bytes, in a conversation that asks for everything."""
+    """Return the largest size of the application's stack in bytes, over a session that uses every command."""
     frame = prepare_frame(np.random.default_rng(3).integers(0, 256, (150, 200, 3), np.uint8))
     with (
         emulate(program, folder, camera=[frame]) as emulated,

@@ -1,4 +1,4 @@
-"""Plays a conversation with the firmware on the emulated board, and prints what both said and what the light did."""
+"""Runs a session with the firmware on the emulated board, and prints the messages and the changes of the light."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ class Emulated:
     Parameters
     ----------
     port : str
-        The pseudo-terminal at which it listens.
+        The pseudo-terminal of its serial line.
     process : subprocess.Popen
-    said : list of str
-        What it printed beside its serial line so far, such as ``1200 light red``.
+    printed : list of str
+        The lines that it printed next to its serial line so far, such as ``1200 light red``.
     """
 
     port: str
     process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @property
     def lights(self) -> tuple[tuple[int, str], ...]:
         """Each change of the light: milliseconds since the start, and its color or off."""
-        found = (re.fullmatch(r"(\d+) light (.+)", line) for line in tuple(self.said))
+        found = (re.fullmatch(r"(\d+) light (.+)", line) for line in tuple(self.printed))
         return tuple((int(each[1]), each[2]) for each in found if each)
 
     def wait(self, timeout_s: float = 120) -> int:
-        """Wait until the watchdog ends it, and return how much of its stack was ever used, in bytes."""
+        """Wait until the watchdog ends it, and return the largest size of its stack, in bytes."""
         self.process.wait(timeout_s)
-        last = next(line for line in reversed(self.said) if "stack" in line)
+        last = next(line for line in reversed(self.printed) if "stack" in line)
         return int(last.rpartition(" ")[2])
 
 
@@ -70,9 +70,9 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
     program : Path
         ``board-*.elf``
     folder : Path
-        The one it runs in, its own.
+        The folder it runs in, for this program alone.
     camera : sequence of Frame, optional
-        What the camera shows, over and over; None for a camera that does not answer.
+        What the camera shows, repeated; None for a camera that does not answer.
     """
     (folder / "camera.bin").unlink(missing_ok=True)
     if camera is not None:
@@ -85,14 +85,14 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert process.stdout is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - a pipe was requested
     try:
         first = next((found[1] for line in process.stdout if (found := re.search(r"redirected to (\S+)", line))), None)
         if first is None:
             raise CurationError(ErrorCode.BOARD_SILENT, f"{program}: the emulator did not start")
         board = Emulated(first, process)
         lines = process.stdout
-        reader = threading.Thread(target=lambda: board.said.extend(iter(lambda: lines.readline().rstrip(), "")))
+        reader = threading.Thread(target=lambda: board.printed.extend(iter(lambda: lines.readline().rstrip(), "")))
         reader.start()  # or the pipe fills
         yield board
         process.kill()
@@ -104,15 +104,15 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
 
 
 class Recorded:
-    """A port that tells the lines that go over it: of an image's rows the first, of live scores as many as asked."""
+    """A port that shows its traffic: only the first row of an image, and as many live scores as requested."""
 
-    def __init__(self, name: str, tell: Callable[[str], None]) -> None:
-        self._port, self._tell, self._rest = SerialPort(name), tell, b""
+    def __init__(self, name: str, show: Callable[[str], None]) -> None:
+        self._port, self._show, self._rest = SerialPort(name), show, b""
         self.live = 0
         self.name = name
 
     def read(self, timeout_s: float) -> bytes:
-        """Return what has come."""
+        """Return the bytes that have arrived."""
         content = self._port.read(timeout_s)
         *lines, self._rest = (self._rest + content).split(b"\n")
         for line in lines:
@@ -120,13 +120,13 @@ class Recorded:
         return content
 
     def write(self, content: bytes) -> None:
-        """Send all of it."""
+        """Send bytes."""
         for line in content.decode("ascii").splitlines():
             self._write_down(">", line)
         self._port.write(content)
 
     def close(self) -> None:
-        """Let the port go."""
+        """Close the port."""
         self._port.close()
 
     def _write_down(self, way: str, line: str) -> None:
@@ -136,80 +136,80 @@ class Recorded:
                 return
         row = re.match(r'row (\d+)|\{"type":"taken","y":(\d+)', line)
         if line and not (row and int(row[1] or row[2])):
-            self._tell(f"{way} {line if not line.startswith('row') else line[:40] + '...'}{'  (143 more)' * bool(row)}")
+            self._show(f"{way} {line if not line.startswith('row') else line[:40] + '...'}{'  (143 more)' * bool(row)}")
 
 
 @dataclass(frozen=True)
 class SessionImages:
-    """What is shown to the board, and what its net makes of it.
+    """The images that are sent to the board.
 
     Parameters
     ----------
     alarming, calm : Frame
-        One that the net takes for the alarm's class with over 80 %, one that it surely takes for another.
+        An image that the net assigns to the alarm class with over 80 %, and one that it assigns to another class.
     """
 
     alarming: Frame
     calm: Frame
 
 
-def hold_session(program: Path, folder: Path, images: SessionImages, tell: Callable[[str], None]) -> int:
-    """Talk with a board whose camera sees nothing but black, then with one whose camera is dead.
+def hold_session(program: Path, folder: Path, images: SessionImages, show: Callable[[str], None]) -> int:
+    """Run a session with a board whose camera shows black, then with one whose camera does not answer.
 
     Parameters
     ----------
     program : Path
         ``board-*.elf``
     folder : Path
-        An empty one, to run in.
+        An empty folder to run in.
     images : SessionImages
-    tell : callable
-        Hears each line.
+    show : callable
+        Called with each line.
 
     Returns
     -------
     int
-        How much of the stack was ever used, in bytes.
+        The largest size of the stack, in bytes.
     """
     black = prepare_frame(np.zeros((144, 144, 3), np.uint8))
-    tell("# a camera that shows black")
-    with emulate(program, folder, camera=[black]) as emulated, _meet(emulated, tell) as (board, port):
+    show("# a camera that shows black")
+    with emulate(program, folder, camera=[black]) as emulated, _meet(emulated, show) as (board, port):
         board.stream_scores(False)
-        tell("# its golden vectors")
+        show("# golden vectors")
         board.run_golden()
-        tell("# what it says of the black image by itself")
+        show("# live scores of the black image")
         _show_live(board, port)
         _await_blue(emulated, after=0)
-        _tell_lights(emulated, 0, tell)
+        _show_lights(emulated, 0, show)
         for title, frame in (
-            ("an image of the alarm's class, given to it", images.alarming),
+            ("an image of the alarm class, sent by the PC", images.alarming),
             ("an image of another class", images.calm),
         ):
-            tell(f"# {title}")
+            show(f"# {title}")
             before = len(emulated.lights)
             board.inject(frame)
             _await_blue(emulated, after=before)
-            _tell_lights(emulated, before, tell)
-        tell("# how long it takes")
+            _show_lights(emulated, before, show)
+        show("# timing")
         board.read_timing()
         board.reset()
         stack = emulated.wait()
-    tell("# a dead camera")
-    with emulate(program, folder) as emulated, _meet(emulated, tell) as (board, port):
+    show("# a camera that does not answer")
+    with emulate(program, folder) as emulated, _meet(emulated, show) as (board, port):
         _show_live(board, port)
         try:
             board.take_frame()
         except CurationError as fault:
-            tell(f"error: {fault.message}")
+            show(f"error: {fault.message}")
         _await_blue(emulated, after=0)
-        _tell_lights(emulated, 0, tell)
+        _show_lights(emulated, 0, show)
         board.reset()
         return max(stack, emulated.wait())
 
 
 @contextmanager
-def _meet(emulated: Emulated, tell: Callable[[str], None]) -> Iterator[tuple[Board, Recorded]]:
-    port = Recorded(emulated.port, tell)
+def _meet(emulated: Emulated, show: Callable[[str], None]) -> Iterator[tuple[Board, Recorded]]:
+    port = Recorded(emulated.port, show)
     try:
         yield Board(port, timeout_factor=PATIENCE), port
     finally:
@@ -217,7 +217,7 @@ def _meet(emulated: Emulated, tell: Callable[[str], None]) -> Iterator[tuple[Boa
 
 
 def _show_live(board: Board, port: Recorded) -> None:
-    """Have the board say its scores once by itself."""
+    """Let the board stream its scores once."""
     port.live = 1
     board.stream_scores(True)
     while port.live > 0:
@@ -226,7 +226,7 @@ def _show_live(board: Board, port: Recorded) -> None:
 
 
 def _await_blue(emulated: Emulated, *, after: int) -> None:
-    """Wait until the light, at least one change later, says again that the camera shows nothing to judge."""
+    """Wait until the light, at least one change later, is blue again: the camera shows nothing to classify."""
     end = time.monotonic() + 120
     while len(emulated.lights) <= after or emulated.lights[-1][1] != "blue" or emulated.lights[-1][0] < LAMP_TEST_MS:
         if time.monotonic() > end:
@@ -238,17 +238,17 @@ def _await_blue(emulated: Emulated, *, after: int) -> None:
         time.sleep(0.02)
 
 
-def _tell_lights(emulated: Emulated, before: int, tell: Callable[[str], None]) -> None:
-    tell("light: " + ", ".join(f"{at:,} ms {color}" for at, color in emulated.lights[before:]))
+def _show_lights(emulated: Emulated, before: int, show: Callable[[str], None]) -> None:
+    show("light: " + ", ".join(f"{at:,} ms {color}" for at, color in emulated.lights[before:]))
 
 
 def choose_images(run: Run, home: Home) -> SessionImages:
-    """Return the test images of a run's version that its net is surest of, the alarm's and another class's.
+    """Return the test images of a run's version with the highest probability, of the alarm class and of another.
 
     Raises
     ------
     CurationError
-        The version is not here, or is not the one the run was trained on.
+        VERSION_MISSING where the version is not here, or another version has its number.
     """
     test = read_test_samples(run, home)
     alarm = run.classes.index(run.alarm)
@@ -260,7 +260,7 @@ def choose_images(run: Run, home: Home) -> SessionImages:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Hold the session with a run's firmware and print it."""
+    """Run the session with a run's firmware and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="a training run: its name or folder")
     parser.add_argument("program", type=Path, metavar="PROGRAM", help="board-*.elf, compiled from it")

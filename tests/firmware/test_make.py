@@ -13,7 +13,7 @@ import pytest
 from curation.images import to_tensor
 from firmware.compiler import export, read_model
 from firmware.compiler.tflite_reference import run_reference
-from firmware.tools.check_bit_exact import tell
+from firmware.tools.check_bit_exact import compare
 from firmware.tools.costs import LABELS, NETS, draw_images, make_network, measure_stack
 from tests.firmware.builds import FIRMWARE, assert_same, draw_inputs, require, run_on_board
 from tests.firmware.compiler.networks import ds_cnn
@@ -70,12 +70,12 @@ def test_the_proof_counts_pictures_and_notices_one_wrong_logit(made, capsys):
     inputs = draw_inputs(model, 5)
     expected = run_reference(NET, inputs)
     program = made[0] / "build" / "measure-rows.elf"
-    assert tell(program, "drawn@v1", inputs, expected) == 0
-    assert "5 of 5 test pictures of drawn@v1" in capsys.readouterr().out
+    assert compare(program, "drawn@v1", inputs, expected) == 0
+    assert "5 of 5 test images of drawn@v1" in capsys.readouterr().out
     wrong = expected.logits.copy()
     wrong[3, 1] ^= 1
-    assert tell(program, "drawn@v1", inputs, dataclasses.replace(expected, logits=wrong)) == 1
-    assert "4 of 5 test pictures" in capsys.readouterr().out
+    assert compare(program, "drawn@v1", inputs, dataclasses.replace(expected, logits=wrong)) == 1
+    assert "4 of 5 test images" in capsys.readouterr().out
 
 
 def test_the_whole_application_keeps_the_boards_stack(made, tmp_path):
