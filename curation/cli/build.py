@@ -26,7 +26,7 @@ from curation.cli.options import (
 )
 from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError, ErrorCode
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import is_url
 
 if TYPE_CHECKING:
     from curation.engines import Engine

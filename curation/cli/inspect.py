@@ -10,7 +10,7 @@ from curation.cli.console import clean_parts
 from curation.cli.options import AsJson, Published, Reference, Verbose, examples, folders_of
 from curation.cli_runner import clean, print_json, print_table
 from curation.storage.control_characters import show_lines
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import is_url
 
 if TYPE_CHECKING:
     from curation.versions import Diff

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from curation.dataset.columns import IMPLIED_ROLES, RESERVED_NAMES, SCHEMA, Role
 from curation.dataset.manifest import SPLITS, digest_of
 from curation.errors import CurationError, ErrorCode
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import is_url
 
 Split = Literal["train", "val", "test"]
 Share = Annotated[float, Field(gt=0, le=1)]

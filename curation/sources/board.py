@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curation.dataset.recipe import BOARD_PATTERN
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import fetch as fetch_folder
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def fetch(request: Request[BoardSource]) -> Fetched:
     (archive,) = fetched.archives
     if not any(re.search(BOARD_PATTERN, member.path) for member in archive.members):
         raise CurationError(
-            f"Source {request.name}: {request.settings.path} holds no picture of a board",
-            hint=f"python -m curation board PORT --collect LABEL --into {request.settings.path}",
+            ErrorCode.NO_FILES,
+            f"source {request.name}: {request.settings.path} has no images that a board took",
+            hint=f"take some with `python -m curation board PORT --collect LABEL --into {request.settings.path}`",
         )
     return replace(fetched, sidecar_files=frozenset({CAPTURES}))
 

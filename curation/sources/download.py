@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import replace_file
 from curation.storage.retry import Patience, TryAgain, try_patiently
 
@@ -79,7 +79,11 @@ def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None
         try:
             return answer.json()
         except ValueError as error:
-            raise CurationError(f"{url}: answered something that is not JSON") from error
+            raise CurationError(
+                ErrorCode.NETWORK_FAILED,
+                f"{url}: the answer is not JSON",
+                hint="check that a proxy or a sign-in page does not stand between, and run it again",
+            ) from error
 
     return try_patiently(ask, what=url, patience=patience)
 
@@ -231,8 +235,9 @@ def _check_status(answer: httpx.Response, url: str) -> None:
     if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or answer.is_server_error:
         raise TryAgain(f"the server answered {status}", after=_retry_after(answer))
     raise CurationError(
+        ErrorCode.NETWORK_FAILED,
         f"{url}: the server answered {status}",
-        hint="Check the number and version in the recipe; what is not public cannot be fetched.",
+        hint="check the number and the version in the recipe; only public articles can be fetched",
     )
 
 

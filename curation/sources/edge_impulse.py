@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from curation.dataset.recipe import SPLIT_NAMES
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import fetch as fetch_folder
 from curation.sources.protocol import SidecarLabel
 from curation.sources.sidecar_json import read_object
@@ -46,7 +46,11 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
         members = list_members(folder)
     files = [member for member in members if member.path.rpartition("/")[2] == LABELS]
     if not files:
-        raise CurationError(f"{folder}: holds no {LABELS}", hint="Edge Impulse writes one into training/ and testing/.")
+        raise CurationError(
+            ErrorCode.SOURCE_INVALID,
+            f"{folder}: there is no {LABELS}",
+            hint="Edge Impulse writes one into training/ and testing/; export the project again",
+        )
     known = {member.path for member in members}
     told: dict[str, SidecarLabel] = {}
     for file in sorted(files, key=lambda member: (member.path.count("/"), member.path)):
@@ -58,12 +62,14 @@ def _tell_of(folder: Path, file: Member) -> dict[str, SidecarLabel]:
     where = folder / file.path
     listed = read_object(folder, file).get("files")
     if not isinstance(listed, list):
-        raise CurationError(f"{where}: lists no files", hint="Export the project again.")
+        raise CurationError(ErrorCode.SOURCE_INVALID, f"{where}: it lists no files", hint="export the project again")
     told = {}
     for described in listed:
         path = described.get("path") if isinstance(described, dict) else None
         if not isinstance(path, str):
-            raise CurationError(f"{where}: names a file without its path", hint="Export the project again.")
+            raise CurationError(
+                ErrorCode.SOURCE_INVALID, f"{where}: a file has no path", hint="export the project again"
+            )
         told[posixpath.normpath(posixpath.join(posixpath.dirname(file.path), path))] = _tell_one(
             described, f"{where}: {path}"
         )
@@ -80,7 +86,11 @@ def _tell_one(described: Mapping[str, Any], where: str) -> SidecarLabel:
         case {"type": "label", "label": str() as name}:
             pass
         case _:
-            raise CurationError(f"{where}: its label is no single class", hint="Export a project of single labels.")
+            raise CurationError(
+                ErrorCode.SOURCE_INVALID,
+                f"{where}: the label is not a single class",
+                hint="export a project whose images have single labels",
+            )
     own = described.get("metadata")
     own = own.get("split") if isinstance(own, dict) else None
     if isinstance(own, str) and own.lower() in SPLIT_NAMES:

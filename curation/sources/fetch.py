@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.lock import lock_line, read_lock, write_lock
 from curation.sources.protocol import Fetched, Request, Source
 from curation.storage.archive_index import Archive, ArchiveIndex
@@ -43,7 +43,9 @@ def find_source(kind: str) -> Source:
         There is no such kind.
     """
     if kind not in KINDS:
-        raise CurationError(f"There is no kind of source called {kind!r}", hint=f"The kinds are {', '.join(KINDS)}.")
+        raise CurationError(
+            ErrorCode.SOURCE_UNKNOWN, f"{kind!r} is not a kind of source", hint=f"use one of {', '.join(KINDS)}"
+        )
     return cast(Source, importlib.import_module(f"curation.sources.{MODULES[kind]}"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import fetch as fetch_folder
 from curation.sources.protocol import SidecarLabel
 from curation.sources.sidecar_json import read_object
@@ -44,7 +44,11 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
         members = list_members(folder)
     files = [member for member in members if member.path.rpartition("/")[2] == LABELS]
     if not files:
-        raise CurationError(f"{folder}: holds no {LABELS}", hint="FiftyOne writes one beside each data/ folder.")
+        raise CurationError(
+            ErrorCode.SOURCE_INVALID,
+            f"{folder}: there is no {LABELS}",
+            hint="FiftyOne writes one next to each data/ folder; export the dataset again",
+        )
     told: dict[str, SidecarLabel] = {}
     for file in files:
         told |= _tell_of(folder, file, members)
@@ -55,7 +59,11 @@ def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str,
     content = read_object(folder, file)
     classes, labels = content.get("classes"), content.get("labels")
     if not isinstance(labels, dict) or not isinstance(classes, list | None):
-        raise CurationError(f"{folder / file.path}: has no labels of pictures", hint="Export single labels.")
+        raise CurationError(
+            ErrorCode.SOURCE_INVALID,
+            f"{folder / file.path}: it has no labels of images",
+            hint="export the dataset with single labels",
+        )
     place = file.path.removesuffix(LABELS)
     told = {}
     for member in members:
@@ -75,4 +83,6 @@ def _name_class(target: object, classes: list[object] | None, *, where: str) -> 
         return target
     if isinstance(target, int) and not isinstance(target, bool) and classes and 0 <= target < len(classes):
         return str(classes[target])
-    raise CurationError(f"{where}: {target!r} is no class", hint="Export single labels with their classes.")
+    raise CurationError(
+        ErrorCode.LABEL_UNKNOWN, f"{where}: {target!r} is not a class", hint="export single labels with their classes"
+    )

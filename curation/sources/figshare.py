@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
 from curation.sources.protocol import Fetched, LockedFile, Request
@@ -125,7 +125,11 @@ def _read_article(client: httpx.Client, settings: FigshareSource, patience: Pati
             listing = get_json(client, f"{url}/files", params={"page": page, "page_size": _PAGE}, patience=patience)
             files += [_File.model_validate(file) for file in listing]
     except (ValidationError, TypeError) as error:
-        raise CurationError(f"{url}: the answer is not what figshare documents: {error}") from error
+        raise CurationError(
+            ErrorCode.NETWORK_FAILED,
+            f"{url}: the answer is not what figshare documents: {error}",
+            hint="run it again later, or build from a mirror",
+        ) from error
     return article.model_copy(update={"files": tuple(files)})
 
 
@@ -137,8 +141,9 @@ def _choose_files(request: Request[FigshareSource], files: tuple[_File, ...]) ->
         names = ", ".join(sorted(file.name for file in files)) or "none"
         what = f"{', '.join(links)} is only a link" if links else f"no file matches {', '.join(patterns)}"
         raise CurationError(
-            f"Source {request.name}: figshare article {request.settings.article}: {what} (its files: {names})",
-            hint="Name the files to take in the source's `files`.",
+            ErrorCode.NO_FILES,
+            f"source {request.name}: figshare article {request.settings.article}: {what} (its files: {names})",
+            hint="name the files to take in the source's `files`",
         )
     return _tell_apart(sorted(chosen, key=lambda file: (file.name, file.id)))
 
@@ -180,6 +185,6 @@ def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _Fi
 
 def _manual_download(article: int) -> str:
     return (
-        f"Download its files from https://figshare.com/articles/dataset/_/{article} into MIRROR/figshare/{article}/ "
-        "and build with --mirror MIRROR."
+        f"download its files from https://figshare.com/articles/dataset/_/{article} into MIRROR/figshare/{article}/ "
+        "and build with --mirror MIRROR"
     )

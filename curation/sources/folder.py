@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.protocol import Fetched, Request
 from curation.storage.archive_index import Archive
 from curation.storage.archive_members import FilePlace
@@ -27,8 +27,9 @@ def fetch(request: Request[FolderSource | BoardSource | ForeignSource]) -> Fetch
     path = locate(request.settings.path)
     if not path.exists():
         raise CurationError(
-            f"Source {request.name}: there is no {path}",
-            hint="A relative path in a recipe starts at the recipe's folder; put the files there or mend the path.",
+            ErrorCode.SOURCE_MISSING,
+            f"source {request.name}: there is no {path}",
+            hint="a relative path in a recipe starts at the recipe's folder: put the files there, or correct the path",
         )
     archive = identify_archive(path, cache=request.cache, progress=request.progress)
     return Fetched(
@@ -58,12 +59,16 @@ def identify_archive(path: Path, *, cache: Cache, progress: Progress) -> Archive
         path.open("rb").close()
     except OSError as error:
         raise CurationError(
-            f"{path}: {describe_os_error(error)}", hint="Check the path and its permissions."
+            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="check the path and its permissions"
         ) from error
     with show_progress(progress, f"hash {path.name}", size_bytes) as advance:
         (sha256,) = cache.file_sha256s(path, [path], advance=advance)
     if sha256 is None:
-        raise CurationError(f"{path}: cannot be read to its end", hint="Check the disk, or copy the file again.")
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE,
+            f"{path}: it cannot be read to its end",
+            hint="check the disk, or copy the file again",
+        )
     return Archive(path=path, name=path.name, sha256=sha256, size_bytes=size_bytes)
 
 

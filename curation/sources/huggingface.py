@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curation.dataset.recipe import SPLIT_NAMES
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import identify_archive
 from curation.sources.protocol import Fetched, SidecarLabel
 from curation.storage.archive_index import Archive
@@ -71,8 +71,9 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     folder = request.settings.path
     if not folder.exists():
         raise CurationError(
-            f"Source {request.name}: there is no {folder}",
-            hint="A relative path in a recipe starts at the recipe's folder; put the files there or mend the path.",
+            ErrorCode.SOURCE_MISSING,
+            f"source {request.name}: there is no {folder}",
+            hint="a relative path in a recipe starts at the recipe's folder: put the files there, or correct the path",
         )
     tables = find_tables(folder)
     archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
@@ -121,7 +122,9 @@ def find_tables(folder: Path) -> tuple[Table, ...]:
     tables = tuple(table for name, path in places if (table := _open(path, name)) is not None)
     if not tables:
         raise CurationError(
-            f"{folder}: no Parquet file with pictures", hint="`load_dataset(...)` writes them with `.to_parquet()`."
+            ErrorCode.NO_FILES,
+            f"{folder}: there is no Parquet file with images",
+            hint="write one with `load_dataset(...).to_parquet(...)`",
         )
     return tables
 
@@ -132,7 +135,11 @@ def _open(path: Path, name: str) -> Table | None:
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
         features = json.loads(told.get("huggingface", "{}")).get("info", {}).get("features", {})
     except (pl.exceptions.PolarsError, OSError, ValueError, AttributeError) as fault:
-        raise CurationError(f"{path}: cannot be read as Parquet: {fault}", hint="Fetch or copy it again.") from fault
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE,
+            f"{path}: it cannot be read as Parquet: {fault}",
+            hint="download or copy it again",
+        ) from fault
     images = [column for column, kind in schema.items() if _holds_pictures(kind)]
     if not images:
         return None
@@ -180,7 +187,11 @@ def _labels(table: Table) -> Iterator[SidecarLabel]:
         elif isinstance(value, str | int) and not table.names:
             yield SidecarLabel(str(value), table.split)
         else:
-            raise CurationError(f"{table.path}: {value!r} in its column {table.label!r} is no class")
+            raise CurationError(
+                ErrorCode.LABEL_UNKNOWN,
+                f"{table.path}: {value!r} in the column {table.label!r} is not a class",
+                hint="correct the column, or write the set again",
+            )
 
 
 def _paths(table: Table) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import offline_mirror
 from curation.sources.lock import check_unchanged, find_locked
 from curation.sources.protocol import Fetched, LockedFile, Request
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _ATTEMPTS = 3
+_REFUSED = (401, 403)
 # What the client holds back is lost with the connection.
 _CHUNK_BYTES = 1 << 16
 
@@ -164,8 +165,9 @@ def _check_zip(path: Path, asked: str) -> str:
     try:
         if archive_kind(path) != "zip":
             raise CurationError(
-                f"{asked}: what arrived is no zip",
-                hint="Kaggle may have answered with a page to sign in on; see the credentials in the README.",
+                ErrorCode.DOWNLOAD_DAMAGED,
+                f"{asked}: what arrived is not a zip",
+                hint="Kaggle may have answered with a sign-in page; the README explains the credentials",
             )
         with ArchiveReader(path) as reader:
             for member in list_members(path, name=asked):
@@ -173,7 +175,9 @@ def _check_zip(path: Path, asked: str) -> str:
                     reader.read(member)
     except UnreadableMember as error:
         path.unlink()
-        raise CurationError(f"{asked}: arrived damaged ({error})", hint="It was removed: run again.") from error
+        raise CurationError(
+            ErrorCode.DOWNLOAD_DAMAGED, f"{asked}: it arrived damaged ({error})", hint="it was removed: run it again"
+        ) from error
     except CurationError:
         path.unlink()
         raise
@@ -224,30 +228,31 @@ def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
         yield
     except RequestException as error:
         if error.response is None or error.response.ok:
-            message = f"Kaggle cannot be reached for {dataset}: {error}"
+            code, message = ErrorCode.NETWORK_FAILED, f"Kaggle cannot be reached for {dataset}: {error}"
         else:
-            message = f"Kaggle answered {error.response.status_code} for {dataset}: {error}"
-        raise CurationError(f"Source {request.name}: {message}", hint=_what_to_do(request.settings)) from error
+            status = error.response.status_code
+            code = ErrorCode.CREDENTIALS_MISSING if status in _REFUSED else ErrorCode.NETWORK_FAILED
+            message = f"Kaggle answered {status} for {dataset}: {error}"
+        raise CurationError(code, f"source {request.name}: {message}", hint=_what_to_do(request.settings)) from error
     except ValueError as error:  # the length is not what was announced
         raise CurationError(
-            f"Source {request.name}: {dataset}: {error}", hint="Run again. " + _manual_download(request.settings)
+            ErrorCode.DOWNLOAD_DAMAGED,
+            f"source {request.name}: {dataset}: {error}",
+            hint=f"run it again, or {_manual_download(request.settings)}",
         ) from error
     except OSError as error:
-        raise CurationError(
-            f"The cache {request.cache.root} cannot be written: {error.strerror or error}",
-            hint="Make room there, or set CURATION_CACHE to a folder that can be written.",
-        ) from error
+        raise request.cache.write_error(error) from error
 
 
 def _what_to_do(settings: KaggleSource) -> str:
     return (
-        "Public datasets need no account, others do: set KAGGLE_API_TOKEN to a token from "
-        "https://www.kaggle.com/settings, or put kaggle.json into ~/.kaggle. " + _manual_download(settings)
+        "public datasets need no account; for others set KAGGLE_API_TOKEN to a token from "
+        f"https://www.kaggle.com/settings, or put kaggle.json into ~/.kaggle; or {_manual_download(settings)}"
     )
 
 
 def _manual_download(settings: KaggleSource) -> str:
     return (
-        f"A download by hand serves as well: from https://www.kaggle.com/datasets/{settings.dataset} to "
-        f"MIRROR/kaggle/{settings.dataset}.zip, then build with --mirror MIRROR."
+        f"download https://www.kaggle.com/datasets/{settings.dataset} by hand to MIRROR/kaggle/{settings.dataset}.zip "
+        "and build with --mirror MIRROR"
     )

@@ -8,15 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.protocol import Fetched, LockedFile, LockLine, Request
 from curation.storage.archive_index import Archive
 from curation.storage.atomic_files import replace_file, sweep_leftovers
+from curation.storage.disk_errors import code_of
 from curation.storage.locks import hold_lock
 from curation.storage.progress import show_progress
 
 _FORMAT = 1
-_UPDATE = "If the change is wanted, take it with `python -m curation pull NAME --update`"
+_UPDATE = "if the change is wanted, take it with `python -m curation pull NAME --update`"
 
 
 def read_lock(path: Path) -> dict[str, LockLine]:
@@ -32,7 +33,11 @@ def read_lock(path: Path) -> dict[str, LockLine]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise CurationError(f"{path}: cannot be read: {error.strerror}") from error
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE,
+            f"{path}: it cannot be read: {error.strerror}",
+            hint="check the file and its permissions",
+        ) from error
     try:
         lock = json.loads(content)
         if lock["format"] != _FORMAT:
@@ -40,8 +45,9 @@ def read_lock(path: Path) -> dict[str, LockLine]:
         return {name: _parse_line(line) for name, line in sorted(lock["sources"].items())}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CurationError(
-            f"{path}: is no lock ({type(error).__name__}: {error})",
-            hint="Restore it from git, or remove it and pull again.",
+            ErrorCode.LOCK_FILE_INVALID,
+            f"{path}: not a valid lock file ({type(error).__name__}: {error})",
+            hint="restore it from git, or remove it and pull again",
         ) from error
 
 
@@ -60,7 +66,11 @@ def write_lock(path: Path, lines: Mapping[str, LockLine]) -> None:
             sweep_leftovers(path.parent, name=path.name)
             replace_file(path, text.encode("utf-8"))
     except OSError as error:
-        raise CurationError(f"{path}: cannot be written: {error.strerror}") from error
+        raise CurationError(
+            code_of(error),
+            f"{path}: it cannot be written: {error.strerror}",
+            hint="check the folder and its permissions, or make room on the disk",
+        ) from error
 
 
 def lock_line(kind: str, fetched: Fetched) -> LockLine:
@@ -100,14 +110,17 @@ def find_locked(request: Request[Any], asked: str, *, by_hand: str) -> Fetched |
     if line is not None and not request.update:
         if line.asked != asked:
             raise CurationError(
-                f"Source {request.name}: the recipe asks for {asked}, the lock was made for {line.asked}",
-                hint=f"{_UPDATE}.",
+                ErrorCode.SOURCE_CHANGED,
+                f"source {request.name}: the recipe asks for {asked}, lock.json was made for {line.asked}",
+                hint=_UPDATE,
             )
         if (archives := _find_files(request, line.files)) is not None:
             return _fetched(request, line, archives)
     if request.offline:
         raise CurationError(
-            f"Source {request.name}: {asked} is not in the cache, and the network is not to be used", hint=by_hand
+            ErrorCode.OFFLINE,
+            f"source {request.name}: {asked} is not in the cache, and --offline forbids the network",
+            hint=by_hand,
         )
     return None
 
@@ -160,8 +173,9 @@ def check_unchanged(request: Request[Any], *, version: str | None, files: Sequen
     if changes:
         listing = "\n".join(f"  {change}" for change in changes)
         raise CurationError(
-            f"Source {request.name} ({request.locked.asked}) is not what the lock says:\n{listing}",
-            hint=f"{_UPDATE}; to stay with what was locked, pin its version in the recipe or build from a mirror.",
+            ErrorCode.SOURCE_CHANGED,
+            f"source {request.name} ({request.locked.asked}) is not what lock.json recorded:\n{listing}",
+            hint=f"{_UPDATE}; to stay with what was locked, pin its version in the recipe or build from a mirror",
         )
 
 

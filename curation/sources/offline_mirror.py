@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.folder import identify_archive
 from curation.sources.protocol import Fetched, Request
 from curation.storage.archive_members import name_system_file
@@ -58,8 +58,9 @@ def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[
     folders = [path.name for path in found if path.is_dir() and path.name != "__MACOSX"]
     if folders:
         raise CurationError(
-            f"{folder}: holds archives beside folders ({', '.join(folders)}), so it is not clear what to read",
-            hint="Keep the archives as they were downloaded, or what they were unpacked to; not both.",
+            ErrorCode.MIRROR_INCOMPLETE,
+            f"{folder}: there are archives and folders ({', '.join(folders)}), so it is not clear what to read",
+            hint="keep either the archives as they were downloaded or the folders they were unpacked to",
         )
     chosen = [path for path in files if any(fnmatchcase(path.name, pattern) for pattern in patterns)]
     if not chosen:
@@ -99,10 +100,13 @@ def _take(request: Request[Any], paths: Sequence[Path]) -> Fetched:
 def _missing(mirror: Path, what: str, looked_for: Sequence[Path]) -> CurationError:
     if not mirror.is_dir():
         return CurationError(
-            f"The mirror {mirror} is no folder", hint="Give --mirror the folder that holds kaggle/ and figshare/."
+            ErrorCode.MIRROR_INCOMPLETE,
+            f"the mirror {mirror} is not a folder",
+            hint="give --mirror the folder that contains kaggle/ and figshare/",
         )
     places = "\n".join(f"  {path}" for path in looked_for)
     return CurationError(
-        f"The mirror {mirror} does not hold {what}. Looked for:\n{places}",
-        hint="Download it by hand and put it at one of these places.",
+        ErrorCode.MIRROR_INCOMPLETE,
+        f"the mirror {mirror} does not contain {what}; looked for:\n{places}",
+        hint="download it by hand and put it at one of these places",
     )

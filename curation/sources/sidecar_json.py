@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.archives import Member, UnreadableMember, read_member
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ def read_object(folder: Path, member: Member) -> dict[str, Any]:
     try:
         content = json.loads(read_member(folder, member))
     except (UnreadableMember, ValueError, RecursionError) as fault:
-        raise CurationError(f"{folder / member.path}: cannot be read: {fault}", hint="Export it again.") from fault
+        raise CurationError(
+            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: it cannot be read: {fault}", hint="export it again"
+        ) from fault
     if not isinstance(content, dict):
-        raise CurationError(f"{folder / member.path}: not a JSON object", hint="Export it again.")
+        raise CurationError(
+            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: not a JSON object", hint="export it again"
+        )
     return content

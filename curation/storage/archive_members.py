@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Cause, Reason, UnusableFile
 
 
@@ -93,6 +94,14 @@ class Limits:
         if size_bytes > self.member_bytes:
             return Cause(Reason.FILE_TOO_LARGE, format_bytes(self.member_bytes))
         return None
+
+    def too_many(self, archive: str) -> CurationError:
+        """Return the error that refuses an archive with too many files."""
+        return CurationError(
+            ErrorCode.ARCHIVE_REFUSED,
+            f"{archive}: it has more than {self.members} files",
+            hint="split it into several archives",
+        )
 
 
 LIMITS = Limits()

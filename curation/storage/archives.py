@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Cause, Reason
 from curation.storage.archive_members import LIMITS, FilePlace, Limits, Member, Span, UnreadableMember, ZipPlace
 from curation.storage.folders import cause_of, describe_os_error, list_file, list_folder, read_file
@@ -97,13 +97,14 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
             return list_tar(path, packing or "plain", name=called, limits=limits)
         if called.lower().endswith(_ARCHIVE_SUFFIXES):
             raise CurationError(
-                f"{called}: is called an archive, and its content is none: it is damaged or incomplete",
-                hint=f"Fetch or copy it again: {path}",
+                ErrorCode.ARCHIVE_DAMAGED,
+                f"{called}: it has the name of an archive but not the content: it is damaged or incomplete",
+                hint=f"download or copy it again: {path}",
             )
         return list_file(path, name=called, limits=limits)
     except OSError as error:
         raise CurationError(
-            f"{path}: {describe_os_error(error)}", hint="Check the path and its permissions."
+            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="check the path and its permissions"
         ) from error
 
 

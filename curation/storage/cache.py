@@ -16,16 +16,16 @@ from pathlib import Path
 
 import platformdirs
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.storage.archive_members import format_bytes
 from curation.storage.atomic_files import replace_file, sweep_leftovers
-from curation.storage.fsspec_paths import RemotePath, locate
+from curation.storage.disk_errors import code_of
+from curation.storage.fsspec_paths import RemotePath, is_url, locate
 from curation.storage.fsync import flush_file, flush_folder
 from curation.storage.hash_index import Known, hash_files, index_bytes, read_index
 from curation.storage.locks import hold_lock, try_lock
-from curation.storage.urls import is_url
 
-_ROOM_HINT = "Make room there, or set CURATION_CACHE to a folder that can be written."
+_ROOM_HINT = "make room there, or set CURATION_CACHE to a folder that can be written"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Cache:
         except (OSError, CurationError) as error:
             where = self.shared if isinstance(path, RemotePath) else self.root
             reason = error.strerror if isinstance(error, OSError) else error.message
-            self._warn(f"The cache {where} cannot be written ({reason}): the next run starts from less.")
+            self._warn(f"the cache {where} cannot be written ({reason}): the next run starts from less")
             return False
         return True
 
@@ -114,7 +114,7 @@ class Cache:
         if not path.is_file():
             return None
         if self.file_sha256s(path, [path], advance=advance) != (sha256,):
-            self._warn(f"The cached archive {path} is damaged and not used.")
+            self._warn(f"the cached archive {path} is damaged and not used")
             return None
         return path
 
@@ -174,10 +174,13 @@ class Cache:
         try:
             yield
         except OSError as error:
-            raise CurationError(
-                f"The cache {self.root} cannot be written: {error.strerror or error}",
-                hint=_ROOM_HINT,
-            ) from error
+            raise self.write_error(error) from error
+
+    def write_error(self, error: OSError) -> CurationError:
+        """Return the error that says that the cache cannot be written and what to do."""
+        return CurationError(
+            code_of(error), f"the cache {self.root} cannot be written: {error.strerror or error}", hint=_ROOM_HINT
+        )
 
     def check_room(self, size_bytes: int) -> None:
         """Raise CurationError where the cache's disk has not that much left, rather than hours later."""
@@ -186,7 +189,8 @@ class Cache:
             free = shutil.disk_usage(self.root).free
         if free < size_bytes:
             raise CurationError(
-                f"The cache {self.root} has {format_bytes(free)} left; {format_bytes(size_bytes)} are needed",
+                ErrorCode.DISK_FULL,
+                f"the cache {self.root} has {format_bytes(free)} left; {format_bytes(size_bytes)} are needed",
                 hint=_ROOM_HINT,
             )
 

@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from curation.errors import CurationError
 from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     FilePlace,
@@ -17,8 +16,7 @@ from curation.storage.archive_members import (
     number_duplicates,
     storable_name,
 )
-from curation.storage.fsspec_paths import RemotePath, list_remote, read_remote
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import RemotePath, is_url, list_remote, read_remote
 
 _GONE = Cause(Reason.FILE_GONE)
 
@@ -32,7 +30,7 @@ def list_folder(root: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
     for member in _walk(base, base, limits):
         members.append(member)
         if len(members) > limits.members:
-            raise CurationError(f"{name}: holds more than {limits.members} files, which is refused")
+            raise limits.too_many(name)
     # Two names can become one only where undecodable bytes were spelled out; the order on disk must not decide.
     return number_duplicates(sorted(members, key=lambda member: (member.path, repr(member.locator))))
 

@@ -10,13 +10,14 @@ import errno
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 from curation.storage.archive_members import (
     FilePlace,
@@ -26,9 +27,18 @@ from curation.storage.archive_members import (
     number_duplicates,
     storable_name,
 )
-from curation.storage.urls import is_url
 
 _BLOCK_BYTES = 4 << 20
+_URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/{1,2}(?=[^/])")
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path starts with a scheme; a ``Path`` made of a URL has lost one of its two slashes.
+
+    >>> is_url("s3://bucket/set.zip"), is_url(Path("s3://bucket/set.zip")), is_url("C:/set.zip"), is_url("set.zip")
+    (True, True, False, False)
+    """
+    return _URL.match(os.fspath(path)) is not None
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -161,7 +171,7 @@ def list_remote(root: RemotePath, *, name: str, limits: Limits) -> tuple[Member,
     """List the files below a URL, sorted by path."""
     found = root.files()
     if len(found) > limits.members:
-        raise CurationError(f"{name}: holds more than {limits.members} files, which is refused")
+        raise limits.too_many(name)
     members = []
     for path, size_bytes in found:
         refused = limits.refuse_size(size_bytes)
@@ -214,13 +224,16 @@ def _open_system(scheme: str) -> Any:  # noqa: ANN401 - fsspec has no types
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except (ImportError, ValueError) as fault:
         raise CurationError(
-            f"{scheme}:// cannot be read here: {fault}",
-            hint=f"pip install {_SPEAKS[scheme]}" if scheme in _SPEAKS else "s3:// and gs:// are spoken, among others",
+            ErrorCode.EXTRA_MISSING if scheme in _PACKAGES else ErrorCode.URL_FAILED,
+            f"{scheme}:// URLs cannot be read here: {fault}",
+            hint=f"pip install {_PACKAGES[scheme]}"
+            if scheme in _PACKAGES
+            else "use s3://, gs:// or another fsspec scheme",
         ) from fault
 
 
-_SPEAKS = {"s3": "-e '.[scale]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
-"""What brings a scheme along, besides fsspec."""
+_PACKAGES = {"s3": "-e '.[scale]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+"""What a scheme needs in addition to fsspec."""
 
 
 def _changed_at(found: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import is_url
 
 _CHUNK_BYTES = 1 << 20
 # A file written twice within the clock's grain keeps its time stamp, so a younger one is not remembered.

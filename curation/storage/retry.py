@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import tenacity
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 # A round of attempts that gained less than this has failed, so that a server which gives a byte a time ends too.
 _GAIN_BYTES = 1 << 20
@@ -96,6 +96,7 @@ def _wish(state: tenacity.RetryCallState) -> float:
 def _give_up(what: str, error: TryAgain, attempts: int) -> CurationError:
     wish = f" and asks to wait {error.after:.0f} s" if error.after else ""
     return CurationError(
-        f"{what}: cannot be downloaded: {error}{wish} (tried {attempts} times without getting further)",
-        hint="Run it again later: what arrived is kept and resumed. Without internet: --mirror DIR.",
+        ErrorCode.NETWORK_FAILED,
+        f"{what}: it cannot be downloaded: {error}{wish} (tried {attempts} times without getting further)",
+        hint="run it again later: what arrived is kept and resumed; without internet use --mirror DIR",
     )

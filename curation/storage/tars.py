@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     Limits,
@@ -23,7 +23,7 @@ from curation.storage.archive_members import (
     number_duplicates,
     storable_name,
 )
-from curation.storage.urls import is_url
+from curation.storage.fsspec_paths import is_url
 
 Packing = Literal["plain", "gzip", "bzip2", "xz"]
 
@@ -79,7 +79,9 @@ def list_tar(path: Path, packing: Packing, *, name: str, limits: Limits) -> tupl
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise CurationError(
-            f"{name}: the tar cannot be read ({error}): it is damaged or incomplete", hint="Fetch or copy it again."
+            ErrorCode.ARCHIVE_DAMAGED,
+            f"{name}: the tar cannot be read ({error}): it is damaged or incomplete",
+            hint="download or copy it again",
         ) from error
     # The later of two members of one name is what unpacking would leave, hence what a link to it means.
     targets = {posixpath.normpath(header.name): header for header in headers}
@@ -93,7 +95,7 @@ def _read_headers(stream: BinaryIO, packing: Packing, *, name: str, limits: Limi
         for header in archive:
             headers.append(header)
             if len(headers) > limits.members:
-                raise CurationError(f"{name}: holds more than {limits.members} files, which is refused")
+                raise limits.too_many(name)
         # tarfile takes any broken header but the first for the end.
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
@@ -170,8 +172,10 @@ def inflate_tar(path: Path, packing: Packing, target: BinaryIO, *, name: str, li
             written += len(chunk)
             if written > ceiling:
                 raise CurationError(
-                    f"{name}: refused as a bomb: {format_bytes(packed_bytes)} expand to more than "
-                    f"{format_bytes(ceiling)}"
+                    ErrorCode.ARCHIVE_REFUSED,
+                    f"{name}: refused as a decompression bomb: {format_bytes(packed_bytes)} expand to more than "
+                    f"{format_bytes(ceiling)}",
+                    hint="if the content is right, unpack it by hand and use the folder",
                 )
             target.write(chunk)
     return written
@@ -182,5 +186,7 @@ def _read_chunk(stream: BinaryIO, *, name: str) -> bytes:
         return stream.read(_CHUNK_BYTES)
     except (*_DAMAGE, OSError) as error:
         raise CurationError(
-            f"{name}: cannot be unpacked ({error}): it is damaged or incomplete", hint="Fetch or copy it again."
+            ErrorCode.ARCHIVE_DAMAGED,
+            f"{name}: it cannot be unpacked ({error}): it is damaged or incomplete",
+            hint="download or copy it again",
         ) from error

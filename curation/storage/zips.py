@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.reasons import Cause, Reason
 from curation.storage.archive_members import (
     Limits,
@@ -44,16 +44,18 @@ def list_zip(path: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
             infos = [info for info in archive.infolist() if not info.is_dir()]
     except UnicodeDecodeError as error:
         raise CurationError(
-            f"{name}: holds a name that claims to be UTF-8 and is not: {error.object!r}",
-            hint="Unpack it and pack it again, or use the unpacked folder.",
+            ErrorCode.ARCHIVE_DAMAGED,
+            f"{name}: a file name in it is marked as UTF-8 and is not: {error.object!r}",
+            hint="unpack it and pack it again, or use the unpacked folder",
         ) from error
     except _DAMAGE as error:
         raise CurationError(
+            ErrorCode.ARCHIVE_DAMAGED,
             f"{name}: the zip's directory cannot be read ({error}): it is damaged or incomplete",
-            hint="Fetch or copy it again.",
+            hint="download or copy it again",
         ) from error
     if len(infos) > limits.members:
-        raise CurationError(f"{name}: holds {len(infos)} files; more than {limits.members} are refused")
+        raise limits.too_many(name)
     return number_duplicates(_refuse_overlaps(infos, [_describe(info, limits) for info in infos]))
 
 

@@ -6,10 +6,11 @@ import sys
 import pytest
 
 from curation.dataset.recipe import FigshareSource, FolderSource
-from curation.errors import CurationError
+from curation.errors import ErrorCode
 from curation.sources import fetch_all, find_source, read_lock
 from curation.sources.fetch import KINDS
 from curation.storage.cache import Cache
+from tests.errors import fails_with
 from tests.sources.builders import make_folder, make_zip
 from tests.sources.servers import Article
 
@@ -23,7 +24,7 @@ def test_every_kind_is_a_module_with_fetch(kind):
 def test_an_unknown_kind_is_an_error():
     """A kind that does not exist, or is another module of this room, is an error that lists the kinds."""
     for kind in ("ftp", "lock", "../errors"):
-        with pytest.raises(CurationError, match="no kind of source") as caught:
+        with fails_with(ErrorCode.SOURCE_UNKNOWN, kind) as caught:
             find_source(kind)
         assert ", ".join(KINDS) in str(caught.value.hint)
 

@@ -7,13 +7,14 @@ import pytest
 
 from curation.dataset.recipe import parse_recipe
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import edge_impulse, fetch_all, fiftyone, huggingface, index_files
 from curation.sources.protocol import SidecarLabel
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
 from tests.builders import as_bytes, texture, write_source
+from tests.errors import fails_with
 
 
 def recipe_of(kind: str, folder, **more):
@@ -120,13 +121,13 @@ def test_parquet_is_laid_out_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "says"),
-    [([[1], [2]], "no class"), ([1.5, 2.5], "no class")],
+    [([[1], [2]], "[1]"), ([1.5, 2.5], "1.5")],
 )
 def test_a_label_that_is_no_class_is_an_error(tmp_path, column, says):
     """A list, or a fraction, is not made a class by guessing."""
     (tmp_path / "set").mkdir()
     pl.DataFrame({"image": [b"a", b"b"], "label": column}).write_parquet(tmp_path / "set" / "a.parquet")
-    with pytest.raises(CurationError, match=says):
+    with fails_with(ErrorCode.LABEL_UNKNOWN, "a.parquet", says):
         huggingface.read_labels(tmp_path / "set")
 
 

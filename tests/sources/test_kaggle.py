@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from curation.dataset.recipe import KaggleSource
-from curation.errors import CurationError
+from curation.errors import ErrorCode
 from curation.sources import Fetched, fetch_all, read_lock
 from curation.sources.kaggle import fetch
 from curation.storage.archives import list_members
 from curation.storage.cache import Cache
+from tests.errors import fails_with
 from tests.sources.builders import Ledger, make_request, make_zip
 from tests.sources.servers import Fault, Server
 
@@ -94,7 +95,9 @@ def test_a_token_is_used(archive, kaggle, monkeypatch):
 def test_a_refusal_says_what_to_do(archive, kaggle, status, capfd):
     """A refusal is an error with the token, the file, the page, the place and the command; nobody exits or prints."""
     kaggle.refusal = status
-    with pytest.raises(CurationError, match=f"Source isic: Kaggle answered {status} for owner/set") as caught:
+    with fails_with(
+        ErrorCode.CREDENTIALS_MISSING if status < 404 else ErrorCode.NETWORK_FAILED, "isic", str(status), "owner/set"
+    ) as caught:
         take()
     hint = str(caught.value.hint)
     for part in (
@@ -111,7 +114,7 @@ def test_a_refusal_says_what_to_do(archive, kaggle, status, capfd):
 def test_a_missing_dataset_is_an_error(kaggle):
     """A dataset that does not exist is an error, and nothing stays in the cache."""
     cache = Cache()
-    with pytest.raises(CurationError, match="answered 404"):
+    with fails_with(ErrorCode.NETWORK_FAILED, "404"):
         take(cache)
     assert nothing_unfinished(cache)
 
@@ -119,14 +122,14 @@ def test_a_missing_dataset_is_an_error(kaggle):
 def test_an_unreachable_server_is_an_error(kaggle, monkeypatch):
     """Where nobody listens the error says so, and how to do without."""
     monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")  # port 80, where nobody listens
-    with pytest.raises(CurationError, match="Kaggle cannot be reached for owner/set") as caught:
+    with fails_with(ErrorCode.NETWORK_FAILED, "owner/set") as caught:
         take()
     assert "--mirror" in str(caught.value.hint)
 
 
 def test_offline_is_an_error_that_says_what_to_do(archive, kaggle):
     """Where the network is not to be used nothing is asked, and the error explains the download by hand."""
-    with pytest.raises(CurationError, match="not in the cache") as caught:
+    with fails_with(ErrorCode.OFFLINE, "owner/set") as caught:
         take(offline=True)
     assert "MIRROR/kaggle/owner/set.zip" in str(caught.value.hint)
     assert kaggle.seen == []
@@ -164,7 +167,7 @@ def test_a_new_version_is_an_error_until_it_is_updated(archive, kaggle, tmp_path
     kaggle.datasets["owner/set"] = make_zip(tmp_path / "new.zip", {"new.jpg": b"new"}).read_bytes()
     kaggle.version = 4
     kaggle.seen.clear()
-    with pytest.raises(CurationError, match="version: locked 3, now 4"):
+    with fails_with(ErrorCode.SOURCE_CHANGED, "locked 3, now 4"):
         fetch_all([ISIC], cache=Cache(tmp_path / "two"), lock=lock)
     assert kaggle.asked(STORAGE) == []
     (updated,) = fetch_all([ISIC], cache=Cache(tmp_path / "two"), lock=lock, update=True)
@@ -179,7 +182,7 @@ def test_other_bytes_under_the_same_version_are_an_error(archive, kaggle, tmp_pa
     kaggle.datasets["owner/set"] = new
     before, now = hashlib.sha256(archive).hexdigest(), hashlib.sha256(new).hexdigest()
     cache = Cache(tmp_path / "two")
-    with pytest.raises(CurationError, match=f"sha256 locked {before}, now {now}") as caught:
+    with fails_with(ErrorCode.SOURCE_CHANGED, before, now) as caught:
         fetch_all([ISIC], cache=cache, lock=lock)
     assert "--update" in str(caught.value.hint)
     assert nothing_unfinished(cache)
@@ -198,13 +201,13 @@ def test_the_same_archive_is_not_downloaded_twice(archive, kaggle):
 @pytest.mark.parametrize("name", ["not a zip", "truncated", "damaged"])
 def test_what_is_no_whole_zip_is_an_error_and_removed(archive, kaggle, name):
     """A page instead of the zip, a zip cut short and a zip with a wrong byte are never adopted."""
-    kaggle.datasets["owner/set"], told = {
-        "not a zip": (b"<html>sign in</html>", "what arrived is no zip"),
-        "truncated": (archive[:-100], "directory cannot be read"),
-        "damaged": (archive[:5000] + bytes([archive[5000] ^ 0xFF]) + archive[5001:], "arrived damaged"),
+    kaggle.datasets["owner/set"], code = {
+        "not a zip": (b"<html>sign in</html>", ErrorCode.DOWNLOAD_DAMAGED),
+        "truncated": (archive[:-100], ErrorCode.ARCHIVE_DAMAGED),
+        "damaged": (archive[:5000] + bytes([archive[5000] ^ 0xFF]) + archive[5001:], ErrorCode.DOWNLOAD_DAMAGED),
     }[name]
     cache = Cache()
-    with pytest.raises(CurationError, match=told):
+    with fails_with(code):
         take(cache)
     assert nothing_unfinished(cache)
     assert not cache.folder("archives").exists()
@@ -250,9 +253,9 @@ def test_a_dataset_that_grows_between_attempts_is_an_error_once(archive, kaggle,
 
     kaggle.faults.append(Fault(cut=1_000_000, after=exchange))
     cache = Cache()
-    with pytest.raises(CurationError, match=f"{len(new)}.*does not match expected size.*{len(archive)}") as caught:
+    with fails_with(ErrorCode.DOWNLOAD_DAMAGED, str(len(new)), str(len(archive))) as caught:
         take(cache)
-    assert "Run again" in str(caught.value.hint)
+    assert "run it again" in str(caught.value.hint)
     assert not cache.folder("archives").exists()
     assert take(cache).archives[0].path.read_bytes() == new
     assert nothing_unfinished(cache)
@@ -295,13 +298,13 @@ def test_a_killed_download_is_resumed_by_the_next_process(kaggle, tmp_path):
 def test_a_full_disk_is_an_error_before_the_download(kaggle, tmp_path, small_disk):
     """Where the zip cannot fit the error says so at once, rather than after the client's retries."""
     kaggle.datasets["owner/set"] = make_zip(tmp_path / "big.zip", {"a.jpg": os.urandom(4 << 20)}).read_bytes()
-    with pytest.raises(CurationError, match=r"has 1 MB left; 4\.2 MB are needed"):
+    with fails_with(ErrorCode.DISK_FULL, "1 MB", "4.2 MB"):
         take(Cache(small_disk))
 
 
 def test_a_read_only_cache_is_an_error_with_a_hint(archive, tmp_path, make_read_only):
     """A download needs a cache that can be written."""
     (tmp_path / "cache").mkdir()
-    with pytest.raises(CurationError, match="Read-only file system") as caught:
+    with fails_with(ErrorCode.DISK_READ_ONLY) as caught:
         take(Cache(make_read_only(tmp_path / "cache")))
     assert "CURATION_CACHE" in str(caught.value.hint)

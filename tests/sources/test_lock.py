@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.dataset.recipe import KaggleSource
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import LockedFile, LockLine, read_lock, write_lock
 from curation.sources.lock import check_unchanged, find_locked
 from curation.storage.cache import Cache
+from tests.errors import fails_with
 from tests.sources.builders import make_request
 
 LINE = LockLine(
@@ -76,7 +77,7 @@ def test_a_missing_lock_is_empty(tmp_path):
 def test_what_is_no_lock_is_an_error(tmp_path, text):
     """A lock that cannot be understood is an error, not an empty lock."""
     (tmp_path / "lock.json").write_text(text)
-    with pytest.raises(CurationError, match=r"lock\.json: is no lock") as caught:
+    with fails_with(ErrorCode.LOCK_FILE_INVALID, "lock.json") as caught:
         read_lock(tmp_path / "lock.json")
     assert "git" in str(caught.value.hint)
 
@@ -84,9 +85,9 @@ def test_what_is_no_lock_is_an_error(tmp_path, text):
 def test_a_lock_that_cannot_be_written_is_an_error(tmp_path):
     """A folder in the lock's place is an error that names it, and nothing is left beside it."""
     (tmp_path / "lock.json").mkdir()
-    with pytest.raises(CurationError, match=r"lock\.json: cannot be written"):
+    with fails_with(ErrorCode.FILE_UNREADABLE, "lock.json"):
         write_lock(tmp_path / "lock.json", {})
-    with pytest.raises(CurationError, match=r"lock\.json: cannot be read"):
+    with fails_with(ErrorCode.FILE_UNREADABLE, "lock.json"):
         read_lock(tmp_path / "lock.json")
     assert [path.name for path in tmp_path.iterdir()] == ["lock.json"]
 
@@ -100,7 +101,7 @@ def test_every_change_is_named_with_both_hashes():
     with pytest.raises(CurationError) as caught:
         check_unchanged(request, version="4", files=now)
     assert caught.value.message == (
-        "Source isic (Kaggle dataset owner/set) is not what the lock says:\n"
+        "source isic (Kaggle dataset owner/set) is not what lock.json recorded:\n"
         "  version: locked 3, now 4\n"
         "  more.zip: gone\n"
         "  new.zip: new\n"
@@ -108,7 +109,7 @@ def test_every_change_is_named_with_both_hashes():
         f"  set.zip: sha256 locked {'a' * 64}, now {'d' * 64}"
     )
     assert "pull NAME --update" in str(caught.value.hint)
-    with pytest.raises(CurationError, match="size locked 10 bytes, now 11 bytes"):
+    with fails_with(ErrorCode.SOURCE_CHANGED, "10 bytes", "11 bytes"):
         check_unchanged(request, version=None, files=[LockedFile("set.zip", 11, "", None), LINE.files[1]])
     check_unchanged(make_request(SETTINGS, Cache(), locked=LINE, update=True), version="4", files=now)
     check_unchanged(make_request(SETTINGS, Cache()), version="4", files=now)
@@ -117,8 +118,6 @@ def test_every_change_is_named_with_both_hashes():
 def test_a_lock_for_something_else_is_an_error():
     """A recipe that asks for something else than what was locked is an error that names both."""
     request = make_request(SETTINGS, Cache(), locked=LINE)
-    with pytest.raises(
-        CurationError, match="asks for Kaggle dataset owner/other, the lock was made for Kaggle dataset"
-    ):
+    with fails_with(ErrorCode.SOURCE_CHANGED, "Kaggle dataset owner/other", "Kaggle dataset owner/set"):
         find_locked(request, "Kaggle dataset owner/other", by_hand="")
     assert find_locked(request, "Kaggle dataset owner/set", by_hand="") is None

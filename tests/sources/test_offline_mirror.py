@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from curation.dataset.recipe import FigshareSource, KaggleSource
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources import fetch_all
 from curation.storage.archives import list_members
 from curation.storage.cache import Cache
+from tests.errors import fails_with
 from tests.sources.builders import make_folder, make_zip
 
 ISIC = KaggleSource(name="isic", kind="kaggle", dataset="owner/set")
@@ -84,7 +85,7 @@ def test_all_files_of_an_article_are_taken(tmp_path):
     (skin,) = fetch_all([chosen], cache=Cache(), mirror=mirror)
     assert [archive.name for archive in skin.archives] == ["Patches.zip", "metadata.csv"]
     missing = SKIN.model_copy(update={"files": ("*.rar",)})
-    with pytest.raises(CurationError, match=r"figshare/7/\*\.rar"):
+    with fails_with(ErrorCode.MIRROR_INCOMPLETE, "figshare/7/*.rar"):
         fetch_all([missing], cache=Cache(), mirror=mirror)
 
 
@@ -92,7 +93,7 @@ def test_archives_beside_folders_are_ambiguous(tmp_path):
     """An article's archives beside unpacked folders are an error rather than a guess."""
     mirror = make_mirror(tmp_path)
     make_folder(mirror / "figshare/7/Patches", {"1.tif": b"1"})
-    with pytest.raises(CurationError, match=r"holds archives beside folders \(Patches\)"):
+    with fails_with(ErrorCode.MIRROR_INCOMPLETE, "Patches"):
         fetch_all([SKIN], cache=Cache(), mirror=mirror)
 
 
@@ -103,9 +104,9 @@ def test_what_is_missing_is_named_with_every_place(tmp_path):
         fetch_all([ISIC], cache=Cache(), mirror=tmp_path / "empty")
     assert str(tmp_path / "empty/kaggle/owner/set.zip") in caught.value.message
     assert str(tmp_path / "empty/kaggle/owner/set\n") in caught.value.message + "\n"
-    with pytest.raises(CurationError, match=r"figshare article 7.*\n.*empty/figshare/7/<file name>"):
+    with fails_with(ErrorCode.MIRROR_INCOMPLETE, "figshare article 7", "empty/figshare/7/<file name>"):
         fetch_all([SKIN], cache=Cache(), mirror=tmp_path / "empty")
-    with pytest.raises(CurationError, match=r"The mirror .*nowhere is no folder"):
+    with fails_with(ErrorCode.MIRROR_INCOMPLETE, "nowhere"):
         fetch_all([ISIC], cache=Cache(), mirror=tmp_path / "nowhere")
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from curation.dataset.recipe import DrawnSource, load_recipe
-from curation.errors import CurationError
+from curation.errors import ErrorCode
 from curation.sources import Request, find_source
 from curation.sources.synthetic import (
     Expected,
@@ -43,6 +43,7 @@ from curation.sources.synthetic.near_duplicate_rejection import DrawnImages
 from curation.sources.synthetic.texture import clouds, soften
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
+from tests.errors import fails_with
 
 VERDICTS = [
     # what was planted, what became of it and of its twin (group, disputed, excluded_by), whether that will do
@@ -230,7 +231,7 @@ def test_counts_are_per_class(lesions: Drawn, skin: Drawn) -> None:
 @pytest.mark.parametrize("size", [(31, 180), (180, 4097)])
 def test_an_impossible_size_is_the_users_error(tmp_path: Path, size: tuple[int, int]) -> None:
     """A size that cannot be drawn is refused before anything is written."""
-    with pytest.raises(CurationError, match="not possible"):
+    with fails_with(ErrorCode.RECIPE_INVALID, f"{size[0]}x{size[1]}"):
         draw(Wanted(size=size), tmp_path / "archive.zip")
     assert not list(tmp_path.iterdir())
 
@@ -268,7 +269,7 @@ def test_the_truth_is_told_without_drawing_and_kept_beside_the_archive(tmp_path:
     wanted, archive = Wanted(part="skin", count=3, size=(64, 64)), tmp_path / "archive.zip"
     assert draw(wanted, archive) == describe_ground_truth(wanted) == read_ground_truth(archive)
     ground_truth_path(archive).unlink()
-    with pytest.raises(CurationError, match="no truth"):
+    with fails_with(ErrorCode.FILE_MISSING, ground_truth_path(archive).name):
         read_ground_truth(archive)
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from curation.engines import Local
-from curation.errors import CurationError
+from curation.errors import ErrorCode
 from curation.pipeline import Options, build
 from curation.sources.folder import identify_archive
 from curation.storage import fsspec_paths
@@ -22,6 +22,7 @@ from curation.storage.fsspec_paths import RemotePath, locate
 from curation.storage.progress import SilentProgress
 from curation.versions import Home
 from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.errors import fails_with
 from tests.sources.s3 import bucket, put_files
 
 __all__ = ["bucket"]
@@ -126,13 +127,13 @@ class Forbidden(Local):
 def test_no_bucket_is_told_with_what_to_do(tmp_path: Path, bucket: RemotePath) -> None:
     """A source that is not there names its URL."""
     write_recipe(tmp_path, images=Path("s3://pictures/nothing-here"))
-    with pytest.raises(CurationError, match="there is no s3://pictures/nothing-here"):
+    with fails_with(ErrorCode.SOURCE_MISSING, "s3://pictures/nothing-here"):
         build("tiny", Options(home=Home(tmp_path)))
 
 
 def test_a_scheme_nobody_speaks_is_told() -> None:
     """The error names the scheme."""
-    with pytest.raises(CurationError, match="gopher:// cannot be read here") as caught:
+    with fails_with(ErrorCode.URL_FAILED, "gopher://") as caught:
         locate("gopher://host/set.zip").exists()
     assert "gs://" in str(caught.value.hint)
 
@@ -149,7 +150,7 @@ def speakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 def test_a_scheme_whose_library_is_missing_says_which(speakers: pytest.MonkeyPatch) -> None:
     """``gs://`` needs gcsfs, and the error tells how to have it."""
     speakers.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(CurationError, match="gs:// cannot be read here") as caught:
+    with fails_with(ErrorCode.EXTRA_MISSING, "gs://") as caught:
         locate("gs://bucket/set.zip").exists()
     assert caught.value.hint == "pip install gcsfs"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.sources.synthetic.ground_truth import GroundTruth, ground_truth_path
 from curation.sources.synthetic.images import Pixels, draw_lesion, draw_skin
 from curation.sources.synthetic.near_duplicate_rejection import DrawnImages, draw_distinct
@@ -41,7 +41,8 @@ def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int],
     if not all(SMALLEST <= side <= LARGEST for side in settings.size):
         width, height = settings.size
         raise CurationError(
-            f"a drawn picture of {width}x{height} pixels is not possible",
+            ErrorCode.RECIPE_INVALID,
+            f"images of {width}x{height} pixels cannot be drawn",
             hint=f"give a size from {SMALLEST} to {LARGEST} pixels a side",
         )
     truth = describe_ground_truth(settings)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 Part = Literal["lesions", "skin"]
 
@@ -104,5 +104,7 @@ def read_ground_truth(archive: Path) -> GroundTruth:
         return GroundTruth.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         raise CurationError(
-            f"{path}: no truth lies beside the archive", hint="draw it again: curation.sources.synthetic.draw"
+            ErrorCode.FILE_MISSING,
+            f"{path}: there is no ground truth next to the archive",
+            hint="draw it again with curation.sources.synthetic.draw",
         ) from None
