@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from curation.audit.measurements import Measured, measure_version
+from curation.dataset.columns import Metadata
 from curation.dataset.manifest import Manifest
 from curation.versions import Version, describe_version, name_images, open_folder, write_tables
 from tests.builders import as_bytes, implied_metadata, make_recipe
@@ -67,13 +68,14 @@ def make_version(
     excluded: Iterable[dict[str, Any]] = (),
     recipe: str = RECIPE,
     archives: Iterable[dict[str, Any]] = (),
+    metadata: Iterable[Metadata] = (),
 ) -> Version:
-    """Write a version's folder with these samples and open it."""
+    """Write a version's folder with these samples and open it; columns named as roles are metadata, too."""
     rows = [dict(each) for each in samples]
     contents = [row.pop("content") for row in rows]
     table = pl.DataFrame([*rows, *excluded], infer_schema_length=None)
-    metadata = implied_metadata(table.columns)
-    kept = Manifest(table, metadata).kept
+    known = (*implied_metadata(table.columns), *metadata)
+    kept = Manifest(table, known).kept
     files = dict(zip(kept["id"], name_images(kept), strict=True))
     sums = {}
     for row, content in zip(rows, contents, strict=True):
@@ -81,7 +83,7 @@ def make_version(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         sums[row["id"]] = hashlib.sha256(content).hexdigest()
-    manifest = Manifest(table, metadata).with_columns(
+    manifest = Manifest(table, known).with_columns(
         file=pl.col("id").replace_strict(files, default=None, return_dtype=pl.String),
         file_sha256=pl.col("id").replace_strict(sums, default=None, return_dtype=pl.String),
     )

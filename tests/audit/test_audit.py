@@ -364,6 +364,19 @@ def test_people_are_checked_only_where_there_are_any(tmp_path):
     assert "balance-strata" not in ids_of(tmp_path / "broken", MIXED, recipe="sources = 5")
 
 
+def test_columns_of_any_name_are_checked_by_their_roles(tmp_path):
+    """A patient column named `pid` is checked for leakage and privacy, and a column without a role is a stratum."""
+    samples = [dict(each) for each in MIXED]
+    for number, row in enumerate(samples):
+        row |= {"pid": "P1" if number in (0, 5) else f"Q{number}", "device": f"d{number % 2}"}
+    version = make_version(tmp_path, samples, metadata=[Metadata("pid", "patient"), Metadata("device")])
+    audited = audit(version)
+    found = {each.id: each for each in audited}
+    assert found["leakage-patient"].which == ("P1: src/melanoma/m0.jpg = src/melanoma/m5.jpg",)
+    assert found["privacy-patients"].count == len(MIXED)
+    assert {each.name for each in audited.crosstabs} == {"source", "device", "quality"}
+
+
 def test_quality_is_told_by_class_and_split(tmp_path):
     """A black border on the test images of one class shows in that column alone."""
     framed = lesion(50).copy()
