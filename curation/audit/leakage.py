@@ -108,7 +108,7 @@ def _with_image(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _origins(table: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return value, ids and number of sources for what stands on two sides of the split."""
+    """Return value, ids and number of sources of each origin on two sides of the split."""
     rows = _with_image(table).select("id", "split", "source", column)
     rows = rows.explode("image", empty_as_null=True) if column == "image" else rows
     shared = rows.drop_nulls().group_by(column).agg(pl.col("split", "source").n_unique(), pl.col("id").sort())

@@ -23,7 +23,7 @@ _AT_ONCE = 8  # what numpy works on then stays in the processor's cache
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What `measure` found, in gray levels of 0 to 255 at the measured scale.
+    """The result of `measure`, in gray levels of 0 to 255 at the measured scale.
 
     Attributes
     ----------

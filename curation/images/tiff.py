@@ -168,7 +168,7 @@ def _alpha(page: TiffPage) -> tuple[int, bool] | None:
 
 
 def _check_strips(page: TiffPage, content: bytes) -> None:
-    """Notice fewer strips or tiles than the size wants, which tifffile would leave empty, and bombs inside of one."""
+    """Raise where strips or tiles are missing, which tifffile would leave empty, and where one contains a bomb."""
     wanted = math.prod(page.chunked)
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
         raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")

@@ -36,7 +36,7 @@ def crop_border(pixels: Pixels, share: float) -> Pixels:
 
 
 def apply_color_constancy(pixels: Pixels, constancy: Constancy) -> Pixels:
-    """Scale the channels so that the light appears white: what is left of a camera's white balance goes.
+    """Scale the channels so that the light appears white: what is left of a camera's white balance is removed.
 
     The color of the light is the Minkowski mean of each channel: of norm 1 (gray world, Buchsbaum 1980) or of norm 6
     (shades of gray, Finlayson and Trezzi 2004). The mean of the three stays; what would exceed 255 is clipped.

@@ -257,14 +257,14 @@ def test_a_known_citation_is_not_asked_for(tmp_path):
     assert "licence-citation" in ids_of(tmp_path / "b", MIXED)
 
 
-def test_a_small_test_is_told_with_its_interval(tmp_path):
+def test_a_small_test_is_reported_with_its_interval(tmp_path):
     """Six images show next to nothing."""
     found = next(each for each in audit(make_version(tmp_path, MIXED)).findings if each.id == "balance-test-size")
     assert found.figures["pictures"] == 6
     assert found.figures["high"] - found.figures["low"] > 0.4
 
 
-def test_uneven_classes_are_told(tmp_path):
+def test_uneven_classes_are_reported(tmp_path):
     """Nine against three in train."""
     samples = [
         each
@@ -332,7 +332,7 @@ def test_a_stratum_that_goes_with_the_label_is_a_warning():
     assert "balance-sex" not in {each.id for each in find_imbalance(*even).findings}
 
 
-def test_what_is_known_of_one_class_alone_is_told():
+def test_strata_known_for_one_class_only_are_reported():
     """Whether it works alike for everybody cannot be checked then."""
     rows = table_of(people(sex=lambda _, label: "male" if label == "melanoma" else None))
     told = next(each for each in find_imbalance(*rows).findings if each.id == "balance-strata")
@@ -377,7 +377,7 @@ def test_columns_of_any_name_are_checked_by_their_roles(tmp_path):
     assert {each.name for each in audited.crosstabs} == {"source", "device", "quality"}
 
 
-def test_quality_is_told_by_class_and_split(tmp_path):
+def test_quality_is_reported_by_class_and_split(tmp_path):
     """A black border on the test images of one class shows in that column alone."""
     framed = lesion(50).copy()
     framed[:20] = 3
@@ -430,7 +430,7 @@ def test_hairs_a_ruler_and_a_black_border_are_measured():
     assert measure_artifacts(framed)["black_border"] == pytest.approx(0.125, abs=0.02)
 
 
-def test_a_dark_lesion_in_the_middle_is_no_border_and_no_hair():
+def test_a_dark_lesion_in_the_center_is_neither_border_nor_hair():
     """Black that does not touch the border is what the image is about."""
     image = skin()
     ImageDraw.Draw(image).ellipse((40, 40, 90, 90), fill=(10, 8, 8))

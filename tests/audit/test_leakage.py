@@ -76,12 +76,12 @@ def test_a_turned_crop_is_found(tmp_path):
     assert list(ids_of(tmp_path, [*twins, *others()])) == ["leakage-crop"]
 
 
-def test_unlike_lesions_are_no_leak(tmp_path):
+def test_different_lesions_are_not_a_leak(tmp_path):
     """A dark spot on pale skin resembles the next in its coarse shape alone."""
     assert ids_of(tmp_path, others(40)) == {}
 
 
-def test_images_of_one_round_field_of_view_are_no_leak(tmp_path):
+def test_images_of_one_round_field_of_view_are_not_a_leak(tmp_path):
     """The sharp black border that all images of one microscope share is not taken for their content."""
     rows, columns = np.mgrid[:192, :192]
     outside = (rows - 96) ** 2 + (columns - 96) ** 2 > 92**2
@@ -132,7 +132,7 @@ def test_the_advice_for_one_origin_in_two_sources_is_what_can_be_done(tmp_path):
     assert found.advice.startswith("Name it in the source's `group`")
 
 
-def test_neighbors_in_the_numbering_that_look_alike_are_named(tmp_path):
+def test_neighbors_in_the_numbering_that_correlate_are_found(tmp_path):
     """Two shots of one moment: not the same image, but not independent either."""
     random = np.random.default_rng(5)
     first = lesion(6)

@@ -76,7 +76,7 @@ def test_each_probe_sees_the_shortcut_it_is_for(tmp_path, name, change):
     assert severities[f"shortcut-{name}"] == "error"
 
 
-def test_two_classes_of_the_same_kind_are_told_by_nothing(tmp_path):
+def test_two_classes_of_the_same_kind_have_no_shortcut(tmp_path):
     """Without a shortcut no probe gives an error or a warning."""
     measured = measure(tmp_path, samples_of(jpeg, count=60))
     outcome = find_shortcuts(measured, probe_shortcuts(measured))
@@ -94,7 +94,7 @@ def test_a_class_with_a_source_of_its_own_is_named(tmp_path):
     assert [finding.id for finding in outcome.findings] == ["shortcut-source"]
 
 
-def test_too_few_groups_are_said_in_words(tmp_path):
+def test_too_few_groups_are_a_warning(tmp_path):
     """Three images a class are no basis for a probe; that is a warning of its own."""
     measured = measure(tmp_path, samples_of(jpeg, count=3))
     probes = probe_shortcuts(measured)

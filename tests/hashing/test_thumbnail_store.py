@@ -46,7 +46,7 @@ def test_what_goes_in_comes_out_wherever_it_lay(
 
 
 def test_pairs_are_confirmed_alike_in_memory_and_in_a_file() -> None:
-    """Where the thumbnails lie makes no difference to who looks like whom."""
+    """The near duplicates are the same with thumbnails in memory and in a file."""
     thumbnails = make_thumbnails(40)
     thumbnails[20:] = thumbnails[:20]
     thumbnails[30:, 0, 0] ^= 1

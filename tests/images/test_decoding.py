@@ -78,7 +78,7 @@ def test_no_damage_escapes_as_another_error(data):
 
 
 @given(st.binary(max_size=600))
-def test_noise_is_no_image(content):
+def test_noise_is_not_an_image(content):
     """Arbitrary bytes are refused with a reason."""
     assert reason_of(content)
 

@@ -35,7 +35,7 @@ def test_tall_images_are_filtered_in_pillows_order(height, width):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
 def test_how_many_there_are_makes_no_difference(count):
-    """An image's bytes do not depend on its company."""
+    """An image's bytes do not depend on the other images of the batch."""
     batch = draw_gray(16, 113, 150)
     assert np.array_equal(gray32_batch(batch[:count]), gray32_batch(batch)[:count])
     assert measure_batch(batch[:count]) == [measure(image) for image in batch[:count]]

@@ -76,7 +76,7 @@ def test_what_libtiff_writes_is_safe():
     st.lists(st.sampled_from([CLEAR, 258, 511, 7]), max_size=4),
     st.booleans(),
 )
-def test_it_is_told_as_code_by_code(first, fill, after, old):
+def test_the_fast_check_agrees_with_one_code_by_code(first, fill, after, old):
     """For any codes, in either order of bits, the fast check agrees with one code by code."""
     codes = [CLEAR, *first, *[1] * fill, *after]
     packed = pack(codes, old=old)

@@ -32,7 +32,7 @@ def measure_slowly(gray):
 
 
 @given(GRAY_PICTURES)
-def test_values_are_what_the_definition_says(gray):
+def test_values_are_those_of_the_definition(gray):
     """Variance of the Laplacian, mean and standard deviation at a shorter side of 64 px."""
     found = measure(gray)
     assert (found.sharpness, found.brightness, found.contrast) == pytest.approx(measure_slowly(gray), abs=1e-9)

@@ -45,6 +45,6 @@ def test_a_bare_codestream_is_jpeg2000():
         (bytes(512), "unknown"),
     ],
 )
-def test_what_is_no_image_is_named_for_what_it_is(head, kind):
+def test_other_files_are_named_by_their_type(head, kind):
     """Texts, archives and images of formats that are not read have names of their own."""
     assert sniff(head) == kind

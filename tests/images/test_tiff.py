@@ -242,7 +242,7 @@ def test_the_orientation_tag_is_applied(orientation):
     assert np.array_equal(image.pixels, np.asarray(expected))
 
 
-def test_thumbnails_masks_and_subdirectories_are_no_pages():
+def test_thumbnails_masks_and_subdirectories_are_not_pages():
     """Reduced images and masks of the main chain, and the images in SubIFDs, are not pages."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:

@@ -149,7 +149,7 @@ CONTRAST = """() => {
 }"""
 
 
-def test_the_risk_is_the_first_thing_a_page_says(built):
+def test_the_risk_is_the_first_section_of_a_page(built):
     """Before the story, before the images, before any praise."""
     html = built.read_text(encoding="utf-8")
     heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
@@ -157,7 +157,7 @@ def test_the_risk_is_the_first_thing_a_page_says(built):
     assert html.index('id="risk"') < html.index('id="story"')
 
 
-def test_the_story_is_told_in_full(built):
+def test_the_page_has_every_section(built):
     """Every part that was promised has its section."""
     html = built.read_text(encoding="utf-8")
     for name in (
@@ -239,7 +239,7 @@ def test_three_thousand_images_stay_under_five_megabytes_and_paint(tmp_path):
         assert said == []
 
 
-def test_a_version_without_probes_says_so_first(tmp_path):
+def test_a_version_without_probes_reports_an_unknown_risk(tmp_path):
     """Without probes the risk is reported as unknown."""
     version = make_version(tmp_path, [sample("a.jpg", jpeg(lesion(1)))])
     risk = assess_risk(audit(version))
@@ -247,7 +247,7 @@ def test_a_version_without_probes_says_so_first(tmp_path):
     assert risk.headline.startswith("It is not known")
 
 
-def test_what_the_audit_says_is_not_cut(tmp_path):
+def test_texts_of_the_audit_are_not_shortened(tmp_path):
     """A check of two splits lost its middle, as if it were a path: "of its smallest class alone, …7 %)"."""
     splits = ["train", "train", "train", "val", "test", "test"]
     samples = [
