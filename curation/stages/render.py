@@ -29,7 +29,7 @@ from curation.storage.archive_index import ArchiveIndex, file_of
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
 from curation.storage.progress import Progress, show_progress
-from curation.versions.hardlinks import PublishedImage, link_or_copy
+from curation.versions import PublishedImage, link_or_copy
 
 SHARD_FILES = 64
 

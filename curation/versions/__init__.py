@@ -1,20 +1,19 @@
 """The store of published versions: what git keeps of them, their folders, and what can be asked of both."""
 
 from curation.dataset.layout import Home
-from curation.versions.commit import Published, Staging, commit, open_staging
-from curation.versions.describe import describe_version, metadata_tables, name_images, write_tables
-from curation.versions.diff import Change, Diff, diff
+from curation.versions.commit import commit, open_staging
+from curation.versions.describe import describe_version, name_images, write_tables
+from curation.versions.diff import Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Explanation, explain
-from curation.versions.gc import CachePart, GcPlan, Target, carry_out, plan_gc
+from curation.versions.gc import CachePart, GcPlan, carry_out, plan_gc
 from curation.versions.hardlinks import PublishedImage, link_or_copy, reuse
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
 from curation.versions.recovery import recover
-from curation.versions.show import ClassReason, Shown, count_by_class, show
+from curation.versions.show import Shown, show
 from curation.versions.store import (
     Draft,
-    Reference,
     Version,
     chosen,
     find,
@@ -27,34 +26,26 @@ from curation.versions.store import (
     parse_reference,
     previous_split,
 )
-from curation.versions.verify import Verification, check_folder, verify
+from curation.versions.verify import Verification, verify
 from curation.versions.version_index import VersionLine, published
 
 __all__ = [
     "CachePart",
-    "Change",
-    "ClassReason",
     "Diff",
     "Draft",
     "Explanation",
     "GcPlan",
     "Home",
     "Lock",
-    "Published",
     "PublishedImage",
-    "Reference",
     "Shown",
-    "Staging",
-    "Target",
     "Verification",
     "Version",
     "VersionLine",
     "carry_out",
-    "check_folder",
     "check_present",
     "chosen",
     "commit",
-    "count_by_class",
     "describe_version",
     "diff",
     "drop_draft",
@@ -64,7 +55,6 @@ __all__ = [
     "link_or_copy",
     "load",
     "locked",
-    "metadata_tables",
     "name_images",
     "next_number",
     "open_draft",

@@ -17,7 +17,7 @@ from curation.stages.render import estimate_bytes, render
 from curation.storage.archive_index import ArchiveIndex
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
-from curation.versions.hardlinks import PublishedImage
+from curation.versions import PublishedImage
 from tests.builders import as_bytes, make_recipe, sha_of, texture, write_source
 
 

@@ -14,7 +14,6 @@ from curation.dataset.manifest import Manifest, choice_digest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.versions import (
     Home,
-    Published,
     VersionLine,
     commit,
     describe_version,
@@ -26,6 +25,7 @@ from curation.versions import (
     recover,
     write_tables,
 )
+from curation.versions.commit import Published
 from curation.versions.version_index import format_lines, make_line, split_table
 from tests.builders import out
 

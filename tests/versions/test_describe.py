@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.dataset.split_counts import count_splits
-from curation.versions import describe_version, metadata_tables, name_images, write_tables
-from curation.versions.describe import list_files, write_sums
+from curation.versions import describe_version, name_images, write_tables
+from curation.versions.describe import list_files, metadata_tables, write_sums
 from tests.builders import out
 from tests.versions.builders import fill, make_manifest, make_recipe, make_row, make_rows, render, sha
 

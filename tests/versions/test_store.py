@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from curation.errors import CurationError, ErrorCode
 from curation.versions import (
     Home,
-    Reference,
     chosen,
     find,
     find_digest,
@@ -26,6 +25,7 @@ from curation.versions import (
     published,
     write_draft,
 )
+from curation.versions.store import Reference
 from tests.errors import fails_with
 from tests.versions.builders import make_home, make_manifest, make_rows, publish, publish_texts
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from curation.dataset.manifest import Manifest, content_digest
 from curation.errors import CurationError, ErrorCode
-from curation.versions import Home, check_folder, check_present, load, published, verify
+from curation.versions import Home, check_present, load, published, verify
 from curation.versions.describe import write_sums, write_tables
 from curation.versions.problems import ProblemCode as Code
+from curation.versions.verify import check_folder
 from tests.versions.builders import make_home, make_recipe, make_rows, publish, sha
 
 
