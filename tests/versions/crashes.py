@@ -1,8 +1,8 @@
 """Runs an operation of the store again and again, each time on a fresh copy, killed with SIGKILL a step later.
 
 ``python -m tests.versions.crashes FOLDER OPERATION MODE`` copies FOLDER/before to FOLDER/killed-<k>, forks, and has the
-child kill itself before its k-th change to the disk (MODE changes; some: before every third) or at every third line of
-the store's own code (lines), until a child comes to its end. It prints how many were killed.
+child kill itself before its k-th change to the disk (MODE changes) or its k-th rename (MODE renames), until a child
+comes to its end. It prints how many were killed. Nothing else is a state of the disk that a kill can leave.
 """
 
 import os
@@ -11,16 +11,16 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 # The verification's imports, made here once and not in every child.
-import curation.images.jpeg_segments  # noqa: F401  (imported before the tracing begins)
+import curation.images.jpeg_segments  # noqa: F401  (imported before a child counts its changes)
 from curation.dataset.manifest import Manifest
 from curation.errors import CurationError, ErrorCode
 from curation.versions import Home, carry_out, commit, locked, open_staging, plan_gc, recover, write_draft
 
-MOST = 3000
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
+MOST = 1000
+RENAMES = frozenset({"os.rename"})
+CHANGES = RENAMES | {"os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate"}
 ROOMS = Path(sys.modules["curation.versions"].__file__ or "").parent.parent
 OWN = {
     *(f"{ROOMS}/versions/{name}.py" for name in ("commit", "drafts", "gc", "locks", "recovery")),
@@ -67,14 +67,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_before_change(number: int) -> None:
-    """Arrange to die before the given change to the disk, counted from 1."""
+def die_before_change(number: int, mode: str) -> None:
+    """Arrange to die before the given change to the disk (or rename), counted from 1."""
     count = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
-        writes = event == "open" and bool(int(str(arguments[2] or 0)) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-        if event in CHANGES or writes:
+        if event in RENAMES or (mode == "changes" and (event in CHANGES or opens_to_write(event, arguments))):
             count += 1
             if count == number:
                 die()
@@ -82,45 +81,30 @@ def die_before_change(number: int) -> None:
     sys.addaudithook(hook)
 
 
-def die_at_line(number: int) -> None:
-    """Arrange to die at the given line of the store's own code, counted as they run, from 1."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: object):
-        nonlocal count
-        if frame.f_code.co_filename not in OWN and frame.f_code.co_name != "write_atomically":
-            return None
-        if event == "line":
-            count += 1
-            if count == number:
-                die()
-        return trace
-
-    sys.settrace(trace)
+def opens_to_write(event: str, arguments: tuple[object, ...]) -> bool:
+    """Return whether an event opens a file to write to it."""
+    return event == "open" and bool(int(str(arguments[2] or 0)) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
 def main(folder: Path, operation: str, mode: str) -> int:
     """Kill a child at every step; return how many were killed before one came to its end."""
-    # Between two changes lie several lines that all leave the same state.
-    strides = {"changes": 1, "some": 3, "lines": 3}
-    for killed, number in enumerate(range(1, MOST, strides[mode])):
+    for number in range(1, MOST):
         copy = folder / f"killed-{number:04d}"
         shutil.copytree(folder / "before", copy)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                (die_at_line if mode == "lines" else die_before_change)(number)
+                die_before_change(number, mode)
                 OPERATIONS[operation](Home(copy / "datasets"), copy)
                 status = 0
             finally:
-                sys.settrace(None)
                 os._exit(status)
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status):
             if os.WEXITSTATUS(status):
                 raise RuntimeError(f"{operation} failed by itself at step {number}")
-            return killed
+            return number - 1
     raise RuntimeError(f"{operation} takes more than {MOST} steps")
 
 

@@ -66,9 +66,7 @@ def check_whole(home):
     return len(lines)
 
 
-@pytest.mark.parametrize(
-    "mode", ["some", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("changes", "lines"))]
-)
+@pytest.mark.parametrize("mode", ["renames", pytest.param("changes", marks=pytest.mark.slow)])
 def test_a_publication_killed_at_any_step_leaves_the_old_or_the_new_state(tmp_path, mode):
     """After kill -9 anywhere, the next sweep leaves one version or two, each whole, and the old line as it was."""
     make_scene(tmp_path)
