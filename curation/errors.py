@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
 
     # Versions
     DRAFT_MISSING = "draft-missing"  # there is no draft
+    IMAGE_AMBIGUOUS = "image-ambiguous"  # several different files have this name
     IMAGE_MISSING = "image-missing"  # no row of the manifest has this name
     IMAGE_UNREADABLE = "image-unreadable"  # an image cannot be decoded or rendered
     ORIGINALS_MISSING = "originals-missing"  # the archives that a version was made from were not found

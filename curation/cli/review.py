@@ -85,7 +85,7 @@ def review(
     request = _describe_request(folders, words[0], reviewer, mirror=mirror, propose=propose, run=run)
     options = ServerOptions(port=port, address=address, browser=browser, queue=_check_queue(queue))
     _warn_of_address(address)
-    review(request, options, cache=folders.open_cache(), tell=lambda sentence: typer.echo(clean(sentence)))
+    review(request, options, cache=folders.open_cache(), notify=lambda sentence: typer.echo(clean(sentence)))
 
 
 def _check_extra() -> None:
@@ -159,7 +159,7 @@ def _fetch_database(cache: "Cache") -> None:
 def _stop(cache: "Cache") -> None:
     from curation.review.processes import stop_all
 
-    if not stop_all(cache.folder("review"), tell=typer.echo):
+    if not stop_all(cache.folder("review"), notify=typer.echo):
         typer.echo("No review is running.")
 
 
@@ -338,7 +338,7 @@ def _print_decisions(
 ) -> None:
     import json
 
-    from curation.dataset.decisions import tell_line
+    from curation.dataset.decisions import describe_line
     from curation.review.review_session import describe_other_rows
 
     _warn_of_new_contexts(session, made)
@@ -349,11 +349,11 @@ def _print_decisions(
         f"{len(made)} {'decision' if len(made) == 1 else 'decisions'} by {session.reviewer} in {session.ledger_path}"
     )
     for line in withdrawn:
-        typer.echo(clean(f"withdrawn: {tell_line(line)}"))
+        typer.echo(clean(f"withdrawn: {describe_line(line)}"))
     shas = {line.sha256 for line in made}
     rows = session.manifest.rows.filter(session.manifest.rows["sha256"].is_in(sorted(shas)))
     first = rows.unique("sha256", keep="first", maintain_order=True)["id"].to_list()
-    others = session.others(sorted(shas), first)
+    others = session.other_rows(sorted(shas), first)
     if others:
         typer.echo(clean(describe_other_rows(others)))
     if made:

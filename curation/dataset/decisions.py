@@ -334,7 +334,7 @@ def tell(
     """
     about = [line for line in ledger if same_subject(line, sha256)]
     standing = set(in_force(ledger))
-    sentences = [tell_line(line, withdrawn=line.action != "undo" and line not in standing) for line in about]
+    sentences = [describe_line(line, withdrawn=line.action != "undo" and line not in standing) for line in about]
     ruling = rule(ledger, agreement=agreement, adjudicator=adjudicator)
     for question, opinions, said in (
         ("whether it is used", ruling.fate, _last_words(standing, sha256, about="fate")),
@@ -354,7 +354,7 @@ def _last_words(standing: Iterable[Decision], sha256: str, *, about: Literal["fa
     return {line.reviewer: _verdict(line, about=about) for line in lines if line.action in relevant}
 
 
-def tell_line(line: Decision, *, withdrawn: bool = False) -> str:
+def describe_line(line: Decision, *, withdrawn: bool = False) -> str:
     """Return one line of the ledger as a sentence."""
     what = " ".join(filter(None, [line.action, line.label, line.other[:12]]))
     reason = f": {line.reason}" if line.reason else ""

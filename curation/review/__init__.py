@@ -1,1 +1,1 @@
-"""Review: what was ever ingested, in the FiftyOne App, with decisions that go straight to the ledger."""
+"""Review of all ingested files in the FiftyOne App; decisions are written to the ledger at once."""

@@ -1,4 +1,4 @@
-"""How far a review has come: what is left in each queue, who did what, and how far the reviewers agree."""
+"""The progress of a review: what is left in each queue, each reviewer's share, and the agreement of reviewers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from curation.review.review_session import ReviewSession
 
 @dataclass(frozen=True)
 class Kappa:
-    """Agreement beyond chance.
+    """The agreement of reviewers beyond chance.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ class Kappa:
     measure : str
         ``Cohen`` (two reviewers) or ``Fleiss`` (more).
     pictures : int
-        Judged by all of them.
+        The number of images that all of them judged.
     agreed : float
-        The share on which they said the same.
+        The share of them with equal opinions.
     value : float, optional
-        Kappa, 1 at most; None where it is not defined: no picture in common, or one and the same word throughout.
+        Kappa, at most 1; None where it is not defined, without common images or with only one opinion.
     """
 
     reviewers: tuple[str, ...]
@@ -38,17 +38,17 @@ class Kappa:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A picture on which reviewers' last words differ.
+    """An image on which the reviewers' latest opinions differ.
 
     Parameters
     ----------
     sha256 : str
     ids : tuple of str
-        Its rows.
+        The ids of its rows.
     words : mapping
-        Reviewer -> last word: ``exclude``, ``keep`` or a label.
+        Reviewer -> latest opinion: ``exclude``, ``keep`` or a label.
     outcome : str, optional
-        What the policy makes of it; None where it is open.
+        The result of the policy; None where it is open.
     """
 
     sha256: str
@@ -59,25 +59,25 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class ReviewStatus:
-    """How far a review has come.
+    """The progress of a review.
 
     Parameters
     ----------
     reference : str
     policy : str
-        The recipe's.
+        The agreement policy of the recipe.
     queues : mapping
-        Queue -> (pictures in it, pictures left).
+        Queue -> (number of images, number left).
     reviewers : mapping
-        Reviewer -> queue -> pictures of it that they decided on.
+        Reviewer -> queue -> number of its images that they decided on.
     decisions : mapping
-        Reviewer -> decisions in force.
+        Reviewer -> number of decisions in force.
     kappas : tuple of Kappa
-        Each two reviewers, then all where they are more than two.
+        Of each pair of reviewers, and of all where there are more than two.
     disagreements : tuple of Disagreement
         Sorted by sha256; the open ones first.
     absent : tuple of str
-        Pictures decided on that no source holds any more.
+        Images with decisions that no source contains any longer.
     """
 
     reference: str
@@ -97,7 +97,7 @@ class ReviewStatus:
 
 
 def review_status(session: ReviewSession) -> ReviewStatus:
-    """Return how far the review of a dataset has come."""
+    """Return the progress of a review."""
     ledger, rows = session.ledger(), session.rows()
     words = last_opinions(ledger)
     standing = in_force(ledger)
@@ -117,9 +117,9 @@ def review_status(session: ReviewSession) -> ReviewStatus:
 
 
 def measure_agreement(words: Mapping[str, Mapping[str, str]]) -> tuple[Kappa, ...]:
-    """Return Cohen's kappa of each two reviewers and, of more than two, Fleiss' kappa of all.
+    """Return Cohen's kappa of each pair of reviewers and, where there are more than two, Fleiss' kappa of all.
 
-    Cohen (1960) by scikit-learn, Fleiss (1971) by statsmodels; each over the pictures that all of them judged.
+    Cohen (1960) by scikit-learn, Fleiss (1971) by statsmodels; each over the images that all of them judged.
     """
     names = sorted(words)
     found = [_measure(pair, words) for pair in combinations(names, 2)]

@@ -1,4 +1,4 @@
-"""Runs the FiftyOne App for a review: the database, the server, the browser, and the end of all three."""
+"""Runs the FiftyOne App for a review: starts and stops the database, the server and the browser."""
 
 import asyncio
 import atexit
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.review.fiftyone_sync import dataset_name
 from curation.review.mongodb import MongoServer, find_database, free_port, is_listening
 from curation.review.processes import Process, find_running_apps, record_process, remove_record
@@ -30,25 +30,25 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 OPERATOR: Final = "@curation/review/open_review"
 
 _POLICY: Final = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
-"""What the App's page may load: its own server's, and what it makes itself."""
+"""The App's page may load resources from its own server only."""
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How the App is run.
+    """Options of the App's server.
 
     Parameters
     ----------
     port : int, optional
-        None takes 5151, or a free one where that is taken.
+        By default 5151, or a free port where that is taken.
     address : str
         The address the App listens on.
     browser : bool
-        Whether to open one.
+        Whether to open a browser.
     queue : str
-        The queue to open, or ``""``.
+        The queue to open first, or ``""``.
     """
 
     port: int | None = None
@@ -57,39 +57,41 @@ class ServerOptions:
     queue: str = ""
 
 
-def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, tell: Tell) -> None:
-    """Open a dataset in the App, and stay until Ctrl-C unless an App of ours runs already.
+def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, notify: Notify) -> None:
+    """Open a dataset in the App and serve it until Ctrl-C; an App that runs already is used instead.
 
     Raises
     ------
     CurationError
-        Where there is nothing to review, no FiftyOne, no database, or the port is taken.
+        Where there is nothing to review, no database, or the port is taken.
     """
     began = time.monotonic()
     folder = cache.folder("review")
     running = _find_app(folder, request, options)
     if running is not None:
-        _show_in_running_app(running, request, options, tell=tell, began=began)
+        _show_in_running_app(running, request, options, notify=notify, began=began)
         return
     port = _choose_port(options)
     server = MongoServer(cache, find_database(cache))
     # FiftyOne registers its own clean-up later, so that it runs first: it needs the database once more.
     atexit.register(_close, server, folder)
-    with ThreadPoolExecutor(1) as beside:
-        # Pictures are decoded in processes of their own while this one imports FiftyOne, which takes seconds.
-        preparing = beside.submit(prepare, request, cache=cache)
+    with ThreadPoolExecutor(1) as background:
+        # Worker processes decode images while this process imports FiftyOne, which takes seconds.
+        preparing = background.submit(prepare, request, cache=cache)
         try:
             uri = server.open()
-            _set_up(uri, request, cache, port=port)
+            _configure_fiftyone(uri, request, cache, port=port)
             _import_server()
             prepared = preparing.result()
             for note in prepared.notes:
-                tell(note)
+                notify(note)
             show(prepared)
             record_process(folder, f"app-{port}", _describe_self(request, options, port))
             url = _url(options.address, port, request, options.queue)
             _serve(
-                options.address, port, ready=lambda: _announce(url, options, prepared.session.reference, tell, began)
+                options.address,
+                port,
+                ready=lambda: _print_ready(url, options, prepared.session.reference, notify, began),
             )
         finally:
             preparing.cancel()
@@ -97,7 +99,7 @@ def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, tell
 
 
 def _find_app(folder: Path, request: ReviewRequest, options: ServerOptions) -> Process | None:
-    """Return the App that runs for this reviewer and these datasets, where nobody wants another port."""
+    """Return the running App of this reviewer and these datasets, unless another port is requested."""
     for app in find_running_apps(folder):
         same = app.reviewer == request.reviewer and app.datasets == str(Path(request.datasets).resolve())
         if options.port not in {None, app.port} or not is_listening(app.address, app.port):
@@ -106,8 +108,9 @@ def _find_app(folder: Path, request: ReviewRequest, options: ServerOptions) -> P
             return app
         if options.port == app.port:
             raise CurationError(
-                f"port {app.port} is taken by the review of {app.reviewer} in {app.datasets}",
-                hint="give another --port, or end it with `python -m curation review --stop`",
+                ErrorCode.APP_PORT_TAKEN,
+                f"port {app.port} is used by the review of {app.reviewer} in {app.datasets}",
+                hint="Give another --port, or stop that review with `python -m curation review --stop`.",
             )
     return None
 
@@ -117,12 +120,14 @@ def _choose_port(options: ServerOptions) -> int:
     if not is_listening(options.address, wanted):
         return wanted
     if options.port is not None:
-        raise CurationError(f"port {wanted} is taken by another program", hint="give another --port")
+        raise CurationError(
+            ErrorCode.APP_PORT_TAKEN, f"port {wanted} is used by another program", hint="Give another --port."
+        )
     return free_port()
 
 
-def _set_up(uri: str, request: ReviewRequest, cache: Cache, *, port: int) -> None:
-    """Set what FiftyOne reads from its environment: our database, our plugin, and nothing sent home."""
+def _configure_fiftyone(uri: str, request: ReviewRequest, cache: Cache, *, port: int) -> None:
+    """Set FiftyOne's environment variables: our database, our plugin, and no usage reports."""
     os.environ |= {
         "FIFTYONE_DATABASE_URI": uri,
         "FIFTYONE_DATABASE_VALIDATION": "false",
@@ -131,7 +136,7 @@ def _set_up(uri: str, request: ReviewRequest, cache: Cache, *, port: int) -> Non
         "FIFTYONE_DEFAULT_APP_PORT": str(port),
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "FIFTYONE_SERVER": "1",
-        # It wants a replica set, which a single server is not.
+        # This service requires a replica set, and there is a single server.
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",
         "CURATION_REVIEWER": request.reviewer,
         "CURATION_CACHE": str(cache.root),
@@ -143,7 +148,7 @@ def _import_server() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import fiftyone.server.app  # noqa: F401  # what it imports is the work
+        import fiftyone.server.app  # noqa: F401  # imported for its cost alone, while images are prepared
 
 
 def _describe_self(request: ReviewRequest, options: ServerOptions, port: int) -> Process:
@@ -152,7 +157,7 @@ def _describe_self(request: ReviewRequest, options: ServerOptions, port: int) ->
 
 
 def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
-    """Serve the App until Ctrl-C or a request to end."""
+    """Serve the App until Ctrl-C or SIGTERM."""
     from fiftyone.server.app import app
     from fiftyone.server.events import set_port
     from hypercorn.asyncio import serve
@@ -179,9 +184,9 @@ def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
 
 
 def _add_content_policy(app: Any) -> Any:
-    """Have the browser ask nobody but this server: the App's page would fetch its fonts from elsewhere."""
+    """Forbid the browser to use other servers: the App's page would load its fonts from one."""
 
-    async def confined(scope: Any, receive: Any, send: Any) -> None:
+    async def with_policy(scope: Any, receive: Any, send: Any) -> None:
         async def send_on(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), (b"content-security-policy", _POLICY)]}
@@ -189,12 +194,12 @@ def _add_content_policy(app: Any) -> Any:
 
         await app(scope, receive, send_on)
 
-    return confined
+    return with_policy
 
 
 @contextmanager
 def _end_on_signals(end: Callable[[], object]) -> Iterator[None]:
-    """Have Ctrl-C and a request to end call ``end`` instead of raising in the middle of something."""
+    """Call ``end`` on SIGINT and SIGTERM, instead of raising an exception at an arbitrary place."""
     kinds = [signal.SIGINT, signal.SIGTERM]
     before = {kind: signal.signal(kind, lambda *_: end()) for kind in kinds}
     try:
@@ -204,9 +209,9 @@ def _end_on_signals(end: Callable[[], object]) -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _announce(url: str, options: ServerOptions, reference: str, tell: Tell, began: float) -> None:
-    tell(f"{reference} is ready after {time.monotonic() - began:.1f} s: {url}")
-    tell("Ctrl-C ends the App and its database; decisions are in the ledger as soon as the App says so")
+def _print_ready(url: str, options: ServerOptions, reference: str, notify: Notify, began: float) -> None:
+    notify(f"{reference} is ready after {time.monotonic() - began:.1f} s: {url}")
+    notify("Ctrl-C stops the App and its database. Decisions are in the ledger as soon as the App confirms them.")
     if options.browser:
         _open_browser(url)
 
@@ -219,7 +224,7 @@ def _open_browser(url: str) -> None:
 
 
 def _close(server: MongoServer, folder: Path) -> None:
-    """End the database, unless another App still uses it."""
+    """Stop the database, unless another App still uses it."""
     if any(app.pid != os.getpid() for app in find_running_apps(folder)):
         server.detach()
     else:
@@ -233,21 +238,22 @@ def _url(address: str, port: int, request: ReviewRequest, queue: str) -> str:
 
 
 def _show_in_running_app(
-    app: Process, request: ReviewRequest, options: ServerOptions, *, tell: Tell, began: float
+    app: Process, request: ReviewRequest, options: ServerOptions, *, notify: Notify, began: float
 ) -> None:
-    """Have the App that runs show what is wanted."""
+    """Open the review in the App that runs already."""
     base = f"http://{app.address}:{app.port}"
     answer = _post(f"{base}/operators/execute", {"operator_uri": OPERATOR, "params": request.as_json()})
     result: dict[str, Any] = answer.get("result") or {}
     if answer.get("error") or result.get("error") or not result:
         raise CurationError(
-            str(result.get("error") or f"the App at port {app.port} could not show it: {answer.get('error')}"),
-            hint=result.get("hint") or "end it with `python -m curation review --stop` and try again",
+            ErrorCode(result.get("code", ErrorCode.APP_FAILED)),
+            str(result.get("error") or f"the App at port {app.port} could not open the review: {answer.get('error')}"),
+            hint=result.get("hint") or "Stop the App with `python -m curation review --stop`, and try again.",
         )
     for note in result["notes"]:
-        tell(note)
+        notify(note)
     url = _url(app.address, app.port, request, options.queue)
-    tell(f"{result['reference']} is ready after {time.monotonic() - began:.1f} s in the App that runs: {url}")
+    notify(f"{result['reference']} is ready after {time.monotonic() - began:.1f} s in the running App: {url}")
     if options.browser:
         _open_browser(url)
 

@@ -1,4 +1,4 @@
-"""Decisions without the App: from and to CSV, and from the tags of a plain FiftyOne session."""
+"""Imports decisions from CSV and from the tags of a FiftyOne dataset, and exports them to CSV."""
 
 import atexit
 import csv
@@ -14,7 +14,7 @@ import polars as pl
 
 from curation.dataset.decisions import CONTEXT, Action, Decision, now
 from curation.dataset.manifest import describe_excluded
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.release import VERSION
 from curation.review.review_session import ReviewSession, check_labels
 from curation.storage.cache import Cache
@@ -24,11 +24,11 @@ from curation.versions.image_lookup import find_rows, near_names
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
 REQUIRED: Final = ("action", "sha256")
 NAMED: Final = 5
-"""Files that are named one by one where several are meant."""
+"""The number of matching files that an error lists."""
 
 
 def export_csv(ledger: Sequence[Decision]) -> str:
-    """Return the whole ledger as CSV, a line a decision, oldest first."""
+    """Return the whole ledger as CSV, one decision per line, the oldest first."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -46,7 +46,7 @@ def import_csv(path: Path, session: ReviewSession) -> tuple[Decision, ...]:
     Raises
     ------
     CurationError
-        That names every broken line by its number; then none is taken.
+        Where lines are invalid; it lists all of them, and none is imported.
     """
     lines = _read_lines(path)
     known = {_without_line(line) for line in session.ledger()}
@@ -64,8 +64,9 @@ def import_csv(path: Path, session: ReviewSession) -> tuple[Decision, ...]:
             made.append(decision)
     if problems:
         raise CurationError(
-            f"{path}: {len(problems)} broken line(s)\n" + "\n".join(problems),
-            hint=f"columns: {', '.join(COLUMNS)}; actions: {', '.join(get_args(Action))}",
+            ErrorCode.LEDGER_INVALID,
+            f"{path}: {len(problems)} invalid line(s)\n" + "\n".join(problems),
+            hint=f"Columns: {', '.join(COLUMNS)}. Actions: {', '.join(get_args(Action))}.",
         )
     return tuple(made)
 
@@ -78,19 +79,25 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
             unknown = sorted(set(heads) - set(COLUMNS))
             missing = [name for name in REQUIRED if name not in heads]
             if unknown or missing:
-                said = [f"missing {', '.join(missing)}"] if missing else []
-                said += [f"unknown {', '.join(unknown)}"] if unknown else []
-                raise CurationError(f"{path}: its columns: {'; '.join(said)}", hint=f"columns: {', '.join(COLUMNS)}")
+                problems = [f"missing columns: {', '.join(missing)}"] if missing else []
+                problems += [f"unknown columns: {', '.join(unknown)}"] if unknown else []
+                raise CurationError(
+                    ErrorCode.LEDGER_INVALID,
+                    f"{path}: {'; '.join(problems)}",
+                    hint=f"Columns: {', '.join(COLUMNS)}.",
+                )
             reader.fieldnames = heads
-            return [(reader.line_num, _plain(fields)) for fields in reader]
+            return [(reader.line_num, _clean_cells(fields)) for fields in reader]
     except FileNotFoundError:
-        raise CurationError(f"{path}: there is no such file") from None
+        raise CurationError(ErrorCode.FILE_MISSING, f"{path}: no such file") from None
     except (csv.Error, UnicodeDecodeError, OSError) as fault:
-        raise CurationError(f"{path}: cannot be read as CSV: {fault}", hint="save it as CSV in UTF-8") from None
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read as CSV: {fault}", hint="Save it as CSV in UTF-8."
+        ) from None
 
 
-def _plain(fields: Mapping[str | None, Any]) -> dict[str, str]:
-    """Return a row's cells; a name may end in a space, which the lookup ignores where no file needs it."""
+def _clean_cells(fields: Mapping[str | None, Any]) -> dict[str, str]:
+    """Return the cells of a line without surrounding spaces, except for file names, which may end in a space."""
     names = {"sha256", "other"}
     cells = {name: value or "" for name, value in fields.items() if name is not None}
     return {name: value if name in names else value.strip() for name, value in cells.items()}
@@ -99,9 +106,9 @@ def _plain(fields: Mapping[str | None, Any]) -> dict[str, str]:
 def _as_decision(fields: Mapping[str, str], session: ReviewSession, moment: str) -> Decision:
     given = {name: fields.get(name, "") for name in COLUMNS}
     if not given["action"]:
-        raise CurationError("no action")
+        raise CurationError(ErrorCode.DECISION_INVALID, "action is missing")
     if given["action"] == "exclude" and not given["reason"]:
-        raise CurationError("an exclusion wants a reason")
+        raise CurationError(ErrorCode.DECISION_INVALID, "exclude requires a reason")
     given["sha256"] = resolve_sha256(session, given["sha256"])
     given["other"] = resolve_sha256(session, given["other"]) if given["other"] else ""
     if given["action"] == "not-duplicates" and given["other"]:
@@ -117,17 +124,19 @@ def _without_line(decision: Decision) -> tuple[str, ...]:
 
 
 def resolve_sha256(session: ReviewSession, given: str) -> str:
-    """Return the sha256 of the file that a person means; a whole sha256 is taken as it is, whether it is here or not.
+    """Return the sha256 of the file that a name or an abbreviated digest refers to.
+
+    A complete sha256 is returned unchanged, also where the dataset has no such file.
 
     Parameters
     ----------
     given : str
-        4 or more digits of the sha256, or a name as ``explain`` takes it: a file name, a path or its end, an id.
+        The first 4 or more digits of the sha256, or a file name, a path or its end, or an id.
 
     Raises
     ------
     CurationError
-        Where no file is meant, or several that differ.
+        Where no file matches, or several different ones.
     """
     if re.fullmatch("[0-9a-fA-F]{64}", given):
         return given.lower()
@@ -137,32 +146,34 @@ def resolve_sha256(session: ReviewSession, given: str) -> str:
         return str(first["sha256"][0])
     if found.height and not first.height:
         raise CurationError(
-            f"{found['id'][0]} was never read ({describe_excluded(found)[0]}): "
-            "without bytes there is nothing to decide on"
+            ErrorCode.IMAGE_MISSING,
+            f"{found['id'][0]} could not be read ({describe_excluded(found)[0]}), so it has no sha256 to decide on",
         )
     if not first.height:
         near = near_names(session.manifest.rows, given)
         raise CurationError(
-            f"no file is called {given!r}, and no sha256 begins so",
-            hint=f"did you mean {' or '.join(near)}?" if near else "`explain` shows names and digits",
+            ErrorCode.IMAGE_MISSING,
+            f"no file matches {given!r}",
+            hint=f"Did you mean {' or '.join(near)}?" if near else "`explain` prints names and digests.",
         )
     named = [f"{row['id']} ({row['sha256'][:12]})" for row in first.head(NAMED).iter_rows(named=True)]
     more = f" and {first.height - NAMED} more" if first.height > NAMED else ""
     raise CurationError(
-        f"{first.height} different files are called {given!r}: {', '.join(named)}{more}",
-        hint="give more of the path, the id, or more digits of the sha256",
+        ErrorCode.IMAGE_AMBIGUOUS,
+        f"{first.height} different files match {given!r}: {', '.join(named)}{more}",
+        hint="Give more of the path, the id, or more digits of the sha256.",
     )
 
 
 @dataclass(frozen=True)
 class ImportedTags:
-    """What the tags of a FiftyOne dataset come to.
+    """Decisions from the tags of a FiftyOne dataset.
 
     Parameters
     ----------
     decisions : tuple of Decision
     notes : tuple of str
-        Tags that mean nothing here, and tagged samples that are no file of this dataset.
+        Warnings about unknown tags, and about tagged samples that are not in this dataset.
     """
 
     decisions: tuple[Decision, ...]
@@ -173,7 +184,7 @@ def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequen
     """Turn tags into decisions; nothing is written.
 
     ``exclude`` and ``exclude:<reason>`` exclude, ``keep`` keeps, ``prefer`` prefers; a class of the recipe,
-    ``context:<source label>`` and ``relabel:<either>`` relabel. What is in force in that way already is left out.
+    ``context:<source label>`` and ``relabel:<either>`` relabel. Decisions that the reviewer made already are skipped.
 
     Parameters
     ----------
@@ -185,7 +196,7 @@ def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequen
     )
     present = set(session.manifest.rows["sha256"].drop_nulls())
     wanted: dict[tuple[str, str, str], str] = {}
-    strangers: set[str] = set()
+    foreign: set[str] = set()
     unknown: dict[str, int] = {}
     for given, path, tags in samples:
         sha = given if given in present else _identify(Path(path), rendered, present)
@@ -194,7 +205,7 @@ def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequen
             if meaning is None:
                 unknown[tag] = unknown.get(tag, 0) + 1
             elif sha is None:
-                strangers.add(path)
+                foreign.add(path)
             else:
                 wanted[(sha, meaning[0], meaning[1])] = meaning[2]
     known = {(line.sha256, line.action, line.label) for line in session.ledger() if line.reviewer == session.reviewer}
@@ -204,13 +215,13 @@ def import_tags(session: ReviewSession, samples: Iterable[tuple[str, str, Sequen
         for (sha, action, label), reason in sorted(wanted.items())
         if (sha, action, label) not in known
     )
-    notes = [f"{count} samples are tagged {tag!r}, which is no decision" for tag, count in sorted(unknown.items())]
-    notes += [f"{path} is tagged, but is no file of {session.reference}" for path in sorted(strangers)]
+    notes = [f"{count} samples have the tag {tag!r}, which is not a decision" for tag, count in sorted(unknown.items())]
+    notes += [f"{path} is tagged, but is not in {session.reference}" for path in sorted(foreign)]
     return ImportedTags(made, tuple(notes))
 
 
 def _meaning(tag: str, classes: Sequence[str]) -> tuple[str, str, str] | None:
-    """Return (action, label, reason) of a tag; None where it is no decision."""
+    """Return (action, label, reason) of a tag; None where it is not a decision."""
     head, _, rest = tag.partition(":")
     if head == "exclude":
         return "exclude", "", rest.strip() or "tagged exclude"
@@ -232,13 +243,13 @@ def _identify(path: Path, rendered: Mapping[str, str], present: set[str]) -> str
 def read_tags(name: str, *, cache: Cache, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, list[str]]]:
     """Return (sha256 or "", file, tags) of each tagged sample of a FiftyOne dataset.
 
-    A plain session keeps its datasets where FiftyOne is told to (``$FIFTYONE_DATABASE_URI``), else in the server of
-    FiftyOne's own package; where neither is there, in the review's database.
+    The datasets are in the database at ``$FIFTYONE_DATABASE_URI``, else in the server of FiftyOne's own package, else
+    in the database of the review.
 
     Raises
     ------
     CurationError
-        Where there is no database, or no such dataset in it.
+        Where there is no database, or no such dataset.
     """
     from curation.review.mongodb import MongoServer, bundled_mongod, find_database  # needs the extra `review`
 
@@ -256,7 +267,9 @@ def _read_tags(name: str) -> list[tuple[str, str, list[str]]]:
 
     if not fo.dataset_exists(name):
         known = ", ".join(fo.list_datasets()) or "none"
-        raise CurationError(f"FiftyOne knows no dataset {name!r}", hint=f"it knows: {known}")
+        raise CurationError(
+            ErrorCode.DATASET_MISSING, f"FiftyOne has no dataset {name!r}", hint=f"Its datasets: {known}"
+        )
     dataset = fo.load_dataset(name)
     has_sha = "sha256" in dataset.get_field_schema()
     paths, tags = dataset.values(["filepath", "tags"])

@@ -1,6 +1,6 @@
-"""The review's table as a FiftyOne dataset: a sample a row, updated in place, with the queues as saved views.
+"""Keeps a FiftyOne dataset in step with the review table: one sample per row, and the queues as saved views.
 
-The dataset is disposable: everything in it is made again from the manifest and the ledger. Nothing is decided in it.
+The dataset is disposable: everything in it can be made again from the manifest and the ledger.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from curation.dataset.manifest import canonical_json
 from curation.review.review_queues import DECISION_COLUMNS, QUEUES, Queue, count_queues
 
 LAYOUT: Final = 2
-"""Raise it where the fields change: datasets of an older layout are then made anew."""
+"""Increase it when fields change: datasets of an older layout are then recreated."""
 
 RENAMED: Final[Mapping[str, str]] = {"id": "row", "group": "group_of"}
 """Columns of the manifest whose names FiftyOne uses itself -> field of a sample."""
@@ -49,21 +49,21 @@ PLAIN: Final[Mapping[str, str]] = {
 KINDS: Final[Mapping[str, pl.DataType]] = {**SCHEMA, **OWN_FIELDS}
 
 SHOWN: Final = ("label", "excluded", "decision", "split", "proposal")
-"""The fields that are written under each picture of the grid, unless the reviewer chooses others."""
+"""The fields that the grid shows below each image by default."""
 
 
 @dataclass(frozen=True)
 class ReviewSubject:
-    """What a FiftyOne dataset shows, and where its decisions go; kept in the dataset's ``info``.
+    """The subject of a FiftyOne dataset, which is stored in its ``info``.
 
     Parameters
     ----------
     name, reference : str
-        The dataset, and the version or draft of it.
+        The dataset, and its version or draft.
     datasets : str
         The folder of definitions.
     run : str
-        The training run whose proposals or embeddings are shown, or ``""``.
+        The training run whose embeddings are shown, or ``""``.
     """
 
     name: str
@@ -73,24 +73,23 @@ class ReviewSubject:
 
 
 def dataset_name(datasets: Path, name: str) -> str:
-    """Return the name of the FiftyOne dataset: the same dataset of two folders is two of them."""
+    """Return the name of the FiftyOne dataset; datasets of the same name in two folders have two names."""
     mark = hashlib.sha256(str(datasets.resolve()).encode()).hexdigest()[:6]
     return f"{name}-{mark}"
 
 
 def synchronize_dataset(
-    rows: pl.DataFrame, pictures: pl.DataFrame, subject: ReviewSubject, *, metadata: Sequence[Metadata] = ()
+    rows: pl.DataFrame, media: pl.DataFrame, subject: ReviewSubject, *, metadata: Sequence[Metadata] = ()
 ) -> Any:
-    """Bring the FiftyOne dataset to what ``rows`` say, and return it.
+    """Update the FiftyOne dataset to the rows, and return it.
 
-    Samples are added, changed and removed one by one, by the row's id; tags and whatever else a person put on a
-    sample stay.
+    Samples are added, changed and removed individually, by row id. Tags and other fields that users added are kept.
 
     Parameters
     ----------
     rows : polars.DataFrame
         As ``build_review_table`` returns them, with ``proposal`` and ``confidence`` where a run proposes.
-    pictures : polars.DataFrame
+    media : polars.DataFrame
         As ``prepare_media`` returns them, aligned with ``rows``.
     metadata : sequence of Metadata
         The metadata columns of the rows; each becomes a field.
@@ -99,7 +98,7 @@ def synchronize_dataset(
 
     names = name_fields(metadata, taken=frozenset(dir(fo.Sample)))
     dataset = _open(subject, metadata, names)
-    wanted = [_fields(row, names) for row in _table(rows, pictures).iter_rows(named=True)]
+    wanted = [_fields(row, names) for row in _table(rows, media).iter_rows(named=True)]
     there = dict(zip(*dataset.values(["row", "stamp"]), strict=True))
     ids = {fields["row"] for fields in wanted}
     gone = sorted(set(there) - ids)
@@ -108,7 +107,7 @@ def synchronize_dataset(
     new = [fields for fields in wanted if fields["row"] not in there]
     changed = [fields for fields in wanted if fields["row"] in there and there[fields["row"]] != fields["stamp"]]
     if new:
-        # Every field is declared already: to look for new ones and to check each value costs a third of the time.
+        # All fields are declared: looking for new ones and validating values would take a third of the time.
         samples = [_sample(fo, fields) for fields in new]
         dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
     if changed:
@@ -121,15 +120,15 @@ def synchronize_dataset(
 
 
 def _make_durable(dataset: Any, count: int) -> None:
-    """Have the database write its count of the samples down, and count anew where it is wrong.
+    """Have the database save the number of its documents, and correct it where it is wrong.
 
-    MongoDB recovers documents from its journal after a kill, but not their number, and the App shows "No samples yet"
-    where that says 0.
+    After a kill, MongoDB recovers documents from its journal, but not their number; where that is 0, the App shows "No
+    samples yet".
     """
     from pymongo.errors import PyMongoError
 
     samples = _sample_collection(dataset)
-    with suppress(PyMongoError):  # the database of a server that is not ours may not allow it
+    with suppress(PyMongoError):  # a server that is not ours may not permit it
         if samples.estimated_document_count() != count:
             samples.database.command("validate", samples.name)
         samples.database.client.admin.command("fsync")
@@ -144,12 +143,12 @@ def _sample_collection(dataset: Any) -> Any:
 
 
 def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Bring the database to what ``build_review_table`` now says of every row of these sha256.
+    """Update the database to the review table for every row of these sha256.
 
     Returns
     -------
     dict of str to dict
-        The id of each sample that was written -> field -> value, as JSON has it.
+        Id of each changed sample -> field -> value, as in JSON.
     """
     from bson import ObjectId
     from pymongo import UpdateOne
@@ -158,11 +157,11 @@ def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dic
     found = dataset.select_by("row", part["id"].to_list())
     ids = dict(zip(*found.values(["row", "id"]), strict=True))
     values = {ids[row["id"]]: _changing(row) for row in part.iter_rows(named=True) if row["id"] in ids}
-    # The stamp is of the whole row: without one the next session writes it again.
-    besides = {"stamp": "", "last_modified_at": datetime.now(UTC)}
-    # FiftyOne's set_values asks the database once and again for every field; this is one question for all.
+    # The stamp covers the whole row: without one, the next session writes the row again.
+    bookkeeping = {"stamp": "", "last_modified_at": datetime.now(UTC)}
+    # FiftyOne's set_values queries the database several times per field; this is one query.
     if values:
-        changes = [UpdateOne({"_id": ObjectId(one)}, {"$set": new | besides}) for one, new in values.items()]
+        changes = [UpdateOne({"_id": ObjectId(one)}, {"$set": new | bookkeeping}) for one, new in values.items()]
         _sample_collection(dataset).bulk_write(changes, ordered=False)
         dataset.reload()
     describe_queues(dataset, rows)
@@ -170,13 +169,13 @@ def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dic
 
 
 def _changing(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a decision can change of a sample, as the database keeps it."""
+    """Return the fields that a decision can change, as they are in the database."""
     label = _classification(row["label"])
     return {**{column: row[column] for column in DECISION_COLUMNS}, "label": None if label is None else label.to_dict()}
 
 
 def _as_json(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a document of the database without the types that JSON lacks."""
+    """Return a document of the database without types that JSON does not have."""
     return None if document is None else {**document, "_id": str(document["_id"])}
 
 
@@ -230,7 +229,7 @@ def _field_kind(fo: Any, kind: pl.DataType) -> Any:
 
 
 def _declare(fo: Any, dataset: Any, metadata: Mapping[str, pl.DataType]) -> None:
-    """Declare every field once, so that an empty one is shown as such and no type is guessed."""
+    """Declare every field, so that empty ones are shown and no type is guessed."""
     kinds = {field: KINDS[column] for field, column in PLAIN.items()} | dict(metadata)
     kinds |= dict.fromkeys(("stamp", "board"), pl.String())
     for name, kind in kinds.items():
@@ -258,7 +257,7 @@ def _declare(fo: Any, dataset: Any, metadata: Mapping[str, pl.DataType]) -> None
 
 
 def _arrange(fo: Any, dataset: Any, metadata: Sequence[str]) -> None:
-    """Set up the sidebar, the two pictures and what is written under each."""
+    """Configure the sidebar, the two media fields and the fields below each image."""
     config = dataset.app_config
     config.media_fields = ["filepath", "board"]
     config.active_fields = fo.core.odm.dataset.ActiveFields(paths=list(SHOWN))
@@ -301,18 +300,18 @@ def _arrange(fo: Any, dataset: Any, metadata: Sequence[str]) -> None:
     dataset.save()
 
 
-def _table(rows: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
+def _table(rows: pl.DataFrame, media: pl.DataFrame) -> pl.DataFrame:
     absent = [
         pl.lit(None, dtype=kind).alias(name)
         for name, kind in (("proposal", pl.String), ("confidence", pl.Float64), ("uncertainty", pl.Float64))
         if name not in rows.columns
     ]
-    shown = pictures.select("full", "board", pl.col("width").alias("_width"), pl.col("height").alias("_height"))
+    shown = media.select("full", "board", pl.col("width").alias("_width"), pl.col("height").alias("_height"))
     return pl.concat([rows.with_columns(absent), shown], how="horizontal")
 
 
 def _fields(row: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a sample holds of a row, with the stamp that tells whether it changed."""
+    """Return the fields of a row's sample, with a stamp that shows whether the row changed."""
     fields = {field: row[column] for field, column in PLAIN.items()}
     fields |= {field: row[column] for column, field in metadata.items()}
     fields |= {
@@ -335,7 +334,7 @@ def _values(fo: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     proposal, confidence = fields["proposal"]
     values = {name: value for name, value in fields.items() if name != "size"}
     values["label"] = None if fields["label"] is None else fo.Classification(label=fields["label"])
-    # With a question mark, for under a picture in the grid it stands beside the label and must not pass for one.
+    # A question mark, because the grid shows proposals next to labels.
     values["proposal"] = None if proposal is None else fo.Classification(label=f"{proposal}?", confidence=confidence)
     values["metadata"] = fo.ImageMetadata(size_bytes=size_bytes, width=width, height=height)
     values["lookalikes"] = [fo.DynamicEmbeddedDocument(**other) for other in fields["lookalikes"]]
@@ -368,15 +367,15 @@ def _save_info(dataset: Any, subject: ReviewSubject, fields: Sequence[Sequence[s
 
 
 def read_subject(dataset: Any) -> ReviewSubject | None:
-    """Return what a FiftyOne dataset shows; None where it is none of ours."""
-    told = dataset.info or {}
-    if told.get("layout") != LAYOUT:
+    """Return the subject of a FiftyOne dataset; None where no review made it."""
+    info = dataset.info or {}
+    if info.get("layout") != LAYOUT:
         return None
-    return ReviewSubject(told["name"], told["reference"], told["datasets"], told.get("run", ""))
+    return ReviewSubject(info["name"], info["reference"], info["datasets"], info.get("run", ""))
 
 
 def save_queues(dataset: Any, rows: pl.DataFrame) -> None:
-    """Save a view of each queue, under the queue's name, with the count of what is left."""
+    """Save a view of each queue under its name, with the number of images left."""
     counts = count_queues(rows)
     for queue in QUEUES:
         text = _describe(queue, counts[queue])
@@ -384,7 +383,7 @@ def save_queues(dataset: Any, rows: pl.DataFrame) -> None:
 
 
 def describe_queues(dataset: Any, rows: pl.DataFrame) -> None:
-    """Bring the counts in the saved views' descriptions up to date."""
+    """Update the counts in the descriptions of the saved views."""
     counts = count_queues(rows)
     for queue in QUEUES:
         text = _describe(queue, counts[queue])
@@ -397,7 +396,7 @@ def _describe(queue: Queue, counts: tuple[int, int]) -> str:
 
 
 def queue_view(dataset: Any, queue: Queue) -> Any:
-    """Return a queue as a view: what is left first, and what belongs together side by side."""
+    """Return a queue as a view: undecided images first, related ones next to each other."""
     from fiftyone import ViewField as F
 
     view = dataset if queue == "everything" else dataset.match(F("queues").contains(queue))

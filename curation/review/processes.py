@@ -1,4 +1,4 @@
-"""What a review has started and left running: small files in the cache, each naming a process beyond doubt."""
+"""The processes that reviews started: one small file in the cache for each, which identifies it reliably."""
 
 import json
 import time
@@ -11,26 +11,26 @@ import psutil
 
 from curation.storage.atomic_files import replace_file
 
-PATIENCE_SECONDS = 20.0
+STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of ours.
+    """A process that a review started.
 
     Parameters
     ----------
     pid : int
     born : float
-        When it started, seconds since the epoch, as the system tells it: a pid alone is given out again.
+        When it started, in seconds since the epoch; the system reuses pids.
     port : int
-        Where it listens.
+        The port it listens on.
     address : str
         The address it listens on.
     reviewer : str
-        Whose decisions an App writes.
+        The reviewer whose decisions an App writes.
     datasets : str
-        The folder of definitions an App works on.
+        The folder of definitions that an App uses.
     """
 
     pid: int
@@ -44,12 +44,12 @@ class Process:
     def of(
         cls, pid: int, *, port: int, address: str = "127.0.0.1", reviewer: str = "", datasets: str = ""
     ) -> "Process":
-        """Return the process with this pid, which runs."""
+        """Return the running process with this pid."""
         return cls(pid, psutil.Process(pid).create_time(), port, address, reviewer, datasets)
 
     @classmethod
     def find(cls, folder: Path, name: str) -> "Process | None":
-        """Return the process remembered under ``name`` if it still runs."""
+        """Return the process recorded under ``name``, if it still runs."""
         try:
             process = cls(**json.loads((folder / f"{name}.json").read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -57,7 +57,7 @@ class Process:
         return process if process.runs() else None
 
     def runs(self) -> bool:
-        """Tell whether it is still there, and still the same."""
+        """Return whether the process still runs, and is the same one."""
         try:
             found = psutil.Process(self.pid)
             return bool(abs(found.create_time() - self.born) < 1 and found.status() != psutil.STATUS_ZOMBIE)
@@ -65,19 +65,19 @@ class Process:
             return False
 
     def end(self) -> bool:
-        """Ask it to end, and end it where it does not; tell whether it ran."""
+        """Terminate the process, and kill it where it does not end; return whether it ran."""
         if not self.runs():
             return False
         with suppress(psutil.NoSuchProcess):
             found = psutil.Process(self.pid)
             found.terminate()
-            if not self._is_gone_within(PATIENCE_SECONDS):
+            if not self._is_gone_within(STOP_SECONDS):
                 found.kill()
-                self._is_gone_within(PATIENCE_SECONDS)
+                self._is_gone_within(STOP_SECONDS)
         return True
 
     def _is_gone_within(self, seconds: float) -> bool:
-        # Not psutil's own wait: a child that its parent has not asked after yet would never end for it.
+        # psutil's own wait never returns for a child that its parent has not waited for.
         limit = time.monotonic() + seconds
         while self.runs() and time.monotonic() < limit:
             time.sleep(0.05)
@@ -85,37 +85,37 @@ class Process:
 
 
 def record_process(folder: Path, name: str, process: Process) -> None:
-    """Keep a process under ``name``."""
+    """Record a process under ``name``."""
     replace_file(folder / f"{name}.json", json.dumps(asdict(process)).encode())
 
 
 def remove_record(folder: Path, name: str) -> None:
-    """Forget the process kept under ``name``."""
+    """Remove the record of a process."""
     (folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def find_running_apps(folder: Path) -> tuple[Process, ...]:
-    """Return the Apps that run, by port."""
+    """Return the running Apps, sorted by port."""
     found = (Process.find(folder, path.stem) for path in sorted(folder.glob("app-*.json")))
     return tuple(sorted((process for process in found if process), key=lambda process: process.port))
 
 
-def stop_all(folder: Path, *, tell: Callable[[str], None]) -> int:
-    """End every App and then the database that a review started; return how many processes that were."""
+def stop_all(folder: Path, *, notify: Callable[[str], None]) -> int:
+    """Stop every App and then the database that reviews started; return the number of processes."""
     ended = 0
     for app in find_running_apps(folder):
-        # An App that ends in order ends the database it started, too.
+        # An App that ends normally also stops the database that it started.
         database = Process.find(folder, "mongod")
         if app.end():
-            tell(f"ended the App at port {app.port} (process {app.pid})")
+            notify(f"stopped the App at port {app.port} (process {app.pid})")
             ended += 1
         if database is not None and not database.runs():
-            tell(f"ended its database (process {database.pid})")
+            notify(f"stopped its database (process {database.pid})")
             ended += 1
         remove_record(folder, f"app-{app.port}")
     database = Process.find(folder, "mongod")
     if database is not None and database.end():
-        tell(f"ended the database (process {database.pid})")
+        notify(f"stopped the database (process {database.pid})")
         ended += 1
     remove_record(folder, "mongod")
     for path in sorted(folder.glob("app-*.json")):

@@ -1,20 +1,20 @@
-"""What a training run thinks of pictures: labels it proposes, and a map of its embeddings. Never a decision."""
+"""Predictions of a training run as proposed labels, and its embeddings as a map. Neither is a decision."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 
 
 def read_predictions(run: Path) -> pl.DataFrame:
-    """Read what a run proposes for each picture it was shown.
+    """Read the predictions of a run.
 
     Parameters
     ----------
     run : Path
-        A run's folder; ``predictions.parquet`` holds ``sha256``, ``page``, ``predicted``, ``confidence`` and
+        A run's folder; ``predictions.parquet`` has ``sha256``, ``page``, ``predicted``, ``confidence`` and
         ``probabilities`` (of every class).
 
     Returns
@@ -43,7 +43,7 @@ def read_predictions(run: Path) -> pl.DataFrame:
 
 
 def propose(rows: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with ``proposal``, ``confidence`` and ``uncertainty``, null where the run saw nothing."""
+    """Return the rows with ``proposal``, ``confidence`` and ``uncertainty``, null where the run has no prediction."""
     keyed = rows.with_columns(_page=pl.col("page").fill_null(1).cast(pl.UInt32))
     joined = keyed.join(
         predictions.rename({"page": "_page"}), on=["sha256", "_page"], how="left", maintain_order="left"
@@ -52,7 +52,7 @@ def propose(rows: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def read_map(run: Path) -> pl.DataFrame:
-    """Read where a run places pictures: columns sha256, x, y.
+    """Read the two-dimensional embeddings of a run: columns sha256, x, y.
 
     Raises
     ------
@@ -67,6 +67,8 @@ def _read(path: Path, columns: Sequence[str], *, what: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, columns=list(columns))
     except FileNotFoundError:
-        raise CurationError(f"{path}: there are no {what}", hint="name the folder of a training run") from None
+        raise CurationError(
+            ErrorCode.RUN_INVALID, f"{path}: the run has no {what}", hint="Give the folder of a training run."
+        ) from None
     except (pl.exceptions.PolarsError, OSError) as fault:
-        raise CurationError(f"{path}: no {what} can be read: {fault}") from None
+        raise CurationError(ErrorCode.RUN_INVALID, f"{path}: cannot be read as {what}: {fault}") from None

@@ -1,6 +1,6 @@
-"""What the App shows of every row: the manifest as it was built, with the decisions made since laid over it.
+"""The review table: the manifest with the decisions that were made since the build, and the queues of the review.
 
-No FiftyOne here: the same rows are counted by ``review status`` and updated by the plugin after each decision.
+It does not depend on FiftyOne: ``review status`` counts it, and the plugin updates it after each decision.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,22 +27,22 @@ Queue = Literal[
     "conflicts", "near-duplicates", "reserve", "quality", "unlabelled", "doubtful", "disagreements", "everything"
 ]
 QUEUES: Final[Mapping[Queue, str]] = {
-    "conflicts": "one picture under several labels, as bytes or as a look-alike",
-    "near-duplicates": "pictures that look alike in other bytes, the one that is kept first",
-    "reserve": "disputed pictures that are used because a count cannot be reached otherwise",
-    "quality": "unreadable files and pictures below a threshold",
-    "unlabelled": "pictures that wait for a label, the most uncertain proposal first",
-    "doubtful": "labels the audit doubts, the most doubtful first",
-    "disagreements": "pictures on which reviewers differ",
-    "everything": "every file that was ever seen",
+    "conflicts": "images that have several labels, as the same bytes or as duplicates",
+    "near-duplicates": "near duplicates, each group with the image that is kept first",
+    "reserve": "disputed images that are used to reach the requested count",
+    "quality": "unreadable files, and images below a quality threshold",
+    "unlabelled": "images without a label, the most uncertain proposal first",
+    "doubtful": "labels that the audit finds doubtful, the most doubtful first",
+    "disagreements": "images on which reviewers disagree",
+    "everything": "all files of the sources",
 }
 DECISION_COLUMNS: Final = ("label", "split", "excluded", "decision", "reviewers", "left")
-"""The columns a decision can change."""
+"""The columns that a decision can change."""
 
 
 @dataclass(frozen=True)
 class DecisionRules:
-    """What of a recipe decides how decisions are read.
+    """The parts of a recipe that decide how decisions are applied.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class DecisionRules:
     class_of : mapping
         Source label -> class.
     agreement, adjudicator
-        The recipe's policy.
+        The policy of the recipe.
     """
 
     classes: tuple[str, ...]
@@ -65,19 +65,19 @@ class DecisionRules:
         return cls(recipe.classes, recipe.labels.class_of(), review.agreement, review.adjudicator)
 
     def rule(self, ledger: tuple[Decision, ...]) -> Ruling:
-        """Resolve the ledger under the recipe's policy."""
+        """Apply the policy of the recipe to the ledger."""
         return rule(ledger, agreement=self.agreement, adjudicator=self.adjudicator)
 
 
 def build_review_table(
     manifest: Manifest, ledger: tuple[Decision, ...], rules: DecisionRules, *, doubts: Mapping[str, float] | None = None
 ) -> pl.DataFrame:
-    """Return what is shown of every row, in the manifest's order.
+    """Return the review table, in the order of the manifest.
 
     Parameters
     ----------
     doubts : mapping of sha256 to float, optional
-        How doubtful the audit finds a label, 0 to 1.
+        How doubtful the label is according to the audit, 0 to 1.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def build_review_table(
 
 
 def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) -> pl.DataFrame:
-    """Lay the ruling over a manifest that has been through the stages under an older one."""
+    """Apply the ruling to a manifest that was built under an older one."""
     built = manifest.rows
     relabelled, out = has_action("relabel"), ("excluded_by", "reason", "detail")
     original = pl.col("source_label").replace_strict(dict(rules.class_of), default=None, return_dtype=pl.String)
@@ -109,7 +109,7 @@ def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) ->
         **{name: pl.when(~is_excluded_by("decide")).then(name) for name in out},
     )
     now = decide(manifest.with_rows(bare), ruling, classes=rules.classes).manifest.rows
-    # What a decision since the build changes shows at once; what it did not touch stays as it was built.
+    # Only rows with decisions since the build change; all others stay as they were built.
     decisions = (table.select(comparable_decision()).to_series() for table in (now, built))
     pending = next(decisions).ne_missing(next(decisions))
     freed = now.select(has_action("keep") & is_excluded_by("quality")).to_series()
@@ -129,7 +129,7 @@ def _with_decisions(manifest: Manifest, ruling: Ruling, rules: DecisionRules) ->
 
 
 def _with_clusters(rows: pl.DataFrame) -> pl.DataFrame:
-    """Name the clusters of look-alikes that one picture stands for; exact copies alone make none."""
+    """Add the clusters of near duplicates and their representatives; exact copies alone form no cluster."""
     sizes = (
         rows.filter(pl.col("representative").is_not_null())
         .group_by("representative")
@@ -162,23 +162,24 @@ def _reviewers(ledger: tuple[Decision, ...]) -> pl.DataFrame:
 
 
 def _with_opinions(rows: pl.DataFrame, ledger: tuple[Decision, ...], contradicted: frozenset[str]) -> pl.DataFrame:
-    """Say before the decision on a picture that is contradicted what everybody said last: the policy shows one word."""
-    words = last_opinions(ledger)
-    said = {
-        sha: ", ".join(f"{name}: {found[sha]}" for name, found in words.items() if sha in found) for sha in contradicted
+    """Add the latest opinion of every reviewer to decisions on which they disagree."""
+    opinions = last_opinions(ledger)
+    texts = {
+        sha: ", ".join(f"{name}: {found[sha]}" for name, found in opinions.items() if sha in found)
+        for sha in contradicted
     }
     table = pl.DataFrame(
-        {"sha256": list(said), "_said": list(said.values())}, schema={"sha256": pl.String, "_said": pl.String}
+        {"sha256": list(texts), "_opinions": list(texts.values())}, schema={"sha256": pl.String, "_opinions": pl.String}
     )
     joined = rows.join(table, on="sha256", how="left", maintain_order="left")
-    decision = pl.concat_str("_said", "decision", separator="; ", ignore_nulls=True)
-    return joined.with_columns(decision=pl.when(pl.col("_said").is_null()).then("decision").otherwise(decision)).drop(
-        "_said"
-    )
+    decision = pl.concat_str("_opinions", "decision", separator="; ", ignore_nulls=True)
+    return joined.with_columns(
+        decision=pl.when(pl.col("_opinions").is_null()).then("decision").otherwise(decision)
+    ).drop("_opinions")
 
 
 def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.Series]:
-    """Return, for each queue, which rows belong to it, whether decided or not."""
+    """Return, for each queue, the rows that belong to it, decided or not."""
     claimed = rows["claims"].list.len().fill_null(0) > 1
     built_unlabelled = rows["source_label"].is_null() | (rows["source_label"] == "")
     readable = rows["format"].is_not_null() & ~rows.select(is_not_image()).to_series()
@@ -195,7 +196,7 @@ def _queues(rows: pl.DataFrame, contradicted: frozenset[str]) -> dict[Queue, pl.
 
 
 def _left(rows: pl.DataFrame, queues: Mapping[Queue, pl.Series], ruling: Ruling) -> dict[Queue, pl.Series]:
-    """Return, for each queue, which of its rows still wait for a decision."""
+    """Return, for each queue, the rows that have no decision yet."""
     settled = {sha for sha, opinion in ruling.fate.items() if opinion.verdict != DISAGREE}
     settled -= {sha for sha, opinion in ruling.labels.items() if opinion.verdict == DISAGREE}
     labelled = {sha for sha in settled if sha in ruling.labels or ruling.fate[sha].verdict == "exclude"}
@@ -222,15 +223,15 @@ def _listed(flags: Mapping[Queue, pl.Series]) -> pl.Series:
 
 
 def find_disagreements(ledger: tuple[Decision, ...]) -> frozenset[str]:
-    """Return the pictures on which the reviewers' last words differ, whatever the policy makes of it."""
-    # Without an adjudicator that policy agrees only where everybody does.
+    """Return the images on which the reviewers' latest opinions differ, under any policy."""
+    # Without an adjudicator, this policy agrees only where all reviewers do.
     strict = rule(ledger, agreement="adjudicator", adjudicator=None)
     opinions = (*strict.fate.items(), *strict.labels.items())
     return frozenset(sha for sha, opinion in opinions if opinion.verdict == DISAGREE)
 
 
 def last_opinions(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
-    """Return reviewer -> sha256 -> last word in force: ``exclude``, ``keep`` or the label."""
+    """Return reviewer -> sha256 -> latest opinion in force: ``exclude``, ``keep`` or the label."""
     words: dict[str, dict[str, str]] = {}
     for line in in_force(ledger):
         if line.action in {"exclude", "keep", "relabel"}:
@@ -239,7 +240,7 @@ def last_opinions(ledger: Sequence[Decision]) -> dict[str, dict[str, str]]:
 
 
 def count_queues(rows: pl.DataFrame) -> dict[Queue, tuple[int, int]]:
-    """Return, for each queue, (pictures in it, pictures left); a picture is a file's bytes, in however many rows."""
+    """Return, for each queue, (number of images, number left); rows with the same bytes count as one image."""
     key = pl.coalesce("sha256", "id")
 
     def count(column: str, queue: Queue) -> int:

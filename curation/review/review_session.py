@@ -16,43 +16,46 @@ from curation.dataset.decisions import (
     Action,
     Decision,
     append_decisions,
+    describe_line,
     in_force,
     now,
     read_ledger,
     same_subject,
-    tell_line,
 )
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, load_recipe
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.release import VERSION
 from curation.review.review_queues import DecisionRules, build_review_table
 from curation.versions import Draft, Home, Version, open_table, parse_reference
 
-NAMED = 5
-"""Rows and pictures that are named one by one in a message."""
+MAX_LISTED = 5
+"""The number of rows that a message lists."""
 
 
 @dataclass(frozen=True)
 class DecisionResult:
-    """What a decision came to.
+    """The result of a decision.
 
     Parameters
     ----------
     made : tuple of Decision
-        The lines that are in the ledger now.
+        The lines that were added to the ledger.
     shas : tuple of str
-        The pictures they are about.
+        The images that they are about.
     message : str
-        What to tell the reviewer, the other rows of the same bytes included.
+        The result in words, for the reviewer.
     withdrawn : tuple of Decision
-        The lines that an undo has taken back.
+        The lines that an undo has withdrawn.
+    other_rows : tuple of str
+        The ids of rows that were not selected, but contain the same bytes.
     """
 
     made: tuple[Decision, ...]
     shas: tuple[str, ...]
     message: str
     withdrawn: tuple[Decision, ...] = ()
+    other_rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class ReviewSession:
     ----------
     home : Home
     name, reference : str
-        The dataset, and the version or draft whose table is shown.
+        The dataset, and its version or draft that is reviewed.
     table : Version or Draft
     recipe : Recipe
-        As it stands in the definition now.
+        The current recipe of the dataset.
     reviewer : str
     """
 
@@ -79,125 +82,127 @@ class ReviewSession:
 
     @property
     def ledger_path(self) -> Path:
-        """Where decisions go."""
+        """The path of the ledger."""
         return self.home.dataset(self.name) / "decisions.jsonl"
 
     @property
     def manifest(self) -> Manifest:
-        """Every row that was ever ingested."""
+        """All rows, the excluded ones included."""
         return self.table.manifest
 
     @cached_property
     def rules(self) -> DecisionRules:
-        """How the recipe reads decisions."""
+        """The rules of the recipe for decisions."""
         return DecisionRules.of(self.recipe)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What a picture can be relabelled to: the classes, then the contexts that occur."""
+        """The labels that an image can get: the classes, then the contexts that occur."""
         found = self.manifest.rows.filter(pl.col("label").is_null())["source_label"].drop_nulls().unique().sort()
         contexts = [label for label in found if label and label not in self.rules.class_of]
         return (*self.rules.classes, *(f"{CONTEXT}{label}" for label in contexts))
 
     @cached_property
     def doubts(self) -> Mapping[str, float]:
-        """How doubtful the audit finds labels, by sha256; empty where it has not run."""
+        """The doubts of the audit about labels, by sha256; empty where there are none."""
         ids = dict(self.manifest.rows.select("id", "sha256").rows())
         return read_doubts(self.table.folder, ids)
 
     def ledger(self) -> tuple[Decision, ...]:
-        """Return every decision so far, whoever wrote it."""
+        """Return all decisions so far, of all reviewers."""
         return read_ledger(self.ledger_path)
 
     def rows(self) -> pl.DataFrame:
-        """Return what is shown of every row, with all decisions so far."""
+        """Return the review table, with all decisions so far."""
         return build_review_table(self.manifest, self.ledger(), self.rules, doubts=self.doubts)
 
     def decide(
         self, action: Action, shas: Sequence[str], *, label: str = "", reason: str = "", rows: Sequence[str] = ()
     ) -> DecisionResult:
-        """Write one decision on each picture to the ledger; when this returns they are on the disk.
+        """Append one decision on each image to the ledger; when this returns, they are on the disk.
 
         Parameters
         ----------
         shas : sequence of str
-            The pictures; for ``not-duplicates`` every pair of them; none for ``undo`` means what was last decided.
+            The images. ``not-duplicates`` applies to every pair of them; ``undo`` without images withdraws the latest
+            decision.
         rows : sequence of str
-            The ids that were selected; other rows of the same bytes are named in the message.
+            The ids that were selected; the result lists other rows with the same bytes.
 
         Raises
         ------
         CurationError
-            Where the decision makes no sense; nothing is written then.
+            Where the decision is invalid; nothing is written.
         """
-        pictures = sorted(set(shas))
+        images = sorted(set(shas))
         withdrawn: tuple[Decision, ...] = ()
         if action == "undo":
-            withdrawn, time = self._find_undone(pictures), now()
+            withdrawn, time = self._find_undone(images), now()
             made = tuple(
                 Decision("undo", line.sha256, self.reviewer, time, other=line.other, tool=VERSION) for line in withdrawn
             )
-        elif not pictures:
-            raise CurationError("nothing is selected", hint="select pictures in the grid, or open one")
+        elif not images:
+            raise CurationError(
+                ErrorCode.NOTHING_SELECTED, "no image is selected", hint="Select images in the grid, or open one."
+            )
         else:
-            made = make_decisions(action, pictures, reviewer=self.reviewer, label=label, reason=reason)
+            made = make_decisions(action, images, reviewer=self.reviewer, label=label, reason=reason)
             check_labels(made, self.rules.classes)
         append_decisions(self.ledger_path, made)
         touched = tuple(sorted({sha for decision in made for sha in (decision.sha256, decision.other) if sha}))
-        message = self._tell(action, label, touched, rows, len(made))
-        message += f". Taken back: {'; '.join(map(tell_line, withdrawn))}" if withdrawn else ""
-        return DecisionResult(made, touched, message, withdrawn)
+        others = tuple(self.other_rows(touched, rows)) if rows else ()
+        count = f"{len(made)} {'decision' if len(made) == 1 else 'decisions'}"
+        sentences = [f"{action} {label}".strip() + f": {count} in the ledger"]
+        sentences += [describe_other_rows(others)] if others else []
+        sentences += [f"Withdrawn: {'; '.join(map(describe_line, withdrawn))}"] if withdrawn else []
+        return DecisionResult(made, touched, ". ".join(sentences), withdrawn, others)
 
-    def others(self, shas: Sequence[str], rows: Sequence[str]) -> list[str]:
-        """Return the ids of further rows that hold the same bytes as the selected ones."""
+    def other_rows(self, shas: Sequence[str], rows: Sequence[str]) -> list[str]:
+        """Return the ids of rows that are not selected, but contain the same bytes as the selected ones."""
         same = self.manifest.rows.filter(pl.col("sha256").is_in(list(shas)) & ~pl.col("id").is_in(list(rows)))
         return same["id"].to_list()
 
-    def _find_undone(self, pictures: Sequence[str]) -> tuple[Decision, ...]:
+    def _find_undone(self, images: Sequence[str]) -> tuple[Decision, ...]:
         standing = [line for line in in_force(self.ledger()) if line.reviewer == self.reviewer]
-        newest = [next((line for line in reversed(standing) if same_subject(line, sha)), None) for sha in pictures]
-        last = [line for line in standing if line.time == standing[-1].time] if not pictures else []
+        newest = [next((line for line in reversed(standing) if same_subject(line, sha)), None) for sha in images]
+        last = [line for line in standing if line.time == standing[-1].time] if not images else []
         lines = dict.fromkeys(line for line in (*newest, *last) if line is not None)
         if not lines:
-            raise CurationError(f"{self.reviewer} has decided nothing here that could be undone")
+            raise CurationError(ErrorCode.NOTHING_TO_UNDO, f"{self.reviewer} has no decision here to undo")
         return tuple(lines)
-
-    def _tell(self, action: Action, label: str, shas: Sequence[str], rows: Sequence[str], lines: int) -> str:
-        what = f"{action} {label}".strip()
-        text = f"{what}: {lines} {'decision' if lines == 1 else 'decisions'} in the ledger"
-        others = self.others(shas, rows) if rows else []
-        if others:
-            text += f". {describe_other_rows(others)}"
-        return text
 
 
 def describe_other_rows(others: Sequence[str]) -> str:
-    """Return the sentence that says which rows are touched because they hold the same bytes."""
-    named = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    """Return a sentence that lists the rows that are also affected, because they have the same bytes."""
+    more = f" and {len(others) - MAX_LISTED} more" if len(others) > MAX_LISTED else ""
+    named = ", ".join(others[:MAX_LISTED]) + more
     rows = "another row" if len(others) == 1 else f"{len(others)} other rows"
-    return f"This also touches {rows} of the same bytes: {named}"
+    return f"This also affects {rows} with the same bytes: {named}"
 
 
 def make_decisions(
     action: Action, shas: Sequence[str], *, reviewer: str, label: str = "", reason: str = "", time: str = ""
 ) -> tuple[Decision, ...]:
-    """Return one decision on each picture, or on each pair of them, at one time; nothing is written.
+    """Return one decision on each image, or on each pair of images, with the same time; nothing is written.
 
     Raises
     ------
     CurationError
-        Where a reason, a label or a second picture is missing.
+        Where a reason, a label or a second image is missing.
     """
     time = time or now()
     if action == "exclude" and not reason.strip():
-        raise CurationError("an exclusion wants a reason", hint="say in a few words what is wrong with the picture")
+        raise CurationError(
+            ErrorCode.DECISION_INVALID, "exclude requires a reason", hint="Describe in a few words what is wrong."
+        )
     if action != "not-duplicates":
         why = reason.strip()
         return tuple(Decision(action, sha, reviewer, time, label=label, reason=why, tool=VERSION) for sha in shas)
     if len(set(shas)) < 2:
         raise CurationError(
-            "not-duplicates wants two different files; this is one",
-            hint="rows of the same bytes are the same picture; select two that differ in bytes",
+            ErrorCode.DECISION_INVALID,
+            "not-duplicates requires two different files",
+            hint="Rows with the same bytes are the same image. Select images that differ in bytes.",
         )
     pairs = combinations(sorted(set(shas)), 2)
     return tuple(
@@ -207,7 +212,7 @@ def make_decisions(
 
 
 def check_labels(decisions: Sequence[Decision], classes: Sequence[str]) -> None:
-    """Refuse a relabel to what is no class of the recipe and no context, before it stops a build."""
+    """Raise an error for labels that are neither a class of the recipe nor a context, before a build does."""
     unknown = sorted(
         {
             decision.label
@@ -219,18 +224,19 @@ def check_labels(decisions: Sequence[Decision], classes: Sequence[str]) -> None:
     )
     if unknown:
         raise CurationError(
-            f"no class is called {', '.join(map(repr, unknown))}",
-            hint=f"classes: {', '.join(classes)}; or {CONTEXT}<source label> for a picture that is of none",
+            ErrorCode.LABEL_UNKNOWN,
+            f"not a class: {', '.join(map(repr, unknown))}",
+            hint=f"Classes: {', '.join(classes)}. For an image of no class, use {CONTEXT}<source label>.",
         )
 
 
 def open_session(home: Home, reference: str, *, reviewer: str | None = None) -> ReviewSession:
-    """Open a dataset for review: the version or draft that is named, else the draft of a failed build, else the newest.
+    """Open a dataset for review: the given version or draft, else the draft of a failed build, else the newest version.
 
     Raises
     ------
     CurationError
-        Where there is nothing to review yet, or the recipe is broken.
+        Where there is nothing to review yet, or the recipe is invalid.
     """
     wanted = parse_reference(reference)
     home.check_name(wanted.name)
@@ -243,20 +249,20 @@ def open_session(home: Home, reference: str, *, reviewer: str | None = None) -> 
 
 
 def default_reviewer(environ: Mapping[str, str] = os.environ) -> str:
-    """Return who decides where nobody said: ``$CURATION_REVIEWER``, else the user of this machine."""
+    """Return the default reviewer: ``$CURATION_REVIEWER``, else the user of this machine."""
     return environ.get("CURATION_REVIEWER") or getpass.getuser()
 
 
 def read_doubts(folder: Path, ids: Mapping[str, str]) -> dict[str, float]:
-    """Return sha256 -> doubt from the audit of a version: 1 for the most doubtful label, towards 0 for the last.
+    """Return sha256 -> doubt from the audit of a version: 1 for the most doubtful label, decreasing towards 0.
 
     Parameters
     ----------
     folder : Path
-        The version's; its ``audit.json`` lists doubtful labels in order under ``labels-doubtful``. One beside the
-        folder, ``<folder>.audit.json``, that ``audit --run`` wrote later, wins.
+        The version's folder, whose ``audit.json`` lists doubtful labels in order under ``labels-doubtful``. A file
+        ``<folder>.audit.json`` next to it, which ``audit --run`` wrote later, takes precedence.
     ids : mapping of str to str
-        Row's id -> sha256.
+        Id of a row -> sha256.
     """
     later = folder.with_name(f"{folder.name}.audit.json")
     path = later if later.is_file() else folder / "audit.json"
@@ -266,6 +272,6 @@ def read_doubts(folder: Path, ids: Mapping[str, str]) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise CurationError(f"{path}: no audit can be read: {fault}") from None
+        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read as an audit: {fault}") from None
     known = [ids[name] for name in which if name in ids]
     return {sha: 1 - place / len(known) for place, sha in reversed(list(enumerate(known)))}

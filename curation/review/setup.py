@@ -1,4 +1,4 @@
-"""Opens a review in FiftyOne: pictures, table, proposals and queues, for the App that starts or one that runs."""
+"""Prepares a review for FiftyOne: media files, table, proposals and queues."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from curation.engines import Engine, Local, count_cores
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.review.fiftyone_sync import ReviewSubject, read_subject, synchronize_dataset
 from curation.review.media import prepare_media
 from curation.review.proposals import propose, read_map, read_predictions
@@ -21,12 +21,12 @@ from curation.storage.cache import Cache
 from curation.versions import Home
 
 MAP = "embeddings"
-"""The brain key of a run's map."""
+"""The brain key of the map."""
 
 
 @dataclass(frozen=True)
 class ReviewRequest:
-    """What somebody wants to review.
+    """What is to be reviewed.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ReviewRequest:
         The folder of definitions.
     reviewer : str
     mirror : str
-        A folder that stands for the network, or ``""``.
+        A folder to use instead of the network, or ``""``.
     proposals, map : str
         Folders of training runs, or ``""``.
     """
@@ -64,17 +64,17 @@ class ReviewRequest:
 
 @dataclass(frozen=True)
 class PreparedReview:
-    """Everything a session shows, before FiftyOne is asked."""
+    """Everything that a session shows, prepared without FiftyOne."""
 
     request: ReviewRequest
     session: ReviewSession
     rows: pl.DataFrame
-    pictures: pl.DataFrame
+    media: pl.DataFrame
     notes: tuple[str, ...]
 
 
 def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = None) -> PreparedReview:
-    """Read the table and make the pictures that are missing; FiftyOne is not needed for it.
+    """Read the table and write missing media files; FiftyOne is not required.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = Non
         waiting = rows.filter(pl.col("queues").list.contains("unlabelled"))
         unseen = waiting["proposal"].null_count()
         if unseen:
-            notes.append(f"the run proposes nothing for {unseen} of {waiting.height} unlabelled pictures")
+            notes.append(f"the run has no proposal for {unseen} of {waiting.height} unlabelled images")
     missing: list[str] = []
-    pictures = prepare_media(
+    media = prepare_media(
         session.manifest.rows,
         session.recipe,
         folder=cache.folder("review") / "media",
@@ -98,11 +98,11 @@ def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = Non
         built=session.table.folder if (session.table.folder / "images").is_dir() else None,
         engine=engine or Local(count_cores()),
     )
-    return PreparedReview(request, session, rows, pictures, tuple(notes + missing))
+    return PreparedReview(request, session, rows, media, tuple(notes + missing))
 
 
 def _index_files(session: ReviewSession, cache: Cache, mirror: str, missing: list[str]) -> ArchiveIndex:
-    """Open what can be had without the network; name the sources that cannot."""
+    """Index the sources that are available without the network; list the others in ``missing``."""
     fetched: list[Fetched] = []
     lock = session.home.dataset(session.name) / "lock.json"
     for source in session.recipe.sources:
@@ -112,31 +112,33 @@ def _index_files(session: ReviewSession, cache: Cache, mirror: str, missing: lis
             )
         except CurationError:
             missing.append(
-                f"the files of {source.name} are not here, so their pictures cannot be shown: "
+                f"the images of {source.name} cannot be shown, because its files are not available: "
                 f"give --mirror, or run `python -m curation pull {session.name}`"
             )
     return index_files(fetched)
 
 
 def show(prepared: PreparedReview) -> Any:
-    """Bring the FiftyOne dataset up to date with what was prepared, and return it."""
+    """Update the FiftyOne dataset to a prepared review, and return it."""
     request, session = prepared.request, prepared.session
     subject = ReviewSubject(session.name, session.reference, str(session.home.datasets.resolve()), request.map)
-    dataset = synchronize_dataset(
-        prepared.rows, prepared.pictures, subject, metadata=prepared.session.manifest.metadata
-    )
+    dataset = synchronize_dataset(prepared.rows, prepared.media, subject, metadata=prepared.session.manifest.metadata)
     if request.map:
         _draw_map(dataset, prepared.rows, Path(request.map))
     return dataset
 
 
 def _draw_map(dataset: Any, rows: pl.DataFrame, run: Path) -> None:
-    """Show where a run places the pictures in the App's embeddings panel."""
+    """Show a run's embeddings in the App's embeddings panel."""
     import fiftyone.brain as fob
 
     placed = rows.select("id", "sha256").join(read_map(run), on="sha256", how="inner")
     if not placed.height:
-        raise CurationError(f"{run}: its embeddings are of other pictures", hint="name a run on a version of this set")
+        raise CurationError(
+            ErrorCode.RUN_INVALID,
+            f"{run}: the embeddings are of other images",
+            hint="Give a run that was trained on a version of this dataset.",
+        )
     ids = dict(zip(*dataset.values(["row", "id"]), strict=True))
     if MAP in dataset.list_brain_runs():
         dataset.delete_brain_run(MAP)
@@ -145,12 +147,12 @@ def _draw_map(dataset: Any, rows: pl.DataFrame, run: Path) -> None:
 
 
 def reload_session(fields: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Open a review in the App that runs, for a second ``review`` command; return what to tell of it."""
+    """Open a review in the running App, for a second ``review`` command; return its result as JSON-able values."""
     try:
         prepared = prepare(ReviewRequest.of(fields), cache=Cache(Path(environ["CURATION_CACHE"])))
         dataset = show(prepared)
     except CurationError as fault:
-        return {"error": fault.message, "hint": fault.hint}
+        return {"code": fault.code, "error": fault.message, "hint": fault.hint}
     return {"dataset": dataset.name, "reference": prepared.session.reference, "notes": list(prepared.notes)}
 
 
@@ -160,12 +162,14 @@ def session_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> Revi
     Raises
     ------
     CurationError
-        Where the dataset is none of a review's.
+        Where no review made the dataset.
     """
     subject = read_subject(dataset)
     if subject is None:
         raise CurationError(
-            "this FiftyOne dataset was not opened by a review", hint="open one with `python -m curation review NAME`"
+            ErrorCode.REVIEW_MISSING,
+            "no review opened this FiftyOne dataset",
+            hint="Open one with `python -m curation review NAME`.",
         )
     folder = Home(Path(subject.datasets))
     built = folder.builds(subject.name) / subject.reference.partition("@")[2]

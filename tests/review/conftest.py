@@ -194,7 +194,7 @@ def start(review_cache: Path, home: Home) -> Iterator[Start]:
     yield begin
     for app in apps:
         app.end()
-    stop_all(review_cache / "review", tell=print)
+    stop_all(review_cache / "review", notify=print)
 
 
 def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:

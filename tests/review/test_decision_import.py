@@ -9,7 +9,7 @@ import pytest
 
 from curation.dataset.decisions import Decision, append_decisions
 from curation.dataset.manifest import Manifest
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.review.decision_import import COLUMNS, export_csv, import_csv, import_tags, resolve_sha256
 from tests.builders import sha_of
 from tests.review.conftest import ledger_lines
@@ -65,7 +65,7 @@ def test_every_broken_line_of_a_table_is_named(session, home, tmp_path):
     with pytest.raises(CurationError) as fault:
         import_csv(write_csv(tmp_path / "table.csv", rows), session)
     told = fault.value.message.splitlines()
-    assert told[0].endswith("6 broken line(s)")
+    assert fault.value.code is ErrorCode.LEDGER_INVALID
     assert [line.split(":")[0].strip() for line in told[1:]] == [f"line {number}" for number in range(3, 9)]
     assert ledger_lines(home) == []
 
@@ -74,8 +74,9 @@ def test_every_broken_line_of_a_table_is_named(session, home, tmp_path):
 def test_a_table_of_other_columns_is_refused(session, tmp_path, text):
     """The message names what is missing and what is unknown."""
     (tmp_path / "table.csv").write_text(text)
-    with pytest.raises(CurationError, match=r"columns: (missing|unknown)"):
+    with pytest.raises(CurationError, match=r"action|sha256|why") as fault:
         import_csv(tmp_path / "table.csv", session)
+    assert fault.value.code is ErrorCode.LEDGER_INVALID
 
 
 def test_a_file_is_meant_by_digits_or_by_name(session):
@@ -84,9 +85,10 @@ def test_a_file_is_meant_by_digits_or_by_name(session):
     assert resolve_sha256(session, sha_of("gone")) == sha_of("gone")
     for given in (sha[:8], sha.upper(), "train/melanoma/g0.jpg", "melanoma/g0.jpg", "src/train/melanoma/g0.jpg"):
         assert resolve_sha256(session, given) == sha
-    with pytest.raises(CurationError, match="no file is called"):
+    with pytest.raises(CurationError) as fault:
         resolve_sha256(session, sha_of("gone")[:20])
-    with pytest.raises(CurationError, match=r"no file is called 'g108\.jpeg'") as fault:
+    assert fault.value.code is ErrorCode.IMAGE_MISSING
+    with pytest.raises(CurationError, match=r"g108\.jpeg") as fault:
         resolve_sha256(session, "g108.jpeg")
     assert "g108.jpg" in str(fault.value.hint)
 
@@ -97,8 +99,9 @@ def test_a_name_that_two_files_share_is_refused_unless_they_are_the_same(session
     one, two = sha_at(session, "train/healthy/g100.jpg"), sha_at(session, "train/healthy/g108.jpg")
     renamed = session.manifest.rows.with_columns(path=pl.col("path").str.replace("healthy/g100.jpg", "other/g108.jpg"))
     monkeypatch.setattr(type(session), "manifest", Manifest(renamed))
-    with pytest.raises(CurationError, match=r"2 different files are called 'g108\.jpg'") as fault:
+    with pytest.raises(CurationError, match=r"g108\.jpg") as fault:
         resolve_sha256(session, "g108.jpg")
+    assert fault.value.code is ErrorCode.IMAGE_AMBIGUOUS
     assert f"({one[:12]})" in fault.value.message
     assert f"({two[:12]})" in fault.value.message
 
@@ -111,7 +114,7 @@ def test_a_file_that_was_never_read_cannot_be_decided_on(session, monkeypatch):
         reason=pl.lit("encrypted"),
     )
     monkeypatch.setattr(type(session), "manifest", Manifest(rows))
-    with pytest.raises(CurationError, match=r"g108\.jpg was never read \(ingest: encrypted\)"):
+    with pytest.raises(CurationError, match=r"g108\.jpg .*\(ingest: encrypted\)"):
         resolve_sha256(session, "train/healthy/g108.jpg")
 
 
@@ -140,7 +143,7 @@ def test_tags_become_decisions_once(session, home, tmp_path):
         ("relabel", kept["sha256"], "melanoma", ""),
     }
     assert [note.split(" is tagged")[0] for note in tagged.notes[1:]] == ["/nowhere/at/all.jpg", str(stranger)]
-    assert "tagged 'nice', which is no decision" in tagged.notes[0]
+    assert "'nice'" in tagged.notes[0]
     append_decisions(session.ledger_path, tagged.decisions)
     assert import_tags(session, samples).decisions == ()
 

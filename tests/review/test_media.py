@@ -18,7 +18,7 @@ from curation.review.setup import ReviewRequest, prepare
 def shown(home, review_folder, monkeypatch):
     """Return the rows and their pictures."""
     prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
-    return prepared.rows.join(prepared.pictures, on="id"), prepared
+    return prepared.rows.join(prepared.media, on="id"), prepared
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_source_that_is_gone_is_said_on_the_picture_and_in_words(home, review_
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(built / "images"), str(built / "gone")))
     prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
-    lost = prepared.pictures.filter(pl.col("id").str.starts_with("src/"))
+    lost = prepared.media.filter(pl.col("id").str.starts_with("src/"))
     assert all("/placeholders/" in path for path in lost["full"])
     assert len(prepared.notes) == 1
     assert "the files of src are not here" in prepared.notes[0]
@@ -103,7 +103,7 @@ def test_other_bytes_under_the_same_name_are_not_shown(home, review_folder, buil
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(built / "images"), str(images)))
     prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
-    row = prepared.pictures.filter(pl.col("id") == "src/train/melanoma/g5.jpg")
+    row = prepared.media.filter(pl.col("id") == "src/train/melanoma/g5.jpg")
     assert "/placeholders/" in row["full"].item()
 
 

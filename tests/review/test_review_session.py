@@ -6,7 +6,7 @@ import re
 import polars as pl
 import pytest
 
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from curation.review.review_session import ReviewSession, default_reviewer, make_decisions, open_session, read_doubts
 from tests.builders import sha_of
 from tests.review.conftest import ledger_lines
@@ -36,34 +36,37 @@ def test_the_reviewer_is_told_of_other_rows(session):
     outcome = session.decide(
         "exclude", [sha_at(session, "train/melanoma/g0.jpg")], reason="x", rows=["src/train/melanoma/g0.jpg"]
     )
-    assert outcome.message.endswith("This also touches another row of the same bytes: src/train/nevus/g0.jpg")
+    assert outcome.other_rows == ("src/train/nevus/g0.jpg",)
+    assert "src/train/nevus/g0.jpg" in outcome.message
     both = ["src/train/melanoma/g1.jpg", "src/train/nevus/g1.jpg"]
-    assert "touches" not in session.decide("keep", [sha_at(session, "train/nevus/g1.jpg")], rows=both).message
+    assert session.decide("keep", [sha_at(session, "train/nevus/g1.jpg")], rows=both).other_rows == ()
 
 
 @pytest.mark.parametrize(
-    ("action", "fields", "said"),
+    ("action", "fields", "code"),
     [
-        ("exclude", {}, "wants a reason"),
-        ("exclude", {"reason": "  "}, "wants a reason"),
-        ("relabel", {}, "needs a label"),
-        ("relabel", {"label": "melanom"}, "no class is called 'melanom'"),
-        ("relabel", {"label": "context:"}, "no class is called 'context:'"),
-        ("not-duplicates", {}, "two different files"),
-        ("undo", {}, "decided nothing here"),
+        ("exclude", {}, ErrorCode.DECISION_INVALID),
+        ("exclude", {"reason": "  "}, ErrorCode.DECISION_INVALID),
+        ("relabel", {}, ErrorCode.DECISION_INVALID),
+        ("relabel", {"label": "melanom"}, ErrorCode.LABEL_UNKNOWN),
+        ("relabel", {"label": "context:"}, ErrorCode.LABEL_UNKNOWN),
+        ("not-duplicates", {}, ErrorCode.DECISION_INVALID),
+        ("undo", {}, ErrorCode.NOTHING_TO_UNDO),
     ],
 )
-def test_what_makes_no_sense_is_refused(session, home, action, fields, said):
+def test_what_makes_no_sense_is_refused(session, home, action, fields, code):
     """The mistake is told and nothing is written: a label no recipe knows would stop the next build."""
-    with pytest.raises(CurationError, match=said):
+    with pytest.raises(CurationError) as fault:
         session.decide(action, [sha_at(session, "train/melanoma/g5.jpg")], **fields)
+    assert fault.value.code is code
     assert ledger_lines(home) == []
 
 
 def test_nothing_selected_is_a_mistake(session):
     """A button pressed on an empty selection decides nothing."""
-    with pytest.raises(CurationError, match="nothing is selected"):
+    with pytest.raises(CurationError) as fault:
         session.decide("keep", [])
+    assert fault.value.code is ErrorCode.NOTHING_SELECTED
 
 
 def test_not_duplicates_is_about_every_pair():
@@ -81,7 +84,7 @@ def test_undo_takes_back_what_this_reviewer_said_last(session, home):
     session.decide("exclude", [one, two], reason="anna's")
     outcome = session.decide("undo", [one])
     assert [(line.sha256, line.reason) for line in outcome.withdrawn] == [(one, "anna's")]
-    assert re.search(r"Taken back: line \d: anna on [\d-]+: exclude: anna's$", outcome.message)
+    assert re.search(r"Withdrawn: line \d: anna on [\d-]+: exclude: anna's$", outcome.message)
     assert [line["sha256"] for line in ledger_lines(home)[3:]] == [one]
     rows = session.rows().filter(pl.col("sha256").is_in([one, two])).sort("path")
     assert rows["excluded"].to_list() == ["decide: excluded (ben: ben's)", "decide: excluded (anna: anna's)"]
@@ -111,7 +114,7 @@ def test_a_draft_is_opened_before_the_newest_version(session, home, cache):
 
     shas = [sha_at(session, f"train/melanoma/g{number}.jpg") for number in range(3, 8)]
     session.decide("exclude", shas, reason="x")
-    with pytest.raises(CurationError, match="too few pictures"):
+    with pytest.raises(CurationError, match="melanoma"):
         build("tiny", Options(home=home, cache=cache, engine=Local(1)))
     assert open_session(home, "tiny").reference == "tiny@draft"
     assert open_session(home, "tiny@v1").reference == "tiny@v1"
@@ -120,7 +123,7 @@ def test_a_draft_is_opened_before_the_newest_version(session, home, cache):
 
 def test_an_unknown_dataset_is_named(home):
     """The hint gives the near name."""
-    with pytest.raises(CurationError, match="no dataset 'tyni'") as fault:
+    with pytest.raises(CurationError, match="tyni") as fault:
         open_session(home, "tyni")
     assert "tiny" in str(fault.value.hint)
 
@@ -143,5 +146,5 @@ def test_doubts_come_from_the_audit_in_its_order(tmp_path):
     assert read_doubts(tmp_path, {"a": "1" * 64, "b": "2" * 64}) == {"1" * 64: 1.0}
     tmp_path.with_name(f"{tmp_path.name}.audit.json").unlink()
     (tmp_path / "audit.json").write_text("{}")
-    with pytest.raises(CurationError, match="no audit can be read"):
+    with pytest.raises(CurationError, match=r"audit\.json"):
         read_doubts(tmp_path, {})

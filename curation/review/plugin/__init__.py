@@ -1,6 +1,6 @@
-"""Buttons of the FiftyOne App for the review: each writes to the ledger first and shows it then.
+"""Buttons of the FiftyOne App for the review: each writes to the ledger first, and then shows the result.
 
-FiftyOne loads this folder by itself; it is found through ``FIFTYONE_PLUGINS_DIR``, which ``review`` sets.
+FiftyOne loads this folder through ``FIFTYONE_PLUGINS_DIR``, which ``review`` sets.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ PLUGIN = "@curation/review"
 
 
 def _chosen(ctx: Any) -> tuple[list[str], list[str]]:
-    """Return (rows, sha256s) of the selection, else of the sample that is open."""
+    """Return (rows, sha256s) of the selected samples, else of the open one."""
     ids = list(ctx.selected) or ([ctx.current_sample] if ctx.current_sample else [])
     if not ids:
         return [], []
@@ -31,7 +31,7 @@ def _chosen(ctx: Any) -> tuple[list[str], list[str]]:
 
 
 def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> DecisionResult | None:
-    """Write the decision, show it, and say what it touched; a mistake is told, not raised."""
+    """Write the decision and show its result; an error is shown, not raised."""
     rows, shas = _chosen(ctx)
     session = session_of(ctx.dataset)
     try:
@@ -39,19 +39,19 @@ def _apply(ctx: Any, action: Action, *, label: str = "", reason: str = "") -> De
     except CurationError as fault:
         ctx.ops.notify(f"{fault.message}. {fault.hint or ''}".strip(), variant="error")
         return None
-    # From here on the decision is on the disk, whatever becomes of the App or its database.
+    # The decision is on the disk now; a failure of the App or its database cannot lose it.
     changed = update_samples(ctx.dataset, session.rows(), outcome.shas)
     ctx.ops.clear_selected_samples()
     ctx.trigger(f"{PLUGIN}/show_decisions", params={"samples": changed})
     if ctx.has_custom_view:
-        # A queue has what is left first, and another order wants its pages again.
+        # A queue shows undecided images first, so that its order has changed.
         ctx.ops.reload_dataset()
-    ctx.ops.notify(outcome.message, variant="warning" if "also touches" in outcome.message else "success")
+    ctx.ops.notify(outcome.message, variant="warning" if outcome.other_rows else "success")
     return outcome
 
 
 class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
-    """One action on the selection, with a button over the grid."""
+    """An action on the selected images, with a button above the grid."""
 
     action: ClassVar[Action]
     title: ClassVar[str]
@@ -61,7 +61,7 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     @property
     def config(self) -> Any:
-        """Name it and say whether it asks."""
+        """Return the name, and whether it has a form."""
         return foo.OperatorConfig(
             name=self.operator_name(),
             label=f"Review: {self.title}",
@@ -71,81 +71,81 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         )
 
     def operator_name(self) -> str:
-        """Return the name under which FiftyOne knows it."""
+        """Return the name that FiftyOne uses."""
         name = self.action.replace("-", "_")
         return name if self.place == types.Places.SAMPLES_GRID_ACTIONS else f"{name}_this"
 
     def resolve_placement(self, ctx: Any) -> Any:
-        """Put its button over the grid, or beside the open sample."""
+        """Place the button above the grid, or next to the open sample."""
         return types.Placement(self.place, types.Button(label=self.title, icon=self.icon, prompt=bool(self.asks)))
 
     def resolve_input(self, ctx: Any) -> Any:
-        """Ask for a label or a reason, and say which other rows share the bytes."""
+        """Ask for a label or a reason, and list other rows with the same bytes."""
         if not self.asks:
             return None
         inputs = types.Object()
         rows, shas = _chosen(ctx)
         session = session_of(ctx.dataset)
-        _say_what(inputs, rows, shas, session.others(shas, rows))
+        _describe_selection(inputs, rows, shas, session.other_rows(shas, rows))
         if "label" in self.asks:
             choices = types.AutocompleteView()
             for label in session.labels:
                 choices.add_choice(label, label=label)
             inputs.enum("label", list(session.labels), label="Label", required=True, view=choices)
         if "reason" in self.asks:
-            # No list to choose from: it would complete what was typed to a reason nobody gave.
+            # No list of reasons: it would complete the typed text to another reason.
             inputs.str("reason", label="Reason", required=self.action == "exclude", view=types.TextFieldView())
         return types.Property(inputs, view=types.View(label=f"{self.title} ({session.reviewer})"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Decide on the selection."""
+        """Decide on the selected images."""
         given = {name: ctx.params.get(name) or "" for name in self.asks}
         outcome = _apply(ctx, self.action, **given)
         return {"decisions": len(outcome.made) if outcome else 0}
 
 
-def _say_what(inputs: Any, rows: Sequence[str], shas: Sequence[str], others: Sequence[str]) -> None:
+def _describe_selection(inputs: Any, rows: Sequence[str], shas: Sequence[str], others: Sequence[str]) -> None:
     if not rows:
-        inputs.view("nothing", types.Warning(label="Nothing is selected"))
+        inputs.view("nothing", types.Warning(label="No image is selected"))
         return
-    what = f"{len(rows)} rows, {count_of(len(set(shas)), 'picture')} by their bytes" if len(rows) > 1 else rows[0]
+    what = f"{len(rows)} rows, {count_of(len(set(shas)), 'image')} by their bytes" if len(rows) > 1 else rows[0]
     inputs.message("what", label=what)
     if others:
         inputs.view("others", types.Warning(label=describe_other_rows(others)))
 
 
 class Keep(_Deciding):
-    """Say that a picture is fine: no threshold throws it out."""
+    """Keep an image in spite of quality thresholds."""
 
     action, title, icon = "keep", "Keep", "check_circle"
 
 
 class Exclude(_Deciding):
-    """Leave a picture out."""
+    """Exclude an image."""
 
     action, title, icon, asks = "exclude", "Exclude", "block", ("reason",)
 
 
 class Relabel(_Deciding):
-    """Say what a picture really shows."""
+    """Give an image another label."""
 
     action, title, icon, asks = "relabel", "Relabel", "label", ("label", "reason")
 
 
 class NotDuplicates(_Deciding):
-    """Say that pictures are not the same one."""
+    """Mark images as different."""
 
     action, title, icon = "not-duplicates", "Not duplicates", "call_split"
 
 
 class Prefer(_Deciding):
-    """Have a picture stand for its look-alikes."""
+    """Keep this image of its duplicates."""
 
     action, title, icon = "prefer", "Prefer this one", "star"
 
 
 class Undo(_Deciding):
-    """Withdraw my newest decision on this picture."""
+    """Withdraw the reviewer's latest decision on an image."""
 
     action, title, icon = "undo", "Undo", "undo"
 
@@ -158,39 +158,39 @@ _ON_SAMPLE = tuple(
 
 
 class OpenReview(foo.Operator):  # type: ignore[misc]  # as above
-    """Bring a dataset up to date in the App that runs, for a second ``review`` command."""
+    """Update a dataset in the running App, for a second ``review`` command."""
 
     @property
     def config(self) -> Any:
-        """Hide it from the reader: a command calls it."""
+        """Hide it: only a command calls it."""
         return foo.OperatorConfig(name="open_review", label="Open review", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Bring the dataset up to date."""
-        told = reload_session(ctx.params)
-        # The App hands a page that opens the view, the panels and the selection of the last one, of whichever queue.
+        """Update the dataset."""
+        result = reload_session(ctx.params)
+        # The App would open a new page with the view, the panels and the selection of the previous one.
         get_state().dataset = None
-        return told
+        return result
 
 
 class Decide(foo.Panel):  # type: ignore[misc]  # as above
-    """What is left in each queue, and every action as a button."""
+    """The number of images left in each queue, and a button for every action."""
 
     @property
     def config(self) -> Any:
-        """Name it, for the grid and the open sample."""
+        """Return the name, for the grid and the open sample."""
         return foo.PanelConfig(name="decide", label="Review", icon="fact_check", surfaces="grid modal")
 
     def on_load(self, ctx: Any) -> None:
-        """Count when it is opened."""
+        """Count when the panel is opened."""
         self._count(ctx)
 
     def on_change_selected(self, ctx: Any) -> None:
-        """Count what is selected."""
+        """Count the selected images."""
         self._count(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
-        """Count anew for another dataset."""
+        """Count again for another dataset."""
         self._count(ctx)
 
     def _count(self, ctx: Any) -> None:
@@ -209,16 +209,16 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
         self._count(ctx)
 
     def at_once(self, ctx: Any) -> None:
-        """Decide what needs no form."""
+        """Make a decision that has no form."""
         _apply(ctx, ctx.params["action"])
         self._count(ctx)
 
     def ask(self, ctx: Any) -> None:
-        """Open the form of a decision that needs one."""
+        """Open the form of a decision."""
         ctx.prompt(f"{PLUGIN}/{ctx.params['operator']}", on_success=self.counted)
 
     def counted(self, ctx: Any) -> None:
-        """Count after a form."""
+        """Count after a form was submitted."""
         self._count(ctx)
 
     def render(self, ctx: Any) -> Any:
@@ -226,10 +226,10 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
         session = session_of(ctx.dataset)
         panel = types.Object()
         panel.md(
-            f"### {session.reference}\n{session.reviewer} decides; {ctx.panel.state.get('chosen') or 0} selected",
+            f"### {session.reference}\nReviewer: {session.reviewer}; {ctx.panel.state.get('chosen') or 0} selected",
             "head",
         )
-        # Two rows: half a screen has no room for six buttons beside one another, and the last would be cut off.
+        # Two rows: six buttons do not fit next to each other on half a screen.
         rows = [panel.btn_group("actions"), panel.btn_group("more_actions")]
         for number, kind in enumerate(_ON_GRID):
             name = kind.action.replace("-", "_")
@@ -240,7 +240,7 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
         for number, label in enumerate(session.rules.classes):
             labels.btn(
                 f"label_{number}",
-                label=f"It is {label}",
+                label=f"Label as {label}",
                 variant="outlined",
                 on_click=self.label_as,
                 params={"label": label},
@@ -262,6 +262,6 @@ class Decide(foo.Panel):  # type: ignore[misc]  # as above
 
 
 def register(plugin: Any) -> None:
-    """Hand everything to FiftyOne."""
+    """Register all operators and the panel."""
     for operator in (*_ON_GRID, *_ON_SAMPLE, OpenReview, Decide):
         plugin.register(operator)

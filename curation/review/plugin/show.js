@@ -1,5 +1,5 @@
-// Shows decisions in the grid at once: the App's own reload asks for the dataset, its views and every page anew, which
-// takes seconds. What a decision changed is laid over the samples that the App holds, and the grid is drawn from those.
+// Shows decisions in the grid at once: the App's own reload requests the dataset, its views and every page again, which
+// takes seconds. The changed fields are written to the samples in the App's store, and the grid is redrawn from it.
 (function () {
   const { Operator, OperatorConfig, registerOperator } = window.__foo__;
   const { getCurrentEnvironment, refresher } = window.__fos__;
