@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import tomli_w
 
 from curation.dataset.manifest import digest_of
 from curation.errors import CurationError, ErrorCode
 from curation.images.camera import Side
 from curation.storage.atomic_files import replace_file, write_atomically
+from curation.storage.hash_index import hash_file
 from firmware.compiler.c_array import write_model_cc
 from training.data import TrainingData
 from training.evaluate import Probabilities
@@ -357,25 +359,22 @@ def tabulate_embeddings(results: RunResults) -> pl.DataFrame:
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config.toml``: tables of plain values, one level of tables within them."""
-    write_text(folder / "config.toml", "\n".join(_format_table("", config)).lstrip("\n") + "\n")
+    """Write ``config.toml``; a value that is None is left out, as TOML has no null."""
+    write_text(folder / "config.toml", tomli_w.dumps(_drop_none(config)))
 
 
-def _format_table(name: str, values: Mapping[str, Any]) -> list[str]:
-    own = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines = [f"\n[{name}]"] if name and own else []
-    # A JSON string, number, boolean or list of them is also TOML, except for JSON's two-part \u escapes.
-    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in own.items() if value is not None]
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += _format_table(f"{name}.{key}" if name else key, value)
-    return lines
+def _drop_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _drop_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
 
 
 def _write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write ``metrics.json`` with the sha256 of every other file of the run."""
     files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: hash_file(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != "metrics.json"
     }

@@ -12,6 +12,7 @@ from curation.dataset.findings import SEVERITIES, Finding
 from curation.dataset.recipe import Recipe
 from curation.report.summary import Summary
 from curation.sources import Fetched
+from curation.storage.control_characters import strip_line
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LICENCES: Final = {
@@ -257,7 +258,7 @@ def _prose(text: str) -> str:
 
 def _text(text: str | None) -> str:
     """Return text as one line without HTML."""
-    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+    plain = strip_line(str(text))
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from curation.report.summary import claim_words
+from curation.storage.control_characters import strip_line
 
 MAX_LENGTH: Final = 90
 """Longer names are shortened in the middle."""
@@ -46,7 +47,7 @@ def render_template(name: str, values: Mapping[str, Any]) -> str:
 
 def shorten(text: object, longest: int = MAX_LENGTH) -> str:
     """Return text as one line, shortened in the middle where it is long: the end of a path matters most."""
-    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+    plain = strip_line(str(text))
     return plain if len(plain) <= longest else f"{plain[: longest // 3]}…{plain[-(longest - longest // 3 - 1) :]}"
 
 

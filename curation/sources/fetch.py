@@ -124,7 +124,7 @@ def _unpack_tar(archive: Archive, cache: Cache) -> Archive:
     packing = None if archive.path.is_dir() else tar_packing(archive.path)
     if packing in (None, "plain"):
         return archive
-    plain = cache.folder("tars") / f"{archive.sha256}.tar"
+    plain = cache.plain_tar_path(archive.sha256)
     if not plain.is_file():
         with cache.partial(f"tar {archive.sha256}") as folder, cache.must_write():
             unfinished = folder / "tar"

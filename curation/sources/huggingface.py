@@ -201,7 +201,7 @@ def _paths(table: Table) -> Iterator[str]:
 
 def _lay_out(table: Table, *, cache: Cache, progress: Progress) -> Archive:
     archive = identify_archive(table.path, cache=cache, progress=progress)
-    plain = cache.folder("tars") / f"{archive.sha256}-rows{LAYOUT}.tar"
+    plain = cache.plain_tar_path(archive.sha256, f"-rows{LAYOUT}")
     if not plain.is_file():
         with (
             cache.partial(f"rows {archive.sha256}") as folder,

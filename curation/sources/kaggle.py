@@ -9,6 +9,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,10 @@ def _fetch(request: Request[KaggleSource], asked: str) -> Fetched:
     if version is not None and request.locked is not None:
         check_unchanged(request, version=version, files=request.locked.files)
     with request.cache.partial(f"kaggle {settings.dataset} {settings.version}") as folder:
-        path, sha256 = _take_zip(api, request, folder / name, version)
-    size_bytes = path.stat().st_size
+        archive = _take_zip(api, request, folder / name, version)
     return Fetched(
         source=request.name,
-        archives=(Archive(path, name, sha256, size_bytes),),
+        archives=(archive,),
         version=version,
         licence=licence,
         doi=None,
@@ -111,7 +111,7 @@ def _describe_dataset(api: Any, settings: KaggleSource) -> tuple[str | None, str
     return pinned or current, answer.license_name or None
 
 
-def _take_zip(api: Any, request: Request[KaggleSource], finished: Path, version: str | None) -> tuple[Path, str]:  # noqa: ANN401 - as above
+def _take_zip(api: Any, request: Request[KaggleSource], finished: Path, version: str | None) -> Archive:  # noqa: ANN401 - as above
     """Download the zip into the cache, unless the one of this ETag and length is there."""
     from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
@@ -127,14 +127,19 @@ def _take_zip(api: Any, request: Request[KaggleSource], finished: Path, version:
             found = None if mark is None else request.cache.find_download(mark)
             if found is None:
                 _download(api, kaggle, response, request, finished)
-    sha256 = _check_zip(finished, _ask(request.settings)) if found is None else found[0]
-    size_bytes = (finished if found is None else found[1]).stat().st_size
+    if found is None:
+        archive = _check_zip(finished, _ask(request.settings))
+    else:
+        archive = Archive(found[1], finished.name, found[0], found[1].stat().st_size)
     try:
-        check_unchanged(request, version=version, files=[LockedFile(finished.name, size_bytes, sha256, None)])
+        locked = LockedFile(archive.name, archive.size_bytes, archive.sha256, None)
+        check_unchanged(request, version=version, files=[locked])
     except CurationError:
         finished.unlink(missing_ok=True)
         raise
-    return (request.cache.import_dataset(finished, sha256, mark=mark) if found is None else found[1]), sha256
+    if found is not None:
+        return archive
+    return replace(archive, path=request.cache.import_dataset(finished, archive.sha256, mark=mark))
 
 
 def _mark(response: Any, settings: KaggleSource) -> str | None:  # noqa: ANN401 - as above
@@ -157,8 +162,8 @@ def _download(api: Any, kaggle: Any, response: Any, request: Request[KaggleSourc
         )
 
 
-def _check_zip(path: Path, asked: str) -> str:
-    """Return the sha256 of a zip whose directory and every file are whole; remove what is not.
+def _check_zip(path: Path, asked: str) -> Archive:
+    """Return a zip whose directory and every file are whole, with its listing; remove what is not.
 
     The client checks the length at most, and a resumed download may have been put together from two files.
     """
@@ -169,8 +174,9 @@ def _check_zip(path: Path, asked: str) -> str:
                 f"{asked}: what arrived is not a zip",
                 hint="Kaggle may have answered with a sign-in page; the README explains the credentials",
             )
+        members = list_members(path, name=asked)
         with ArchiveReader(path) as reader:
-            for member in list_members(path, name=asked):
+            for member in members:
                 if member.refused is None:
                     reader.read(member)
     except UnreadableMember as error:
@@ -181,7 +187,7 @@ def _check_zip(path: Path, asked: str) -> str:
     except CurationError:
         path.unlink()
         raise
-    return hash_file(path)
+    return Archive(path, path.name, hash_file(path), path.stat().st_size, listed=members)
 
 
 @contextlib.contextmanager

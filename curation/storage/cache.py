@@ -130,6 +130,21 @@ class Cache:
                         return Path(file)
         return None
 
+    def plain_tar_path(self, sha256: str, layout: str = "") -> Path:
+        """Return the place of the plain tar that was made of an archive with this sha256.
+
+        Parameters
+        ----------
+        sha256 : str
+        layout : str
+            How it was made, where it is not the archive's own tar unpacked.
+        """
+        return self.folder("tars") / f"{sha256}{layout}.tar"
+
+    def find_plain_tar(self, sha256: str) -> Path | None:
+        """Return the newest plain tar that was made of an archive with this sha256, else None."""
+        return max(self.folder("tars").glob(f"{sha256}*.tar"), default=None)
+
     def find_download(self, mark: str) -> tuple[str, Path] | None:
         """Return sha256 and path of the archive that was adopted under a mark, where it is whole, else None."""
         try:

@@ -12,6 +12,15 @@ def show_lines(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
 
 
+def strip_line(text: str) -> str:
+    r"""Return text as one line of printable characters, with single spaces for all others.
+
+    >>> strip_line(" a\x1b\n  b")
+    'a b'
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def show_line(text: str) -> str:
     r"""Return text as one line, with all of its control characters spelled out, line ends included.
 

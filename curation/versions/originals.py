@@ -104,7 +104,7 @@ def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path
 
 def _find(facts: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Archive | None:
     name, sha256, size_bytes = str(facts["name"]), str(facts["sha256"]), int(facts.get("size_bytes") or 0)
-    path = cache.find(sha256) or cache.recall(sha256)
+    path = cache.find_plain_tar(sha256) or cache.find(sha256) or cache.recall(sha256)
     if path is not None:
         return Archive(path, name, sha256, size_bytes)
     for candidate in _candidates(name, places):

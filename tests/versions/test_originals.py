@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from curation import Home, Options, build, load
@@ -21,7 +22,7 @@ title = "Tiny"
 [[sources]]
 name = "src"
 {source}
-pattern = "(?P<label>cat|dog)"
+{pattern}
 [labels.classes]
 cat = ["cat"]
 dog = ["dog"]
@@ -32,11 +33,11 @@ train = 1.0
 """
 
 
-def publish(folder: Path, source: str) -> Version:
+def publish(folder: Path, source: str, *, pattern: str = 'pattern = "(?P<label>cat|dog)"') -> Version:
     """Build a version of one source with two classes."""
     home = Home(folder / "datasets")
     (home.dataset("tiny")).mkdir(parents=True)
-    (home.dataset("tiny") / "recipe.toml").write_text(RECIPE.format(source=source), encoding="utf-8")
+    (home.dataset("tiny") / "recipe.toml").write_text(RECIPE.format(source=source, pattern=pattern), encoding="utf-8")
     build("tiny", Options(home=home, cache=Cache(folder / "cache"), engine=Local(1)))
     return load(home, "tiny")
 
@@ -70,6 +71,15 @@ def test_a_file_whose_name_has_a_number_sign_is_found(tmp_path: Path) -> None:
     images = write_source(tmp_path / "images", files)
     version = publish(tmp_path, f'kind = "folder"\npath = "{images.as_posix()}"')
     assert read_all(version, tmp_path / "empty", images) == version.manifest.rows["sha256"].to_list()
+
+
+def test_the_rows_of_a_parquet_file_are_found(tmp_path: Path) -> None:
+    """The images inside a Hugging Face set, which were looked for as files of its folder, are found in the cache."""
+    (tmp_path / "set").mkdir()
+    images = [as_bytes(texture(number)) for number in range(4)]
+    pl.DataFrame({"image": images, "label": ["cat", "cat", "dog", "dog"]}).write_parquet(tmp_path / "set" / "a.parquet")
+    version = publish(tmp_path, f'kind = "huggingface"\npath = "{(tmp_path / "set").as_posix()}"', pattern="")
+    assert read_all(version, tmp_path / "cache") == version.manifest.rows["sha256"].to_list()
 
 
 def test_what_cannot_be_read_has_a_code(tmp_path: Path) -> None:
