@@ -17,10 +17,10 @@ from curation.dataset.decisions import (
     DISAGREE,
     Decision,
     append_decisions,
+    describe_history,
     in_force,
     read_ledger,
     rule,
-    tell,
 )
 from curation.errors import CurationError, ErrorCode
 from tests.builders import sha_of
@@ -260,14 +260,14 @@ def test_every_line_about_a_picture_is_told(tmp_path):
             said("keep", THREE, second=6),
         ],
     )
-    told = tell(read_ledger(path), ONE)
+    told = describe_history(read_ledger(path), ONE)
     assert [sentence.split(":")[0] for sentence in told[:5]] == [f"line {number}" for number in range(1, 6)]
     assert told[0].endswith("(withdrawn)")
     assert "differ on whether it is used (anna: exclude, ben: use)" in told[5]
-    assert "'newest' it comes to 'exclude'" in told[5]
-    majority = tell(read_ledger(path), ONE, agreement="majority")
-    assert "nobody has settled it" in majority[5]
-    assert tell(read_ledger(path), sha_of("other")) == ()
+    assert "'newest' it is 'exclude'" in told[5]
+    majority = describe_history(read_ledger(path), ONE, agreement="majority")
+    assert "unresolved" in majority[5]
+    assert describe_history(read_ledger(path), sha_of("other")) == ()
 
 
 def test_a_thousand_decisions_are_read_and_ruled_at_once(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curation.dataset.columns import ROLES, SCHEMA, Metadata
 from curation.dataset.manifest import (
-    SCHEMA,
     Manifest,
     ReasonCount,
     canonical_json,
@@ -18,7 +18,7 @@ from curation.dataset.manifest import (
     count_reasons,
     digest_of,
 )
-from curation.errors import CurationError
+from curation.errors import CurationError, ErrorCode
 from tests.builders import act, fates, make_manifest, make_row, out, sha_of
 
 NAMES = st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12, unique=True)
@@ -141,3 +141,52 @@ def test_what_is_no_manifest_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"not parquet")
     with pytest.raises(CurationError, match="not a readable manifest"):
         Manifest.read(tmp_path / "bad.parquet")
+
+
+COLUMN_NAMES = st.from_regex(r"[A-Za-z]\w{0,12}", fullmatch=True).filter(lambda name: name not in SCHEMA)
+KINDS = {pl.String(): st.text(), pl.Int64(): st.integers(-(2**62), 2**62), pl.Float64(): st.floats(allow_nan=False)}
+
+
+@st.composite
+def metadata_tables(draw: st.DrawFn) -> Manifest:
+    """Return a manifest with metadata columns of any name, role and type."""
+    columns = [
+        Metadata(name, draw(st.sampled_from([None, *ROLES])), draw(st.sampled_from(list(KINDS))))
+        for name in draw(st.lists(COLUMN_NAMES, max_size=4, unique=True))
+    ]
+    rows = [
+        make_row(str(number), **{each.name: draw(st.none() | KINDS[each.kind]) for each in columns})
+        for number in range(draw(st.integers(0, 4)))
+    ]
+    return make_manifest(rows, columns)
+
+
+@given(manifest=metadata_tables())
+def test_metadata_columns_survive_writing_and_reading(
+    manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Names, roles, types and values come back as they were."""
+    path = tmp_path_factory.mktemp("manifest") / "manifest.parquet"
+    manifest.write(path)
+    read = Manifest.read(path)
+    assert read.metadata == manifest.metadata
+    assert read.rows.equals(manifest.rows)
+    assert read.digest() == manifest.digest()
+
+
+def test_a_metadata_column_with_a_name_of_the_manifests_is_refused() -> None:
+    """It would replace what a step fills in; and a column that nothing declares is unknown."""
+    for metadata in ((Metadata("label"),), (Metadata("pid"), Metadata("pid", "patient"))):
+        with pytest.raises(ValueError, match="names of their own"):
+            make_manifest([make_row("a")], metadata)
+    with pytest.raises(ValueError, match="unknown manifest columns: pid"):
+        Manifest(pl.DataFrame({"id": ["a"], "pid": ["1"]}))
+
+
+def test_a_manifest_of_a_later_layout_is_refused(tmp_path: Path) -> None:
+    """Its number says that this program does not know it."""
+    path = tmp_path / "manifest.parquet"
+    make_manifest([make_row("a")]).rows.write_parquet(path, metadata={"curation_schema": "3"})
+    with pytest.raises(CurationError) as caught:
+        Manifest.read(path)
+    assert caught.value.code == ErrorCode.VERSION_DAMAGED

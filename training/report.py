@@ -106,16 +106,22 @@ def render_page(template: str, **values: Any) -> str:
 
 def show_rate(rate: Rate) -> str:
     """Return a rate in percent, with its interval and number."""
+    share, interval = _rate_parts(rate)
+    return f"{share} ({interval})" if interval else share
+
+
+def _rate_parts(rate: Rate) -> tuple[str, str]:
+    """Return a rate in percent, and its interval and number."""
     if rate.share is None:
-        return "no images"
+        return "no images", ""
     hits = f"{rate.hits:.0f}" if float(rate.hits).is_integer() else f"{rate.hits:.1f}"
-    return f"{100 * rate.share:.1f} % ({100 * rate.low:.1f} to {100 * rate.high:.1f}; {hits} of {rate.of})"
+    return f"{100 * rate.share:.1f} %", f"{100 * rate.low:.1f} to {100 * rate.high:.1f}; {hits} of {rate.of}"
 
 
 def _wrap_rate(rate: Rate) -> Markup:
     """Return a rate that a narrow page breaks only between share and interval."""
-    share, bracket, interval = show_rate(rate).partition(" (")
-    parts = [part for part in (share, bracket[1:] + interval) if part]
+    share, interval = _rate_parts(rate)
+    parts = [share, f"({interval})"] if interval else [share]
     return Markup(" ").join(Markup('<span class="unit">{}</span>').format(part) for part in parts)
 
 

@@ -324,26 +324,25 @@ def describe_actions(actions: Iterable[Mapping[str, Any]] | None, *, with_review
     return "; ".join(shown) or None
 
 
-def tell(
+def describe_history(
     ledger: Sequence[Decision], sha256: str, *, agreement: Agreement = "newest", adjudicator: str | None = None
 ) -> tuple[str, ...]:
-    """Return what was ever decided about one picture, a sentence a line of the ledger, and what it comes to.
+    """Return every decision about one image, one sentence for each line of the ledger, and the outcome.
 
-    A decision that was withdrawn is told too; where reviewers contradict one another the last sentence says who, and
-    what the policy makes of it.
+    Withdrawn decisions are included. Where reviewers differ, the last sentence names them and the policy's outcome.
     """
     about = [line for line in ledger if same_subject(line, sha256)]
     standing = set(in_force(ledger))
     sentences = [describe_line(line, withdrawn=line.action != "undo" and line not in standing) for line in about]
     ruling = rule(ledger, agreement=agreement, adjudicator=adjudicator)
-    for question, opinions, said in (
+    for question, opinions, words_of in (
         ("whether it is used", ruling.fate, _last_words(standing, sha256, about="fate")),
         ("its label", ruling.labels, _last_words(standing, sha256, about="label")),
     ):
-        if len(set(said.values())) > 1:
-            words = ", ".join(f"{name}: {word}" for name, word in sorted(said.items()))
+        if len(set(words_of.values())) > 1:
+            words = ", ".join(f"{name}: {word}" for name, word in sorted(words_of.items()))
             verdict = opinions[sha256].verdict
-            outcome = "nobody has settled it, so it is out" if verdict == DISAGREE else f"it comes to {verdict!r}"
+            outcome = "it is unresolved, so the image is excluded" if verdict == DISAGREE else f"it is {verdict!r}"
             sentences.append(f"reviewers differ on {question} ({words}); by the policy {agreement!r} {outcome}")
     return tuple(sentences)
 

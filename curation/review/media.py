@@ -6,7 +6,7 @@ get a placeholder that shows the reason.
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -208,9 +208,8 @@ def draw_placeholder(reason: str, folder: Path) -> Path:
     draw = ImageDraw.Draw(image)
     draw.rectangle((8, 8, PLACEHOLDER_SIZE[0] - 9, PLACEHOLDER_SIZE[1] - 9), outline=(200, 90, 70), width=2)
     draw.text((20, 20), "no image", fill=(230, 120, 90), font=ImageFont.load_default(24))
-    stage, _, text = reason.partition(": ")
-    lines: Sequence[str] = [f"{stage}:", *wrap(text, 32)] if text else wrap(stage, 32)
-    draw.multiline_text((20, 64), "\n".join(lines[:8]), fill=(225, 225, 225), font=ImageFont.load_default(16))
+    lines = "\n".join(wrap(reason, 32)[:8])
+    draw.multiline_text((20, 64), lines, fill=(225, 225, 225), font=ImageFont.load_default(16))
     folder.mkdir(parents=True, exist_ok=True)
     out = io.BytesIO()
     image.save(out, "PNG")

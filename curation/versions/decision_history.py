@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curation.dataset.decisions import Agreement, Decision, read_ledger, tell
+from curation.dataset.decisions import Agreement, Decision, describe_history, read_ledger
 from curation.dataset.layout import Home
 
 
@@ -46,10 +46,10 @@ class DecisionHistory:
             return ()
         before = tuple(line for line in self.ledger if line.line <= self.built)
         policy: dict[str, Any] = {"agreement": self.agreement, "adjudicator": self.adjudicator}
-        known = tell(before, sha256, **policy)
+        known = describe_history(before, sha256, **policy)
         if len(before) == len(self.ledger):
             return known
-        now = tell(self.ledger, sha256, **policy)
+        now = describe_history(self.ledger, sha256, **policy)
         return tuple(sentence if sentence in known else f"since this build: {sentence}" for sentence in now)
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -24,6 +25,9 @@ from curation.storage.cache import Cache
 from curation.versions import carry_out, open_table, plan_gc
 from curation.versions.schema_1 import read_schema_1, upgrade
 from tests.builders import fates, make_row
+from training.data import open_training_data
+from training.evaluate import judge_strata
+from training.out_of_distribution import list_context
 
 FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "schema_1"
 V2_DIGEST = "0f27eaf1f5df3c9e"
@@ -183,6 +187,17 @@ def test_an_old_draft_is_reviewed(home):
     """A draft of 0.1.0 shows what stands in the way."""
     rows = open_session(home, "spots@draft", reviewer="anna").rows()
     assert rows.height == 54
+
+
+def test_an_old_version_is_trained_on(home):
+    """Its images become samples with its metadata, and its context rows are found by their code."""
+    data = open_training_data(home, "spots@v2", side=48)
+    assert len(data.samples) == 24
+    assert {"lesion", "age"} <= set(data.samples.table.columns)
+    right = np.ones(len(data.samples), dtype=np.bool_)
+    strata = judge_strata(data.samples.table, data.samples.metadata, right)
+    assert {"sex", "age"} <= {stratum.column for stratum in strata}
+    assert set(list_context(load(home, "spots@v2"))["source_label"]) == {"other"}
 
 
 def test_old_builds_are_collected(home):
