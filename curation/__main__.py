@@ -11,7 +11,7 @@ def main() -> int:
     """Run one command and return its exit code; Ctrl-C while the command line itself is imported is 130 too."""
     gc.set_threshold(200_000)  # imports make many objects and no garbage; looking for it takes a quarter of their time
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for them reads the metadata of every package
-    # One picture is too little for several threads, which only spin beside the workers; sums come out alike everywhere.
+    # One image is too little work for several threads, which would only compete with the workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from curation.cli import main as run

@@ -38,10 +38,10 @@ def audit(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Audit a version: shortcuts, leakage, labels, balance, quality, licences and privacy.
+    """Audit a version for shortcuts, leakage and other risks.
 
-    Findings that [audit.waive] of the current recipe accepts are waived. With --run, the doubtful labels become the
-    review queue of that name.
+    The other checks are of labels, balance, quality, licences and privacy. Findings that [audit.waive] of the
+    current recipe accepts are waived. With --run, the doubtful labels become the review queue of that name.
     """
     from curation.audit import audit as audit_version
     from curation.audit import read_waivers
@@ -74,7 +74,9 @@ def audit(
 def _print_audit(audited: "Audit", *, verbose: bool) -> None:
     from curation.dataset.findings import SEVERITIES, count_of
 
-    typer.echo(f"{audited.reference}: what the label can be told by (AUC and 95 % interval; 0.5 is chance)")
+    typer.echo(
+        f"{audited.reference}: how well simple features predict the label (AUC and 95 % interval; 0.5 is chance)"
+    )
     print_table(
         ("probe", "AUC", "sees only"), [(each.name, str(each), each.looks_at) for each in audited.probes], left=3
     )
@@ -120,7 +122,7 @@ def report(
         typer.Option(help="Where to find originals that are not in the cache: an archive, a folder or a mirror"),
     ] = None,
 ) -> None:
-    """Show the page of a version, or write the page or a contact sheet to a file."""
+    """Show the page of a version, or write it to a file."""
     import webbrowser
 
     from curation.audit import audit as audit_version

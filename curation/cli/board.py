@@ -63,7 +63,10 @@ def board(
         bool, typer.Option("--json", help="Print JSON instead of text; while watching, one line per image")
     ] = False,
 ) -> None:
-    """Watch a board's live scores and image, give it one command, or collect images from its camera."""
+    """Watch a board, command it, or collect its images.
+
+    Without an option, the live scores and the camera's image are shown until Ctrl-C.
+    """
     asked = {
         "frame": frame, "inject": inject, "golden": golden, "timing": timing, "version": version,
         "selftest": selftest, "collect": collect,
@@ -217,12 +220,12 @@ def _collect(
 
     done = 0
     try:
-        for picture in collect(opened, into.expanduser(), label, count=count, every_s=every, group=group):
+        for image in collect(opened, into.expanduser(), label, count=count, every_s=every, group=group):
             done += 1
             if as_json:
-                print_line({"path": str(picture.path), "label": picture.label, "group": picture.group})
+                print_line({"path": str(image.path), "label": image.label, "group": image.group})
             else:
-                typer.echo(f"{done:>4} of {count}  {clean(picture.path)}")
+                typer.echo(f"{done:>4} of {count}  {clean(image.path)}")
     except KeyboardInterrupt:
         typer.echo(f"stopped after {done} of {count} images", err=True)
         raise typer.Exit(INTERRUPTED) from None

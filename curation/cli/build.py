@@ -119,7 +119,7 @@ def pull(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Download the sources of a recipe to the cache and lock their versions."""
+    """Download the sources of a recipe and lock their versions."""
     from curation.pipeline import pull as pull_sources
 
     screen = Screen(quiet=quiet, as_json=as_json)

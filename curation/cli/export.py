@@ -69,7 +69,10 @@ def import_set(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a recipe that imports a dataset of another tool, with its own labels and splits."""
+    """Write a recipe for a dataset of another tool.
+
+    The dataset keeps its own labels and splits.
+    """
     from curation.exports import LAYOUTS, import_dataset
 
     if layout is not None and layout not in LAYOUTS:

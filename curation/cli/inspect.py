@@ -66,7 +66,10 @@ def list_versions(
 
 
 def show(context: typer.Context, reference: Reference, as_json: AsJson = False) -> None:
-    """Show the counts of a version or a draft: per class, split and reason."""
+    """Show the counts of a version or a draft.
+
+    Images are counted by split and class, by source, and by the reason for which they are excluded.
+    """
     from curation.versions import show as show_version
 
     shown = show_version(folders_of(context).home, reference)
@@ -97,7 +100,10 @@ def explain(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Explain one image: its source, its duplicates, and why it is used or excluded."""
+    """Explain why an image is used or excluded.
+
+    Also lists its source, its label, its duplicates and the decisions about it.
+    """
     from curation.versions import explain as explain_image
 
     stories = explain_image(folders_of(context).home, reference, query)
@@ -113,7 +119,10 @@ def explain(
 def diff(
     context: typer.Context, before: Published, after: Published, as_json: AsJson = False, verbose: Verbose = False
 ) -> None:
-    """Compare two versions: images added, removed, moved or relabeled, and why."""
+    """Compare two versions.
+
+    Lists which images were added, removed, moved to another split or relabeled, and why.
+    """
     from curation.versions import diff as diff_versions
 
     found = diff_versions(folders_of(context).home, before, after)
@@ -125,7 +134,10 @@ def diff(
 
 
 def verify(context: typer.Context, reference: Published, as_json: AsJson = False) -> None:
-    """Check every file, count and invariant of a version. A URL is read back."""
+    """Check every file, count and invariant of a version.
+
+    The version may also be the URL of an uploaded one.
+    """
     from curation.versions import verify as verify_version
     from curation.versions.upload import verify_url
 
@@ -153,7 +165,10 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON; remove only with --yes")] = False,
 ) -> None:
-    """Remove old builds and cached files: lists them first, then asks."""
+    """Remove old builds and cached files.
+
+    Lists what would be removed, and asks for confirmation. Published versions can be built again.
+    """
     from curation.versions import CachePart, carry_out, plan_gc
 
     parts = []

@@ -68,4 +68,5 @@ BRIEF = 3
 
 def examples(*lines: str) -> str:
     """Return the epilog of a verb's help."""
-    return "Examples:  " + "   |   ".join(f"python -m curation {line}" for line in lines)
+    # \b keeps the lines as they are.
+    return "\n".join(["\b", "Examples:", *(f"  python -m curation {line}" for line in lines)])

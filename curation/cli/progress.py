@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLORS = {"green": "green", "red": "red", "red blinking": "bold red", "blue": "blue", "off": "dim"}
 _BAR_CELLS = 40
-_LINES_BESIDE = 10
+_OTHER_LINES = 10
 """The lines of the view without the image."""
 
 
@@ -86,7 +86,7 @@ class Panel:
         """Draw a frame from the next scores on, or none."""
         columns, lines = self._live.console.size
         self._image = (
-            None if packed is None else draw_image(packed, columns=columns, lines=max(1, lines - _LINES_BESIDE))
+            None if packed is None else draw_image(packed, columns=columns, lines=max(1, lines - _OTHER_LINES))
         )
 
 

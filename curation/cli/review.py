@@ -64,7 +64,11 @@ def review(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the App and the database that a review started")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Review all images of a dataset, the excluded ones too, in the FiftyOne App."""
+    """Review a dataset in the FiftyOne App.
+
+    The App shows all images, the excluded ones too. Decisions are written to the ledger at once; the next build applies
+    them.
+    """
     folders = folders_of(context)
     match words or []:
         case ["status", name]:
@@ -240,7 +244,7 @@ def decide(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make decisions without the App, or import them from a table or from tags."""
+    """Make or import decisions without the App."""
     actions = [
         action
         for action, given in (

@@ -177,7 +177,7 @@ def _distribution(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
         }
         for name, content in files.items()
     ]
-    pictures = {
+    images = {
         "@type": "cr:FileSet",
         "@id": "pictures",
         "name": "pictures",
@@ -185,7 +185,7 @@ def _distribution(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
         "encodingFormat": "image/jpeg",
         "includes": "images/*/*/*.jpg",
     }
-    return [*objects, pictures]
+    return [*objects, images]
 
 
 def _splits(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,12 +33,12 @@ def write(outgoing: Outgoing, folder: Path, *, shard_bytes: int = SHARD_BYTES) -
 
 
 def _parts(outgoing: Outgoing, sample: Sample, content: bytes) -> Iterator[tuple[str, bytes]]:
-    told: dict[str, object] = {"label": sample.label, "split": sample.split, **sample.provenance()}
-    told |= {"metadata": sample.known_metadata()} if outgoing.metadata else {}
-    told["curation"] = outgoing.identity()
+    facts: dict[str, object] = {"label": sample.label, "split": sample.split, **sample.provenance()}
+    facts |= {"metadata": sample.known_metadata()} if outgoing.metadata else {}
+    facts["curation"] = outgoing.identity()
     yield "cls", str(outgoing.classes.index(sample.label)).encode()
     yield "jpg", content
-    yield "json", json.dumps(told, sort_keys=True).encode()
+    yield "json", json.dumps(facts, sort_keys=True).encode()
 
 
 def _cost(outgoing: Outgoing, sample: Sample) -> int:

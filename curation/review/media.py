@@ -141,9 +141,9 @@ def _make(
     for folder in sorted({Path(path).parent for column in ("full", "board") for path in missing[column]}):
         folder.mkdir(parents=True, exist_ok=True)
     shards = [
-        MediaShard(archive, tuple(pictures[start : start + SHARD_FILES]), settings, tone)
-        for archive, pictures in sorted(by_archive.items())
-        for start in range(0, len(pictures), SHARD_FILES)
+        MediaShard(archive, tuple(files[start : start + SHARD_FILES]), settings, tone)
+        for archive, files in sorted(by_archive.items())
+        for start in range(0, len(files), SHARD_FILES)
     ]
     for failures in engine.map(write_media, shards):
         reasons |= {str(full): reason for full, reason in failures}

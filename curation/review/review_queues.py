@@ -83,10 +83,9 @@ def build_review_table(
     -------
     polars.DataFrame
         The manifest's columns, with ``label`` (``context:<source label>`` where it is of no class) and ``excluded_by``,
-        ``reason`` and ``detail`` as the decisions have it now, and in addition: ``excluded`` and ``decision`` as they
-        are shown, ``cluster`` (of look-alikes, null for a picture that
-        is alone), ``rank`` (0 represents its cluster), ``queues``, ``left`` (the queues in which it still waits),
-        ``reviewers`` and ``doubt``.
+        ``reason`` and ``detail`` under the current decisions. In addition: ``excluded`` and ``decision`` as text,
+        ``cluster`` (of near duplicates, null for an image without any), ``rank`` (0 for the representative of its
+        cluster), ``queues``, ``left`` (the queues in which it has no decision yet), ``reviewers`` and ``doubt``.
     """
     ruling = rules.rule(ledger)
     rows = _with_decisions(manifest, ruling, rules)

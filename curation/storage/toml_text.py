@@ -1,6 +1,6 @@
 """Writes text as TOML, for the recipes that this program writes itself."""
 
-import json
+import tomli_w
 
 
 def quote(text: str) -> str:
@@ -9,5 +9,4 @@ def quote(text: str) -> str:
     >>> print(quote('C:\\images "new"\x1b\x7f'))
     "C:\\images \"new\"\u001b\u007f"
     """
-    # TOML has JSON's escapes; DEL is the one control character that JSON leaves as it is.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return tomli_w.dumps({"text": text}).removeprefix("text = ").rstrip("\n")
