@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-all firmware lint setup setup-all constraints clean
+.PHONY: help demo test check bench bench-all firmware lint setup setup-all codes constraints clean
 
 export PYTHON
 BIN := .venv/bin
@@ -68,6 +68,9 @@ setup-all: .venv/.stamp-all ## install the packages of all extras and tests into
 
 .venv/.stamp-%: $(MADE_FROM)
 	@.ci/setup $*
+
+codes: setup ## write docs/codes.md, the list of error codes and reasons, from their enumerations
+	@PYTHONPATH=. $(BIN)/python .ci/codes.py
 
 constraints: ## resolve all dependencies again and pin them (some minutes, needs the network)
 	@.ci/constraints

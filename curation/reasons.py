@@ -1,66 +1,105 @@
 """Why a row is excluded: one stable enumeration, and the one place that makes a sentence of it."""
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 
 class Reason(StrEnum):
     """Why a row of the manifest is excluded. Codes are stable; ``excluded_by`` is the step that excluded the row."""
 
-    # ingest: the file cannot be read from its archive, or is not meant to be an image
-    ARCHIVE_BOMB = "archive-bomb"  # it would unpack to far more than its archive holds; detail: the sizes
-    ARCHIVE_DAMAGED = "archive-damaged"  # its archive is truncated or damaged there; detail: how
-    ENCRYPTED = "encrypted"  # its archive asks for a password
-    FILE_CHANGED = "file-changed"  # it changed after it was listed; detail: when
-    FILE_GONE = "file-gone"  # it was deleted after it was listed
-    FILE_TOO_LARGE = "file-too-large"  # larger than the limit; detail: the limit
-    FILE_UNREADABLE = "file-unreadable"  # the operating system does not let it be read; detail: its message
-    FOLDER_UNREADABLE = "folder-unreadable"  # a folder that cannot be listed; detail: the system's message
-    METADATA_FILE = "metadata-file"  # a table that describes the images
-    NOT_A_FILE = "not-a-file"  # a link that is not followed, a device, a pipe; detail: what it is
-    UNSUPPORTED_COMPRESSION = "unsupported-compression"  # the archive's compression method; detail: its number
+    step: str
+    """The step that gives it: ``excluded_by`` of the row."""
+    meaning: str
 
-    # probe: the bytes are not an image that can be decoded
-    DAMAGED = "damaged"  # the image file contradicts itself; detail: its format, and how
-    DECOMPRESSION_BOMB = "decompression-bomb"  # more pixels than the limit; detail: how many
-    EMPTY_FILE = "empty-file"  # no bytes
-    MISSING_PAGE = "missing-page"  # no pages, or fewer than asked for; detail: "<page> of <pages>"
-    NO_PIXELS = "no-pixels"  # an image of no area, or of one pixel in height or width; detail: which
-    NO_TONE_RULE = "no-tone-rule"  # samples that the recipe's tone does not cover; detail: which
-    NOT_AN_IMAGE = "not-an-image"  # other content, whatever the file's name; detail: what it is
-    SYSTEM_FILE = "system-file"  # left by an operating system; detail: its name
-    TOO_LARGE = "too-large"  # does not fit into memory
-    TRUNCATED = "truncated"  # the image file is cut short
-    UNSUPPORTED = "unsupported"  # a kind of image that is not decoded; detail: which
+    def __new__(cls, value: str, step: str = "", meaning: str = "") -> Self:
+        """Return the member with its value and attributes."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.step, member.meaning = step, meaning
+        return member
+
+    # ingest
+    ARCHIVE_BOMB = "archive-bomb", "ingest", "It would unpack to far more than its archive holds. Detail: the sizes."
+    ARCHIVE_DAMAGED = "archive-damaged", "ingest", "Its archive is truncated or damaged there. Detail: how."
+    ENCRYPTED = "encrypted", "ingest", "Its archive asks for a password."
+    FILE_CHANGED = "file-changed", "ingest", "It changed after it was listed. Detail: when."
+    FILE_GONE = "file-gone", "ingest", "It was deleted after it was listed."
+    FILE_TOO_LARGE = "file-too-large", "ingest", "The file is larger than the limit. Detail: the limit."
+    FILE_UNREADABLE = "file-unreadable", "ingest", "The operating system does not let it be read. Detail: its message."
+    FOLDER_UNREADABLE = "folder-unreadable", "ingest", "The folder cannot be listed. Detail: the system's message."
+    METADATA_FILE = "metadata-file", "ingest", "A table that describes the images."
+    NOT_A_FILE = "not-a-file", "ingest", "A link that is not followed, a device or a pipe. Detail: what it is."
+    UNSUPPORTED_COMPRESSION = (
+        "unsupported-compression",
+        "ingest",
+        "The compression method of the archive is not supported. Detail: its number.",
+    )
+
+    # probe
+    DAMAGED = "damaged", "probe", "The image file contradicts itself. Detail: its format, and how."
+    DECOMPRESSION_BOMB = "decompression-bomb", "probe", "The image has more pixels than the limit. Detail: how many."
+    EMPTY_FILE = "empty-file", "probe", "The file has no bytes."
+    MISSING_PAGE = (
+        "missing-page",
+        "probe",
+        'The file has no pages, or fewer than asked for. Detail: "<page> of <pages>".',
+    )
+    NO_PIXELS = "no-pixels", "probe", "The image has no area, or a height or width of one pixel. Detail: which."
+    NO_TONE_RULE = "no-tone-rule", "probe", "The recipe's tone does not cover the samples. Detail: which."
+    NOT_AN_IMAGE = "not-an-image", "probe", "The file has other content, whatever its name. Detail: what it is."
+    SYSTEM_FILE = "system-file", "probe", "An operating system left the file. Detail: its name."
+    TOO_LARGE = "too-large", "probe", "The image does not fit into memory."
+    TRUNCATED = "truncated", "probe", "The image file is cut short."
+    UNSUPPORTED = "unsupported", "probe", "The image format is not decoded. Detail: which."
 
     # label
-    NO_LABEL = "no-label"  # neither path nor table gives one
-    UNLABELLED = "unlabelled"  # the source is not labelled yet
+    NO_LABEL = "no-label", "label", "Neither the path nor a table gives a label."
+    UNLABELLED = "unlabelled", "label", "The source is not labelled yet."
 
     # decide
-    EXCLUDED_BY_REVIEWER = "excluded-by-reviewer"  # detail: who, and why
-    REVIEWERS_DISAGREE = "reviewers-disagree"  # detail: who decided what
+    EXCLUDED_BY_REVIEWER = "excluded-by-reviewer", "decide", "A reviewer excluded it. Detail: who, and why."
+    REVIEWERS_DISAGREE = "reviewers-disagree", "decide", "Reviewers made different decisions. Detail: who decided what."
 
-    # quality; the detail is the value and the threshold
-    BLANK = "blank"
-    BLURRED = "blurred"
-    TOO_BRIGHT = "too-bright"
-    TOO_DARK = "too-dark"
-    TOO_SMALL = "too-small"
+    # quality
+    BLANK = "blank", "quality", "The contrast is below `min_contrast`. Detail: the value and the threshold."
+    BLURRED = "blurred", "quality", "The sharpness is below `min_sharpness`. Detail: the value and the threshold."
+    TOO_BRIGHT = (
+        "too-bright",
+        "quality",
+        "The brightness is above `max_brightness`. Detail: the value and the threshold.",
+    )
+    TOO_DARK = "too-dark", "quality", "The brightness is below `min_brightness`. Detail: the value and the threshold."
+    TOO_SMALL = "too-small", "quality", "The shorter side is below `min_side`. Detail: the value and the threshold."
 
-    # dedup; the detail is the id of the representative
-    EXACT_DUPLICATE = "exact-duplicate"
-    NEAR_DUPLICATE = "near-duplicate"
-    SAME_PIXELS = "same-pixels"
+    # dedup
+    EXACT_DUPLICATE = (
+        "exact-duplicate",
+        "dedup",
+        "Another file has the same bytes. Detail: the id of the representative.",
+    )
+    NEAR_DUPLICATE = (
+        "near-duplicate",
+        "dedup",
+        "Another file shows the same image. Detail: the id of the representative.",
+    )
+    SAME_PIXELS = "same-pixels", "dedup", "Another file has the same pixels. Detail: the id of the representative."
 
     # select
-    CONTEXT_CLASS = "context-class"  # detail: the source label
-    DISPUTED = "disputed"  # its duplicates have other labels, and the recipe excludes such; detail: the labels
-    DISPUTED_HELD_OUT = "disputed-held-out"  # disputed, and its group is on a held-out side; detail: the side
-    DISPUTED_NOT_NEEDED = "disputed-not-needed"  # disputed, and the count is reached without it
-    LEAKAGE = "leakage"  # its group lies on another side of the split; detail: that side
-    NOT_IN_VERSION = "not-in-version"  # a restored version did not choose it; detail: the version
-    SURPLUS = "surplus"  # more than the recipe asks for; detail: the split
+    CONTEXT_CLASS = "context-class", "select", "Its label is context, not a class. Detail: the source label."
+    DISPUTED = (
+        "disputed",
+        "select",
+        "Its duplicates have other labels, and the recipe excludes such images. Detail: the labels.",
+    )
+    DISPUTED_HELD_OUT = (
+        "disputed-held-out",
+        "select",
+        "Disputed, and its group is on a held-out side. Detail: the side.",
+    )
+    DISPUTED_NOT_NEEDED = "disputed-not-needed", "select", "Disputed, and the count is reached without it."
+    LEAKAGE = "leakage", "select", "Its group lies on another side of the split. Detail: that side."
+    NOT_IN_VERSION = "not-in-version", "select", "A restored version did not choose it. Detail: the version."
+    SURPLUS = "surplus", "select", "The recipe asks for fewer images. Detail: the split."
 
 
 class Cause(NamedTuple):

@@ -65,7 +65,7 @@ def explain(folder):
         FileNotFoundError(errno.ENOENT, "gone", "a"),
         PermissionError(errno.EACCES, "not yours", "/elsewhere/a"),
         ValueError("a bug"),
-        CurationError("as it is", hint="kept"),
+        CurationError(ErrorCode.OFFLINE, "as it is", hint="kept"),
     ],
 )
 def test_any_other_fault_passes_unchanged(tmp_path, fault):

@@ -1,0 +1,55 @@
+"""Writes docs/codes.md, the list of all error codes and of all reasons of excluded rows, from their enumerations.
+
+``make codes`` runs it. With ``--check`` it writes nothing and fails if the page differs from the enumerations.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from curation.errors import ErrorCode
+from curation.reasons import Reason
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "codes.md"
+TEXT = """# Codes
+
+This page is generated from `curation/errors.py` and `curation/reasons.py` by `make codes`. Codes are stable. Messages
+may change at any time, so scripts should compare codes only.
+
+## Errors
+
+`CurationError.code`, and `code` in the output of commands with `--json`.
+
+{errors}
+
+## Reasons
+
+Column `reason` of an excluded row; column `excluded_by` has the step, and `detail` the facts.
+
+{reasons}
+"""
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page() -> str:
+    """Return the text of the page."""
+    errors = ((f"`{code}`", code.meaning) for code in sorted(ErrorCode))
+    reasons = ((f"`{reason}`", reason.step, reason.meaning) for reason in Reason)
+    return TEXT.format(errors=table(("code", "meaning"), errors), reasons=table(("reason", "step", "meaning"), reasons))
+
+
+def main() -> int:
+    """Write the page, or compare it."""
+    if "--check" not in sys.argv:
+        PAGE.write_text(page(), encoding="utf-8")
+        return 0
+    return 0 if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page() else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
