@@ -1,8 +1,8 @@
-"""Pictures that a board's own camera took, as `python -m curation board PORT --collect` lays them down.
+"""Images that a board's camera took, as `python -m curation board PORT --collect` saves them.
 
-`<folder>/<label>/<group>-<number>.png`, and `captures.jsonl` that says of each when, by which board and with which
-model it was taken. The folder a picture stands in now is its label, so that moving a file corrects it; the pictures of
-one burst, which show the same thing, are one group and so never lie on two sides of a split.
+The files are `<folder>/<label>/<group>-<number>.png`; `captures.jsonl` records the time, the board and the model of
+each. The current folder of an image is its label, so moving a file corrects the label. The images of one burst show
+the same object: they are one group, and a group never straddles a split.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ CAPTURES = "captures.jsonl"
 
 
 def fetch(request: Request[BoardSource]) -> Fetched:
-    """Take the folder where it stands.
+    """Use the folder in place.
 
     Raises
     ------
     CurationError
-        There is no such folder, or no picture in it that a board took.
+        The folder is missing, or no image in it was taken by a board.
     """
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
@@ -42,7 +42,7 @@ def fetch(request: Request[BoardSource]) -> Fetched:
 
 
 def name_image(group: str, number: int) -> str:
-    """Return the file name of a burst's picture.
+    """Return the file name of an image of a burst.
 
     >>> name_image("mole-3", 12)
     'mole-3-0012.png'
@@ -51,7 +51,7 @@ def name_image(group: str, number: int) -> str:
 
 
 def read_number(name: str, group: str) -> int | None:
-    """Return the number of a burst's picture out of its file name, or None where it is none of this burst.
+    """Return the number in the file name of an image, or None where the image is not of this burst.
 
     >>> read_number("mole-3-0012.png", "mole-3"), read_number("mole-3-0012.png", "mole")
     (12, None)

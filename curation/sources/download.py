@@ -1,4 +1,4 @@
-"""Downloading over HTTP: resumed after any interruption, retried with patience, checked before anyone sees it."""
+"""Downloads over HTTP: resumed after an interruption, retried, and verified before use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class _Part:
-    """What the bytes that already arrived belong to; stands beside them, so that another process can resume."""
+    """The file that the bytes received so far belong to; stored next to them, so that another process can resume."""
 
     url: str
     size_bytes: int
@@ -82,7 +82,7 @@ def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None
             raise CurationError(
                 ErrorCode.NETWORK_FAILED,
                 f"{url}: the answer is not JSON",
-                hint="check that a proxy or a sign-in page does not stand between, and run it again",
+                hint="check for a proxy or a sign-in page in between, and run it again",
             ) from error
 
     return try_patiently(ask, what=url, patience=patience)
@@ -101,13 +101,13 @@ def download(
     folder : Path
         Held by this process alone.
     advance : callable
-        Told of bytes gained; negative where bytes had to be thrown away.
+        Called with the number of bytes received; negative where bytes are discarded.
     patience : Patience
 
     Raises
     ------
     CurationError
-        The server refuses, or gives no whole and right file within `patience`; names what was wanted and what came.
+        The server refuses, or does not send the whole and right file within `patience`.
     OSError
         The disk is full or fails; what arrived stays for the next run.
     """

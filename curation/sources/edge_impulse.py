@@ -1,7 +1,7 @@
-"""A folder as Edge Impulse exports and takes it: pictures, and `info.labels` files that say label and category.
+"""A folder as Edge Impulse exports and imports it: images, and `info.labels` files with their labels and categories.
 
-An `info.labels` may stand in each subfolder or at the root; its paths start where it stands. What a file's own metadata
-call its `split` goes before its category, as a category is only ever training or testing.
+An `info.labels` file may be in each subfolder or at the root; its paths are relative to its folder. The `split` in the
+metadata of a file precedes its category, as a category can only be training or testing.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ LABELS = "info.labels"
 
 
 def fetch(request: Request[ForeignSource]) -> Fetched:
-    """Take the folder where it stands, with the labels its files tell."""
+    """Use the folder in place, with the labels that its files contain."""
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
     return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members))
 
 
 def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, SidecarLabel]:
-    """Return what the folder's label files say, by path; where two speak of one picture, the nearer one.
+    """Return the labels in the folder's label files, by path; where two files label one image, the nearer one counts.
 
     Raises
     ------
     CurationError
-        There is no such file, or one cannot be understood.
+        There is no label file, or one is invalid.
     """
     if members is None:
         members = list_members(folder)
@@ -52,31 +52,31 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
             hint="Edge Impulse writes one into training/ and testing/; export the project again",
         )
     known = {member.path for member in members}
-    told: dict[str, SidecarLabel] = {}
+    labels: dict[str, SidecarLabel] = {}
     for file in sorted(files, key=lambda member: (member.path.count("/"), member.path)):
-        told |= {path: said for path, said in _tell_of(folder, file).items() if path in known}
-    return told
+        labels |= {path: label for path, label in _read_file(folder, file).items() if path in known}
+    return labels
 
 
-def _tell_of(folder: Path, file: Member) -> dict[str, SidecarLabel]:
+def _read_file(folder: Path, file: Member) -> dict[str, SidecarLabel]:
     where = folder / file.path
     listed = read_object(folder, file).get("files")
     if not isinstance(listed, list):
         raise CurationError(ErrorCode.SOURCE_INVALID, f"{where}: it lists no files", hint="export the project again")
-    told = {}
+    labels = {}
     for described in listed:
         path = described.get("path") if isinstance(described, dict) else None
         if not isinstance(path, str):
             raise CurationError(
                 ErrorCode.SOURCE_INVALID, f"{where}: a file has no path", hint="export the project again"
             )
-        told[posixpath.normpath(posixpath.join(posixpath.dirname(file.path), path))] = _tell_one(
+        labels[posixpath.normpath(posixpath.join(posixpath.dirname(file.path), path))] = _read_label(
             described, f"{where}: {path}"
         )
-    return told
+    return labels
 
 
-def _tell_one(described: Mapping[str, Any], where: str) -> SidecarLabel:
+def _read_label(described: Mapping[str, Any], where: str) -> SidecarLabel:
     label, split = described.get("label"), described.get("category")
     match label:
         case None | {"type": "unlabeled"}:

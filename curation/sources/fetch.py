@@ -40,7 +40,7 @@ def find_source(kind: str) -> Source:
     Raises
     ------
     CurationError
-        There is no such kind.
+        The kind is unknown.
     """
     if kind not in KINDS:
         raise CurationError(
@@ -67,12 +67,12 @@ def fetch_all(
     cache : Cache
         Downloads land here under their sha256, once; a locked source whose files are here makes no request.
     mirror : Path, optional
-        A folder that stands for the network (``kaggle/<owner>/<dataset>.zip``, ``figshare/<article>/<file>``). The
+        A folder that replaces the network (``kaggle/<owner>/<dataset>.zip``, ``figshare/<article>/<file>``). The
         lock is then neither read nor written.
     lock : Path, optional
         The dataset's ``lock.json``; written where the network gave something it does not hold yet.
     update : bool
-        Ask the network again, and lock what it gives now.
+        Ask the network again, and lock the result.
     offline : bool
         Raise rather than ask the network.
     progress : Progress, optional
@@ -84,7 +84,7 @@ def fetch_all(
     Raises
     ------
     CurationError
-        A source is missing, damaged, changed since it was locked, or cannot be reached; says what to do.
+        A source is missing, damaged, changed since it was locked, or cannot be reached.
     """
     cache.recover()
     locked = read_lock(lock) if lock is not None and mirror is None else {}

@@ -1,7 +1,7 @@
 """A folder that FiftyOne exported as `FiftyOneImageClassificationDataset`: `data/` and `labels.json`, once or a split.
 
-Each `labels.json` speaks of the pictures in the `data` folder beside it, by their path there without its suffix; the
-folder that holds both names the split.
+Each `labels.json` labels the images in the `data` folder next to it, by their path there without the suffix; the name
+of the folder that contains both is the split.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ LABELS = "labels.json"
 
 
 def fetch(request: Request[ForeignSource]) -> Fetched:
-    """Take the folder where it stands, with the labels its files tell."""
+    """Use the folder in place, with the labels that its files contain."""
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
     return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members))
 
 
 def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, SidecarLabel]:
-    """Return what the folder's label files say, by path.
+    """Return the labels in the folder's label files, by path.
 
     Raises
     ------
     CurationError
-        There is no such file, or one cannot be understood.
+        There is no label file, or one is invalid.
     """
     if members is None:
         members = list_members(folder)
@@ -49,13 +49,13 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
             f"{folder}: there is no {LABELS}",
             hint="FiftyOne writes one next to each data/ folder; export the dataset again",
         )
-    told: dict[str, SidecarLabel] = {}
+    labeled: dict[str, SidecarLabel] = {}
     for file in files:
-        told |= _tell_of(folder, file, members)
-    return told
+        labeled |= _read_file(folder, file, members)
+    return labeled
 
 
-def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str, SidecarLabel]:
+def _read_file(folder: Path, file: Member, members: Sequence[Member]) -> dict[str, SidecarLabel]:
     content = read_object(folder, file)
     classes, labels = content.get("classes"), content.get("labels")
     if not isinstance(labels, dict) or not isinstance(classes, list | None):
@@ -65,18 +65,18 @@ def _tell_of(folder: Path, file: Member, members: Sequence[Member]) -> dict[str,
             hint="export the dataset with single labels",
         )
     place = file.path.removesuffix(LABELS)
-    told = {}
+    labeled = {}
     for member in members:
         inside = member.path.removeprefix(f"{place}data/")
         stem = inside.rpartition(".")[0] or inside
         if inside != member.path and stem in labels:
             label = _name_class(labels[stem], classes, where=f"{folder / file.path}: {stem}")
-            told[member.path] = SidecarLabel(label, place.rstrip("/").rpartition("/")[2] or None)
-    return told
+            labeled[member.path] = SidecarLabel(label, place.rstrip("/").rpartition("/")[2] or None)
+    return labeled
 
 
 def _name_class(target: object, classes: list[object] | None, *, where: str) -> str:
-    """Return the name of a class: targets are places in the list of classes, or names; none is not labelled yet."""
+    """Return the name of a class: targets are places in the list of classes, or names; none is not labeled yet."""
     if target is None:
         return ""
     if isinstance(target, str):

@@ -117,7 +117,7 @@ def _read_article(client: httpx.Client, settings: FigshareSource, patience: Pati
         article = _Article.model_validate(get_json(client, url, patience=patience))
         if len(article.files) < _LISTED_WITH_ARTICLE:
             return article
-        # An article shows no more of its files than these; the whole list has pages of its own.
+        # The article lists only so many of its files; the whole list has pages of its own.
         files: list[_File] = []
         page = 0
         while len(files) == page * _PAGE:
@@ -173,13 +173,13 @@ def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _Fi
     if mark is not None and (found := cache.find_download(mark)) is not None:
         return Archive(found[1], file.name, found[0], file.size, file.md5)
     with cache.partial(f"figshare {request.settings.article} {file.id} {file.size} {file.md5}") as folder:
-        # Whoever held the folder meanwhile may have downloaded it.
+        # Another process may have downloaded it meanwhile.
         if mark is not None and (found := cache.find_download(mark)) is not None:
             return Archive(found[1], file.name, found[0], file.size, file.md5)
         cache.check_room(file.size - sum(part.stat().st_size for part in folder.iterdir()))
         with show_progress(request.progress, f"download {file.name}", file.size) as advance, cache.must_write():
             arrived = download(client, wanted, folder, advance=advance, patience=patience)
-        path = cache.import_dataset(arrived.path, arrived.sha256, mark=mark)
+        path = cache.add_archive(arrived.path, arrived.sha256, mark=mark)
     return Archive(path, file.name, arrived.sha256, file.size, arrived.md5)
 
 

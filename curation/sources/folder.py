@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def fetch(request: Request[FolderSource | BoardSource | ForeignSource]) -> Fetched:
-    """Take the folder or archive where it stands; neither a mirror nor a lock has a say."""
+    """Use the folder or archive in place; mirror and lock are not used."""
     path = locate(request.settings.path)
     if not path.exists():
         raise CurationError(
@@ -50,7 +50,7 @@ def identify_archive(path: Path, *, cache: Cache, progress: Progress) -> Archive
     Raises
     ------
     CurationError
-        It is gone, or not to be opened.
+        It is missing, or cannot be opened.
     """
     if path.is_dir():
         return _identify_folder(path, cache=cache, progress=progress)

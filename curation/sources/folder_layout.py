@@ -78,7 +78,7 @@ def find_tool(folder: Path) -> Tool:
     Raises
     ------
     CurationError
-        Where it is none that can be imported.
+        The layout cannot be imported.
     """
     paths = [member.path for member in list_members(folder)]
     names = {path.rpartition("/")[2] for path in paths}
@@ -109,7 +109,7 @@ def find_layout(images: Path, *, single_split: bool = False) -> FolderLayout:
     Raises
     ------
     CurationError
-        Where there are no class folders.
+        There are no class folders.
     """
     if not images.exists():
         raise CurationError(ErrorCode.SOURCE_MISSING, f"{images}: no such folder or archive", hint="check the path")

@@ -1,7 +1,7 @@
-"""A Hugging Face dataset on disk: Parquet files with the pictures inside.
+"""A Hugging Face dataset on disk: Parquet files with the images inside.
 
-The pictures of each file are laid into a plain tar in the cache, once, as a picture inside Parquet cannot be read at
-random; the label column and the name of the file tell the rest. Nothing of a picture changes on the way.
+The images of each file are copied to a plain tar in the cache, once, as an image inside Parquet cannot be read at
+random. Label and split come from the label column and the name of the file. The bytes of an image do not change.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Table:
     name : str
         Its path inside the folder.
     split : str, optional
-        As the file's name, or else its folder's, says.
+        From the name of the file, or else of its folder.
     image : str
-        The column of pictures: a struct with ``bytes`` and ``path``, or bytes alone.
+        The column of images: a struct with ``bytes`` and ``path``, or bytes alone.
     label : str, optional
     names : tuple of str
         The names of the classes, where the label is a number.
@@ -67,7 +67,7 @@ class Table:
 
 
 def fetch(request: Request[ForeignSource]) -> Fetched:
-    """Lay the pictures of every Parquet file into a tar in the cache, and tell their labels and splits."""
+    """Copy the images of every Parquet file to a tar in the cache, and read their labels and splits."""
     folder = request.settings.path
     if not folder.exists():
         raise CurationError(
@@ -77,10 +77,10 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         )
     tables = find_tables(folder)
     archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
-    told = {
-        (path if len(tables) == 1 else f"{archive.name}/{path}"): said
+    labels = {
+        (path if len(tables) == 1 else f"{archive.name}/{path}"): label
         for archive, table in zip(archives, tables, strict=True)
-        for path, said in zip(_paths(table), _labels(table), strict=True)
+        for path, label in zip(_paths(table), _labels(table), strict=True)
     }
     return Fetched(
         source=request.name,
@@ -91,26 +91,26 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         citation=None,
         url=None,
         origin="folder",
-        sidecar_labels=told,
+        sidecar_labels=labels,
     )
 
 
 def read_labels(folder: Path) -> Mapping[str, SidecarLabel]:
-    """Return the label and split of every picture, by its file and place, without reading a picture."""
+    """Return the label and split of every image, by file and row, without reading an image."""
     return {
-        f"{table.name}/{path}": said
+        f"{table.name}/{path}": label
         for table in find_tables(folder)
-        for path, said in zip(_paths(table), _labels(table), strict=True)
+        for path, label in zip(_paths(table), _labels(table), strict=True)
     }
 
 
 def find_tables(folder: Path) -> tuple[Table, ...]:
-    """Return the Parquet files that hold pictures, sorted by name.
+    """Return the Parquet files that contain images, sorted by name.
 
     Raises
     ------
     CurationError
-        There is none, or one cannot be read.
+        There are none, or one cannot be read.
     """
     places = [
         (member.path, Path(member.locator.path))
@@ -131,23 +131,23 @@ def find_tables(folder: Path) -> tuple[Table, ...]:
 
 def _open(path: Path, name: str) -> Table | None:
     try:
-        schema, told = pl.read_parquet_schema(path), pl.read_parquet_metadata(path)
+        schema, metadata = pl.read_parquet_schema(path), pl.read_parquet_metadata(path)
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-        features = json.loads(told.get("huggingface", "{}")).get("info", {}).get("features", {})
+        features = json.loads(metadata.get("huggingface", "{}")).get("info", {}).get("features", {})
     except (pl.exceptions.PolarsError, OSError, ValueError, AttributeError) as fault:
         raise CurationError(
             ErrorCode.FILE_UNREADABLE,
             f"{path}: it cannot be read as Parquet: {fault}",
             hint="download or copy it again",
         ) from fault
-    images = [column for column, kind in schema.items() if _holds_pictures(kind)]
+    images = [column for column, kind in schema.items() if _holds_images(kind)]
     if not images:
         return None
     label, names = _find_label(schema, features if isinstance(features, dict) else {})
     return Table(path, name, _find_split(name), images[0], label, names, rows)
 
 
-def _holds_pictures(kind: pl.DataType) -> bool:
+def _holds_images(kind: pl.DataType) -> bool:
     fields = {field.name: field.dtype for field in kind.fields} if isinstance(kind, pl.Struct) else {}
     return kind == pl.Binary or fields.get("bytes") == pl.Binary
 
@@ -163,7 +163,7 @@ def _find_label(
 
 
 def _find_split(name: str) -> str | None:
-    """Return the split that a file's name tells, else the nearest folder's.
+    """Return the split in the name of a file, or else of the nearest folder.
 
     >>> _find_split("data/train-00000-of-00001.parquet"), _find_split("validation/0.parquet"), _find_split("0.parquet")
     ('train', 'validation', None)
@@ -195,7 +195,7 @@ def _labels(table: Table) -> Iterator[SidecarLabel]:
 
 
 def _paths(table: Table) -> Iterator[str]:
-    """Yield the path of each row's picture in the tar; names that a stranger chose stay out of it."""
+    """Yield the path of each row's image in the tar; the names in the set are not used, as they may be anything."""
     return (f"{number:07d}" for number in range(table.rows))
 
 
@@ -211,7 +211,7 @@ def _lay_out(table: Table, *, cache: Cache, progress: Progress) -> Archive:
             unfinished = folder / "tar"
             try:
                 with tarfile.open(unfinished, "w", format=tarfile.GNU_FORMAT) as tar:
-                    for path, content in zip(_paths(table), _pictures(table), strict=True):
+                    for path, content in zip(_paths(table), _images(table), strict=True):
                         head = tarfile.TarInfo(path)
                         head.size = len(content)
                         tar.addfile(head, io.BytesIO(content))
@@ -222,11 +222,11 @@ def _lay_out(table: Table, *, cache: Cache, progress: Progress) -> Archive:
     return Archive(path=plain, name=table.name, sha256=archive.sha256, size_bytes=archive.size_bytes)
 
 
-def _pictures(table: Table) -> Iterator[bytes]:
-    """Yield each row's picture; one that lies elsewhere (a path without bytes) is empty, and so seen to be missing."""
-    pictures = pl.col(table.image)
+def _images(table: Table) -> Iterator[bytes]:
+    """Yield each row's image; one that is stored elsewhere (a path without bytes) is empty, and so reported."""
+    images = pl.col(table.image)
     kind = pl.read_parquet_schema(table.path)[table.image]
-    wanted = pictures if kind == pl.Binary else pictures.struct.field("bytes")
+    wanted = images if kind == pl.Binary else images.struct.field("bytes")
     step = 512
     for start in range(0, table.rows, step):
         rows = pl.scan_parquet(table.path).slice(start, step).select(wanted.alias("bytes")).collect()

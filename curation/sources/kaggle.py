@@ -1,6 +1,6 @@
 """Datasets on Kaggle, through Kaggle's own client, which is imported only when the network is asked.
 
-The client prints and exits; nothing of that leaves this module.
+The client prints and exits; this module prevents both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _ATTEMPTS = 3
 _REFUSED = (401, 403)
-# What the client holds back is lost with the connection.
+# Bytes that the client buffers are lost with the connection.
 _CHUNK_BYTES = 1 << 16
 
 
@@ -95,7 +95,7 @@ def _open_client() -> Any:  # noqa: ANN401 - Kaggle's client has no types
 
 
 def _describe_dataset(api: Any, settings: KaggleSource) -> tuple[str | None, str | None]:  # noqa: ANN401 - as above
-    """Return version and licence as far as Kaggle tells them; the download decides about everything else."""
+    """Return version and licence where Kaggle states them; whether there is access, the download shows."""
     from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
     from requests import RequestException
 
@@ -139,7 +139,7 @@ def _take_zip(api: Any, request: Request[KaggleSource], finished: Path, version:
         raise
     if found is not None:
         return archive
-    return replace(archive, path=request.cache.import_dataset(finished, archive.sha256, mark=mark))
+    return replace(archive, path=request.cache.add_archive(finished, archive.sha256, mark=mark))
 
 
 def _mark(response: Any, settings: KaggleSource) -> str | None:  # noqa: ANN401 - as above
@@ -226,7 +226,7 @@ def _watch(path: Path, advance: Callable[[int], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
-    """Turn what the client raises into what a person can do about it."""
+    """Turn the client's errors into errors with a next step."""
     from requests import RequestException
 
     dataset = request.settings.dataset

@@ -1,4 +1,4 @@
-"""``datasets/<name>/lock.json``: what each source gave when it was pulled from the network."""
+"""``datasets/<name>/lock.json``: what each source contained when it was pulled from the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_lock(path: Path) -> dict[str, LockLine]:
     Raises
     ------
     CurationError
-        It is there and cannot be understood: guessing would build from something else.
+        It exists and is not valid.
     """
     try:
         content = path.read_bytes()
@@ -74,7 +74,7 @@ def write_lock(path: Path, lines: Mapping[str, LockLine]) -> None:
 
 
 def lock_line(kind: str, fetched: Fetched) -> LockLine:
-    """Return what the lock keeps of a pull."""
+    """Return the lock's record of a pull."""
     files = tuple(
         LockedFile(archive.name, archive.size_bytes, archive.sha256, archive.md5) for archive in fetched.archives
     )
@@ -91,7 +91,7 @@ def lock_line(kind: str, fetched: Fetched) -> LockLine:
 
 
 def find_locked(request: Request[Any], asked: str, *, by_hand: str) -> Fetched | None:
-    """Return what the lock names, from the cache alone; None where the network has to be asked.
+    """Return the locked files from the cache; None where the network is needed.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def find_locked(request: Request[Any], asked: str, *, by_hand: str) -> Fetched |
     Raises
     ------
     CurationError
-        The lock was made for something else, or the network has to be asked and is not to be used.
+        The lock was made for something else, or the network is needed and --offline forbids it.
     """
     line = request.locked
     if line is not None and not request.update:
@@ -158,7 +158,7 @@ def check_unchanged(request: Request[Any], *, version: str | None, files: Sequen
     request : Request
         Nothing is compared where it has no lock, or is an update.
     version : str, optional
-        None where the source does not say; then it is not compared.
+        None where the source does not state it; then it is not compared.
     files : sequence of LockedFile
         An empty sha256 (not downloaded yet), and a missing md5, are not compared.
 

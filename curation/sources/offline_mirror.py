@@ -1,4 +1,4 @@
-"""A folder that stands for the network: ``kaggle/<owner>/<dataset>.zip`` and ``figshare/<article>/<file>``.
+"""A folder that replaces the network: ``kaggle/<owner>/<dataset>.zip`` and ``figshare/<article>/<file>``.
 
 An archive may also have been unpacked there by hand; its members then have the same paths as inside the archive.
 """
@@ -26,7 +26,7 @@ def find_kaggle(mirror: Path, dataset: str) -> Path:
     Raises
     ------
     CurationError
-        Neither is there; names both.
+        Neither exists; the error names both.
     """
     folder = mirror.joinpath("kaggle", *dataset.split("/"))
     archive = folder.with_name(folder.name + ".zip")
@@ -40,13 +40,13 @@ def find_kaggle(mirror: Path, dataset: str) -> Path:
 def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[Path, ...]:
     """Return the mirror's copy of an article: its files, else the folder they were unpacked in.
 
-    Where an archive stands there, every file that a pattern names is one of the article's files; where none does, the
-    folder is what a single archive, or the loose files, unpacked to.
+    If the folder contains an archive, the files that match a pattern are the article's files. Otherwise the folder is
+    an unpacked archive, or the loose files.
 
     Raises
     ------
     CurationError
-        Nothing is there, nothing matches, or archives and folders stand side by side.
+        Nothing is there, nothing matches, or there are both archives and folders.
     """
     folder = mirror / "figshare" / str(article)
     found = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -69,7 +69,7 @@ def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[
 
 
 def _is_left(path: Path) -> bool:
-    """Tell whether a file beside the article's is hidden, or what an operating system leaves."""
+    """Return whether a file is hidden or a system file."""
     return path.name.startswith(".") or name_system_file(path.name) is not None
 
 

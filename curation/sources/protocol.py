@@ -1,4 +1,4 @@
-"""What every source takes and gives: a request, archives with their sha256, and where they came from.
+"""The interface of a source: it takes a request and returns archives with their sha256 and origin.
 
 A source is one module of this room, named after its kind, with a function ``fetch(request: Request) -> Fetched``. It
 never prints: what takes time is reported to the request's progress.
@@ -29,12 +29,12 @@ class SidecarLabel:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source gave: verified archives, sorted by name, and what the source says of itself.
+    """What was fetched from a source: verified archives, sorted by name, and the source's own description.
 
     Parameters
     ----------
     asked : str, optional
-        What the recipe asked the network for, in one line: it stands in the lock, so that a changed recipe is seen.
+        What the recipe asked the network for, in one line: the lock keeps it, so that a changed recipe is noticed.
     sidecar_labels : mapping of str to SidecarLabel
         By path inside the source, where files rather than paths give labels and splits.
     sidecar_files : frozenset of str
@@ -98,7 +98,7 @@ class Request(Generic[Settings]):
     mirror : Path, optional
         The folder to take downloads from instead of the network.
     locked : LockLine, optional
-        What was pulled before; None where there is none, or where it is to be replaced without comparing.
+        The record of the last pull; None where there is none, or where it is replaced without comparison.
     update : bool
         Ask the network again, and take what it gives.
     offline : bool

@@ -1,4 +1,4 @@
-"""Reading the JSON that other tools write beside their pictures."""
+"""Reads the JSON that other tools write next to their images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def read_object(folder: Path, member: Member) -> dict[str, Any]:
-    """Return the JSON object that a file of a folder holds.
+    """Return the JSON object in a file of a folder.
 
     Raises
     ------
     CurationError
-        It cannot be read, or is no JSON object.
+        It cannot be read, or is not a JSON object.
     """
     try:
         content = json.loads(read_member(folder, member))

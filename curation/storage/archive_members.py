@@ -1,6 +1,6 @@
-"""What stands inside an archive: one frozen value a file, its place for random reading, the limits it must keep.
+"""The files inside an archive: one frozen value a file, its place for random reading, and the limits of an archive.
 
-Names inside an archive are text to us, never paths: none of them reaches the disk.
+Names inside an archive are text, never paths: none of them reaches the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curation.reasons import Cause, Reason, UnusableFile
 
 @dataclass(frozen=True)
 class ZipPlace:
-    """Where a zip keeps one file: its local header and what the central directory says of it."""
+    """The place of a file in a zip: its local header, and its entry in the central directory."""
 
     header_offset: int
     packed_bytes: int
@@ -25,14 +25,14 @@ class ZipPlace:
 
 @dataclass(frozen=True)
 class Span:
-    """Where a tar keeps one file: the offset of its first byte in the uncompressed tar."""
+    """The place of a file in a tar: the offset of its first byte in the uncompressed tar."""
 
     offset: int
 
 
 @dataclass(frozen=True)
 class FilePlace:
-    """A file on disk: its absolute path with links resolved, as the operating system spells it."""
+    """A file on disk: its absolute path with links resolved, in the operating system's spelling."""
 
     path: str
 
@@ -49,7 +49,7 @@ class Member:
     path : str
         The name inside, with ``/`` between folders; always storable as UTF-8.
     size_bytes : int
-        What the archive declares; a reader never returns more.
+        The declared size; a reader never returns more.
     locator : ZipPlace, Span, FilePlace or None
         What another process needs to read it at random; None where it is refused.
     refused : Cause, optional
@@ -68,7 +68,7 @@ class UnreadableMember(UnusableFile):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an honest archive of images never exceeds.
+    """Limits that no legitimate archive of images exceeds.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Limits:
     ratio : int
         Unpacked over packed size; deflate of zeros reaches 1032.
     ratio_floor_bytes : int
-        Below this size no ratio is a bomb: a blank picture packs well.
+        Below this size the ratio is not checked: a blank image compresses well.
     """
 
     members: int = 5_000_000
@@ -108,7 +108,7 @@ LIMITS = Limits()
 
 
 def format_bytes(size_bytes: int) -> str:
-    """Write a size for a person, in decimal units.
+    """Return a size in decimal units.
 
     >>> format_bytes(999), format_bytes(1_500), format_bytes(4_294_967_296)
     ('999 B', '1.5 KB', '4.3 GB')
@@ -122,14 +122,14 @@ def format_bytes(size_bytes: int) -> str:
 
 
 def storable_name(name: str) -> str:
-    r"""Make a name that may hold undecodable bytes (as lone surrogates) text that UTF-8 can store.
+    r"""Return a name in a form that UTF-8 can store; undecodable bytes (lone surrogates) are spelled out.
 
     >>> storable_name("caf\udce9.jpg"), storable_name("./a/b.jpg")
     ('caf\\xe9.jpg', 'a/b.jpg')
     """
     try:
         raw = name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
+    except UnicodeEncodeError:  # a surrogate without a byte
         raw = name.encode("utf-8", "backslashreplace")
     text = raw.decode("utf-8", "backslashreplace")
     while text.startswith("./"):  # `tar cf x.tar .` names what a folder listing names without it
@@ -151,9 +151,9 @@ _SYSTEM_FILES = {
 
 
 def name_system_file(path: str) -> str | None:
-    """Return what a file is that an operating system leaves beside others, as far as its name tells; None for others.
+    """Return the kind of a file that an operating system leaves in folders, judged by its name; None for other files.
 
-    A picture may be called so as well: who has looked at the bytes knows better.
+    An image may have such a name too, so the content of the file takes precedence.
 
     >>> name_system_file("cat/Thumbs.db"), name_system_file("__MACOSX/cat/._1.jpg"), name_system_file("cat/1.jpg")
     ('Thumbs.db (Windows)', 'AppleDouble (macOS)', None)
@@ -163,7 +163,7 @@ def name_system_file(path: str) -> str | None:
 
 
 def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
-    """Give the second and later members of one path a ``~2``, ``~3`` before the extension, then sort by path.
+    """Add ``~2``, ``~3`` before the extension to the second and later members of one path, and sort by path.
 
     The order of `members` is the archive's own, so that the same archive always gives the same paths.
     """

@@ -1,6 +1,6 @@
-"""Reading files inside a zip, a tar, a folder or a loose file, in place: nothing is ever extracted.
+"""Reads files inside a zip, a tar, a folder or a loose file in place; nothing is extracted.
 
-What kind an archive is, is told by its first bytes, for in the cache it stands under its sha256, without a suffix.
+The kind of an archive is found from its first bytes, as in the cache its name is its sha256, without a suffix.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _MAX_OPEN_ARCHIVES = 16
 
 
 def archive_kind(path: Path, *, name: str | None = None) -> ArchiveKind:
-    """Tell what `path` is to be read as, by its content; a file that is no archive is one loose file.
+    """Return the kind of an archive, found from its content; a file that is not an archive is one loose file.
 
-    A zip may stand behind something else (a self-extractor) where its `name` (that of `path` unless given) says so; a
-    picture with a zip at its tail stays a picture.
+    With a `name` (that of `path` unless given) that ends in ``.zip``, a zip may follow other bytes (a self-extractor);
+    an image with a zip at its end stays an image.
     """
     if path.is_dir():
         return "folder"
@@ -68,40 +68,40 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
     Parameters
     ----------
     path : Path
-        A zip, a tar (plain, gzip, bzip2 or xz), a folder, or any other file, which is its own one member.
+        A zip, a tar (plain, gzip, bzip2 or xz), a folder, or any other file, which is its own only member.
     name : str, optional
-        What to call the archive in messages, and what a loose file is called; the name of `path` unless given.
+        The name of the archive in messages, and of a loose file; that of `path` unless given.
     limits : Limits
-        What is refused: sizes and ratios a member at a time, the count as a whole.
+        Sizes and ratios are checked a member at a time, the count for the whole archive.
 
     Returns
     -------
     tuple of Member
-        Folders are not members. What may not be read (encrypted, a bomb, a link that leads out) carries the reason.
-        A name that stands there twice gets ``~2``, ``~3`` before its extension, in the archive's order.
+        Folders are not members. A member that must not be read (encrypted, a bomb, a link to the outside) has the
+        reason. The second member of a name gets ``~2``, ``~3`` before its extension, in the archive's order.
 
     Raises
     ------
     CurationError
-        The archive is missing, damaged, not to be opened, or holds an absurd number of files.
+        The archive is missing, damaged, cannot be opened, or has too many files.
     """
-    called = name if name is not None else path.name
+    label = name if name is not None else path.name
     try:
-        kind = archive_kind(path, name=called)
+        kind = archive_kind(path, name=label)
         if kind == "folder":
-            return list_folder(path, name=called, limits=limits)
+            return list_folder(path, name=label, limits=limits)
         if kind == "zip":
-            return list_zip(path, name=called, limits=limits)
+            return list_zip(path, name=label, limits=limits)
         if kind == "tar":
             packing = tar_packing(path)
-            return list_tar(path, packing or "plain", name=called, limits=limits)
-        if called.lower().endswith(_ARCHIVE_SUFFIXES):
+            return list_tar(path, packing or "plain", name=label, limits=limits)
+        if label.lower().endswith(_ARCHIVE_SUFFIXES):
             raise CurationError(
                 ErrorCode.ARCHIVE_DAMAGED,
-                f"{called}: it has the name of an archive but not the content: it is damaged or incomplete",
+                f"{label}: it has the name of an archive but not the content: it is damaged or incomplete",
                 hint=f"download or copy it again: {path}",
             )
-        return list_file(path, name=called, limits=limits)
+        return list_file(path, name=label, limits=limits)
     except OSError as error:
         raise CurationError(
             ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="check the path and its permissions"
@@ -114,7 +114,7 @@ class ArchiveReader:
     Parameters
     ----------
     path : Path
-        The archive whose members `list_members` gave.
+        The archive whose members `list_members` returned.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,7 +141,7 @@ class ArchiveReader:
         Raises
         ------
         UnreadableMember
-            It is refused, damaged, gone, or not permitted; the reason is short and stable.
+            It is refused, damaged, missing or not permitted.
         """
         place = member.locator
         if member.refused is not None or place is None:
@@ -173,7 +173,7 @@ def read_member(archive: Path, member: Member) -> bytes:
     Raises
     ------
     UnreadableMember
-        It is refused, damaged, gone, or not permitted; the reason is short and stable.
+        It is refused, damaged, missing or not permitted.
     """
     if isinstance(member.locator, FilePlace) or member.refused is not None:
         return ArchiveReader(archive).read(member)
@@ -187,7 +187,7 @@ def read_member(archive: Path, member: Member) -> bytes:
 
 
 def _name_state(archive: Path) -> tuple[str, int, int, int]:
-    """Return what tells a file from the one that stood there before; a URL is not asked again for each member."""
+    """Return what distinguishes a file from an earlier one of that name; a URL is not checked for each member."""
     if isinstance(archive, RemotePath):
         return (str(archive), 0, 0, 0)
     try:
@@ -205,7 +205,7 @@ def close_readers() -> None:
 
 
 def _start_afresh() -> None:
-    """Share nothing with the parent of a fork: file positions, and perhaps a lock held by a thread left behind."""
+    """Share neither file positions nor a lock that another thread held with the parent of a fork."""
     global _readers_lock
     _readers_lock = threading.Lock()
     close_readers()

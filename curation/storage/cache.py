@@ -1,6 +1,6 @@
-"""The cache: archives under their sha256, what is known of files on disk, and room for other steps beside them.
+"""The cache: archives under their sha256, the hashes of files on disk, and folders for the results of other steps.
 
-Nothing in it is ever half written: a file is written aside, synced, and renamed into its place.
+Every file in it is whole: it is written to a temporary file, flushed, and renamed into place.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class CachedFile:
     ----------
     path : Path
     kind : str
-        The folder below the cache's root it stands in: ``archives``, ``partial``, ``index``, ``tars``, or another
-        step's.
+        Its folder below the cache's root: ``archives``, ``partial``, ``index``, ``tars``, or that
+        of another step.
     size_bytes : int
     last_used : float
         Seconds since the epoch: the later of the last reading and the last writing, as the file system keeps them.
@@ -50,14 +50,14 @@ class CachedFile:
 
 
 class Cache:
-    """The cache folder and the one way to put something there.
+    """The cache folder; every file in it is written through this class.
 
     Parameters
     ----------
     root : Path, optional
-        The folder; else ``$CURATION_CACHE``, else the user's cache folder. It is made when first written to. Where it
-        is a URL, what the steps find out (probes, listings) is kept there, for every machine, and the rest (downloads,
-        which are read at random, and the index of this machine's files) in the user's cache folder.
+        The folder; else ``$CURATION_CACHE``, else the user's cache folder. It is made when first written to. If it
+        is a URL, the results of steps (probes, listings) are kept there for every machine; downloads, which are read at
+        random, and the index of this machine's files are kept in the user's cache folder.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -69,7 +69,7 @@ class Cache:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What could not be kept or used, in plain words, each once."""
+        """Sentences on what could not be kept or used, each once."""
         return tuple(self._warnings)
 
     def folder(self, kind: str) -> Path:
@@ -77,11 +77,11 @@ class Cache:
         return self.root / kind
 
     def shared_folder(self, kind: str) -> Path:
-        """Return the folder of what every machine may use: whole files, named by what they hold."""
+        """Return the folder of files that every machine may use, named by their content."""
         return (self.shared or self.root) / kind
 
     def keep(self, path: Path, content: bytes) -> bool:
-        """Write a file below the cache as a whole; where that cannot be done, warn and return False."""
+        """Write a file below the cache atomically; if that fails, warn and return False."""
         try:
             if isinstance(path, RemotePath):
                 path.write_bytes(content)
@@ -95,20 +95,20 @@ class Cache:
         return True
 
     def _replace(self, path: Path, content: bytes) -> None:
-        # Temporary files are written under one lock, so that its next holder knows them for left over.
+        # Temporary files are written under one lock, so that the next holder can remove leftovers.
         partial = self.folder("partial")
         partial.mkdir(parents=True, exist_ok=True)
         with hold_lock(self._writing_path()):
             replace_file(path, content, temporary=partial)
 
     def archive_path(self, sha256: str) -> Path:
-        """Return where the archive of this sha256 stands, or would."""
+        """Return the path of the archive with this sha256, whether it exists or not."""
         return self.folder("archives") / sha256[:2] / sha256
 
     def find(self, sha256: str, *, advance: Callable[[int], None] | None = None) -> Path | None:
-        """Return the archive of this sha256 where it is whole, else None.
+        """Return the archive with this sha256, or None where it is missing or damaged.
 
-        One that was touched since it was adopted is hashed again, and one that is not what it was does not count.
+        An archive that changed since it was added is hashed again.
         """
         path = self.archive_path(sha256)
         if not path.is_file():
@@ -119,9 +119,9 @@ class Cache:
         return path
 
     def recall(self, sha256: str) -> Path | None:
-        """Return a file outside of the cache that was last hashed to this and is unchanged since, else None.
+        """Return an unchanged file outside of the cache that had this sha256 when it was hashed, else None.
 
-        A mirror's archives are read where they stand, so nothing but the index tells where that was.
+        The archives of a mirror are read in place; the index remembers where.
         """
         for index in sorted(self.folder("index").glob("*.json")):
             for file, known in read_index(index).items():
@@ -146,7 +146,7 @@ class Cache:
         return max(self.folder("tars").glob(f"{sha256}*.tar"), default=None)
 
     def find_download(self, mark: str) -> tuple[str, Path] | None:
-        """Return sha256 and path of the archive that was adopted under a mark, where it is whole, else None."""
+        """Return sha256 and path of the archive that was added under a mark, or None where it is missing or damaged."""
         try:
             sha256 = json.loads(self._mark_path(mark).read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -154,17 +154,17 @@ class Cache:
         path = self.find(str(sha256))
         return None if path is None else (str(sha256), path)
 
-    def import_dataset(self, finished: Path, sha256: str, *, mark: str | None = None) -> Path:
-        """Move a finished file below the cache, whose sha256 the caller computed, to its place as an archive.
+    def add_archive(self, finished: Path, sha256: str, *, mark: str | None = None) -> Path:
+        """Move a finished file, which lies below the cache, to its place as an archive.
 
-        Two processes that adopt the same archive replace it by itself.
+        Two processes may add the same archive at once.
 
         Parameters
         ----------
         finished : Path
         sha256 : str
         mark : str, optional
-            What a server tells of the file before it is downloaded, and of no other one: an md5, an ETag.
+            What identifies the file on its server before it is downloaded: an md5, an ETag.
         """
         path = self.archive_path(sha256)
         status = self.place(finished, path).stat()
@@ -175,7 +175,7 @@ class Cache:
         return path
 
     def place(self, finished: Path, path: Path) -> Path:
-        """Sync a finished file below the cache and rename it to `path`."""
+        """Flush a finished file below the cache and rename it to `path`."""
         with self.must_write():
             path.parent.mkdir(parents=True, exist_ok=True)
             flush_file(finished)
@@ -185,20 +185,20 @@ class Cache:
 
     @contextmanager
     def must_write(self) -> Iterator[None]:
-        """Turn a failed write into the error that says what to do: without this file there is no going on."""
+        """Turn a failed write into a CurationError: without this file the build cannot continue."""
         try:
             yield
         except OSError as error:
             raise self.write_error(error) from error
 
     def write_error(self, error: OSError) -> CurationError:
-        """Return the error that says that the cache cannot be written and what to do."""
+        """Return the error for a cache that cannot be written."""
         return CurationError(
             code_of(error), f"the cache {self.root} cannot be written: {error.strerror or error}", hint=_ROOM_HINT
         )
 
     def check_room(self, size_bytes: int) -> None:
-        """Raise CurationError where the cache's disk has not that much left, rather than hours later."""
+        """Raise CurationError if the cache's disk has less space left than that."""
         with self.must_write():
             self.root.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.root).free
@@ -211,12 +211,12 @@ class Cache:
 
     @contextmanager
     def partial(self, key: str) -> Iterator[Path]:
-        """Hold the folder of one unfinished download; whoever wants the same one waits.
+        """Hold the folder of one unfinished download; other processes that need it wait.
 
         Parameters
         ----------
         key : str
-            What is downloaded. What the folder holds when the download fails is there when the key is next held.
+            What is downloaded. After a failed download the content of the folder stays for the next holder of the key.
         """
         name = _short_name(key.encode())
         folder = self.folder("partial") / name
@@ -234,7 +234,7 @@ class Cache:
             lock.__exit__(None, None, None)
 
     def recover(self) -> None:
-        """Remove the temporary files of killed processes; while another process writes one, that is left for later."""
+        """Remove the temporary files of killed processes, unless another process is writing one."""
         partial = self.folder("partial")
         if not partial.is_dir():
             return
@@ -250,10 +250,10 @@ class Cache:
         Parameters
         ----------
         root : Path
-            What the files belong to (a folder, or the one file itself): what is known of them is kept under its name.
+            The folder of the files, or the one file itself: their hashes are kept under its name.
         paths : sequence of Path
         advance : callable, optional
-            Told how many bytes were dealt with, read or not.
+            Called with the number of bytes done, read or not.
         """
         index = self._index_path(root)
         known = read_index(index)

@@ -1,4 +1,4 @@
-r"""Shows text from outside (file names, archives, a board) on one line or several, so that no terminal obeys it."""
+r"""Shows text from outside (file names, archives, a board) so that a terminal does not interpret it."""
 
 
 def show_lines(text: str) -> str:

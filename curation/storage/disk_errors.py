@@ -1,4 +1,4 @@
-"""Turns what a disk can do to a build (full, read-only, not allowed) into an error that says what to do."""
+"""Turns a full, read-only or forbidden disk into an error with a next step."""
 
 import contextlib
 import errno
@@ -33,11 +33,11 @@ def explain_disk_faults(doing: str, *, within: Path, setting: str = "$CURATION_D
     Parameters
     ----------
     doing : str
-        What could not be done and where, as the message begins.
+        What could not be done and where: the start of the message.
     within : pathlib.Path
-        The folder that is written to; a file elsewhere that may not be opened is another's fault and passes.
+        The folder that is written to; an error on a file elsewhere passes unchanged.
     setting : str
-        What says where that folder lies.
+        The setting that determines the folder.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Folders and loose files on disk as archives: what stands in them, and reading it without following links out."""
+"""Folders and loose files as archives: their files are listed and read without following links to the outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def list_folder(root: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
 
 
 def list_file(path: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
-    """Take one loose file for an archive of itself, called `name` inside."""
+    """List a loose file as the only file of an archive, with `name` as its path."""
     if isinstance(path, RemotePath):
         size_bytes = path.stat().st_size
         refused = limits.refuse_size(size_bytes)

@@ -1,7 +1,7 @@
-"""Files behind a URL (``s3://``, ``gs://`` and whatever else fsspec speaks), as paths that the other rooms read.
+"""Files behind a URL (``s3://``, ``gs://`` or any other scheme of fsspec) as paths.
 
-One object is written whole or not at all, as object stores do it; several are not, and there are no renames and no
-locks. Whoever needs more than that stages on this machine.
+One object is written atomically, as object stores do; there are no renames and no locks. Work that needs them is
+staged on this machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/{1,2}(?=[^/])")
 
 
 def is_url(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path starts with a scheme; a ``Path`` made of a URL has lost one of its two slashes.
+    """Return whether a path starts with a scheme; a ``Path`` made of a URL has lost one of its two slashes.
 
     >>> is_url("s3://bucket/set.zip"), is_url(Path("s3://bucket/set.zip")), is_url("C:/set.zip"), is_url("set.zip")
     (True, True, False, False)
@@ -47,7 +47,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
 
 
 def readable(path: Path) -> Path | io.BytesIO:
-    """Return what a library that reads local paths alone takes: the path, or the bytes behind the URL."""
+    """Return what a library for local files takes: the path, or the bytes behind the URL."""
     return io.BytesIO(path.read_bytes()) if isinstance(path, RemotePath) else path
 
 
@@ -66,20 +66,20 @@ class RemotePath(type(Path())):  # type: ignore[misc]  # the class of this syste
 
     @property
     def url(self) -> str:
-        """The URL again."""
+        """The URL."""
         scheme, *rest = PurePosixPath(*self.parts).parts
         return f"{scheme}//{'/'.join(rest)}"
 
     def __str__(self) -> str:
-        """Return the URL: what a person reads, and what is remembered of it."""
+        """Return the URL, which is shown and stored."""
         return self.url
 
     def absolute(self) -> RemotePath:
-        """Return it as it is."""
+        """Return the path itself."""
         return self
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return size and time as a local file has them; what the store takes for its identity stands for the inode."""
+        """Return size and time as of a local file; the inode is derived from the store's identifier (an ETag)."""
         found = self._found()
         mode = 0o040000 if found["type"] == "directory" else 0o100000
         size, mark = int(found.get("size") or 0), str(found.get("ETag") or found.get("etag") or found.get("ino") or "")
@@ -88,66 +88,66 @@ class RemotePath(type(Path())):  # type: ignore[misc]  # the class of this syste
         return os.stat_result((mode, inode, 0, 1, 0, 0, size, 0, seconds, 0), {"st_mtime_ns": seconds * 10**9})
 
     def _found(self) -> dict[str, Any]:
-        with _told(self.url) as system:
+        with _file_system(self.url) as system:
             return dict(system.info(self.url))
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Tell whether there is something."""
+        """Return whether the URL exists."""
         try:
             return bool(self._found())
         except FileNotFoundError:
             return False
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Tell whether there is something below it."""
+        """Return whether there are files below the URL."""
         try:
             return bool(self._found()["type"] == "directory")
         except FileNotFoundError:
             return False
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Tell whether it is a file."""
+        """Return whether the URL is a file."""
         try:
             return bool(self._found()["type"] == "file")
         except FileNotFoundError:
             return False
 
     def open(self, mode: str = "rb", *_: object, **__: object) -> IO[bytes]:
-        """Open it for reading at random; only what is asked for travels, in blocks."""
+        """Open the file for random reading; only the requested blocks are transferred."""
         if mode != "rb":
-            raise io.UnsupportedOperation(f"{self}: can be opened for reading bytes alone")
-        with _told(self.url) as system:
+            raise io.UnsupportedOperation(f"{self}: can only be opened for reading bytes")
+        with _file_system(self.url) as system:
             stream: IO[bytes] = system.open(self.url, "rb", block_size=_BLOCK_BYTES)
             return stream
 
     def read_bytes(self) -> bytes:
-        """Return its bytes."""
-        with _told(self.url) as system:
+        """Return the bytes of the file."""
+        with _file_system(self.url) as system:
             content: bytes = system.cat_file(self.url)
             return content
 
     def write_bytes(self, content: bytes) -> int:
-        """Put it there as a whole."""
-        with _told(self.url) as system:
+        """Write the file atomically."""
+        with _file_system(self.url) as system:
             system.makedirs(self.parent.url, exist_ok=True)
             system.pipe_file(self.url, content)
         return len(content)
 
     def upload(self, file: Path) -> None:
-        """Put a local file there as a whole."""
-        with _told(self.url) as system:
+        """Upload a local file atomically."""
+        with _file_system(self.url) as system:
             system.makedirs(self.parent.url, exist_ok=True)
             system.put_file(str(file), self.url)
 
     def download(self, file: Path) -> None:
-        """Copy it to a local file."""
-        with _told(self.url) as system:
+        """Download to a local file."""
+        with _file_system(self.url) as system:
             system.get_file(self.url, str(file))
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
         try:
-            with _told(self.url) as system:
+            with _file_system(self.url) as system:
                 system.rm_file(self.url)
         except FileNotFoundError:
             if not missing_ok:
@@ -161,7 +161,7 @@ class RemotePath(type(Path())):  # type: ignore[misc]  # the class of this syste
 
     def files(self) -> list[tuple[str, int]]:
         """Return (path below, size in bytes) of every file at any depth, sorted."""
-        with _told(self.url) as system:
+        with _file_system(self.url) as system:
             base = system._strip_protocol(self.url).rstrip("/")
             found = system.find(base, detail=True)
         return sorted((path[len(base) + 1 :], int(about["size"] or 0)) for path, about in found.items())
@@ -193,8 +193,8 @@ def read_remote(url: str, size_bytes: int) -> bytes:
     return content
 
 
-class _told:  # noqa: N801 - used as a statement
-    """Give the file system of a URL, and turn what its library raises into the errors of this program."""
+class _file_system:  # noqa: N801 - used as a statement
+    """Give the file system of a URL, and turn its library's errors into OSError."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -220,7 +220,7 @@ def _open_system(scheme: str) -> Any:  # noqa: ANN401 - fsspec has no types
     try:
         import fsspec
 
-        # A listing that is remembered would not show what another machine has put there meanwhile.
+        # A cached listing would not show what another machine has written meanwhile.
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except (ImportError, ValueError) as fault:
         raise CurationError(
@@ -237,6 +237,6 @@ _PACKAGES = {"s3": "-e '.[scale]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlf
 
 
 def _changed_at(found: dict[str, Any]) -> int:
-    """Return seconds since the epoch, 0 where the store does not say."""
+    """Return seconds since the epoch, or 0 where the store does not state the time."""
     when = found.get("LastModified") or found.get("mtime") or found.get("created") or 0
     return int(when.timestamp() if isinstance(when, datetime) else when)

@@ -1,4 +1,4 @@
-"""Flushing, moving and removing folders so that a crash leaves nothing half done."""
+"""Flushes, appends, moves and removes so that a crash leaves nothing half done."""
 
 import os
 import secrets
@@ -9,18 +9,18 @@ from pathlib import Path
 from curation.storage.folders import list_files
 
 BUILD, DRAFT, GONE = ".build-", ".draft-", ".gone-"
-"""Names of temp folders. Only a holder of the lock makes them, so under the lock those of others are dead."""
+"""Prefixes of temporary folders. Only the holder of the lock makes them, so its next holder may remove leftovers."""
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder so that a crash on the way leaves it whole or under a name that ``sweep`` clears."""
+    """Remove a folder; a crash leaves it whole, or under a name that ``recover`` removes."""
     gone = folder.with_name(f"{GONE}{os.getpid()}-{secrets.token_hex(4)}")
     folder.rename(gone)
     shutil.rmtree(gone)
 
 
 def flush_tree(folder: Path) -> None:
-    """Have every file and folder below ``folder`` written to the disk itself; several at a time, as a disk waits."""
+    """Flush every file and folder below ``folder`` to the disk, several at a time."""
     files = [folder / name for name in list_files(folder)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(flush_file, files))
@@ -29,13 +29,13 @@ def flush_tree(folder: Path) -> None:
 
 
 def flush_file(path: Path) -> None:
-    """Have a file's bytes written to the disk, so that they outlast a power cut."""
+    """Flush the bytes of a file to the disk, so that they outlast a power cut."""
     with path.open("rb+") as handle:  # Windows flushes only what may be written
         os.fsync(handle.fileno())
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append lines to a file and have them written to the disk: all of them, or none where the disk is full.
+    """Append lines to a file and flush them to the disk: all of them, or none where the disk is full.
 
     A file whose last line was cut short (by a kill, or an editor) gets its line end first, so that the new lines stay
     whole. Where several processes append, the caller holds a lock.
@@ -59,7 +59,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have a folder's names written to the disk; Windows does so by itself and offers no call for it."""
+    """Flush the names in a folder to the disk; Windows does so by itself and has no call for it."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -70,7 +70,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def make_temp_folder(builds: Path, prefix: str) -> Path:
-    """Make a folder of a name that nobody has; only a holder of the dataset's lock does so."""
+    """Make a folder with a unique name; the caller holds the dataset's lock."""
     folder = builds / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     return folder

@@ -1,4 +1,4 @@
-"""What is known of files on disk: their sha256, for as long as size, time stamp and inode are unchanged."""
+"""The sha256 of files on disk, remembered for as long as size, time stamp and inode are unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from curation.storage.fsspec_paths import is_url
 
 _CHUNK_BYTES = 1 << 20
-# A file written twice within the clock's grain keeps its time stamp, so a younger one is not remembered.
+# A file written twice within the clock's resolution keeps its time stamp, so a younger one is not remembered.
 _SETTLED_NS = 2_000_000_000
 _REQUESTS = 16
 
@@ -30,7 +30,7 @@ class Known:
     sha256: str
 
     def matches(self, status: os.stat_result) -> bool:
-        """Tell whether the file is still the one that was hashed."""
+        """Return whether the file is still the one that was hashed."""
         return (self.size_bytes, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
@@ -54,22 +54,24 @@ def index_bytes(known: Mapping[str, Known]) -> bytes:
 def hash_files(
     paths: Sequence[Path], known: Mapping[str, Known], *, advance: Callable[[int], None] | None = None
 ) -> tuple[tuple[str | None, ...], dict[str, Known]]:
-    """Return the sha256 of each file, None where it cannot be read, and what is known of these files now."""
+    """Return the sha256 of each file, None where it cannot be read, and the index entries of these files."""
 
-    def look(path: Path) -> tuple[str | None, Known | None]:
-        return _look(path, known.get(str(path)), advance)
+    def hash_one(path: Path) -> tuple[str | None, Known | None]:
+        return _hash_unless_known(path, known.get(str(path)), advance)
 
     if any(is_url(path) for path in paths):
-        with ThreadPoolExecutor(_REQUESTS) as threads:  # a store answers slowly, and many at once
-            found = list(threads.map(look, paths))
+        with ThreadPoolExecutor(_REQUESTS) as threads:  # a store answers slowly, but many requests at once
+            found = list(threads.map(hash_one, paths))
     else:
-        found = [look(path) for path in paths]
+        found = [hash_one(path) for path in paths]
     now_known = {str(path): seen for path, (_, seen) in zip(paths, found, strict=True) if seen is not None}
     return tuple(digest for digest, _ in found), now_known
 
 
-def _look(path: Path, seen: Known | None, advance: Callable[[int], None] | None) -> tuple[str | None, Known | None]:
-    """Return a file's sha256, None where it cannot be read, and what may be remembered of it."""
+def _hash_unless_known(
+    path: Path, seen: Known | None, advance: Callable[[int], None] | None
+) -> tuple[str | None, Known | None]:
+    """Return a file's sha256, None where it cannot be read, and its index entry where it may be kept."""
     try:
         before = path.stat()
         if seen is not None and seen.matches(before):
@@ -90,7 +92,7 @@ def hash_file(path: Path, *, advance: Callable[[int], None] | None = None) -> st
     Raises
     ------
     OSError
-        Also for what is not a file: a pipe in its place would be waited for without end.
+        Also for what is not a file: reading a pipe would wait without end.
     """
     if not is_url(path) and not path.is_file():
         number = errno.EINVAL if path.exists() else errno.ENOENT

@@ -1,4 +1,4 @@
-"""What shows the progress of long work."""
+"""Progress of long work: the interface, and the implementation that shows nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What draws the progress of long work, or does not."""
+    """Shows the progress of long work."""
 
     def start(self, description: str, total_bytes: int | None) -> int:
-        """Begin a task of so many bytes (None: not known) and return its number."""
+        """Start a task of that many bytes (None if unknown) and return its number."""
 
     def advance(self, task: int, size_bytes: int) -> None:
-        """Count bytes that were dealt with; a negative number takes back what has to be done again."""
+        """Count bytes that are done; a negative number takes back what must be done again."""
 
     def finish(self, task: int) -> None:
         """End a task, done or failed."""
@@ -34,7 +34,7 @@ class SilentProgress:
 
 @contextmanager
 def show_progress(progress: Progress, description: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
-    """Give a function to report bytes to, for as long as the work takes."""
+    """Start a task and yield the function that counts its bytes; the task ends with the block."""
     task = progress.start(description, total_bytes)
     try:
         yield lambda size_bytes: progress.advance(task, size_bytes)

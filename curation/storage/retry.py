@@ -1,4 +1,4 @@
-"""Trying again what may pass, for as long as it gets further and no longer."""
+"""Retries what may succeed later, for as long as there is progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tenacity
 
 from curation.errors import CurationError, ErrorCode
 
-# A round of attempts that gained less than this has failed, so that a server which gives a byte a time ends too.
+# A round of attempts that gained fewer bytes has failed, so that a server that sends single bytes is given up.
 _GAIN_BYTES = 1 << 20
 
 Answer = TypeVar("Answer")
@@ -18,16 +18,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try; times in seconds.
+    """How long to retry; times in seconds.
 
     Parameters
     ----------
     attempts : int
-        Tries in a round; a round that gained next to nothing is the last.
+        Attempts in a round; a round that gained next to nothing is the last.
     first_pause, longest_pause : float
-        Pauses double within a round, from the first to the longest, with as much again by chance.
+        Pauses double within a round, from the first to the longest, with random jitter of the same size.
     longest_wish : float
-        The longest pause a server may ask for (Retry-After) that is waited for.
+        The longest pause requested by a server (Retry-After) that is waited for.
     """
 
     attempts: int = 5
@@ -37,7 +37,7 @@ class Patience:
 
 
 class TryAgain(Exception):
-    """An attempt failed in a way that another one may mend; `after` is the pause the server asks for, in seconds."""
+    """An attempt failed and may succeed later; `after` is the pause requested by the server, in seconds."""
 
     def __init__(self, reason: str, *, after: float = 0.0) -> None:
         super().__init__(reason)
@@ -47,21 +47,21 @@ class TryAgain(Exception):
 def try_patiently(
     attempt: Callable[[], Answer], *, what: str, patience: Patience, gained: Callable[[], int] = lambda: 0
 ) -> Answer:
-    """Call until it succeeds, raises something else than TryAgain, or no longer gets further.
+    """Call until it succeeds, raises anything but TryAgain, or makes no more progress.
 
     Parameters
     ----------
     attempt : callable
     what : str
-        What is tried, for the error.
+        The name of the work, for the error.
     patience : Patience
     gained : callable, optional
-        Tells how many bytes there are by now.
+        Returns the number of bytes so far.
 
     Raises
     ------
     CurationError
-        With the last failure, where a round of attempts brought nothing, or the server asks for too long a pause.
+        A round of attempts gained nothing, or the server requests too long a pause; with the last failure.
     """
 
     def is_worth_it(error: BaseException) -> bool:

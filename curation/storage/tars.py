@@ -32,14 +32,14 @@ _MAGIC: tuple[tuple[bytes, Packing], ...] = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
 )
-# What the three decompressors raise on damage.
+# Raised by the three decompressors on damage.
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError, OverflowError)
 _CHUNK_BYTES = 1 << 20
 _MAX_LINK_STEPS = 40
 
 
 def tar_packing(path: Path) -> Packing | None:
-    """Tell how a tar is packed by looking at its first block; None where it is no tar."""
+    """Return how a tar is compressed, from its first block; None where it is not a tar."""
     with path.open("rb") as stream:
         start = stream.read(tarfile.BLOCKSIZE)
     packings = [packing for magic, packing in _MAGIC if start.startswith(magic)]
@@ -57,7 +57,7 @@ def tar_packing(path: Path) -> Packing | None:
 
 
 def open_tar_stream(path: Path, packing: Packing) -> BinaryIO:
-    """Open the plain tar inside; seeking works for each packing, and is slow for all but the plain one."""
+    """Open the plain tar inside; seeking is slow in compressed ones."""
     source = path.open("rb") if is_url(path) else path
     match packing:
         case "gzip":
@@ -83,7 +83,7 @@ def list_tar(path: Path, packing: Packing, *, name: str, limits: Limits) -> tupl
             f"{name}: the tar cannot be read ({error}): it is damaged or incomplete",
             hint="download or copy it again",
         ) from error
-    # The later of two members of one name is what unpacking would leave, hence what a link to it means.
+    # A link means the later of two members of one name, as unpacking would leave that one.
     targets = {posixpath.normpath(header.name): header for header in headers}
     members = [_describe(header, targets, limits) for header in headers if not header.isdir()]
     return number_duplicates(members)
@@ -96,11 +96,11 @@ def _read_headers(stream: BinaryIO, packing: Packing, *, name: str, limits: Limi
             headers.append(header)
             if len(headers) > limits.members:
                 raise limits.too_many(name)
-        # tarfile takes any broken header but the first for the end.
+        # tarfile treats any broken header except the first as the end.
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
-        if packing != "plain":  # what is compressed ends in a checksum
+        if packing != "plain":  # a compressed stream ends in a checksum
             while stream.read(_CHUNK_BYTES):
                 pass
     return headers
@@ -116,7 +116,7 @@ def _describe(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo], l
 
 
 def _follow_links(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo | Cause:
-    """Return the header that a chain of links ends at, or why it is not followed."""
+    """Return the header at the end of a chain of links, or the reason why it is not followed."""
     for _ in range(_MAX_LINK_STEPS):
         if not (header.issym() or header.islnk()):
             return Cause(Reason.NOT_A_FILE, "link to a folder") if header.isdir() else header

@@ -1,7 +1,7 @@
 """Zip archives: the central directory through zipfile, single members by their offset.
 
-A worker that reads one member must not pay for parsing the directory of all of them, nor look one up by a name
-that stands there twice; hence the direct read.
+A worker that reads one member must not parse the directory of all members, nor find one by a name that occurs twice;
+hence the direct read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfil
 _FLAG_UTF8 = 0x800
 _FLAG_ENCRYPTED = 0x1 | 0x40 | 0x2000
 _MADE_ON_DOS = 0
-# What zipfile raises on a damaged directory besides its own error.
+# Raised by zipfile on a damaged directory, in addition to its own error.
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, EOFError)
 
 
 def list_zip(path: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
-    """List the files of a zip, sorted by path; what may not be read carries the reason."""
+    """List the files of a zip, sorted by path; a file that must not be read has the reason."""
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
@@ -78,7 +78,7 @@ def _refuse(info: zipfile.ZipInfo, limits: Limits) -> Cause | None:
 def _decode_name(info: zipfile.ZipInfo) -> str:
     name = info.filename
     if not info.flag_bits & _FLAG_UTF8:
-        # Many tools write UTF-8 without saying so; cp437 decodes every byte, so that its inverse gives them back.
+        # Many tools write UTF-8 without declaring it; cp437 maps every byte, so encoding restores the bytes.
         try:
             name = name.encode("cp437").decode("utf-8")
         except UnicodeError:
@@ -89,7 +89,7 @@ def _decode_name(info: zipfile.ZipInfo) -> str:
 
 
 def _refuse_overlaps(infos: Sequence[zipfile.ZipInfo], members: Sequence[Member]) -> list[Member]:
-    """Refuse files whose packed bytes run into the next one's: bombs let thousands of names share one stream."""
+    """Refuse files whose packed bytes overlap the next file's: in bombs thousands of names share one stream."""
     order = sorted(range(len(infos)), key=lambda index: (infos[index].header_offset, index))
     checked = list(members)
     for index, follower in itertools.pairwise(order):
@@ -131,14 +131,14 @@ def _read_packed(stream: BinaryIO, place: ZipPlace) -> bytes:
 
 def _inflate(packed: bytes, size_bytes: int) -> bytes:
     try:
-        # One byte more than declared tells a liar without unpacking all it holds.
+        # One byte more than declared shows a wrong size without unpacking everything.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size_bytes + 1)
     except zlib.error as error:
         raise UnreadableMember(Reason.ARCHIVE_DAMAGED, "zip entry cannot be unpacked") from error
 
 
 def _read_rare(stream: BinaryIO, place: ZipPlace, size_bytes: int) -> bytes:
-    """Leave bzip2 and LZMA, which hardly anyone uses in zips, to zipfile."""
+    """Read bzip2 and LZMA, which are rare in zips, with zipfile."""
     try:
         with zipfile.ZipFile(stream) as archive:
             info = next(info for info in archive.infolist() if info.header_offset == place.header_offset)

@@ -1,4 +1,4 @@
-"""Finds the archives a version was made from and reads any file of them by its row's id, the unpublished ones too."""
+"""Finds the archives that a version was made from and reads any file of them by its row's id."""
 
 import glob
 import hashlib

@@ -46,7 +46,7 @@ from curation.storage.progress import SilentProgress
 from tests.errors import fails_with
 
 VERDICTS = [
-    # what was planted, what became of it and of its twin (group, disputed, excluded_by), whether that will do
+    # what was planted, what became of it and of its original (group, disputed, excluded_by), whether that will do
     ("duplicate", ("g", False, "dedup"), ("g", False, None), True),
     ("duplicate", ("g", False, None), ("g", False, "dedup"), True),
     ("duplicate", ("g", False, None), ("g", False, None), False),
@@ -94,7 +94,7 @@ class Drawn:
         return self.files[self.fault(kind).path]
 
     def twin_of(self, kind: str) -> bytes:
-        return self.files[str(self.fault(kind).twin)]
+        return self.files[str(self.fault(kind).original)]
 
 
 def draw_at(folder: Path, wanted: Wanted) -> Drawn:
@@ -254,14 +254,14 @@ def test_the_archive_is_plain(tmp_path: Path) -> None:
 
 
 def test_the_truth_names_every_file(lesions: Drawn, skin: Drawn) -> None:
-    """Clean pictures, faults and their twins are the whole archive, and no path is two of them."""
+    """Clean pictures, faults and their originals are the whole archive, and no path is two of them."""
     for drawn in (lesions, skin):
         assert tuple(sorted(drawn.files)) == drawn.truth.paths
         planted = {fault.path for fault in drawn.truth.faults}
-        twins = {fault.twin for fault in drawn.truth.faults if fault.twin}
+        originals = {fault.original for fault in drawn.truth.faults if fault.original}
         assert len(planted) == len(drawn.truth.faults)
-        assert not planted & twins
-        assert not (planted | twins) & set(drawn.truth.clean)
+        assert not planted & originals
+        assert not (planted | originals) & set(drawn.truth.clean)
 
 
 def test_the_truth_is_told_without_drawing_and_kept_beside_the_archive(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_what_the_cache_lost_is_drawn_again(tmp_path: Path, loss: str) -> None:
 
 
 def same_bytes(drawn: Drawn, kind: str) -> bool:
-    """Return whether a planted file is a byte copy of its twin."""
+    """Return whether a planted file is a byte copy of its original."""
     return drawn.of(kind) == drawn.twin_of(kind)
 
 
@@ -364,7 +364,7 @@ def mean_difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def size_ratio(drawn: Drawn, kind: str) -> float:
-    """Return a planted picture's height over its twin's."""
+    """Return a planted picture's height over its original's."""
     return decode(drawn.of(kind)).shape[0] / decode(drawn.twin_of(kind)).shape[0]
 
 
@@ -402,7 +402,7 @@ LESION_CHECKS: dict[str, Callable[[Drawn, str], bool]] = {
         and bool((decode(d.of(k)) == decode(d.twin_of(k))).all())
     ),
     "two labels, same bytes": lambda d, k: same_bytes(d, k) and d.fault(k).label != "melanoma",
-    "two labels, look-alike": lambda d, k: not same_bytes(d, k) and d.fault(k).label != "melanoma",
+    "two labels, near duplicate": lambda d, k: not same_bytes(d, k) and d.fault(k).label != "melanoma",
     "two labels, across the splits": lambda d, k: same_bytes(d, k) and "/Test/" in d.fault(k).path,
     "in train and test, same bytes": same_bytes,
     "in train and test, re-encoded": lambda d, k: not same_bytes(d, k),
@@ -451,18 +451,18 @@ def test_hostile_names_are_planted_unchanged(lesions: Drawn) -> None:
 
 
 def test_leaks_lie_on_both_sides(lesions: Drawn) -> None:
-    """A planted leak has its file in Train and its twin in Test."""
+    """A planted leak has its file in Train and its original in Test."""
     leaks = [fault for fault in lesions.truth.faults if fault.expected in ("leak", "context leak")]
     assert len(leaks) == 6
-    assert all("/Train/" in fault.path and "/Test/" in str(fault.twin) for fault in leaks)
+    assert all("/Train/" in fault.path and "/Test/" in str(fault.original) for fault in leaks)
 
 
 def test_planted_look_alikes_can_be_found(lesions: Drawn) -> None:
-    """Every duplicate, dispute and leak is within 8 bits of its twin in some orientation, and correlates by 0.98."""
+    """Every duplicate, dispute and leak is within 8 bits of its original in some orientation and correlates by 0.98."""
     found = {
-        fault.path: nearest(decode(lesions.files[fault.path]), decode(lesions.files[fault.twin]))
+        fault.path: nearest(decode(lesions.files[fault.path]), decode(lesions.files[fault.original]))
         for fault in lesions.truth.faults
-        if fault.twin is not None
+        if fault.original is not None
     }
     missed = {path: near for path, near in found.items() if near[0] > 8 or near[1] < 0.98}
     assert not missed
@@ -471,14 +471,14 @@ def test_planted_look_alikes_can_be_found(lesions: Drawn) -> None:
 def test_planted_patches_can_be_found(skin: Drawn) -> None:
     """Every patch that was planted twice is the same picture for tifffile, in whatever encoding."""
     for fault in skin.truth.faults:
-        if fault.twin is None:
+        if fault.original is None:
             continue
-        own, twin = decode(skin.files[fault.path]), decode(skin.files[fault.twin])
-        distance, correlation = nearest(own, twin)
+        own, original = decode(skin.files[fault.path]), decode(skin.files[fault.original])
+        distance, correlation = nearest(own, original)
         assert distance <= 8, fault.kind
         assert correlation >= 0.98, fault.kind
         if fault.kind == "byte copy" or (fault.kind.startswith("coded as ") and "palette" not in fault.kind):
-            assert (own == twin).all(), fault.kind
+            assert (own == original).all(), fault.kind
 
 
 def test_patches_come_in_every_encoding(skin: Drawn) -> None:
@@ -501,10 +501,10 @@ def test_a_file_outside_the_naming_rule_and_broken_ones_are_among_the_patches(sk
 
 
 def unplanted(drawn: Drawn) -> list[NDArray[np.uint8]]:
-    """Return all pictures that no other one of the archive was made from: the clean, the kept, and the twins."""
+    """Return all pictures that no other one of the archive was made from: the clean, the kept, and the originals."""
     kept = {fault.path for fault in drawn.truth.faults if fault.expected == "kept" and fault.kind != "broken EXIF"}
-    twins = {fault.twin for fault in drawn.truth.faults if fault.twin}
-    return [decode(drawn.files[path]) for path in sorted(kept | twins | set(drawn.truth.clean))]
+    originals = {fault.original for fault in drawn.truth.faults if fault.original}
+    return [decode(drawn.files[path]) for path in sorted(kept | originals | set(drawn.truth.clean))]
 
 
 def assert_far_apart(pictures: list[NDArray[np.uint8]]) -> None:
@@ -532,13 +532,13 @@ def test_unplanted_pictures_are_far_apart_in_a_whole_sample(tmp_path: Path, seed
     assert_far_apart(unplanted(lesions) + unplanted(skin))
 
 
-@pytest.mark.parametrize(("expected", "own", "twin", "met"), VERDICTS)
+@pytest.mark.parametrize(("expected", "own", "original", "met"), VERDICTS)
 def test_a_verdict_compares_a_row_with_what_was_planted(
-    expected: Expected, own: tuple[object, ...], twin: tuple[object, ...] | None, met: bool
+    expected: Expected, own: tuple[object, ...], original: tuple[object, ...] | None, met: bool
 ) -> None:
     """A fault is met by exactly the outcomes that its expectation names."""
-    fault = Fault(kind="x", path="a.jpg", expected=expected, label=None, twin="b.jpg" if twin else None)
-    rows = [("s/a.jpg", *own)] + ([("s/b.jpg", *twin)] if twin else [])
+    fault = Fault(kind="x", path="a.jpg", expected=expected, label=None, original="b.jpg" if original else None)
+    rows = [("s/a.jpg", *own)] + ([("s/b.jpg", *original)] if original else [])
     frame = pl.DataFrame(rows, schema=["id", "group", "disputed", "excluded_by"], orient="row")
     truth = GroundTruth(part="lesions", seed=1, clean=(), faults=(fault,))
     assert find_missed(truth, frame, source="s") == (() if met else (fault,))

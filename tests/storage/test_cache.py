@@ -22,11 +22,11 @@ CONTENT = b"an archive" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def import_dataset(cache: Cache, content: bytes = CONTENT) -> Path:
+def add_archive(cache: Cache, content: bytes = CONTENT) -> Path:
     """Put an archive into the cache the way a download does."""
     with cache.partial("test") as folder:
         (folder / "body").write_bytes(content)
-        return cache.import_dataset(folder / "body", hashlib.sha256(content).hexdigest())
+        return cache.add_archive(folder / "body", hashlib.sha256(content).hexdigest())
 
 
 def age(path: Path, seconds: float = 3600) -> None:
@@ -47,7 +47,7 @@ def test_root_is_the_argument_else_the_environment_else_the_users(tmp_path, monk
 
 def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
     """What was adopted is found again by its sha256, by another Cache too, and nothing unfinished stays."""
-    path = import_dataset(Cache(tmp_path))
+    path = add_archive(Cache(tmp_path))
     assert path == tmp_path / "archives" / SHA256[:2] / SHA256
     assert Cache(tmp_path).find(SHA256) == path
     assert Cache(tmp_path).find("0" * 64) is None
@@ -58,12 +58,12 @@ def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
 def test_a_damaged_archive_is_not_found_and_is_replaced(tmp_path, damage):
     """An archive whose bytes changed in the cache does not count; adopting it again mends it."""
     cache = Cache(tmp_path)
-    path = import_dataset(cache)
+    path = add_archive(cache)
     path.write_bytes(damage)
     age(path)
     assert cache.find(SHA256) is None
     assert "is damaged" in cache.warnings[0]
-    import_dataset(cache)
+    add_archive(cache)
     assert cache.find(SHA256) == path
 
 
@@ -160,7 +160,7 @@ def test_a_missing_file_has_no_sha256(tmp_path):
 def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
     """With a cache that cannot be written, what is in it is found, and hashing goes on with a warning."""
     writable = Cache(tmp_path / "cache")
-    import_dataset(writable)
+    add_archive(writable)
     cache = Cache(make_read_only(tmp_path / "cache"))
     assert cache.find(SHA256) == cache.archive_path(SHA256)
     path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
@@ -170,7 +170,7 @@ def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
     assert len(cache.warnings) == 1
     assert "Read-only file system" in cache.warnings[0]
     with fails_with(ErrorCode.DISK_READ_ONLY) as caught:
-        import_dataset(cache)
+        add_archive(cache)
     assert "CURATION_CACHE" in str(caught.value.hint)
 
 
@@ -183,7 +183,7 @@ def test_a_file_in_place_of_the_cache_is_an_error_when_writing(tmp_path):
     cache.recover()
     assert not cache.keep(cache.folder("probe") / "x", b"x")
     with fails_with(ErrorCode.FILE_UNREADABLE):
-        import_dataset(cache)
+        add_archive(cache)
     with fails_with(ErrorCode.FILE_UNREADABLE):
         cache.check_room(1)
 
@@ -204,7 +204,7 @@ def test_a_full_disk_keeps_nothing_half_written(small_disk):
 def test_usage_lists_every_file_with_its_kind(tmp_path):
     """For gc every file is listed, sorted, with its kind, size and last use."""
     cache = Cache(tmp_path)
-    path = import_dataset(cache)
+    path = add_archive(cache)
     cache.keep(cache.folder("probe") / "ab" / "x", b"123")
     usage = cache.usage()
     assert [(cached.kind, cached.size_bytes) for cached in usage if cached.kind != "index"] == [
@@ -221,7 +221,7 @@ def _adopt_often(root: Path) -> list[str]:
     cache = Cache(root)
     found = []
     for _ in range(8):
-        import_dataset(cache)
+        add_archive(cache)
         path = cache.find(SHA256)
         found.append(hashlib.sha256(path.read_bytes()).hexdigest() if path else "missing")
     return found

@@ -1,4 +1,4 @@
-"""The source kind ``drawn``: dermoscopy-like pictures from a seed, with known faults planted and the truth beside."""
+"""The source kind ``drawn``: dermoscopy-like images drawn from a seed, with planted faults and their ground truth."""
 
 from curation.sources.synthetic.archive import draw
 from curation.sources.synthetic.ground_truth import (

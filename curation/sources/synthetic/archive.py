@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 32, 4096
 
 
 def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int], None] | None = None) -> GroundTruth:
-    """Draw a source into a zip, and write the truth beside it (``ground_truth_path``).
+    """Draw a source into a zip, and write its ground truth next to it (``ground_truth_path``).
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int],
     archive : Path
         Where the zip goes; an earlier one is replaced.
     advance : callable, optional
-        Told the bytes of each file as it is drawn.
+        Called with the bytes of each file as it is drawn.
 
     Returns
     -------
     GroundTruth
-        What was planted, and which pictures are clean.
+        The planted faults and the clean images.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def draw_files(settings: SyntheticSettings) -> Iterator[tuple[str, bytes]]:
 
 
 def draw_scene(drawn: DrawnImages, scene: Scene, size: tuple[int, int]) -> list[Pixels]:
-    """Return a scene's pictures, unlike all images drawn before.
+    """Return a scene's images, unlike all images drawn before.
 
     Returns
     -------

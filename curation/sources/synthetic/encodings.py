@@ -1,4 +1,4 @@
-"""The bytes a picture can come in: good, unusual and broken JPEG, PNG and TIFF files."""
+"""Encodes images as common, unusual and broken JPEG, PNG and TIFF files."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def jpeg(pixels: Pixels, *, quality: int = 92, mode: str = "RGB") -> bytes:
 
 
 def png(pixels: Pixels, *, mode: str = "RGB") -> bytes:
-    """Return a PNG of that Pillow mode; ``P`` has a palette of 255 colours, ``RGBA`` a corner to see through."""
+    """Return a PNG of that Pillow mode; ``P`` has a palette of 255 colors, ``RGBA`` a transparent corner."""
     image = Image.fromarray(pixels)
     if mode == "P":
         image = image.quantize(255, dither=Image.Dither.NONE)
@@ -44,7 +44,7 @@ def bomb() -> bytes:
 
 
 def with_exif(file: bytes, payload: bytes) -> bytes:
-    """Return a JPEG with an EXIF segment put in front; the coded picture stays as it was, byte by byte."""
+    """Return a JPEG with an EXIF segment put in front; the coded image stays as it was, byte by byte."""
     return file[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + file[2:]
 
 
@@ -66,7 +66,7 @@ def broken_exif() -> bytes:
 
 
 def tiff(pixels: NDArray[np.uint8] | NDArray[np.uint16], settings: Mapping[str, Any] = MappingProxyType({})) -> bytes:
-    """Return a TIFF of RGB, unless the ``settings`` (those of ``tifffile.imwrite``) say otherwise."""
+    """Return a TIFF of RGB, unless the ``settings`` (those of ``tifffile.imwrite``) differ."""
     import tifffile
 
     target = io.BytesIO()
@@ -75,16 +75,16 @@ def tiff(pixels: NDArray[np.uint8] | NDArray[np.uint16], settings: Mapping[str, 
 
 
 def tiff_palette(pixels: Pixels) -> bytes:
-    """Return a TIFF with a palette of 255 colours."""
+    """Return a TIFF with a palette of 255 colors."""
     image = Image.fromarray(pixels).quantize(255, dither=Image.Dither.NONE)
     palette = np.zeros((3, 256), np.uint16)
-    colours = np.array(image.getpalette(), np.uint16).reshape(-1, 3)
-    palette[:, : len(colours)] = (colours * 257).T
+    colors = np.array(image.getpalette(), np.uint16).reshape(-1, 3)
+    palette[:, : len(colors)] = (colors * 257).T
     return tiff(np.asarray(image), {"photometric": "palette", "colormap": palette})
 
 
 def tiff_cmyk(pixels: Pixels) -> bytes:
-    """Return a TIFF of cyan, magenta, yellow and no black: the plain inverse of the picture."""
+    """Return a TIFF of cyan, magenta, yellow and no black: the plain inverse of the image."""
     black = np.zeros(pixels.shape[:2], np.uint8)
     return tiff(np.dstack([255 - pixels, black]), {"photometric": "separated"})
 

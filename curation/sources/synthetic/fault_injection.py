@@ -1,4 +1,4 @@
-"""The faults that are planted: what is done to a picture, where the result lies, and what a build owes it."""
+"""The planted faults: how a file is made from an image, where it lies, and what a build must do with it."""
 
 import io
 from collections.abc import Callable
@@ -26,31 +26,31 @@ class FaultSpec:
     kind, expected
         As in ``Fault``.
     make : callable
-        From the picture (the first of ``pages``) to the file's bytes.
+        From the image (the first of ``pages``) to the file's bytes.
     place : str
         The folder, below the archive's own: ``"Train/melanoma"``. Skin patches have none.
-    twin : str or None
-        The folder in which the untouched picture lies too; None where it does not.
+    original : str or None
+        The folder of the unchanged image; None where it is not in the archive.
     name : str or None
-        A file name of its own (``{}`` stands for the number), else one like all others.
+        A special file name (``{}`` is the number); else one like all others.
     same_name : bool
-        The file has its twin's name, as the doubles of the published set have.
+        The file has the name of its original, like the duplicates of the published set.
     pages : int
-        How many pictures ``make`` wants.
+        The number of images that ``make`` takes.
     """
 
     kind: str
     expected: Expected
     make: Make
     place: str = "Train/melanoma"
-    twin: str | None = None
+    original: str | None = None
     name: str | None = None
     same_name: bool = False
     pages: int = 1
 
 
 def as_stored(pixels: Pixels) -> Pixels:
-    """Return the pixels that a reader of the picture's own JPEG sees."""
+    """Return the pixels that a reader of the image's own JPEG sees."""
     with Image.open(io.BytesIO(jpeg(pixels))) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -78,36 +78,36 @@ HOSTILE_NAMES = (
 
 
 def halved(pixels: Pixels) -> Pixels:
-    """Return the picture at half its size, four pixels becoming their mean."""
+    """Return the image at half its size, four pixels becoming their mean."""
     even = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2].astype(np.uint16)
     total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
     return ((total + 2) // 4).astype(np.uint8)
 
 
 def dimmed(pixels: Pixels) -> Pixels:
-    """Return the picture darker by an eighth, which clips nothing."""
+    """Return the image darker by an eighth, which clips nothing."""
     return (pixels.astype(np.uint16) * 7 // 8).astype(np.uint8)
 
 
 def cropped(pixels: Pixels) -> Pixels:
-    """Return the picture without 2 % of its width and height, half of it at each side."""
+    """Return the image without 2 % of its width and height, half of it at each side."""
     (top, left), (height, width) = (max(1, side // 100) for side in pixels.shape[:2]), pixels.shape[:2]
     return pixels[top : height - top, left : width - left]
 
 
 def blurred(pixels: Pixels) -> Pixels:
-    """Return the picture far out of focus."""
+    """Return the image far out of focus."""
     soft = soften(pixels.astype(np.float64), max(2, min(pixels.shape[:2]) // 10))
     return np.floor(np.round(soft, 6) + 0.5).astype(np.uint8)
 
 
 def blank(pixels: Pixels) -> Pixels:
-    """Return a picture of that size in one colour, the same for all, so that two of them are copies."""
+    """Return an image of that size in one color, the same for all, so that two of them are copies."""
     return np.broadcast_to(np.array((206, 172, 150), np.uint8), pixels.shape).copy()
 
 
 def _stored(change: Callable[[Pixels], Pixels], *, quality: int = 95) -> Make:
-    """Return what makes a JPEG of the changed picture, as someone does who opens, changes and saves it."""
+    """Return what makes a JPEG of the changed image, as an image editor writes it."""
     return lambda pages: jpeg(np.ascontiguousarray(change(as_stored(pages[0]))), quality=quality)
 
 
@@ -116,7 +116,7 @@ def _copy(pages: Pages) -> bytes:
 
 
 def _upright(pages: Pages) -> bytes:
-    """Return the picture lying on its side, with the EXIF orientation (6) that sets it upright."""
+    """Return the image turned by 90 degrees, with the EXIF orientation (6) that undoes it."""
     return with_exif(jpeg(np.ascontiguousarray(np.rot90(pages[0], 1))), exif(orientation=6))
 
 
@@ -124,58 +124,69 @@ TRAIN, TEST = "Train/melanoma", "Test/melanoma"
 CONTEXT, OTHER_CONTEXT = "nevus", "seborrheic keratosis"
 
 _TWINS = (
-    FaultSpec("byte copy", "duplicate", _copy, twin=TRAIN),
-    FaultSpec("byte copy", "duplicate", _copy, twin=TRAIN),
-    FaultSpec("byte copy", "duplicate", _copy, place=TEST, twin=TEST),
-    FaultSpec("byte copy", "duplicate", _copy, place=f"Train/{CONTEXT}", twin=f"Train/{CONTEXT}"),
-    FaultSpec("metadata changed", "duplicate", lambda p: with_exif(_copy(p), exif(description="a copy")), twin=TRAIN),
-    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
-    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), twin=TRAIN),
-    FaultSpec("half the size", "duplicate", _stored(halved), twin=TRAIN),
-    FaultSpec("half the size", "duplicate", _stored(halved), twin=TRAIN),
-    FaultSpec("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
-    FaultSpec("brightness changed", "duplicate", _stored(dimmed), twin=TRAIN),
-    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
-    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), twin=TRAIN),
-    *(FaultSpec(kind, "duplicate", _stored(turn), twin=TRAIN) for kind, turn in SYMMETRIES.items()),
-    FaultSpec("EXIF-rotated", "duplicate", _upright, twin=TRAIN),
-    FaultSpec("CMYK", "duplicate", lambda p: jpeg(p[0], mode="CMYK"), twin=TRAIN),
-    FaultSpec("palette", "duplicate", lambda p: png(as_stored(p[0]), mode="P"), twin=TRAIN, name="DRAWN_{}.png"),
-    FaultSpec("16-bit", "duplicate", lambda p: encodings.tiff_16_bit(as_stored(p[0])), twin=TRAIN, name="DRAWN_{}.tif"),
+    FaultSpec("byte copy", "duplicate", _copy, original=TRAIN),
+    FaultSpec("byte copy", "duplicate", _copy, original=TRAIN),
+    FaultSpec("byte copy", "duplicate", _copy, place=TEST, original=TEST),
+    FaultSpec("byte copy", "duplicate", _copy, place=f"Train/{CONTEXT}", original=f"Train/{CONTEXT}"),
+    FaultSpec(
+        "metadata changed", "duplicate", lambda p: with_exif(_copy(p), exif(description="a copy")), original=TRAIN
+    ),
+    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), original=TRAIN),
+    FaultSpec("re-encoded at quality 60", "duplicate", _stored(lambda p: p, quality=60), original=TRAIN),
+    FaultSpec("half the size", "duplicate", _stored(halved), original=TRAIN),
+    FaultSpec("half the size", "duplicate", _stored(halved), original=TRAIN),
+    FaultSpec("brightness changed", "duplicate", _stored(dimmed), original=TRAIN),
+    FaultSpec("brightness changed", "duplicate", _stored(dimmed), original=TRAIN),
+    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), original=TRAIN),
+    FaultSpec("cropped by 2 %", "duplicate", _stored(cropped), original=TRAIN),
+    *(FaultSpec(kind, "duplicate", _stored(turn), original=TRAIN) for kind, turn in SYMMETRIES.items()),
+    FaultSpec("EXIF-rotated", "duplicate", _upright, original=TRAIN),
+    FaultSpec("CMYK", "duplicate", lambda p: jpeg(p[0], mode="CMYK"), original=TRAIN),
+    FaultSpec("palette", "duplicate", lambda p: png(as_stored(p[0]), mode="P"), original=TRAIN, name="DRAWN_{}.png"),
+    FaultSpec(
+        "16-bit", "duplicate", lambda p: encodings.tiff_16_bit(as_stored(p[0])), original=TRAIN, name="DRAWN_{}.tif"
+    ),
 )
 
 _DISPUTES = (
     *(
         FaultSpec(
-            "two labels, same bytes", "disputed", _copy, place=f"Train/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
+            "two labels, same bytes", "disputed", _copy, place=f"Train/{OTHER_CONTEXT}", original=TRAIN, same_name=True
         )
         for _ in range(4)
     ),
-    FaultSpec("two labels, look-alike", "disputed", _stored(halved), place=f"Train/{OTHER_CONTEXT}", twin=TRAIN),
     FaultSpec(
-        "two labels, look-alike",
+        "two labels, near duplicate", "disputed", _stored(halved), place=f"Train/{OTHER_CONTEXT}", original=TRAIN
+    ),
+    FaultSpec(
+        "two labels, near duplicate",
         "disputed",
         _stored(SYMMETRIES["turned by 90 degrees"]),
         place=f"Train/{CONTEXT}",
-        twin=TRAIN,
+        original=TRAIN,
     ),
     FaultSpec(
-        "two labels, across the splits", "disputed", _copy, place=f"Test/{OTHER_CONTEXT}", twin=TRAIN, same_name=True
+        "two labels, across the splits",
+        "disputed",
+        _copy,
+        place=f"Test/{OTHER_CONTEXT}",
+        original=TRAIN,
+        same_name=True,
     ),
 )
 
 _LEAKS = (
-    FaultSpec("in train and test, same bytes", "leak", _copy, twin=TEST, same_name=True),
-    FaultSpec("in train and test, same bytes", "leak", _copy, twin=TEST),
-    FaultSpec("in train and test, re-encoded", "leak", _stored(lambda p: p, quality=75), twin=TEST),
-    FaultSpec("in train and test, turned", "leak", _stored(SYMMETRIES["turned by 180 degrees"]), twin=TEST),
-    FaultSpec("context in train and test", "context leak", _copy, place=f"Train/{CONTEXT}", twin=f"Test/{CONTEXT}"),
+    FaultSpec("in train and test, same bytes", "leak", _copy, original=TEST, same_name=True),
+    FaultSpec("in train and test, same bytes", "leak", _copy, original=TEST),
+    FaultSpec("in train and test, re-encoded", "leak", _stored(lambda p: p, quality=75), original=TEST),
+    FaultSpec("in train and test, turned", "leak", _stored(SYMMETRIES["turned by 180 degrees"]), original=TEST),
+    FaultSpec("context in train and test", "context leak", _copy, place=f"Train/{CONTEXT}", original=f"Test/{CONTEXT}"),
     FaultSpec(
         "context in train and test, two labels",
         "context leak",
         _copy,
         place=f"Train/{CONTEXT}",
-        twin=f"Test/{OTHER_CONTEXT}",
+        original=f"Test/{OTHER_CONTEXT}",
         same_name=True,
     ),
 )
@@ -210,7 +221,7 @@ LESIONS: tuple[FaultSpec, ...] = (*_TWINS, *_DISPUTES, *_LEAKS, *_UNREADABLE, *_
 
 def _patch(kind: str, make: Callable[[Pixels], bytes]) -> FaultSpec:
     """Return a skin patch planted a second time, as another skin's, in another encoding."""
-    return FaultSpec(kind, "duplicate", lambda pages: make(pages[0]), place="", twin="")
+    return FaultSpec(kind, "duplicate", lambda pages: make(pages[0]), place="", original="")
 
 
 SKIN: tuple[FaultSpec, ...] = (

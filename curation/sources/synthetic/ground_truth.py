@@ -1,4 +1,4 @@
-"""What was planted in a drawn archive, so that a test can say what was found and what was missed."""
+"""The faults planted in a drawn archive, so that a test can tell which of them a build found."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,16 +10,16 @@ from curation.errors import CurationError, ErrorCode
 Part = Literal["lesions", "skin"]
 
 Expected = Literal["duplicate", "disputed", "leak", "context leak", "unreadable", "low quality", "kept"]
-"""What a build owes a planted file.
+"""What a build must do with a planted file.
 
 ======================  ====================================================================================
-``duplicate``           in one group with its twin; at most one of the two is kept
-``disputed``            in one group with its twin, which has another label; marked disputed
-``leak``                in one group with its twin, which is in the source's test split; excluded, the twin is not
+``duplicate``           in one group with its original; at most one of the two is kept
+``disputed``            in one group with its original, which has another label; marked disputed
+``leak``                in one group with its original, which is in the source's test split and kept
 ``context leak``        the same, but both are of context classes: named in the summary and the audit
 ``unreadable``          excluded by the probe
 ``low quality``         excluded by the thresholds of quality
-``kept``                reaches the selection: neither unreadable nor of low quality nor anyone's duplicate
+``kept``                reaches the selection: not unreadable, of low quality or a duplicate
 ======================  ====================================================================================
 """
 
@@ -31,14 +31,14 @@ class Fault:
     Parameters
     ----------
     kind : str
-        What was done to it, in words.
+        A name of the fault.
     path : str
         Its path inside the archive.
     expected : Expected
-        What a build owes it.
+        What a build must do with it.
     label : str or None
         Its source label; None where its path names none.
-    twin : str or None
+    original : str or None
         The path of the file that it was made from, where that one is in the archive too.
     """
 
@@ -46,21 +46,21 @@ class Fault:
     path: str
     expected: Expected
     label: str | None
-    twin: str | None = None
+    original: str | None = None
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """All that is known of a drawn archive.
+    """The planted faults and the clean images of a drawn archive.
 
     Parameters
     ----------
     part, seed
         As in the recipe.
     clean : tuple of str
-        Sorted paths of the pictures that resemble no other; none of them may be excluded as a duplicate.
+        Sorted paths of the images that no other resembles; they must not be excluded as duplicates.
     faults : tuple of Fault
-        Sorted by path. The archive holds ``clean``, the faults and their twins, and nothing else.
+        Sorted by path. The archive holds ``clean``, the faults and their originals, and nothing else.
     """
 
     part: Part
@@ -71,8 +71,8 @@ class GroundTruth:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every path in the archive, sorted."""
-        twins = {fault.twin for fault in self.faults if fault.twin is not None}
-        return tuple(sorted({*self.clean, *(fault.path for fault in self.faults), *twins}))
+        originals = {fault.original for fault in self.faults if fault.original is not None}
+        return tuple(sorted({*self.clean, *(fault.path for fault in self.faults), *originals}))
 
     def to_json(self) -> str:
         """Return the truth as JSON, in ASCII, the same text on every machine."""
@@ -87,17 +87,17 @@ class GroundTruth:
 
 
 def ground_truth_path(archive: Path) -> Path:
-    """Return where the truth of a drawn archive lies: beside it."""
+    """Return the path of an archive's ground truth: next to the archive."""
     return archive.with_name(archive.name + ".truth.json")
 
 
 def read_ground_truth(archive: Path) -> GroundTruth:
-    """Return the truth that was written beside a drawn archive.
+    """Return the ground truth that was written next to a drawn archive.
 
     Raises
     ------
     CurationError
-        Where there is none.
+        The file is missing.
     """
     path = ground_truth_path(archive)
     try:

@@ -1,4 +1,4 @@
-"""Holds a manifest against the truth: which planted faults were missed, and which clean pictures were wronged."""
+"""Compares a manifest with the ground truth: missed faults, and clean images that were excluded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 def find_missed(truth: GroundTruth, rows: pl.DataFrame, *, source: str) -> tuple[Fault, ...]:
-    """Return the planted faults that a build did not deal with as it owes them, sorted by path.
+    """Return the planted faults with another outcome than the expected one, sorted by path.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def find_missed(truth: GroundTruth, rows: pl.DataFrame, *, source: str) -> tuple
 
 
 def find_wrongly_excluded(truth: GroundTruth, rows: pl.DataFrame, *, source: str) -> tuple[str, ...]:
-    """Return the paths of clean pictures that are missing, disputed, or excluded before the selection, sorted.
+    """Return the paths of clean images that are missing, disputed, or excluded before the selection, sorted.
 
     The parameters are those of ``find_missed``.
     """
@@ -50,14 +50,14 @@ def _is_met(fault: Fault, by_path: Mapping[str, Row]) -> bool:
         return _stage(row) == "quality"
     if fault.expected == "kept":
         return _is_untouched(row)
-    twin = by_path.get(str(fault.twin))
-    if twin is None or row["group"] is None or row["group"] != twin["group"]:
+    original = by_path.get(str(fault.original))
+    if original is None or row["group"] is None or row["group"] != original["group"]:
         return False
     if fault.expected == "disputed":
-        return bool(row["disputed"] and twin["disputed"])
+        return bool(row["disputed"] and original["disputed"])
     if fault.expected == "leak":
-        return _stage(row) == "dedup" and _stage(twin) in ("", "select")
-    return "dedup" in (_stage(row), _stage(twin))
+        return _stage(row) == "dedup" and _stage(original) in ("", "select")
+    return "dedup" in (_stage(row), _stage(original))
 
 
 def _is_untouched(row: Row) -> bool:

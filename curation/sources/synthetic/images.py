@@ -48,7 +48,7 @@ class Character:
     """What makes one kind of lesion: ranges are drawn from evenly, strengths are in 0..1."""
 
     pigments: tuple[Colour, ...]
-    colours: tuple[int, int]
+    colors: tuple[int, int]
     lobes: tuple[int, int]
     rough: tuple[float, float]
     edge: tuple[float, float]
@@ -62,7 +62,7 @@ class Character:
 CHARACTERS: Mapping[Lesion, Character] = {
     "melanoma": Character(
         pigments=(TAN, BROWN, BROWN, DARK, DARK, BLACK, BLUE, RED, SCAR),
-        colours=(4, 6),
+        colors=(4, 6),
         lobes=(2, 4),
         rough=(0.25, 0.5),
         edge=(0.3, 0.8),
@@ -74,7 +74,7 @@ CHARACTERS: Mapping[Lesion, Character] = {
     ),
     "nevus": Character(
         pigments=(TAN, BROWN, DARK, ROSE),
-        colours=(2, 2),
+        colors=(2, 2),
         lobes=(1, 1),
         rough=(0.08, 0.2),
         edge=(0.2, 0.5),
@@ -86,7 +86,7 @@ CHARACTERS: Mapping[Lesion, Character] = {
     ),
     "seborrheic keratosis": Character(
         pigments=(TAN, GREY, YELLOW, BROWN),
-        colours=(2, 3),
+        colors=(2, 3),
         lobes=(1, 2),
         rough=(0.2, 0.35),
         edge=(0.04, 0.1),
@@ -112,17 +112,17 @@ def draw_lesion(rng: np.random.Generator, label: Lesion, size: tuple[int, int]) 
     """
     shape = (size[1], size[0])
     character = CHARACTERS[label]
-    picture = _skin(rng, shape, texture=between(rng, 0.5, 1.0))
+    image = _skin(rng, shape, texture=between(rng, 0.5, 1.0))
     inside = _outline(rng, shape, character)
-    picture = _pigment(rng, picture, inside, character)
-    picture = _marks(rng, picture, inside, character)
+    image = _pigment(rng, image, inside, character)
+    image = _marks(rng, image, inside, character)
     if chance(rng, 0.4):
-        picture = _hairs(rng, picture, count=1 + pick(rng, 6))
+        image = _hairs(rng, image, count=1 + pick(rng, 6))
     if chance(rng, 0.2):
-        picture = _bubbles(rng, picture)
+        image = _bubbles(rng, image)
     if chance(rng, 0.18):
-        picture = _tube(rng, picture)
-    return _develop(rng, picture)
+        image = _tube(rng, image)
+    return _develop(rng, image)
 
 
 def draw_skin(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
@@ -137,15 +137,15 @@ def draw_skin(rng: np.random.Generator, size: tuple[int, int]) -> Pixels:
     (2 * height, 2 * width, 3) uint8 ndarray, sRGB
     """
     shape = (2 * size[1], 2 * size[0])
-    picture = _skin(rng, shape, texture=between(rng, 1.1, 1.9))
-    picture = _creases(rng, picture)
+    image = _skin(rng, shape, texture=between(rng, 1.1, 1.9))
+    image = _creases(rng, image)
     if chance(rng, 0.5):
-        picture = _vessels(rng, picture)
+        image = _vessels(rng, image)
     if chance(rng, 0.35):
-        picture = _hairs(rng, picture, count=2 + pick(rng, 5))
+        image = _hairs(rng, image, count=2 + pick(rng, 5))
     if chance(rng, 0.25):
-        picture = _bubbles(rng, picture)
-    return _develop(rng, picture)
+        image = _bubbles(rng, image)
+    return _develop(rng, image)
 
 
 def _skin(rng: np.random.Generator, shape: tuple[int, int], *, texture: float) -> Field:
@@ -186,45 +186,45 @@ def _outline(rng: np.random.Generator, shape: tuple[int, int], character: Charac
     return depth + rough * waves + 0.06 * fractal(rng, shape, 40.0, 1)
 
 
-def _pigment(rng: np.random.Generator, picture: Field, inside: Field, character: Character) -> Field:
-    """Return the picture with the lesion's colours laid over the skin."""
-    shape = (picture.shape[0], picture.shape[1])
+def _pigment(rng: np.random.Generator, image: Field, inside: Field, character: Character) -> Field:
+    """Return the image with the lesion's colors laid over the skin."""
+    shape = (image.shape[0], image.shape[1])
     order = list(character.pigments)
-    count = character.colours[0] + pick(rng, character.colours[1] - character.colours[0] + 1)
+    count = character.colors[0] + pick(rng, character.colors[1] - character.colors[0] + 1)
     chosen = [order.pop(pick(rng, len(order))) for _ in range(count)]
-    paint = np.empty_like(picture)
+    paint = np.empty_like(image)
     paint[:] = chosen[0]
-    for colour in chosen[1:]:
+    for color in chosen[1:]:
         patch = smoothstep(fractal(rng, shape, between(rng, 3.0, 8.0), 3) + 0.3 * inside, -0.2, 0.7)
-        paint = paint + (np.array(colour) - paint) * patch[:, :, None]
+        paint = paint + (np.array(color) - paint) * patch[:, :, None]
     paint = paint * (1.0 + 0.16 * fractal(rng, shape, 18.0, 3))[:, :, None]
     cover = smoothstep(inside, 0.0, between(rng, *character.edge))
     # Pigment is never even: let the skin shine through in clouds.
     uneven = 1.0 - 0.35 * smoothstep(fractal(rng, shape, 6.0, 2), 0.0, 0.8)
     cover = cover * between(rng, *character.opacity) * uneven
-    return picture + (paint - picture) * cover[:, :, None]
+    return image + (paint - image) * cover[:, :, None]
 
 
-def _marks(rng: np.random.Generator, picture: Field, inside: Field, character: Character) -> Field:
-    """Return the picture with network, globules and milia, as far as the lesion's character has them."""
-    shape = (picture.shape[0], picture.shape[1])
+def _marks(rng: np.random.Generator, image: Field, inside: Field, character: Character) -> Field:
+    """Return the image with network, globules and milia, as far as the lesion's character has them."""
+    shape = (image.shape[0], image.shape[1])
     body = smoothstep(inside, 0.0, 0.3)
     net = scatter(rng, shape, between(rng, 24.0, 38.0), jitter=character.net_jitter)
     lines = 1.0 - smoothstep(net.second - net.nearest, 0.0, 0.5)
     where = smoothstep(fractal(rng, shape, 4.0, 2), -0.3, 0.8) * body
-    picture = picture * (1.0 - character.net * between(rng, 0.4, 1.0) * lines * where)[:, :, None]
+    image = image * (1.0 - character.net * between(rng, 0.4, 1.0) * lines * where)[:, :, None]
     globules = dots(rng, shape, between(rng, 16.0, 28.0), share=0.5) * smoothstep(inside, 0.1, 0.25)
-    picture = picture + (np.array(DARK) - picture) * (0.8 * character.globules * globules)[:, :, None]
+    image = image + (np.array(DARK) - image) * (0.8 * character.globules * globules)[:, :, None]
     if character.milia == 0.0:
-        return picture
+        return image
     pearls = dots(rng, shape, between(rng, 10.0, 16.0), share=0.5) * body
-    return picture + (np.array((0.93, 0.88, 0.76)) - picture) * (0.75 * character.milia * pearls)[:, :, None]
+    return image + (np.array((0.93, 0.88, 0.76)) - image) * (0.75 * character.milia * pearls)[:, :, None]
 
 
-def _hairs(rng: np.random.Generator, picture: Field, *, count: int) -> Field:
-    """Return the picture with bent hairs across it."""
-    x, y = plane((picture.shape[0], picture.shape[1]))
-    pixel = 1.0 / min(picture.shape[:2])
+def _hairs(rng: np.random.Generator, image: Field, *, count: int) -> Field:
+    """Return the image with bent hairs across it."""
+    x, y = plane((image.shape[0], image.shape[1]))
+    pixel = 1.0 / min(image.shape[:2])
     shade = np.array((0.16, 0.11, 0.09)) if chance(rng, 0.75) else np.array((0.80, 0.68, 0.50))
     for _ in range(count):
         cos, sin = direction(rng)
@@ -235,59 +235,59 @@ def _hairs(rng: np.random.Generator, picture: Field, *, count: int) -> Field:
         start, length = between(rng, -0.8, 0.3), between(rng, 0.35, 1.3)
         ends = smoothstep(along, start, start + 0.05) * (1.0 - smoothstep(along, start + length, start + length + 0.05))
         hair = (1.0 - smoothstep(gap, thick, thick + 1.2 * pixel)) * ends * between(rng, 0.5, 0.95)
-        picture = picture + (shade - picture) * hair[:, :, None]
-    return picture
+        image = image + (shade - image) * hair[:, :, None]
+    return image
 
 
-def _bubbles(rng: np.random.Generator, picture: Field) -> Field:
-    """Return the picture with a few bubbles of the immersion fluid: bright rings with a dark rim."""
-    x, y = plane((picture.shape[0], picture.shape[1]))
+def _bubbles(rng: np.random.Generator, image: Field) -> Field:
+    """Return the image with a few bubbles of the immersion fluid: bright rings with a dark rim."""
+    x, y = plane((image.shape[0], image.shape[1]))
     for _ in range(1 + pick(rng, 4)):
         dx, dy = x - between(rng, -0.5, 0.5), y - between(rng, -0.5, 0.5)
         ring = np.abs(np.sqrt(dx * dx + dy * dy) - between(rng, 0.015, 0.05))
         bright = 1.0 - smoothstep(ring, 0.002, 0.010)
         dark = smoothstep(ring, 0.006, 0.010) * (1.0 - smoothstep(ring, 0.010, 0.018))
-        picture = picture * (1.0 - 0.12 * dark)[:, :, None]
-        picture = picture + (1.0 - picture) * (0.35 * bright)[:, :, None]
-    return picture
+        image = image * (1.0 - 0.12 * dark)[:, :, None]
+        image = image + (1.0 - image) * (0.35 * bright)[:, :, None]
+    return image
 
 
-def _tube(rng: np.random.Generator, picture: Field) -> Field:
-    """Return the picture as seen down the dermoscope's tube: black beyond a circle."""
-    x, y = plane((picture.shape[0], picture.shape[1]))
+def _tube(rng: np.random.Generator, image: Field) -> Field:
+    """Return the image as seen down the dermoscope's tube: black beyond a circle."""
+    x, y = plane((image.shape[0], image.shape[1]))
     dx, dy = x - between(rng, -0.05, 0.05), y - between(rng, -0.05, 0.05)
     distance = np.sqrt(dx * dx + dy * dy)
     edge = between(rng, 0.5, 0.62)
     seen = (1.0 - smoothstep(distance, edge, edge + 0.03)) * (1.0 - 0.35 * smoothstep(distance, 0.2, edge))
-    return picture * seen[:, :, None] + 0.03
+    return image * seen[:, :, None] + 0.03
 
 
-def _creases(rng: np.random.Generator, picture: Field) -> Field:
+def _creases(rng: np.random.Generator, image: Field) -> Field:
     """Return the skin with the creases between its fields, and folds in one direction."""
-    shape = (picture.shape[0], picture.shape[1])
+    shape = (image.shape[0], image.shape[1])
     fields = scatter(rng, shape, between(rng, 14.0, 40.0))
     strength = between(rng, 0.03, 0.1) * clouds(rng, shape, 4.0) * 2.0
     crease = (1.0 - smoothstep(fields.second - fields.nearest, 0.0, 0.5)) * strength
     hills = (fields.lot - 0.5) * between(rng, 0.01, 0.05)
     folds = np.abs(fractal(rng, shape, between(rng, 3.0, 6.0), 2))
     fold = (1.0 - smoothstep(folds, 0.0, 0.12)) * between(rng, 0.0, 0.1)
-    return picture * (1.0 - crease + hills - fold)[:, :, None]
+    return image * (1.0 - crease + hills - fold)[:, :, None]
 
 
-def _vessels(rng: np.random.Generator, picture: Field) -> Field:
+def _vessels(rng: np.random.Generator, image: Field) -> Field:
     """Return the skin with faint red vessels shining through."""
-    shape = (picture.shape[0], picture.shape[1])
+    shape = (image.shape[0], image.shape[1])
     ridge = np.abs(fractal(rng, shape, between(rng, 4.0, 8.0), 3))
     here = smoothstep(clouds(rng, shape, 3.0), 0.4, 0.65)
     vessel = (1.0 - smoothstep(ridge, 0.0, 0.1)) * here * between(rng, 0.1, 0.3)
-    return picture + (np.array((0.68, 0.30, 0.30)) - picture) * vessel[:, :, None]
+    return image + (np.array((0.68, 0.30, 0.30)) - image) * vessel[:, :, None]
 
 
-def _develop(rng: np.random.Generator, picture: Field) -> Pixels:
-    """Return the 8-bit picture: a lens's softness and a sensor's noise, then rounded."""
-    picture = picture + (soften(picture, 1) - picture) * between(rng, 0.2, 0.9)
-    picture = picture * between(rng, 0.86, 1.06)
-    noise = (rng.random(picture.shape) - 0.5) * between(rng, 0.01, 0.03)
+def _develop(rng: np.random.Generator, image: Field) -> Pixels:
+    """Return the 8-bit image: a lens's softness and a sensor's noise, then rounded."""
+    image = image + (soften(image, 1) - image) * between(rng, 0.2, 0.9)
+    image = image * between(rng, 0.86, 1.06)
+    noise = (rng.random(image.shape) - 0.5) * between(rng, 0.01, 0.03)
     # Rounded twice on purpose: what a processor might still do to the last bits must not reach a pixel.
-    levels = np.floor(np.round((picture + noise) * 255.0, 6) + 0.5)
+    levels = np.floor(np.round((image + noise) * 255.0, 6) + 0.5)
     return np.clip(levels, 0.0, 255.0).astype(np.uint8)

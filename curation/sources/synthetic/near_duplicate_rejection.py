@@ -1,4 +1,4 @@
-"""Keeps drawn pictures apart: a candidate that looks like an earlier picture, however turned, is drawn again."""
+"""Redraws images that resemble an earlier one in any of the eight orientations."""
 
 from collections.abc import Callable
 
@@ -17,10 +17,10 @@ Draw = Callable[[np.random.Generator], list[Pixels]]
 
 
 class DrawnImages:
-    """The pictures drawn so far, as thumbnails; it grows by what is admitted.
+    """The images accepted so far, as thumbnails.
 
     Thumbnails are whole numbers held as floats. Their products and sums stay below 2**53 and are exact in any order, so
-    that no processor's way of adding decides who is admitted.
+    that the processor does not influence which image is accepted.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class DrawnImages:
         self._spreads = np.zeros(64)
 
     def __len__(self) -> int:
-        """Return the number of pictures admitted."""
+        """Return the number of accepted images."""
         return self._count
 
-    def admit(self, pictures: list[Pixels]) -> bool:
-        """Add pictures unless one of them looks like an earlier one (or like another of them)."""
+    def admit(self, images: list[Pixels]) -> bool:
+        """Add images unless one of them resembles an earlier one or another of them; return whether they were added."""
         before = self._count
-        for picture in pictures:
-            thumbnail = _thumbnail(picture)
+        for image in images:
+            thumbnail = _thumbnail(image)
             if self._resembles(thumbnail):
                 self._count = before
                 return False
@@ -55,14 +55,14 @@ class DrawnImages:
         self._count += 1
 
     def _resembles(self, thumbnail: Thumbnail) -> bool:
-        """Return whether any of the eight orientations correlates with an earlier picture by ``LIMIT``."""
+        """Return whether any of the eight orientations correlates with an earlier image by ``LIMIT``."""
         turns = np.stack([np.rot90(side, k).ravel() for side in (thumbnail, thumbnail.T) for k in range(4)])
         own, spread = _sum_and_spread(thumbnail)
         earlier = slice(0, self._count)
         # Not a matrix product: on a busy machine the threads of a BLAS cost more than this sum.
         products = np.einsum("ik,jk->ij", self._thumbnails[earlier], turns)
         covariance = SIDE * SIDE * products - own * self._sums[earlier, None]
-        # A flat picture has no spread: it resembles every other.
+        # A flat image has no spread: it resembles every other.
         limit = (LIMIT * LIMIT) * spread * self._spreads[earlier, None]
         return bool(((covariance >= 0) & (covariance * covariance >= limit)).any())
 
@@ -75,26 +75,26 @@ def draw_distinct(drawn: DrawnImages, draw: Draw, *, key: tuple[int, ...]) -> li
     Parameters
     ----------
     key : tuple of int
-        What the picture is: seed, part, class, index. Equal keys after equal drawings give equal images.
+        Seed, part, class and index of the image. Equal keys after equal drawings give equal images.
 
     Raises
     ------
     RuntimeError
-        After 200 attempts: the drawing has too little variety for that many pictures.
+        No attempt of 200 succeeded: the drawing has too little variety for that many images.
     """
     for attempt in range(ATTEMPTS):
-        pictures = draw(np.random.Generator(np.random.PCG64([*key, attempt])))
-        if drawn.admit(pictures):
-            return pictures
-    raise RuntimeError(f"no drawing of {key} is unlike the {len(drawn)} before it")
+        images = draw(np.random.Generator(np.random.PCG64([*key, attempt])))
+        if drawn.admit(images):
+            return images
+    raise RuntimeError(f"no drawing of {key} differs from the {len(drawn)} images before it")
 
 
-def _thumbnail(picture: Pixels) -> Thumbnail:
-    """Return the (32, 32) grey thumbnail, area-averaged over whole pixels, in whole quarters of a level."""
-    grey = picture.astype(np.int64) @ np.array([299, 587, 114])
-    height, width = grey.shape
+def _thumbnail(image: Pixels) -> Thumbnail:
+    """Return the (32, 32) gray thumbnail, area-averaged over whole pixels, in whole quarters of a level."""
+    gray = image.astype(np.int64) @ np.array([299, 587, 114])
+    height, width = gray.shape
     rows, columns = (np.arange(SIDE) * height // SIDE, np.arange(SIDE) * width // SIDE)
-    sums = np.add.reduceat(np.add.reduceat(grey, rows, axis=0), columns, axis=1)
+    sums = np.add.reduceat(np.add.reduceat(gray, rows, axis=0), columns, axis=1)
     areas = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))
     return np.asarray(sums * 4 // (areas * 1000), dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""Plans a drawn source from its settings alone: which scenes are drawn, which files they become, what is planted."""
+"""Plans a drawn source from its settings: the scenes, the files made from them, the planted faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from curation.sources.synthetic.images import Lesion, Pixels
 FOLDERS: dict[Part, str] = {"lesions": "Skin drawn set", "skin": "Drawn texture patches"}
 CLASSES: tuple[Lesion, ...] = ("melanoma", "nevus", "seborrheic keratosis")
 PATCHES = 4
-# Faults are drawn first and numbered below this, so that a larger count adds pictures and changes none.
+# Faults have numbers below this, so that a larger count adds images and changes none.
 FIRST_CLEAN = 1001
 
 
 class SyntheticSettings(Protocol):
-    """What a recipe says of a drawn source."""
+    """The settings of a drawn source in a recipe."""
 
     @property
     def part(self) -> Part:
@@ -25,7 +25,7 @@ class SyntheticSettings(Protocol):
 
     @property
     def seed(self) -> int:
-        """The same seed draws the same pictures."""
+        """The same seed draws the same images."""
 
     @property
     def count(self) -> int:
@@ -37,7 +37,7 @@ class SyntheticSettings(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of a picture in pixels."""
+        """Width and height of an image in pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Scene:
     lesion : Lesion or None
         What is drawn; None is bare skin.
     pages : int
-        How many pictures.
+        The number of images.
     files : tuple of (path, make)
-        Each file and how its bytes are made from the pictures.
+        Each file and how its bytes are made from the images.
     """
 
     key: tuple[int, ...]
@@ -69,7 +69,7 @@ def plan_scenes(settings: SyntheticSettings) -> tuple[Scene, ...]:
 
 
 def describe_ground_truth(settings: SyntheticSettings) -> GroundTruth:
-    """Return what is planted with these settings, and which pictures are clean, without drawing them."""
+    """Return the ground truth of these settings without drawing anything."""
     clean = sorted(path for scene in _plan_clean(settings) for path, _ in scene.files)
     faults = sorted((fault for fault, _ in _plan_faults(settings)), key=lambda fault: fault.path)
     return GroundTruth(part=settings.part, seed=settings.seed, clean=tuple(clean), faults=tuple(faults))
@@ -91,7 +91,7 @@ def _plan_clean(settings: SyntheticSettings) -> list[Scene]:
 
 
 def _split_of(index: int, label: Lesion) -> str:
-    """Return the source's own split: every fifth picture of a class is in ``Test``."""
+    """Return the source's own split: every fifth image of a class is in ``Test``."""
     turn = index if label == CLASSES[0] else index // 2
     return "Test" if turn % 5 == 4 else "Train"
 
@@ -111,32 +111,32 @@ def _plan_faults(settings: SyntheticSettings) -> list[tuple[Fault, Scene]]:
     if not settings.faults:
         return []
     if settings.part == "skin":
-        return [_plan_skin_fault(settings.seed, index, planting) for index, planting in enumerate(SKIN)]
-    return [_plan_lesion_fault(settings.seed, index, planting) for index, planting in enumerate(LESIONS)]
+        return [_plan_skin_fault(settings.seed, index, spec) for index, spec in enumerate(SKIN)]
+    return [_plan_lesion_fault(settings.seed, index, spec) for index, spec in enumerate(LESIONS)]
 
 
-def _plan_lesion_fault(seed: int, index: int, planting: FaultSpec) -> tuple[Fault, Scene]:
+def _plan_lesion_fault(seed: int, index: int, spec: FaultSpec) -> tuple[Fault, Scene]:
     number = f"{2 * index + 1:07d}"
-    twin = None if planting.twin is None else f"{FOLDERS['lesions']}/{planting.twin}/DRAWN_{number}.jpg"
-    own = number if planting.same_name or twin is None else f"{2 * index + 2:07d}"
-    name = (planting.name or "DRAWN_{}.jpg").replace("{}", own)
-    path = f"{FOLDERS['lesions']}/{planting.place}/{name}"
-    # A picture under two labels is drawn as the one that its twin's folder says.
-    drawn = next(label for label in CLASSES if label == (planting.twin or planting.place).split("/")[1])
-    label = planting.place.split("/")[1]
-    fault = Fault(kind=planting.kind, path=path, expected=planting.expected, label=label, twin=twin)
-    files = ((path, planting.make), *(() if twin is None else ((twin, _first(jpeg)),)))
-    return fault, Scene(key=(seed, 0, 0, index), lesion=drawn, pages=planting.pages, files=files)
+    original = None if spec.original is None else f"{FOLDERS['lesions']}/{spec.original}/DRAWN_{number}.jpg"
+    own = number if spec.same_name or original is None else f"{2 * index + 2:07d}"
+    name = (spec.name or "DRAWN_{}.jpg").replace("{}", own)
+    path = f"{FOLDERS['lesions']}/{spec.place}/{name}"
+    # An image under two labels is drawn with the label of its original.
+    drawn = next(label for label in CLASSES if label == (spec.original or spec.place).split("/")[1])
+    label = spec.place.split("/")[1]
+    fault = Fault(kind=spec.kind, path=path, expected=spec.expected, label=label, original=original)
+    files = ((path, spec.make), *(() if original is None else ((original, _first(jpeg)),)))
+    return fault, Scene(key=(seed, 0, 0, index), lesion=drawn, pages=spec.pages, files=files)
 
 
-def _plan_skin_fault(seed: int, index: int, planting: FaultSpec) -> tuple[Fault, Scene]:
-    twin = None if planting.twin is None else _patch_path(2 * index + 1, 0)
-    path = _patch_path(2 * index + (1 if twin is None else 2), 0)
-    if planting.name is not None:
-        path = f"{FOLDERS['skin']}/" + planting.name.replace("{}", f"{2 * index + 1}")
-    fault = Fault(kind=planting.kind, path=path, expected=planting.expected, label=None, twin=twin)
-    files = ((path, planting.make), *(() if twin is None else ((twin, _first(tiff)),)))
-    return fault, Scene(key=(seed, 1, 0, index), lesion=None, pages=planting.pages, files=files)
+def _plan_skin_fault(seed: int, index: int, spec: FaultSpec) -> tuple[Fault, Scene]:
+    original = None if spec.original is None else _patch_path(2 * index + 1, 0)
+    path = _patch_path(2 * index + (1 if original is None else 2), 0)
+    if spec.name is not None:
+        path = f"{FOLDERS['skin']}/" + spec.name.replace("{}", f"{2 * index + 1}")
+    fault = Fault(kind=spec.kind, path=path, expected=spec.expected, label=None, original=original)
+    files = ((path, spec.make), *(() if original is None else ((original, _first(tiff)),)))
+    return fault, Scene(key=(seed, 1, 0, index), lesion=None, pages=spec.pages, files=files)
 
 
 def _patch_path(number: int, patch: int) -> str:

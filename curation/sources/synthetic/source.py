@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from curation.sources.protocol import Request
 
 LICENCE = "CC0-1.0"
-# Whoever changes how pictures are drawn must not be given the old ones from the cache.
+# A changed drawing must not find the old archive in the cache.
 CODE = Path(__file__).parent
 # Another version of one of these may code the same pixels in other bytes.
 ENCODERS = ("imagecodecs", "numpy", "pillow", "tifffile")
 
 
 def fetch(request: Request[DrawnSource]) -> Fetched:
-    """Draw the archive, or find it in the cache; neither a mirror, a lock nor the network has a say.
+    """Draw the archive, or find it in the cache; mirror, lock and network are not used.
 
-    The truth lies beside the archive: ``read_ground_truth(fetched.archives[0].path)``.
+    The ground truth lies next to the archive: ``read_ground_truth(fetched.archives[0].path)``.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def _draw(request: Request[DrawnSource]) -> Path:
             with show_progress(request.progress, f"draw {request.name}", None) as advance, cache.must_write():
                 truth = draw(request.settings, finished, advance=advance)
             sha256 = hash_file(finished)
-            path = cache.import_dataset(finished, sha256)
+            path = cache.add_archive(finished, sha256)
         finally:
             for leftover in (finished, ground_truth_path(finished)):
                 leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Noise fields that every machine computes alike: the paper, pores, nets and hairs of the drawn pictures.
+"""Noise fields that every machine computes alike: the paper, pores, nets and hairs of the drawn images.
 
 Only ``+ - * /``, ``sqrt``, comparisons and the plain draws of the generator are used, elementwise. IEEE 754 fixes
 those to the last bit; ``exp``, ``sin`` and sums of floats differ between processors, and a pixel would follow them.
@@ -143,21 +143,21 @@ def dots(rng: np.random.Generator, shape: tuple[int, int], cells: float, *, shar
     return np.asarray(np.clip(inside * 60.0, 0.0, 1.0))
 
 
-def soften(picture: Field, radius: int) -> Field:
-    """Return a picture blurred by a box of ``2 * radius + 1`` pixels, twice, edges repeated.
+def soften(image: Field, radius: int) -> Field:
+    """Return an image blurred by a box of ``2 * radius + 1`` pixels, twice, edges repeated.
 
     The window is added shift by shift, so that the order of the additions is ours.
     """
     for axis in (0, 1, 0, 1):
-        length = picture.shape[axis]
-        padding = [(radius, radius) if side == axis else (0, 0) for side in range(picture.ndim)]
-        wide = np.pad(picture, padding, mode="edge")
+        length = image.shape[axis]
+        padding = [(radius, radius) if side == axis else (0, 0) for side in range(image.ndim)]
+        wide = np.pad(image, padding, mode="edge")
         shifted = [wide[(slice(None),) * axis + (slice(k, k + length),)] for k in range(2 * radius + 1)]
         total = shifted[0]
         for window in shifted[1:]:
             total = total + window
-        picture = total / (2 * radius + 1)
-    return picture
+        image = total / (2 * radius + 1)
+    return image
 
 
 def _spline(length: int, scale: float, start: float) -> tuple[NDArray[np.int64], tuple[Field, Field, Field]]:
