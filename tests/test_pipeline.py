@@ -210,7 +210,7 @@ def test_a_broken_ledger_stops_the_build(tmp_path: Path) -> None:
 def test_a_build_that_falls_short_leaves_a_draft_to_look_at(tmp_path: Path) -> None:
     """The error says wanted and had; `show` and `explain` read why; the next good build takes the draft away."""
     options = make_tiny(tmp_path, train=9)
-    with pytest.raises(CurationError, match="melanoma: train wants 9, had 8"):
+    with pytest.raises(CurationError, match="melanoma: train needs 9 and has 8"):
         build("tiny", options)
     shown = show(options.home, "tiny@draft")
     assert shown.failed is not None
@@ -598,7 +598,7 @@ def test_the_real_set_without_disputed_pictures_falls_short_and_says_why(tmp_pat
     change = [('policy = "reserve"', 'policy = "exclude"')]
     run = run_cli(real_home(tmp_path, change=change), *REAL, str(mirror))
     assert run.returncode == 1
-    assert "melanoma: train wants 430, had 356" in run.stderr
+    assert "melanoma: train needs 430 and has 356" in run.stderr
     assert "select: disputed" in run.stderr
     home = Home(tmp_path / "datasets")
     assert show(home, "melanoma@draft").rows == 2985

@@ -53,7 +53,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "unknown source": (
         {"sources": [{"name": "a", "kind": "kagle", "label": "cat"}]},
-        ["sources.0.kind: 'kagle' is no source; did you mean 'kaggle'?"],
+        ["sources.0.kind: 'kagle' is not a kind of source; did you mean 'kaggle'?"],
     ),
     "no kind": ({"sources": [{"name": "a", "label": "x"}]}, ["sources.0.kind: missing"]),
     "no label": ({"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y"}]}, ["sources.0: no label"]),
@@ -68,7 +68,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "bad pattern of no kind": (
         {"sources": [{"name": "A!", "kind": "foldr", "path": "x", "pattern": "(?P<label>"}]},
         [
-            "sources.0.kind: 'foldr' is no source; did you mean 'folder'?",
+            "sources.0.kind: 'foldr' is not a kind of source; did you mean 'folder'?",
             "sources.0.pattern: not a regular expression",
             "sources.0.name: a source's name is lower-case",
         ],
@@ -79,14 +79,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "label twice": (
         {"labels": {"classes": {"cat": ["a"], "dog": ["a"]}}},
-        ["labels.classes.dog: 'a' already means 'cat'"],
+        ["labels.classes.dog: 'a' is already a label of 'cat'"],
     ),
     "class and context": (
         {"labels": {"classes": {"cat": ["a"]}, "context": ["a"]}},
         ["labels.context: 'a' is also a source label of class 'cat'"],
     ),
-    "class that escapes": ({"labels": {"classes": {"../x": ["a"]}}}, ["labels.classes.../x: it names a folder"]),
-    "class that ends in a dot": ({"labels": {"classes": {"cat.": ["a"]}}}, ["labels.classes.cat.: it names a folder"]),
+    "class that escapes": ({"labels": {"classes": {"../x": ["a"]}}}, ["labels.classes.../x"]),
+    "class that ends in a dot": ({"labels": {"classes": {"cat.": ["a"]}}}, ["labels.classes.cat."]),
     "classes of one folder": (
         {"labels": {"classes": {"Cat": ["a"], "cat": ["b"]}}},
         ["labels.classes.cat: on Windows and macOS its folder is that of 'Cat'"],
@@ -97,11 +97,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "column that is no text": (
         {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "c", "group": {"column": []}}]},
-        ["sources.0.group.column: input should be a valid string (it says [])"],
+        ["sources.0.group.column: input should be a valid string (it is [])"],
     ),
     "path that no file has": (
         {"sources": [{"name": "a", "kind": "folder", "path": "a\0b", "label": "c"}]},
-        ["sources.0.path: no file is called so"],
+        ["sources.0.path: no file can have this name"],
     ),
     "neither": ({"selection": {}}, ["selection: give either counts or ratios"]),
     "both": (
@@ -109,10 +109,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["selection: give either counts or ratios, not both"],
     ),
     "sum": ({"selection": {"ratios": {"train": 0.5}}}, ["selection.ratios: they add up to 0.5, not to 1"]),
-    "split": ({"selection": {"counts": {"tran": 3}}}, ["selection.counts.tran: no split; did you mean 'train'?"]),
+    "split": ({"selection": {"counts": {"tran": 3}}}, ["selection.counts.tran: not a split; did you mean 'train'?"]),
     "class": (
         {"selection": {"counts": {"catt": {"train": 3}, "train": 2}}},
-        ["selection.counts.catt: no class; did you mean 'cat'?"],
+        ["selection.counts.catt: not a class; did you mean 'cat'?"],
     ),
     "negative": ({"selection": {"counts": {"train": -1}}}, ["selection.counts.train: -1 is less than 0"]),
     "radius": ({"duplicates": {"radius": 99}}, ["duplicates.radius: input should be less than or equal to 16"]),
@@ -137,18 +137,18 @@ def test_a_mistake_is_named_by_its_key(mistake: str) -> None:
 @pytest.mark.parametrize(
     ("tables", "line"),
     [
-        ({"decode": {"tone": {"low": 5, "high": 3}}}, "decode.tone.high: it must be above low, which is 5 (it says 3)"),
+        ({"decode": {"tone": {"low": 5, "high": 3}}}, "decode.tone.high: it must be above low, which is 5 (it is 3)"),
         ({"decode": {"tone": "sclae"}}, "decode.tone: 'sclae' is not scale; did you mean 'scale'?"),
         ({"conflicts": {"policy": "no"}}, "conflicts.policy: 'no' is not one of reserve, exclude, error"),
         (
             {"selection": {"counts": {"cat": {"train": 1.5}, "train": 1}}},
             "selection.counts.cat.train: input should be a valid integer, got a number with a fractional part "
-            "(it says 1.5)",
+            "(it is 1.5)",
         ),
-        ({"labels": {"classes": {"cat": "cat"}}}, "labels.classes.cat: input should be a valid list (it says 'cat')"),
+        ({"labels": {"classes": {"cat": "cat"}}}, "labels.classes.cat: input should be a valid list (it is 'cat')"),
         (
             {"selection": {"counts": {"train": 1}, "previous": "latest"}},
-            "selection.previous: it must be 'newest', 'none' or a version such as 'v2' (it says 'latest')",
+            "selection.previous: it must be 'newest', 'none' or a version such as 'v2' (it is 'latest')",
         ),
     ],
 )

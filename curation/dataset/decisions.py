@@ -1,4 +1,4 @@
-"""The ledger of what people decided: a JSON line a decision, keyed by the file's sha256, appended, never rewritten."""
+"""The ledger of decisions: one JSON line each, keyed by the file's sha256, appended and never rewritten."""
 
 import json
 import re
@@ -32,13 +32,13 @@ class Decision:
     ----------
     action : str
         ``exclude``, ``keep``, ``relabel`` (wants ``label``), ``not-duplicates`` (wants ``other``), ``prefer`` (this one
-        represents its look-alikes) or ``undo`` (withdraws this reviewer's newest decision on the picture).
+        represents its duplicates) or ``undo`` (withdraws this reviewer's newest decision on the image).
     sha256 : str
         The file's sha256, 64 hex digits.
     other : str
         The second file's sha256, for ``not-duplicates`` and its ``undo``.
     label : str
-        The class, or ``context:<source label>`` for a picture that is of none.
+        The class, or ``context:<source label>`` for an image of no class.
     reason, reviewer : str
         Free text, and who decided.
     time : str
@@ -110,8 +110,7 @@ def read_ledger(path: Path) -> tuple[Decision, ...]:
     Raises
     ------
     CurationError
-        Where it cannot be read; else one that names every broken line by its number. Nothing is skipped: a build with
-        half of the decisions would be a silent one.
+        Where it cannot be read, or has invalid lines: all of them are listed, and none is skipped silently.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # an editor on Windows may begin it with a mark
@@ -181,7 +180,7 @@ def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What is in force for one picture on one question, and who said so."""
+    """The outcome for one image on one question, and who decided it."""
 
     verdict: str
     reason: str
@@ -190,7 +189,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the ledger comes to under a policy.
+    """The outcome of the ledger under a policy.
 
     Parameters
     ----------
@@ -210,7 +209,7 @@ class Ruling:
     preferred: Mapping[str, int]
 
     def mentioned(self) -> frozenset[str]:
-        """Return every sha256 some decision in force is about."""
+        """Return every sha256 that a decision in force concerns."""
         pairs = {sha for pair in self.apart for sha in pair}
         return frozenset({*self.fate, *self.labels, *self.preferred, *pairs})
 
@@ -240,15 +239,15 @@ def _is_undone_by(old: Decision, undo: Decision) -> bool:
 
 
 def same_subject(decision: Decision, sha256: str) -> bool:
-    """Tell whether a decision is about this picture, as the first or the second of a pair."""
+    """Return whether a decision concerns this image, as the first or the second of a pair."""
     return sha256 in {decision.sha256, decision.other}
 
 
 def rule(ledger: Sequence[Decision], *, agreement: Agreement = "newest", adjudicator: str | None = None) -> Ruling:
     """Resolve the ledger.
 
-    ``newest``: the last word counts. ``majority``: each reviewer's last word, the most frequent wins, a tie is a
-    disagreement. ``adjudicator``: where reviewers differ the adjudicator's word counts; without it they disagree.
+    ``newest``: the last decision counts. ``majority``: the most frequent of each reviewer's last decisions; a tie is a
+    disagreement. ``adjudicator``: where reviewers differ, the adjudicator's decision counts; without one they disagree.
     """
     standing = in_force(ledger)
     fates: dict[str, list[Decision]] = {}

@@ -61,7 +61,7 @@ class Finding:
     figures : mapping of str to float
         What was measured.
     facts : mapping of str to JSON-able values
-        Names, ids and counts besides the figures.
+        Names, ids and counts in addition to the figures.
     waived : str, optional
         The recipe's reason why it is known and accepted.
     """

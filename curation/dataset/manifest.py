@@ -113,8 +113,8 @@ class Manifest:
         return self.with_columns(pl.when(new).then(value).otherwise(name).alias(name) for name, value in given)
 
     def write(self, path: Path) -> None:
-        """Write the table as Parquet, atomically (a temp file beside it, then ``os.replace``)."""
-        # Through memory, as Polars says "File out of specification" where the operating system says "disk full".
+        """Write the table as Parquet, atomically (a temp file next to it, then ``os.replace``)."""
+        # Through memory, as Polars reports "File out of specification" where the operating system reports "disk full".
         buffer = io.BytesIO()
         columns = [{"name": column.name, "role": column.role} for column in self.metadata]
         marks = {MARK: str(SCHEMA_NUMBER), METADATA_MARK: canonical_json(columns)}

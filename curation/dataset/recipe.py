@@ -40,7 +40,7 @@ BOARD_GROUP = r"([^/]+)-\d{4,}\.png\Z"
 def compose(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
     """Return texts, and those in lists and tables, in Unicode's composed form (NFC).
 
-    macOS tells an accent as a letter of its own where a keyboard gives one letter for both: one label in two spellings.
+    macOS stores an accent as a character of its own, a keyboard gives one character: one label in two spellings.
     """
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
@@ -51,7 +51,7 @@ def compose(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
 
 def _refuse_null(path: Path) -> Path:
     if "\0" in str(path):
-        raise ValueError("no file is called so")
+        raise ValueError("no file can have this name")
     return path
 
 
@@ -72,14 +72,14 @@ class MetadataColumn(_Part):
 
 
 class MetadataFile(_Part):
-    """A CSV, JSON lines file or Parquet inside the source that says more about its pictures."""
+    """A CSV, JSON lines file or Parquet inside the source that describes its images."""
 
     file: str
-    """Glob over the paths inside the source (or a path beside the recipe, starting with ``./``)."""
+    """Glob over the paths inside the source (or a path next to the recipe, starting with ``./``)."""
     key: str
-    """The column that names the picture."""
+    """The column that names the image."""
     match: Literal["stem", "name", "path"] = "stem"
-    """What of the picture's path equals the key: the file name without its suffix, with it, or the whole path."""
+    """What of the image's path equals the key: the file name without its suffix, with it, or the whole path."""
     columns: dict[str, MetadataColumn] = Field(default_factory=dict)
     """Name in the manifest -> column of the file: its name, or a table of ``from`` and ``role``."""
     label: str | None = None
@@ -113,7 +113,7 @@ def _spell_out(name: str, column: object) -> object:
 
 
 class GroupColumn(_Part):
-    """Pictures that share a value of this metadata column belong together."""
+    """Images with the same value of this metadata column belong together."""
 
     column: str
 
@@ -123,15 +123,15 @@ class _Source(_Part):
     pattern: str | None = None
     """Regular expression over the path, with the named groups ``label`` and ``split`` (either may be missing)."""
     label: str | None = None
-    """The source label of every picture; ``""`` means not labelled yet."""
+    """The source label of every image; ``""`` means not labelled yet."""
     splits: dict[str, Split] = Field(default_factory=dict)
     """The source's names of its splits, where they are not train, val(idation) or test."""
     group: str | GroupColumn | None = None
     """Regular expression over the path: equal matches (its groups, else the whole) belong together."""
     licence: str | None = None
-    """SPDX name; where given it wins over what the source says of itself."""
+    """SPDX name; where given it replaces what the source states."""
     citation: str | None = None
-    """How its authors want to be cited; where given it wins over what the source says of itself."""
+    """How its authors want to be cited; where given it replaces what the source states."""
     metadata: MetadataFile | None = None
     base: Path | None = Field(default=None, exclude=True, repr=False)
     """The recipe's folder, where ``./`` starts; set when the recipe is read, and no part of what it says."""
@@ -184,24 +184,24 @@ class FolderSource(_Source):
 
 
 class ForeignSource(_Source):
-    """A folder as another tool wrote it; its own files tell labels and splits. A relative path starts at the recipe."""
+    """A folder that another tool wrote; its own files state labels and splits. A relative path starts at the recipe."""
 
     kind: Literal["huggingface", "fiftyone", "edge-impulse"]
     path: SourcePath
 
 
 class BoardSource(_Source):
-    """Pictures that a board's camera took, as `board --collect` laid them down; relative to the recipe."""
+    """Images that a board's camera took, as `board --collect` saved them; relative to the recipe."""
 
     kind: Literal["board"]
     path: SourcePath
     pattern: str | None = BOARD_PATTERN
     group: str | GroupColumn | None = BOARD_GROUP
-    """A burst's pictures show the same thing, so they belong together unless the recipe says otherwise."""
+    """Images of one burst show the same thing, so they belong together unless the recipe changes it."""
 
 
 class DrawnSource(_Source):
-    """Pictures drawn from a seed, with planted faults."""
+    """Images drawn from a seed, with planted faults."""
 
     kind: Literal["drawn"]
     part: Literal["lesions", "skin"]
@@ -218,7 +218,7 @@ AnySource = Annotated[
 
 
 class Labels(_Part):
-    """Source label -> class; what is context stays in the table so that a conflict is seen."""
+    """Source label -> class; context labels stay in the table so that a conflict is seen."""
 
     classes: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
     context: tuple[str, ...] | Literal["*"] = ()
@@ -265,9 +265,9 @@ class Render(_Part):
     crop_border: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Share of each side that is cut off at every edge, against borders, rulers and vignettes; before it is scaled."""
     colour_constancy: Literal["grey-world", "shades-of-grey"] | None = None
-    """Evens out the colour of the light."""
+    """Evens out the color of the light."""
     common_sharpness: Annotated[float, Field(gt=0)] | None = None
-    """No picture stays sharper than this variance of the Laplacian at its published size."""
+    """No image stays sharper than this variance of the Laplacian at its published size."""
 
     def canonical(self) -> dict[str, object]:
         """Return the settings as they stand in digests: a remedy only where it is set, so that none changes nothing."""
@@ -276,7 +276,7 @@ class Render(_Part):
 
 
 REMEDIES = ("crop_border", "colour_constancy", "common_sharpness")
-"""The keys of [render] that take away what tells a camera and not a lesion."""
+"""The keys of [render] that remove what depends on the camera and not on the object."""
 
 
 class Quality(_Part):
@@ -290,7 +290,7 @@ class Quality(_Part):
 
 
 class Duplicates(_Part):
-    """When two pictures are the same picture."""
+    """When two images are the same image."""
 
     hash: Literal["phash", "dhash", "ahash", "whash"] = "phash"
     radius: Annotated[int, Field(ge=0, le=16)] = 8
@@ -301,22 +301,22 @@ class Duplicates(_Part):
 
 
 class Conflicts(_Part):
-    """What happens to a picture that stands under two labels."""
+    """What happens to an image with two labels."""
 
     policy: Literal["reserve", "exclude", "error"] = "reserve"
 
 
 class Selection(_Part):
-    """How many pictures, in which split."""
+    """How many images, in which split."""
 
     counts: dict[str, int | dict[str, int]] | None = None
-    """Split -> pictures per class; or class -> split -> pictures."""
+    """Split -> images per class; or class -> split -> images."""
     ratios: dict[Split, Share] | None = None
     balance: bool = False
     """With ratios: every class is cut to the size of the smallest."""
     source_split: Literal["respect", "ignore"] = "respect"
     refill_test: bool = False
-    """A test (or val) split that is short may take pictures of the source's own train split."""
+    """A test (or val) split that is short may take images of the source's own train split."""
     seed: int = 1
     previous: Annotated[str, Field(pattern=r"^(newest|none|v[1-9]\d*)$")] = "newest"
 
@@ -336,14 +336,14 @@ class Review(_Part):
 
 
 class Audit(_Part):
-    """Whether people are shown, so that it is asked who, and findings that are accepted, each with the reason."""
+    """Whether images show people, and the findings that are accepted, each with the reason."""
 
     people: bool = False
     waive: dict[str, Annotated[str, Field(min_length=8)]] = Field(default_factory=dict)
 
 
 class Recipe(_Part):
-    """How one dataset is made; nothing else in the program knows what it shows.
+    """How one dataset is built; no other part of the program depends on what it shows.
 
     Built by ``load_recipe`` from a file; an invalid recipe cannot exist.
     """
@@ -369,18 +369,18 @@ class Recipe(_Part):
         return tuple(sorted(self.labels.classes))
 
     def probe_settings(self) -> dict[str, object]:
-        """Return what decides a probe's result, besides the file's bytes and the probe's own version."""
+        """Return what decides a probe's result, in addition to the file's bytes and the probe's version."""
         return {"decode": self.decode.model_dump(mode="json"), "hash": self.duplicates.hash}
 
     def rendering(self) -> dict[str, object]:
-        """Return what decides a published pixel, besides the file's bytes: a part of the version's digest."""
+        """Return what decides a published pixel, in addition to the file's bytes: a part of the version's digest."""
         decode = self.decode.model_dump(mode="json")
         return {"render": self.render.canonical(), "tone": decode["tone"]}
 
     def digest(self) -> str:
         """Return the sha256 of the validated recipe; comments, order, spelled-out defaults and folders do not count.
 
-        Where a folder lies is the machine's business; what it holds is told by the archives' own sha256.
+        The path of a folder depends on the machine; its content is identified by the archives' sha256.
         """
         content = self.model_dump(mode="json")
         for source in content["sources"]:
@@ -425,7 +425,7 @@ def load_recipe(folder: Path) -> Recipe:
 
 
 def check_name(name: str) -> None:
-    """Raise CurationError where a dataset cannot be called so."""
+    """Raise CurationError where a dataset cannot have this name."""
     if not NAME_PATTERN.fullmatch(name) or name == "builds":
         raise CurationError(
             ErrorCode.NAME_INVALID,
@@ -496,7 +496,7 @@ _UNION_MEMBERS = {"ToneWindow", "GroupColumn", "int", "str"}
 
 
 def _locate(error: Mapping[str, Any]) -> list[str]:
-    """Return the keys that lead to a mistake: pydantic names the members of a union too, which nobody wrote."""
+    """Return the keys that lead to a mistake: pydantic also names the members of a union, which are not keys."""
     location = [str(part) for part in error["loc"] if part not in KINDS]
     return [part for part in location if not re.search(r"[\[(]", part) and part not in _UNION_MEMBERS]
 
@@ -521,13 +521,13 @@ def _describe(error: dict[str, Any]) -> str:
     location = _locate(error)
     path, kind, context = ".".join(location), error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{path}: unknown key{_did_you_mean(location[-1], _keys_beside(location))}"
+        return f"{path}: unknown key{_did_you_mean(location[-1], _keys_next_to(location))}"
     if kind == "missing":
         return f"{path}: missing"
     if kind == "union_tag_not_found":
         return f"{path}.kind: missing (one of {', '.join(KINDS)})"
     if kind == "union_tag_invalid":
-        return f"{path}.kind: {context['tag']!r} is no source{_did_you_mean(context['tag'], KINDS)}"
+        return f"{path}.kind: {context['tag']!r} is not a kind of source{_did_you_mean(context['tag'], KINDS)}"
     if kind in {"literal_error", "enum"}:
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         near = difflib.get_close_matches(str(error["input"]), allowed, 1)
@@ -538,7 +538,7 @@ def _describe(error: dict[str, Any]) -> str:
     if kind == "string_pattern_mismatch" and location[-1] in _PATTERNS:
         message = f"it must be {_PATTERNS[location[-1]]}"
     message = re.sub(r"dictionary(?: or instance of \w+)?", "table", message).replace("tuple", "list")
-    return f"{path}: {message} (it says {_brief(error['input'])})"
+    return f"{path}: {message} (it is {_brief(error['input'])})"
 
 
 def _brief(value: object) -> str:
@@ -551,7 +551,7 @@ def _did_you_mean(word: object, known: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})" if known else ""
 
 
-def _keys_beside(location: list[str]) -> tuple[str, ...]:
+def _keys_next_to(location: list[str]) -> tuple[str, ...]:
     """Return the keys that are known in the table whose unknown key stands at ``location``."""
     tables: dict[str, type[BaseModel]] = {
         "labels": Labels,
@@ -587,11 +587,11 @@ def _cross_check(raw: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(classes):
         if not CLASS_PATTERN.fullmatch(name) or name.startswith("context:"):
             yield (
-                f"labels.classes.{name}: it names a folder: letters, digits, spaces and . + - _ only (64 at most), "
-                "no dot or space at its end"
+                f"labels.classes.{name}: it becomes a folder's name: only letters, digits, spaces and . + - _ "
+                "(64 at most), without a dot or space at its end"
             )
         if (other := folders.setdefault(name.casefold(), name)) != name:
-            yield f"labels.classes.{name}: on Windows and macOS its folder is that of {other!r}: name one otherwise"
+            yield f"labels.classes.{name}: on Windows and macOS its folder is that of {other!r}: rename one of them"
     yield from _check_label_map(classes, labels.get("context", ()))
     yield from _check_amounts(selection, tuple(sorted(classes)))
     review = _table(raw, "review")
@@ -653,7 +653,7 @@ def _check_columns(columns: Mapping[str, Any], *, where: str, roles: dict[str, o
 
 
 def _check_common(source: Mapping[str, Any], index: int) -> Iterator[str]:
-    """Yield the mistakes in the keys that every kind has: for an unknown kind pydantic looks at no key at all."""
+    """Yield the mistakes in the keys that every kind has: for an unknown kind pydantic checks no key."""
     common = {key: value for key, value in source.items() if key in _Source.model_fields and key != "base"}
     try:
         _Source.model_validate(common)
@@ -666,7 +666,7 @@ def _check_label_map(classes: Mapping[str, Any], context: object) -> Iterator[st
     for name, labels in sorted(classes.items()):
         for label in _texts(labels):
             if label in owner:
-                yield f"labels.classes.{name}: {label!r} already means {owner[label]!r}"
+                yield f"labels.classes.{name}: {label!r} is already a label of {owner[label]!r}"
             owner[label] = name
     for label in _texts(context):
         if label in owner:
@@ -688,17 +688,17 @@ def _check_amounts(selection: Mapping[str, Any], classes: tuple[str, ...]) -> It
 def _check_counts(counts: Mapping[str, Any], classes: tuple[str, ...]) -> Iterator[str]:
     tables = {key: value for key, value in counts.items() if isinstance(value, dict)}
     for key in sorted(set(counts) - set(tables) - set(SPLITS)):
-        yield f"selection.counts.{key}: no split{_did_you_mean(key, SPLITS)}"
+        yield f"selection.counts.{key}: not a split{_did_you_mean(key, SPLITS)}"
     for key in sorted(set(tables) - set(classes)):
-        yield f"selection.counts.{key}: no class{_did_you_mean(key, classes)}"
+        yield f"selection.counts.{key}: not a class{_did_you_mean(key, classes)}"
     for key, table in sorted(tables.items()):
         for split in sorted(set(table) - set(SPLITS)):
-            yield f"selection.counts.{key}.{split}: no split{_did_you_mean(split, SPLITS)}"
+            yield f"selection.counts.{key}.{split}: not a split{_did_you_mean(split, SPLITS)}"
     plain = {key: value for key, value in counts.items() if key in SPLITS}
     if not plain and set(classes) - set(tables):
         yield f"selection.counts: nothing for class {', '.join(sorted(set(classes) - set(tables)))}"
     if not any(value for value in (*plain.values(), *(n for table in tables.values() for n in table.values()))):
-        yield "selection.counts: nothing is asked for"
+        yield "selection.counts: no image is asked for"
     every = list(plain.items())
     every += [(f"{key}.{split}", value) for key, table in tables.items() for split, value in table.items()]
     for key, value in sorted(every):

@@ -8,12 +8,12 @@ from curation.reasons import Reason
 
 
 def quality(manifest: Manifest, thresholds: Quality) -> Manifest:
-    """Exclude what is too small, blurred, dark, bright or flat; a picture somebody decided to keep is spared.
+    """Exclude what is too small, blurred, dark, bright or flat, unless a reviewer decided to keep it.
 
     The detail gives the value and the threshold, both in the unit of the manifest's column.
     """
     side = pl.min_horizontal("width", "height")
-    # A blank or dark picture has no edges either: what is most wrong is said, not what follows from it.
+    # A blank or dark image has no edges either: the first reason is the cause, not what follows from it.
     rules = [
         (Reason.TOO_SMALL, side, "<", thresholds.min_side, "{:.0f} px"),
         (Reason.BLANK, pl.col("contrast"), "<", thresholds.min_contrast, "contrast {:.1f}"),

@@ -1,4 +1,4 @@
-"""The chosen pictures are written as the recipe wants them: read in place, rendered, encoded, hashed."""
+"""Writes the chosen images as the recipe asks: read in place, rendered, encoded, hashed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class RenderShard:
     """Pictures of one archive to be rendered in one go: (member, page, target) each."""
 
     archive: Path
-    pictures: tuple[tuple[Member, int, str], ...]
+    images: tuple[tuple[Member, int, str], ...]
     folder: Path | None
     settings: RenderSettings
     tone: Tone
@@ -47,7 +47,7 @@ class RenderShard:
 
 
 def steps_of(rule: Render) -> tuple[Step, ...]:
-    """Return the remedies that a recipe asks for, in the order in which they are applied: crop, colours, sharpness."""
+    """Return the remedies that a recipe asks for, in the order in which they are applied: crop, colors, sharpness."""
     steps: list[Step] = []
     if rule.crop_border is not None:
         steps.append(partial(crop_border, share=rule.crop_border))
@@ -68,7 +68,7 @@ def settings_of(recipe: Recipe) -> tuple[RenderSettings, Tone]:
 
 
 def encoder_name() -> str:
-    """Return what encodes the pictures: told in every version, but no part of its digest."""
+    """Return what encodes the images: recorded in every version, but not a part of its digest."""
     return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
 
 
@@ -83,7 +83,7 @@ def render(
     engine: Engine,
     progress: Progress,
 ) -> Manifest:
-    """Write every kept picture below ``folder`` and fill ``file`` and ``file_sha256``.
+    """Write every kept image below ``folder`` and fill ``file`` and ``file_sha256``.
 
     Parameters
     ----------
@@ -95,16 +95,16 @@ def render(
     Raises
     ------
     CurationError
-        Where a picture cannot be read or decoded any more.
+        Where an image can no longer be read or decoded.
     """
     kept = manifest.kept.select("id", "sha256", "page").with_columns(file=names)
     for parent in sorted({str(Path(name).parent) for name in names}):
         (folder / parent).mkdir(parents=True, exist_ok=True)
     digests, fresh = {}, []
     for name, sha, page, file in kept.iter_rows():
-        picture = reuse.get((sha, page or 1))
-        if picture is not None and link_or_copy(picture, folder / file):
-            digests[name] = picture.file_sha256
+        image = reuse.get((sha, page or 1))
+        if image is not None and link_or_copy(image, folder / file):
+            digests[name] = image.file_sha256
         else:
             fresh.append((name, page or 1, file))
     digests |= _render_all(fresh, recipe, archive_index, folder, engine=engine, progress=progress)
@@ -116,16 +116,16 @@ def render(
 
 
 def estimate_bytes(manifest: Manifest, recipe: Recipe, archive_index: ArchiveIndex, *, sample: int = 24) -> int:
-    """Return about how many bytes the kept pictures would take, from rendering some of them in memory."""
+    """Return an estimate of the bytes of the kept images, from rendering some of them in memory."""
     kept = manifest.kept.select("id", "page").gather_every(max(1, manifest.kept.height // sample))
-    pictures = [(name, page or 1, "") for name, page in kept.iter_rows()]
-    shards = _cut(pictures, recipe, archive_index, None)
+    images = [(name, page or 1, "") for name, page in kept.iter_rows()]
+    shards = _cut(images, recipe, archive_index, None)
     sizes = [size for shard in shards for _, size in render_shard(shard)]
     return round(sum(sizes) / len(sizes) * manifest.kept.height) if sizes else 0
 
 
 def _render_all(
-    pictures: Sequence[tuple[str, int, str]],
+    images: Sequence[tuple[str, int, str]],
     recipe: Recipe,
     archive_index: ArchiveIndex,
     folder: Path,
@@ -133,24 +133,24 @@ def _render_all(
     engine: Engine,
     progress: Progress,
 ) -> dict[str, str]:
-    shards = _cut(pictures, recipe, archive_index, folder) if pictures else []
-    names = {file: name for name, _, file in pictures}
+    shards = _cut(images, recipe, archive_index, folder) if images else []
+    names = {file: name for name, _, file in images}
     digests: dict[str, str] = {}
-    size = sum(member.size_bytes for shard in shards for member, *_ in shard.pictures)
-    with show_progress(progress, "write pictures", size) as advance:
+    size = sum(member.size_bytes for shard in shards for member, *_ in shard.images)
+    with show_progress(progress, "write images", size) as advance:
         for number, written in _write(engine, shards):
-            for (member, _, file), (digest, _) in zip(shards[number].pictures, written, strict=True):
+            for (member, _, file), (digest, _) in zip(shards[number].images, written, strict=True):
                 digests[names[file]] = digest
                 advance(member.size_bytes)
     return digests
 
 
 def _cut(
-    pictures: Sequence[tuple[str, int, str]], recipe: Recipe, archive_index: ArchiveIndex, folder: Path | None
+    images: Sequence[tuple[str, int, str]], recipe: Recipe, archive_index: ArchiveIndex, folder: Path | None
 ) -> list[RenderShard]:
     (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
     by_archive: dict[Path, list[tuple[Member, int, str]]] = {}
-    for name, page, file in pictures:
+    for name, page, file in images:
         archive, member = archive_index.places[file_of(name, page)]
         by_archive.setdefault(archive, []).append((member, page, file))
     return [
@@ -161,26 +161,26 @@ def _cut(
 
 
 def _write(engine: Engine, shards: Sequence[RenderShard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-    """Yield number and (sha256, bytes) of the pictures of each shard once they are written."""
+    """Yield number and (sha256, bytes) of the images of each shard once they are written."""
     if not engine.is_remote:
         yield from engine.as_completed(render_shard, shards)
         return
     tasks = [(replace(shard, folder=None), encoder_name()) for shard in shards]
-    for number, contents in engine.as_completed(render_far, tasks):
+    for number, contents in engine.as_completed(render_remote, tasks):
         shard = shards[number]
-        for (_, _, file), content in zip(shard.pictures, contents, strict=True):
+        for (_, _, file), content in zip(shard.images, contents, strict=True):
             if shard.folder is not None:
                 (shard.folder / file).write_bytes(content)
         yield number, [(sha256_hex(content), len(content)) for content in contents]
 
 
-def render_far(task: tuple[RenderShard, str]) -> list[bytes]:
-    """Return the pictures of a shard, rendered on a machine that has no way to the folder they go to.
+def render_remote(task: tuple[RenderShard, str]) -> list[bytes]:
+    """Return the images of a shard, rendered on a machine that cannot write to their folder.
 
     Raises
     ------
     CurationError
-        Where that machine encodes with something else than the one that publishes: one version has one encoder.
+        Where that machine has another encoder than the one that publishes: a version has one encoder.
     """
     shard, encoder = task
     if encoder_name() != encoder:
@@ -193,7 +193,7 @@ def render_far(task: tuple[RenderShard, str]) -> list[bytes]:
 
 
 def render_shard(shard: RenderShard) -> list[tuple[str, int]]:
-    """Write the pictures of a shard and return (sha256, bytes) of each; the work of one worker."""
+    """Write the images of a shard and return (sha256, bytes) of each; the work of one worker."""
     written = []
     for file, content in _render_each(shard):
         if shard.folder is not None:
@@ -203,7 +203,7 @@ def render_shard(shard: RenderShard) -> list[tuple[str, int]]:
 
 
 def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
-    for member, page, file in shard.pictures:
+    for member, page, file in shard.images:
         try:
             given = read_member(shard.archive, member)
             content = render_bytes(given, shard.settings, tone=shard.tone, page=page, steps=shard.steps)

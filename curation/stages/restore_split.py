@@ -16,7 +16,7 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
     Parameters
     ----------
     manifest : Manifest
-        After dedup. Whatever excluded a chosen picture since does not count; others keep their reason, or get
+        After dedup. A chosen image is kept whatever excludes it today; the others keep their reason, or get
         ``not-in-version``.
     chosen : polars.DataFrame
         ``sha256``, ``page``, ``label``, ``split``, ``group`` of every sample of the version.
@@ -72,9 +72,9 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
 
 
 def _forget_todays_likeness(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:
-    """Drop what today's rules say of the taken pictures where it contradicts the groups they were published in.
+    """Drop what today's rules state of the taken images where it contradicts the groups of the version.
 
-    A wider radius or a coarser group rule joins pictures that the version held apart.
+    A wider radius or a coarser group rule joins images that the version kept apart.
     """
     ours = rows.filter(taken).select("id", "group", "group_key", "lookalikes")
     keys = ours.drop_nulls("group_key").group_by("group_key").agg(pl.col("group").n_unique())

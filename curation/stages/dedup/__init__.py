@@ -1,8 +1,8 @@
-"""What looks alike: groups for the split, representatives for the set, disputes for people.
+"""Finds duplicates: groups for the split, representatives for the set, disputes for reviewers.
 
-Two relations are kept apart. The connected component of confirmed look-alikes decides the *group* (what may not lie
-on two sides of a split) and the *dispute* (one picture under two labels). The radius around the representative that
-is kept decides who is *excluded*: no chain of look-alikes throws out a picture that does not resemble the one kept.
+Two relations are kept apart. The connected component of confirmed duplicates decides the *group* (what may not lie on
+two sides of a split) and the *dispute* (one image under two labels). The radius around the representative decides what
+is *excluded*: no chain of near duplicates excludes an image that does not resemble the one that is kept.
 """
 
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ def dedup(
     rules : Duplicates
         The recipe's radius, correlation, symmetries and whether near duplicates are excluded at all.
     apart : frozenset of (sha256, sha256)
-        Pairs, smaller first, that somebody declared not to be duplicates.
+        Pairs, smaller first, that a reviewer declared not to be duplicates.
     preferred : mapping of sha256 to int, optional
-        Who represents its look-alikes before all others, the higher number first.
+        What represents its duplicates before all others, the higher number first.
     protected : frozenset of sha256
-        Whoever was held out (test, val) before represents next, so that a grown dataset stays comparable.
+        What was held out (test, val) before represents next, so that a grown dataset stays comparable.
     search : callable, optional
         What finds the candidates, such as an engine's; the result does not depend on it.
 
@@ -87,8 +87,8 @@ def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
 def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:
     """Return ``claims`` (sorted classes of the component where they differ, null else) and ``disputed``.
 
-    A context row claims ``context:<source label>``; a relabelled row is settled, whatever its look-alikes claim. Files
-    that show no picture claim nothing: two empty files are no picture under two labels.
+    A context row claims ``context:<source label>``; a relabelled row is settled, whatever its duplicates claim. Files
+    that are not images claim nothing: two empty files are not one image under two labels.
     """
     context = pl.when(pl.col("source_label") != "").then(pl.lit("context:") + pl.col("source_label"))
     frame = rows.select(

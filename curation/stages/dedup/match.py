@@ -1,4 +1,4 @@
-"""Who resembles whom: by bytes, by pixels, by thumbnail, and by hash confirmed by thumbnail."""
+"""Matches rows: by bytes, by pixels, by thumbnail, and by hash confirmed by thumbnail."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ _KINDS = pl.Enum([EXACT, PIXELS, NEAR])
 
 @dataclass(frozen=True)
 class Likeness:
-    """Confirmed look-alikes among n rows.
+    """Confirmed duplicates among n rows.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Likeness:
         return self.same_bytes, self.same_pixels, self.same_thumbnail
 
     def as_column(self, ids: pl.Series) -> pl.Series:
-        """Return for each row its direct look-alikes (id, kind, distance, correlation, symmetry), sorted by id.
+        """Return for each row its direct duplicates (id, kind, distance, correlation, symmetry), sorted by id.
 
         ``ids`` ascend, as a manifest's do.
         """
@@ -88,7 +88,7 @@ def resemble(
     apart: frozenset[tuple[str, str]],
     search: Search | None = None,
 ) -> Likeness:
-    """Return all confirmed look-alikes, but for the pairs that somebody declared apart.
+    """Return all confirmed duplicates, except the pairs that a reviewer declared not to be duplicates.
 
     Rows are compared in the order of their sha256: the distance of two hashes in another orientation hangs a little on
     which of the two is turned, and a file's name must not decide that.
@@ -102,7 +102,7 @@ def resemble(
         correlation=rules.correlation,
         symmetries=rules.symmetries and rules.hash == "phash",
         eligible=(rows["phash"].is_not_null() & ~flat).to_numpy()[order],
-        # A veto is about this picture and must not hit the twins of its thumbnail.
+        # A veto is about this image and must not apply to others with the same thumbnail.
         alone=shas.is_in(sorted({sha for pair in apart for sha in pair})).fill_null(value=False).to_numpy(),
         search=search,
     )

@@ -1,4 +1,4 @@
-"""Who stands for its look-alikes, and who is excluded as resembling it."""
+"""Chooses which row represents its duplicates, and which rows are excluded as duplicates of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,19 +36,19 @@ class Fate:
         names = self._scatter(np.concatenate([by, rows]), np.concatenate([by, by]))
         return [
             self.ids.gather(names).alias("representative"),
-            self._told([how.distance for _, how in self.excluded.values()], pl.UInt8).alias("distance"),
-            self._told([how.correlation for _, how in self.excluded.values()], pl.Float32).alias("correlation"),
+            self._as_column([how.distance for _, how in self.excluded.values()], pl.UInt8).alias("distance"),
+            self._as_column([how.correlation for _, how in self.excluded.values()], pl.Float32).alias("correlation"),
         ]
 
     def reasons(self) -> pl.Series:
         """Return why each duplicate is excluded, null for the others."""
-        return self._told([_REASONS[how.kind].value for _, how in self.excluded.values()], pl.String)
+        return self._as_column([_REASONS[how.kind].value for _, how in self.excluded.values()], pl.String)
 
     def representatives(self) -> pl.Series:
         """Return the id of the row that represents each duplicate, null for the others."""
-        return self._told(self.ids.gather([row for row, _ in self.excluded.values()]), pl.String)
+        return self._as_column(self.ids.gather([row for row, _ in self.excluded.values()]), pl.String)
 
-    def _told(self, values: Sequence[object] | pl.Series, kind: type[pl.DataType]) -> pl.Series:
+    def _as_column(self, values: Sequence[object] | pl.Series, kind: type[pl.DataType]) -> pl.Series:
         """Return a column of one value for each excluded row, in the order of ``excluded``, null for the others."""
         rows = np.fromiter(self.excluded, np.int64, len(self.excluded))
         return pl.Series(values, dtype=kind).gather(self._scatter(rows, np.arange(len(rows))))
@@ -68,8 +68,8 @@ def rank(
 ) -> Integers:
     """Return the numbers of the kept rows, the best representative first, (k,) int64.
 
-    Preferred by people; a row of a class before a context row (else a class would lose pictures to its context);
-    whoever was held out before; the test side before train (among rows of a class); undisputed before disputed; then
+    Preferred by reviewers; a row of a class before a context row (else a class would lose images to its context);
+    what was held out before; the test side before train (among rows of a class); undisputed before disputed; then
     the largest in pixels, the least compressed, the smallest sha256, the smallest id.
 
     Parameters
@@ -101,8 +101,8 @@ def choose(
 ) -> Fate:
     """Walk the kept rows that resemble another, the best first: each that still stands represents its neighbours.
 
-    These are excluded. A near duplicate that somebody decided to keep is spared (it stays in the group, so it cannot
-    leak); so are all near duplicates where the recipe says so.
+    These are excluded. A near duplicate that a reviewer decided to keep is spared (it stays in the group, so it cannot
+    leak); so are all near duplicates where the recipe asks for it.
     """
     neighbours = _Neighbours(likeness)
     shas = rows["sha256"]
@@ -126,7 +126,7 @@ def choose(
 
 
 class _Neighbours:
-    """The confirmed look-alikes of a row, the strongest kind first."""
+    """The confirmed duplicates of a row, the strongest kind first."""
 
     def __init__(self, likeness: Likeness) -> None:
         self._bytes = _Shared(likeness.same_bytes)
@@ -139,8 +139,8 @@ class _Neighbours:
         yield from ((other, _SAME_BYTES) for other in self._bytes.with_row(row))
         yield from ((other, _SAME_PIXELS) for other in self._pixels.with_row(row))
         yield from ((other, _SAME_THUMBNAIL) for other in self._thumbnail.with_row(row))
-        for twin, how in self._near.of(self._thumbnail.first(row)):
-            yield from ((other, how) for other in self._thumbnail.with_row(twin))
+        for equal, how in self._near.of(self._thumbnail.first(row)):
+            yield from ((other, how) for other in self._thumbnail.with_row(equal))
 
 
 _SAME_BYTES, _SAME_PIXELS, _SAME_THUMBNAIL = (Resemblance(kind) for kind in (EXACT, PIXELS, NEAR))

@@ -43,7 +43,7 @@ FINDINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """What decides a probe's result besides the file's bytes."""
+    """What decides a probe's result in addition to the file's bytes."""
 
     scale: Literal["full", "scaled"]
     tone: Tone

@@ -1,7 +1,7 @@
 """Groups become train, val and test, with exact counts or ratios per class and no group on two sides.
 
 The order within a class comes from a keyed hash of the group (and within a group of the sample), never from a
-shuffle, so that a picture more or less moves few others; with a previous version whoever was in test stays in test.
+shuffle, so that one image more or less moves few others. With a previous version, what was in test stays in test.
 """
 
 from collections import Counter
@@ -23,11 +23,21 @@ __all__ = ["ShortCountError", "select"]
 
 
 class ShortCountError(CurationError):
-    """A count cannot be reached; ``manifest`` holds every row with the reason it is not available."""
+    """A count cannot be reached.
 
-    def __init__(self, message: str, *, hint: str | None, manifest: Manifest) -> None:
+    Attributes
+    ----------
+    short : mapping of (label, split) to (wanted, had)
+    manifest : Manifest
+        Every row, with the reason why it is not available.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None, manifest: Manifest, short: Mapping[tuple[str, Split], tuple[int, int]]
+    ) -> None:
         super().__init__(ErrorCode.COUNT_SHORT, message, hint=hint)
         self.manifest = manifest
+        self.short = short
 
 
 def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None = None) -> Manifest:
@@ -45,9 +55,9 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     Raises
     ------
     ShortCountError
-        Where a count cannot be reached: names class, split, wanted, had, and what was excluded for which reasons.
+        Where a count cannot be reached; the message has the counts, and what was excluded for which reasons.
     CurationError
-        Where pictures are disputed and the recipe's policy is ``error``.
+        Where images are disputed and the recipe's policy is ``error``.
     """
     manifest = _set_context_aside(manifest)
     manifest = _apply_conflict_policy(manifest, recipe)
@@ -61,7 +71,7 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     if rule.ratios is not None and rule.balance:
         chosen = plan.take(level(pool, targets, chosen), exact=True)
     manifest = _mark(manifest, plan, chosen)
-    _refuse_short(manifest, recipe, pool)
+    _check_counts(manifest, recipe, pool)
     return manifest
 
 
@@ -87,7 +97,7 @@ def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
 
 
 def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targets:
-    """Return samples per class and split; with balance as many of each class, and room for whoever was tested."""
+    """Return samples per class and split; with balance the same number of each class, and room for what was tested."""
     sizes = {label: pool.count(label) for label in recipe.classes}
     if not recipe.selection.balance:
         return {label: share_out(size, ratios) for label, size in sizes.items()}
@@ -97,7 +107,7 @@ def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targ
 
 
 def _mark(manifest: Manifest, plan: SplitPlan, chosen: Sides) -> Manifest:
-    """Fill ``split`` and ``reserve``, and give everyone who was not chosen the reason."""
+    """Fill ``split`` and ``reserve``, and the reason of each row that was not chosen."""
     pool = plan.pool
     lies = plan.lies(slice(None))
     found = pl.DataFrame(
@@ -135,8 +145,8 @@ _REASON = (
 _DETAIL = pl.when(~(pl.col("may_stand") & pl.col("disputed"))).then("lies")
 
 
-def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
-    """Raise where a count is short; with ratios, where a class has nothing at all in a split that is asked for."""
+def _check_counts(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
+    """Raise where a count is short; with ratios, where a split that is asked for has no image of a class."""
     counts = manifest.kept.group_by("label", "split").len()
     kept = Counter({(label, split): count for label, split, count in counts.iter_rows()})
     if recipe.selection.ratios is None:
@@ -152,38 +162,39 @@ def _refuse_short(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
     lines = []
     for (label, split), count in short.items():
         others = [f"{kept[label, other]} in {other}" for other in SPLITS if other != split and kept[label, other]]
-        beside = f" (beside {' and '.join(others)})" if others else ""
-        lines.append(f"{label}: {split} wants {least}{count}, had {kept[label, split]}{beside}")
+        elsewhere = f" (and {' and '.join(others)})" if others else ""
+        lines.append(f"{label}: {split} needs {least}{count} and has {kept[label, split]}{elsewhere}")
     for label in sorted({label for label, _ in short}):
         seen = manifest.rows.filter(pl.col("label") == label)
         rejected = manifest.rejected.filter(pl.col("label") == label)
         reasons = [f"{each.rows} {each}" for each in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
-        lines.append(f"{label}: {seen.height} in all, {out}{_tell_groups(pool, label)}")
+        lines.append(f"{label}: {seen.height} in all, {out}{_describe_groups(pool, label)}")
     labels = set(manifest.rows["label"].drop_nulls().unique())
-    strangers = _name_strangers(manifest, recipe, {label for label, _ in short})
-    lines += strangers
+    absent = _name_absent_labels(manifest, recipe, {label for label, _ in short})
+    lines += absent
     unlabelled = manifest.rejected.filter(is_excluded_by("label")).height
-    lines += [f"{unlabelled} pictures have no label"] if unlabelled else []
+    lines += [f"{unlabelled} images have no label"] if unlabelled else []
     raise ShortCountError(
-        "too few pictures\n" + "\n".join(f"  {line}" for line in lines),
-        hint="write the labels in the recipe's labels.classes as the files carry them"
-        if strangers and any(label not in labels for label, _ in short)
+        "Too few images\n" + "\n".join(f"  {line}" for line in lines),
+        hint="Write the labels in the recipe's labels.classes as the files have them."
+        if absent and any(label not in labels for label, _ in short)
         else _advise(recipe, manifest, pool, {split for _, split in short}),
         manifest=manifest,
+        short={(label, split): (count, kept[label, split]) for (label, split), count in short.items()},
     )
 
 
-def _tell_groups(pool: Pool, label: str) -> str:
-    """Return how many groups the candidates of a class are; nothing where each is one of its own."""
+def _describe_groups(pool: Pool, label: str) -> str:
+    """Return the number of groups of a class's candidates, or nothing where each is its own group."""
     count, groups = pool.count(label), pool.count_groups(label)
     if groups == count:
         return ""
-    return f"; the {count} candidates are {groups} {'group' if groups == 1 else 'groups'}"
+    return f"; the {count} candidates form {groups} {'group' if groups == 1 else 'groups'}"
 
 
-def _name_strangers(manifest: Manifest, recipe: Recipe, short: set[str]) -> list[str]:
-    """Say which source labels of the classes that fell short no file carries, and what the files are labelled."""
+def _name_absent_labels(manifest: Manifest, recipe: Recipe, short: set[str]) -> list[str]:
+    """Return a line for each class that fell short and has source labels that no file has."""
     seen = sorted(manifest.rows["source_label"].drop_nulls().unique().to_list())
     lines = []
     for label in sorted(short):
@@ -193,7 +204,7 @@ def _name_strangers(manifest: Manifest, recipe: Recipe, short: set[str]) -> list
             near = [f"did you mean {name!r}?" for name in get_close_matches(absent[0], seen, n=1)]
             names = ", ".join(map(repr, absent))
             there = ", ".join(map(repr, seen[:12])) + (", ..." if len(seen) > 12 else "")
-            lines.append("; ".join([f"{label}: no file is labelled {names}; the labels there are {there}", *near]))
+            lines.append("; ".join([f"{label}: no file has the label {names}; the labels are {there}", *near]))
     return lines
 
 
@@ -211,23 +222,23 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
     if crowded:
         advice.append(
             f"a group lies on one side only, and {', '.join(crowded)} {'has' if len(crowded) == 1 else 'have'} fewer "
-            "groups than there are splits: look at the sources' `group`, and at what `explain` says of one picture"
+            "groups than there are splits: check the sources' `group`, and an image of it with `explain`"
         )
     if counted and recipe.conflicts.policy == "exclude" and "train" in short and disputed:
-        advice.append('conflicts.policy = "reserve" would use disputed pictures, in train only')
+        advice.append('conflicts.policy = "reserve" would use disputed images, in train only')
     if short & set(HELD_OUT) and rule.source_split == "respect" and (pool.given == NUMBER["train"]).any():
         advice.append(
-            'selection.refill_test = true or source_split = "ignore" would take pictures of the source\'s train'
+            'selection.refill_test = true or source_split = "ignore" would take images of the source\'s train'
         )
     if (pool.before > NUMBER["train"]).any() and manifest.rows.select(held_out.any()).item():
-        advice.append('selection.previous = "none" would let go of the previous version\'s test pictures')
+        advice.append('selection.previous = "none" would release the test images of the previous version')
     if counted:
         return "; ".join([*advice, "lower what selection asks for, or add a source"])
     least = ceil(1 / min((rule.ratios or {}).values(), default=1.0))
     advice.append(
-        f"these selection.ratios want some {least} pictures of each class: add a source, leave a split out, or give "
-        "the small splits larger shares"
+        f"these selection.ratios need about {least} images of each class: add a source, remove a split, or enlarge the "
+        "shares of the small splits"
     )
     if disputed:
-        advice.append("with ratios disputed pictures are never used: `python -m curation review` decides them")
+        advice.append("ratios never use disputed images: decide them with `python -m curation review`")
     return "; ".join(advice)

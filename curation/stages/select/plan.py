@@ -18,7 +18,7 @@ _TRAIN = NUMBER["train"]
 
 @dataclass
 class SplitPlan:
-    """The sides of groups while the splits are made; a group that has none lies in train if nobody wants it."""
+    """The sides of groups while the splits are made; a group without a side lies in train if no split takes it."""
 
     pool: Pool
     side: Sides = field(init=False)
@@ -82,7 +82,7 @@ class SplitPlan:
         return chosen
 
     def release(self, chosen: Sides) -> None:
-        """Give the groups back to train that were moved to a held-out side and of which nobody was taken there."""
+        """Return the groups to train that were moved to a held-out side and of which no image was taken there."""
         needed = self.pool.given != NOWHERE
         needed[self.pool.group[chosen > _TRAIN]] = True
         self.side[~needed] = NOWHERE
@@ -135,7 +135,7 @@ def count_missing(pool: Pool, targets: Targets, chosen: Sides) -> int:
 
 
 def level(pool: Pool, targets: Targets, chosen: Sides) -> Targets:
-    """Return the targets cut to what the class got that got least, in each split; nobody who was tested leaves."""
+    """Return the targets cut, in each split, to the smallest class; what was tested stays."""
     got = {
         label: np.bincount(side[side != NOWHERE], minlength=len(SPLITS))
         for label in targets

@@ -45,7 +45,7 @@ class Pool:
         The split it had in the previous version, or ``NOWHERE``.
     disputed : (n,) bool ndarray
     refills : (n,) bool ndarray
-        A picture of the source's train that may stand in for one that a held-out split lacks.
+        An image of the source's train that may fill a held-out split that is short.
     given : (groups,) int8 ndarray
         The side of each group by the source or the previous version, or ``NOWHERE``.
     """
@@ -70,7 +70,7 @@ class Pool:
 
     @cached_property
     def may_stand(self) -> npt.NDArray[np.bool_]:
-        """Say who may stand where, (3, n): a source's train picture never in test, a disputed one only in train."""
+        """Return where each image may be, (3, n): the source's train never in test, disputed ones only in train."""
         allowed = np.empty((len(SPLITS), len(self.row)), np.bool_)
         for split, number in NUMBER.items():
             own = (self.side == NOWHERE) | (self.side == number)
@@ -82,8 +82,8 @@ class Pool:
 def draw_pool(rows: pl.DataFrame, rule: Selection, *, previous: pl.DataFrame | None) -> Pool:
     """Return the kept rows as candidates, and the sides that are given.
 
-    A group that holds any picture of the previous test (or val) stays on that side, also where the picture itself is
-    out by now: a twin of what was tested must not be trained on.
+    A group with any image of the previous test (or val) stays on that side, also where that image is excluded now: a
+    near duplicate of a tested image must not be trained on.
     """
     needed = rows.select("group", "label", "source_split", "sha256", "excluded_by", "disputed", page=_PAGE)
     kept = needed.with_row_index("row").filter(pl.col("excluded_by").is_null()).drop("excluded_by")
