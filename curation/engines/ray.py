@@ -1,7 +1,7 @@
-"""The engine of many machines: Ray Data maps functions over shards and groups what the search has to compare.
+"""The engine of many machines: Ray Data maps functions over shards.
 
-Every machine of the cluster has this very version of the program installed and sees the sources under the same paths
-or URLs. A worker that is lost costs the shards it was at, which Ray gives to another one.
+Every machine of the cluster has the same version of the program installed and sees the sources under the same paths or
+URLs. The shards of a lost worker are computed again by another one.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Ray:
     @cached_property
     def _data(self) -> Any:  # noqa: ANN401 - a module; Ray is an extra and may be missing
         """Connect, and return the module ``ray.data``."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
         try:
             import ray
             import ray.data
@@ -119,7 +119,7 @@ class Ray:
 
 @dataclass(frozen=True)
 class _Raised:
-    """What a worker's function raised; it travels as a value, so that Ray does not try the shard again."""
+    """What a worker's function raised; it is sent as a value, so that Ray does not repeat the shard."""
 
     error: Exception
     trace: str
@@ -127,7 +127,7 @@ class _Raised:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what Ray raises where the cluster is lost into the error that says what to do."""
+    """Turn what Ray raises for a lost cluster into a user error."""
     import ray.exceptions
 
     try:
@@ -141,7 +141,7 @@ def _explained() -> Iterator[None]:
 
 
 def _work(function: Callable[[Any], Any], version: str, batch: Batch) -> Batch:
-    """Work on one shard on some machine of the cluster."""
+    """Run the function on one shard, on a machine of the cluster."""
     try:
         if version != VERSION:
             raise CurationError(

@@ -1,4 +1,4 @@
-"""The store of published versions: what git keeps of them, their folders, and what can be asked of both."""
+"""Published versions: their folders, the texts that git keeps of them, and the queries on both."""
 
 from curation.dataset.layout import Home
 from curation.versions.commit import commit, open_staging

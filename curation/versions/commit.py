@@ -1,7 +1,7 @@
-"""Publishes a finished build, so that a crash at any moment leaves the old state or the new one after ``sweep``.
+"""Publishes a finished build; a crash at any moment leaves the old state or the new one after ``recover``.
 
-The order is the safety: the folder is verified, flushed and renamed to ``v<n>`` before git's texts speak of it, and the
-line in ``versions.jsonl`` is written last. Whatever has a temp name is nobody's once the lock is free.
+The order makes this safe: the folder is verified, flushed and renamed to ``v<n>`` before git's texts mention it, and
+the line in ``versions.jsonl`` is written last. Once the lock is free, every temporary name is a leftover.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Staging:
 
 @dataclass(frozen=True)
 class Published:
-    """What a commit came to.
+    """The result of a commit.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Published:
         ``"published"``: a new version; ``"restored"``: the absent files of a published one are back under their own
         number; ``"unchanged"``: it was there already and nothing was written.
     notes : tuple of str
-        What a person should know, a sentence each.
+        What a user should know.
     """
 
     line: VersionLine
@@ -55,7 +55,7 @@ class Published:
 
 @contextlib.contextmanager
 def open_staging(held: Lock) -> Iterator[Staging]:
-    """Make a temp folder beside the built versions; it is removed at the end unless it was committed.
+    """Make a temporary folder next to the built versions; it is removed at the end unless it was committed.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
     Parameters
     ----------
     build : Staging
-        Its folder holds the pictures and what ``write_tables`` wrote. A card, recipe, lock, decisions and report may
-        be there too.
+        Its folder contains the images and what ``write_tables`` wrote, and possibly a card, recipe, lock, decisions
+        and report.
     created : str, optional
         The moment of publication (ISO 8601); now, where it is not given.
 
@@ -87,7 +87,7 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
     RuntimeError
         Where the folder does not verify: a bug of a stage.
     CurationError
-        Where the disk is at fault, or a folder stands in the way.
+        Where the disk is at fault, or something else has the name of the folder.
     """
     held, version = build.held, open_folder(build.folder)
     home, name = held.home, held.name
@@ -95,7 +95,9 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
     line = next((line for line in lines if line.digest == version.digest), None)
     number = line.version if line else len(lines) + 1
     if (version.name, version.number) != (name, number):
-        raise ValueError(f"the build says it is {version.name}@v{version.number}, its turn is {name}@v{number}")
+        raise ValueError(
+            f"the build is described as {version.name}@v{version.number}, but {name}@v{number} is the next"
+        )
     target = home.build(name, number)
     if line and target.is_dir():
         drop_draft(held)
@@ -147,7 +149,7 @@ def _restore_texts(held: Lock, version: Version, line: VersionLine) -> tuple[str
     notes = []
     if not held.home.split(held.name, line.version).exists():
         write_split(held, version)
-        notes.append(f"v{line.version}.csv was missing and is written again")
+        notes.append(f"v{line.version}.csv was missing and has been written again")
     if version.description["content_digest"] != line.content_digest:
         notes.append(other_bytes(version, line))
     return tuple(notes)

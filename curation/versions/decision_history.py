@@ -1,4 +1,4 @@
-"""What the ledger says of a picture of a version: the lines it was built with, and those written since."""
+"""What the ledger contains about an image of a version: the lines it was built with, and later ones."""
 
 import tomllib
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class DecisionHistory:
     Parameters
     ----------
     ledger : tuple of Decision
-        As it stands now.
+        As it is now.
     built : int
-        The last line the version was built with; what comes after waits for the next build.
+        The last line the version was built with; later lines take effect in the next build.
     agreement, adjudicator
         The policy of the version's recipe.
     """
@@ -30,7 +30,7 @@ class DecisionHistory:
 
     @classmethod
     def read(cls, home: Home, name: str, folder: Path) -> "DecisionHistory":
-        """Read the dataset's ledger beside the copy that lies in a version's (or the draft's) folder."""
+        """Read the dataset's ledger, and the copy of it in the folder of a version or draft."""
         copy = read_ledger(folder / "decisions.jsonl")
         review = _read_review(folder / "recipe.toml")
         return cls(
@@ -41,7 +41,7 @@ class DecisionHistory:
         )
 
     def about(self, sha256: str | None) -> tuple[str, ...]:
-        """Return the sentences about one picture; none where nobody decided anything."""
+        """Return the sentences about one image; empty where there is no decision."""
         if sha256 is None:
             return ()
         before = tuple(line for line in self.ledger if line.line <= self.built)

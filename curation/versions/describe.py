@@ -1,4 +1,4 @@
-"""Says what a version holds: the names of its pictures, ``version.json``, ``metadata.csv`` and ``SHA256SUMS``."""
+"""Describes a version: the names of its images, ``version.json``, ``metadata.csv`` and ``SHA256SUMS``."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +32,8 @@ def name_images(kept: pl.DataFrame) -> pl.Series:
     Returns
     -------
     polars.Series of String
-        The name starts with 12 digits of the source's sha256, or as many as tell it from the others; a page beyond
-        the first adds ``-p<page>``. The order of the rows makes no difference.
+        The name starts with 12 digits of the source's sha256, or as many as make it unique; a page after the first
+        adds ``-p<page>``. The order of the rows makes no difference.
     """
     stems = _shorten(kept["sha256"].unique().to_list())
     page = pl.col("page").fill_null(1)
@@ -44,11 +44,11 @@ def name_images(kept: pl.DataFrame) -> pl.Series:
 
 def _shorten(digests: Iterable[str]) -> dict[str, str]:
     ordered = sorted(digests)
-    beside = zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False)
+    neighbors = zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False)
     # In sorted order the longest common prefix with any other is with a neighbour.
     return {
         digest: digest[: max(SHORTEST, _common(before, digest) + 1, _common(digest, after) + 1)]
-        for before, digest, after in beside
+        for before, digest, after in neighbors
     }
 
 
@@ -65,7 +65,7 @@ def describe_version(
     tool: str,
     archives: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, Any]:
-    """Return what ``version.json`` says of a rendered manifest; no clock, no machine.
+    """Return the content of ``version.json`` for a rendered manifest; it depends on neither time nor machine.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def describe_version(
     number : int
         From ``next_number``.
     encoder : str
-        Name and version of what encoded the pictures; told, but no part of the digest.
+        Name and version of what encoded the images; not a part of the digest.
     tool : str
         This program's version.
     archives : sequence of mappings
@@ -102,10 +102,10 @@ def describe_version(
 
 
 def metadata_tables(manifest: Manifest) -> dict[str, pl.DataFrame]:
-    """Return the tables about the pictures by their place in the folder; columns ``METADATA``, sorted by file name.
+    """Return the tables about the images by their path in the folder; columns ``METADATA``, sorted by file name.
 
-    ``metadata.csv`` holds all splits. ``images/<split>/metadata.csv`` is what Hugging Face's ImageFolder looks for:
-    given one file for all, it would put every row into every split.
+    ``metadata.csv`` contains all splits. Hugging Face's ImageFolder reads ``images/<split>/metadata.csv``: with one
+    file for all, it would put every row into every split.
     """
     whole = manifest.kept.select(pl.col("file").alias("file_name"), *METADATA[1:]).sort("file_name")
     tables = {"metadata.csv": whole}

@@ -1,4 +1,4 @@
-"""What changed between two published versions, picture by picture, and why."""
+"""What changed between two published versions, image by image, and why."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,16 +23,16 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Change:
-    """One picture that the two versions treat differently.
+    """One image that the two versions treat differently.
 
     Parameters
     ----------
     kind : str
         ``added``, ``removed``, ``moved`` (to another split) or ``relabelled`` (whatever its split).
     sha256, page : str, int
-        The picture.
+        The image.
     id : str, optional
-        Its id, where the files of a version that has it are here.
+        Its id, where the files of a version that contains it are on this machine.
     before, after : str, optional
         ``split/label`` in the one and the other version.
     why : str
@@ -67,11 +67,11 @@ class Diff:
     before, after : str
         The two versions, as ``name@v<n>``.
     changes : tuple of Change
-        Sorted by kind, then by where the picture was and is, then by sha256 and page.
+        Sorted by kind, then by split and label before and after, then by sha256 and page.
     unchanged : int
-        Pictures in the same split under the same label in both.
+        Images with the same split and label in both.
     notes : tuple of str
-        Another dataset, another rendering, another recipe, files that are not here.
+        Another dataset, rendering or recipe, and files that are not on this machine.
     """
 
     before: str
@@ -92,11 +92,11 @@ class Diff:
         }
 
     def __str__(self) -> str:
-        """Return the difference as lines for a person: each kind by its reasons, and its first pictures one by one."""
+        """Return the difference as lines of text: each kind by its reasons, and its first images."""
         return self.describe()
 
     def describe(self, *, shown: int | None = SHOWN) -> str:
-        """Return the difference as lines for a person, with so many pictures of each kind one by one (None: all)."""
+        """Return the difference as lines of text, with up to ``shown`` images of each kind (None: all)."""
         counts = Counter(change.kind for change in self.changes)
         summary = ", ".join(f"{counts[kind]} {kind}" for kind in get_args(Kind))
         lines = [f"{self.before} -> {self.after}: {summary}, {self.unchanged} unchanged"]
@@ -114,24 +114,24 @@ class Diff:
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two versions: its published split and, where its files are here, what its manifest says."""
+    """One of the two versions: its published split and, where its files are on this machine, its manifest."""
 
     reference: str
     line: VersionLine
     places: Mapping[Key, tuple[str, str, str]]
-    """(split, label, group) of every kept picture."""
+    """(split, label, group) of every kept image."""
     seen: Mapping[Key, tuple[dict[str, Any], ...]] | None
-    """Every row of a changed picture; None where the files are not here."""
+    """Every row of a changed image; None where the files are not on this machine."""
 
     def row(self, key: Key) -> dict[str, Any] | None:
-        """Return the kept row of a picture, else the excluded one whose reason is its own."""
+        """Return the kept row of an image, else the excluded one whose reason is its own."""
         rows = (self.seen or {}).get(key, ())
-        # A byte copy points at its twin of the same sha256, which holds the reason that counts.
+        # An exact duplicate refers to the other row of the same sha256, which has the reason.
         return min(rows, key=lambda row: (row["reason"] == Reason.EXACT_DUPLICATE, row["id"]), default=None)
 
 
 def diff(home: Home, before: str, after: str) -> Diff:
-    """Compare two published versions by their splits in git; the reasons come from the manifests that are here.
+    """Compare two published versions by their splits in git; the reasons come from the manifests on this machine.
 
     Raises
     ------
@@ -184,14 +184,14 @@ def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
 def _notes(one: _Side, other: _Side) -> Iterator[str]:
     names = [parse_reference(side.reference).name for side in (one, other)]
     if names[0] != names[1]:
-        yield f"{names[0]} and {names[1]} are two datasets: this is how they differ, and no change of either"
+        yield f"{names[0]} and {names[1]} are two datasets: these are their differences"
     if not same_rendering(one.line.rendering, other.line.rendering):
-        yield "the pictures are rendered differently"
+        yield "the images are rendered differently"
     if one.line.recipe_digest != other.line.recipe_digest:
         yield "the recipe changed"
     for side in (one, other):
         if side.seen is None:
-            yield f"the files of {side.reference} are not here, so its reasons are not known"
+            yield f"the files of {side.reference} are not on this machine, so its reasons are unknown"
 
 
 def _compare(key: Key, one: _Side, other: _Side) -> Change:
@@ -225,15 +225,15 @@ def _same(text: str) -> _Why:
 def _why_added(key: Key, one: _Side, other: _Side) -> _Why:
     old, new = one.row(key), other.row(key)
     if one.seen is None:
-        why = _same(f"not known: the files of {one.reference} are not here")
+        why = _same(f"unknown: the files of {one.reference} are not on this machine")
     elif old is None:
         cause = "a new file" + (" of the sources" if new else "")
         why = _Why(f"{cause} ({new['path']})" if new else cause, cause)
     elif old["excluded_by"] is None:
-        why = _same(f"in {one.reference} it was not chosen")
+        why = _same(f"not chosen for {one.reference}")
     else:
         out = _excluded(old)
-        why = _Why(f"in {one.reference} it was out: {out.text}", f"in {one.reference} it was out: {out.cause}")
+        why = _Why(f"excluded from {one.reference}: {out.text}", f"excluded from {one.reference}: {out.cause}")
     if decided := _new_decision(old, new):
         why = _Why(f"{why.text}; {decided.text}", f"{why.cause}; {decided.cause}")
     if new and new["reserve"]:
@@ -244,7 +244,7 @@ def _why_added(key: Key, one: _Side, other: _Side) -> _Why:
 def _why_removed(key: Key, other: _Side) -> _Why:
     new = other.row(key)
     if other.seen is None:
-        return _same(f"not known: the files of {other.reference} are not here")
+        return _same(f"unknown: the files of {other.reference} are not on this machine")
     return _excluded(new) if new else _same("its file is no longer among the sources")
 
 
@@ -268,10 +268,10 @@ def _why_relabelled(key: Key, one: _Side, other: _Side) -> _Why:
         return _same(f"the source's label changed from {old['source_label']!r} to {new['source_label']!r}")
     if old and new and old["decision"] and not new["decision"]:
         shown = (describe_actions(old["decision"], with_reviewers=full) for full in (True, False))
-        return _Why(*(f"a decision was taken back: {each}" for each in shown))
+        return _Why(*(f"a decision was undone: {each}" for each in shown))
     if one.line.recipe_digest != other.line.recipe_digest:
-        return _same("the recipe changed" + ("" if old and new else ", as far as the splits tell"))
-    return _same("not known: the files of both versions are needed to tell")
+        return _same("the recipe changed" + ("" if old and new else ", as far as the splits show"))
+    return _same("unknown: the files of both versions are needed")
 
 
 def _why_moved(key: Key, one: _Side, other: _Side) -> _Why:
@@ -285,4 +285,4 @@ def _why_moved(key: Key, one: _Side, other: _Side) -> _Why:
         return decided
     if one.line.recipe_digest != other.line.recipe_digest:
         return _same("the recipe changed")
-    return _same("drawn anew, as the pictures around it changed")
+    return _same("the draw changed with the other images")

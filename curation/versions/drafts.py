@@ -1,4 +1,4 @@
-"""The draft: what a failed build knows, kept so that a person can look at what stands in the way."""
+"""The draft: what a failed build found, kept so that a user can see why it failed."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def write_draft(
     fault: CurationError,
     texts: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Keep what a failed build knows, so that ``show``, ``explain`` and ``review`` can tell what stands in the way.
+    """Keep what a failed build found, for ``show``, ``explain`` and ``review``.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def write_draft(
     Returns
     -------
     pathlib.Path
-        The draft's folder; an older draft is gone.
+        The draft's folder. It replaces an older draft.
     """
     target = held.home.draft(held.name)
     with explain_disk_faults(f"{target}: the draft could not be written", within=target.parent):
@@ -48,7 +48,7 @@ def write_draft(
             for file, content in sorted((texts or {}).items()):
                 (folder / file).write_bytes(content)
             flush_tree(folder)
-            # Written last: its presence says that the draft is whole.
+            # Written last: a draft with it is complete.
             about: dict[str, Any] = {
                 "name": held.name,
                 "stage": stage,

@@ -1,4 +1,4 @@
-"""The whole story of one picture: where it came from, what it resembles, why it is in or out."""
+"""Explains one image: where it comes from, its duplicates, and why it is kept or excluded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.store import Draft, open_table
 
 NAMED = 10
-"""Look-alikes and members of a group that are named one by one."""
+"""Duplicates and members of a group that are listed one by one."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What happened to one picture.
+    """What happened to one image.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Explanation:
     fate : str
         ``in: <split>/<label>`` or ``out: <stage>: <reason>``.
     steps : tuple of (str, str)
-        (stage, sentence), in the order of the stages; a stage may say several things.
+        (stage, sentence), in the order of the stages; a stage may have several.
     row : mapping
-        Its cells in the manifest, nulls left out.
+        Its cells in the manifest, without nulls.
     """
 
     id: str
@@ -41,17 +41,17 @@ class Explanation:
     row: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the story as JSON-able values."""
+        """Return the explanation as JSON-able values."""
         steps = [{"step": step, "text": text} for step, text in self.steps]
         return {"id": self.id, "fate": self.fate, "steps": steps, "row": dict(self.row)}
 
     def __str__(self) -> str:
-        """Return the story as lines for a person."""
+        """Return the explanation as lines of text."""
         return "\n".join([f"{self.id}: {self.fate}", *(f"  {step:<8}{text}" for step, text in self.steps)])
 
 
 def explain(home: Home, reference: str, query: str) -> tuple[Explanation, ...]:
-    """Tell the story of every picture that ``query`` names, sorted by id.
+    """Explain every image that ``query`` names, sorted by id.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def explain(home: Home, reference: str, query: str) -> tuple[Explanation, ...]:
     Raises
     ------
     CurationError
-        Where nothing fits; the hint gives near names.
+        Where nothing matches; the hint has similar names.
     """
     table = open_table(home, reference)
     rows = table.manifest.rows
@@ -133,51 +133,51 @@ def _metadata(row: Mapping[str, Any], metadata: Sequence[Metadata]) -> Iterator[
 
 
 def _label(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    said = f"the source calls it {row['source_label']!r}" if row["source_label"] else "the source gives no label"
+    origin = f"source label {row['source_label']!r}" if row["source_label"] else "no source label"
     actions = row["decision"] or ()
     if any(
         str(each["label"] or "").startswith(CONTEXT) for each in actions
     ):  # the source's own word has given way to the decision's
-        said = f"by a decision it counts as {row['source_label']!r}"
-    means = f"class {row['label']}" if row["label"] else "of no class here"
-    own = f"; the source's own split is {row['source_split']}" if row["source_split"] else ""
-    yield "label", f"{said}: {means}{own}"
+        origin = f"{row['source_label']!r} by a decision"
+    means = f"class {row['label']}" if row["label"] else "not a class of the recipe"
+    own = f"; split of the source {row['source_split']}" if row["source_split"] else ""
+    yield "label", f"{origin}: {means}{own}"
     if shown := describe_actions(actions):
         yield "decide", shown
 
 
 def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
     alike = list(row["lookalikes"] or ())
-    # Copies are kept as a star around one of them, so the others are counted by their bytes.
+    # Exact duplicates are stored as a star around one of them, so the others are counted by their bytes.
     same = rows.filter((pl.col("sha256") == (row["sha256"] or "")) & (pl.col("id") != row["id"]))
     same = same.filter(pl.col("page").fill_null(1) == (row["page"] or 1))
     count = len({other["id"] for other in alike} | set(same["id"]))
     if count:
-        yield "dedup", f"resembles {count} {'picture' if count == 1 else 'pictures'} directly"
+        yield "dedup", f"{count} direct {'duplicate' if count == 1 else 'duplicates'}"
     fates = rows.filter(pl.col("id").is_in([other["id"] for other in alike[:NAMED]]))
     by_id = {other["id"]: other for other in fates.iter_rows(named=True)}
     for other in alike[:NAMED]:
         theirs = by_id.get(other["id"])
-        fate = f"{_class(theirs)}, {_fate(theirs, seen_from=row['id'])}" if theirs else "not in the table"
+        fate = f"{_class(theirs)}, {_fate(theirs, seen_from=row['id'])}" if theirs else "not in the manifest"
         yield "dedup", f"{_how(other)} {other['id']} ({fate})"
     if count > NAMED:
         yield "dedup", f"and {count - NAMED} more"
     if row["representative"] and row["representative"] != row["id"]:
         measured = row["reason"] == Reason.NEAR_DUPLICATE and row["correlation"] is not None
         how = f" ({row['distance']} bits, correlation {row['correlation']:.3f})" if measured else ""
-        yield "dedup", f"{row['representative']} stands for it{how}"
+        yield "dedup", f"represented by {row['representative']}{how}"
     elif row["representative"]:
-        yield "dedup", "it stands for its look-alikes"
+        yield "dedup", "represents its duplicates"
     yield from _group(row, rows)
     if row["claims"]:
         state = "disputed" if row["disputed"] else "settled by a decision"
-        yield "dedup", f"{state}: it and its look-alikes stand under {', '.join(row['claims'])}"
+        yield "dedup", f"{state}: it and its duplicates have the labels {', '.join(row['claims'])}"
 
 
 def _how(other: Mapping[str, Any]) -> str:
     if other["kind"] != "near":
         return "same bytes as" if other["kind"] == "exact" else f"{other['kind']} as"
-    # Numpy comes with the hashes; only a near look-alike needs the names of the orientations.
+    # This imports numpy, which only the orientations of near duplicates need.
     from curation.hashing import SYMMETRIES
 
     turned = f", {SYMMETRIES[other['symmetry']]}" if other["symmetry"] else ""
@@ -200,9 +200,9 @@ def _end(row: Mapping[str, Any], stopped: str | None) -> Iterator[tuple[str, str
         yield row["excluded_by"], f"out: {describe_reason(row['reason'], row['detail'])}"
         return
     if row["split"]:
-        doubt = ", as reserve: it is used although disputed" if row["reserve"] else ""
+        doubt = ", as reserve (disputed)" if row["reserve"] else ""
         yield "select", f"in {row['split']} as {row['label']}{doubt}"
     if row["file"]:
         yield "render", f"{row['file']} (sha256 {str(row['file_sha256'])[:12]})"
     if stopped:
-        yield "draft", f"still in when the build stopped at {stopped}"
+        yield "draft", f"kept until the build stopped at {stopped}"

@@ -1,4 +1,4 @@
-"""Frees the disk of what can be made again: first the plan, with the bytes it would free, then its carrying out."""
+"""Frees disk space of what can be made again: first the plan, with the bytes it would free, then its execution."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ Kind = Literal["build", "draft", "leftover", "cache"]
 
 @dataclass(frozen=True)
 class CachePart:
-    """A file or folder of the cache that may go, as whoever keeps the cache chose it."""
+    """A file or folder of the cache that may be removed, as the caller chose it."""
 
     path: Path
     size_bytes: int
@@ -41,7 +41,8 @@ class Target:
         The dataset; empty for the cache.
     path : pathlib.Path
     size_bytes : int
-        What its removal frees after those before it in the plan: a file with several links counts with the last.
+        What its removal frees once those before it in the plan are removed: a file with several links counts with the
+        last.
     why : str
     """
 
@@ -71,7 +72,7 @@ class GcPlan:
         return {"size_bytes": self.size_bytes, "targets": targets, "notes": list(self.notes)}
 
     def __str__(self) -> str:
-        """Return the plan as lines for a person."""
+        """Return the plan as lines of text."""
         lines = [f"{target.path}: {target.size_bytes:,} bytes ({target.why})" for target in self.targets]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, f"{self.size_bytes:,} bytes in all"])
@@ -85,10 +86,10 @@ def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[C
     name : str, optional
         One dataset; all of them, where it is not given.
     keep : int
-        How many of a dataset's newest built versions stay. Of the others only the files go: line and split stay in
-        git, from which they are made again.
+        How many of a dataset's newest built versions stay. Only the files of the others are removed: line and split
+        stay in git, and the files can be made again from them.
     cache : sequence of CachePart
-        What of the cache would go too.
+        What would be removed from the cache.
     """
     if keep < 0:
         raise CurationError(
@@ -130,12 +131,12 @@ def _find_targets(home: Home, name: str, *, keep: int) -> tuple[list[Target], li
             )
         )
     if home.draft(name).is_dir():
-        targets.append(Target("draft", name, home.draft(name), 0, "what a failed build left"))
+        targets.append(Target("draft", name, home.draft(name), 0, "left by a failed build"))
     holder = find_holder(home, name)
     if holder:
-        notes.append(f"a build of {name} is under way ({holder}); its temp folder stays")
+        notes.append(f"a build of {name} is running ({holder}); its temporary folder stays")
     leftovers = [] if holder else [path for prefix in (BUILD, DRAFT, GONE) for path in builds.glob(f"{prefix}*")]
-    targets += [Target("leftover", name, path, 0, "of a build that did not end") for path in sorted(leftovers)]
+    targets += [Target("leftover", name, path, 0, "left by a build that was interrupted") for path in sorted(leftovers)]
     return targets, notes
 
 
@@ -158,7 +159,7 @@ def _measure(targets: Iterable[Target]) -> Iterator[Target]:
 def carry_out(plan: GcPlan, *, on_wait: Callable[[str], None] | None = None) -> tuple[Target, ...]:
     """Remove what the plan names, each dataset's under its lock; return what was there to remove.
 
-    A crash on the way leaves each folder whole or under a name that the next ``sweep`` clears.
+    A crash leaves each folder whole, or under a name that the next ``recover`` removes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pictures that several versions share are hard links to one file: what may be taken over, and the taking."""
+"""Images that several versions share are hard links to one file: finds them, and links or copies them."""
 
 import errno
 import shutil
@@ -18,7 +18,7 @@ NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errn
 
 @dataclass(frozen=True)
 class PublishedImage:
-    """A published picture, and the sha256 its file had when it was published."""
+    """A published image, and the sha256 of its file when it was published."""
 
     path: Path
     file_sha256: str
@@ -27,9 +27,9 @@ class PublishedImage:
 def reuse(
     home: Home, name: str, *, rendering: Mapping[str, object], encoder: str
 ) -> Mapping[tuple[str, int], PublishedImage]:
-    """Return (sha256, page) -> picture for what published versions hold, rendered and encoded in the very same way.
+    """Return (sha256, page) -> image of published versions that are rendered and encoded in the same way.
 
-    A version whose folder is absent or cannot be read is passed over. Nothing is checked here; ``link_or_copy`` does.
+    A version whose folder is absent or cannot be read is skipped. Nothing is checked here; ``link_or_copy`` does.
     """
     found: dict[tuple[str, int], PublishedImage] = {}
     for line in published(home, name):
@@ -42,7 +42,7 @@ def reuse(
                 continue
             kept = version.manifest.kept
         except CurationError:
-            # A damaged version gives nothing to others; `verify` is the one to tell of it.
+            # `verify` reports a damaged version.
             continue
         for sha256, page, file, digest in (
             kept.select("sha256", "page", "file", "file_sha256").drop_nulls("file").rows()
@@ -51,24 +51,24 @@ def reuse(
     return found
 
 
-def link_or_copy(picture: PublishedImage, target: Path) -> bool:
-    """Link a published picture to ``target`` (copy it across file systems), if its bytes are still the published ones.
+def link_or_copy(image: PublishedImage, target: Path) -> bool:
+    """Link a published image to ``target`` (copy it across file systems), if its bytes are still the published ones.
 
     Returns
     -------
     bool
-        False where the picture is gone or was changed: then it has to be rendered.
+        False where the image is gone or was changed, and must be rendered.
     """
     try:
-        if hash_file(picture.path) != picture.file_sha256:
+        if hash_file(image.path) != image.file_sha256:
             return False
     except OSError:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        target.hardlink_to(picture.path)
+        target.hardlink_to(image.path)
     except OSError as fault:
         if fault.errno not in NO_LINK:
             raise
-        shutil.copyfile(picture.path, target)
+        shutil.copyfile(image.path, target)
     return True

@@ -1,4 +1,4 @@
-"""Sees in a moment whether a version's files are still as they were published, and says how to make them again."""
+"""Checks quickly whether a version's files are still as published, and describes how to make them again."""
 
 import re
 import stat
@@ -15,18 +15,18 @@ from curation.versions.version_index import VersionLine
 
 SUM_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>\S.*)")
 SHOWN = 10
-"""Damaged files that an error names; `verify` names all."""
+"""Damaged files that an error lists; `verify` lists all."""
 
 
 def check_present(home: Home, name: str, line: VersionLine) -> None:
-    """Check that every file of a built version is there and was not written to since; a stat a file.
+    """Check that every file of a built version exists and was not written to since, by one stat per file.
 
-    Nothing is read but a file that is younger than the checksums, which are written last. ``verify`` reads every byte.
+    Only files that are newer than the checksums, which are written last, are read. ``verify`` reads every byte.
 
     Raises
     ------
     CurationError
-        Where a file is missing, empty, no regular file or changed, or the folder holds another version.
+        Where a file is missing, empty, changed or not a regular file, or the folder contains another version.
     """
     folder = home.build(name, line.version)
     if problems := list(_find_damage(folder)):
@@ -41,15 +41,15 @@ def check_present(home: Home, name: str, line: VersionLine) -> None:
 
 
 def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[Problem] = ()) -> str:
-    """Return how the files of a damaged version are made again, and which other versions hold the same damage."""
-    hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git's texts"
+    """Return how to make the files of a damaged version again, and which other versions share the damage."""
+    hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git"
     if sharing := _name_sharers(folder, problems):
-        hint += f"; damaged files are shared with {', '.join(sharing)} (versions share pictures), so do the same there"
+        hint += f"; damaged files are shared with {', '.join(sharing)} (versions share images): repair those too"
     return hint
 
 
 def _name_sharers(folder: Path, problems: Sequence[Problem]) -> list[str]:
-    """Return the other versions that share a damaged file by a hard link, the lowest first."""
+    """Return the other versions that share a damaged file by a hard link, in order."""
     damaged: set[tuple[int, int]] = set()
     for problem in problems:
         try:

@@ -39,7 +39,7 @@ def check_radius(manifest: Manifest, *, radius: int, correlation: float) -> Iter
 
 
 def _check_kept(kept: pl.DataFrame, classes: Sequence[str]) -> Iterator[Problem]:
-    """Check that every kept row is a whole sample, and its picture has the name it should."""
+    """Check that every kept row is a complete sample, and that its file has the right name."""
     for column in ("label", "split", "group", "sha256", "file", "file_sha256"):
         for row in kept.filter(pl.col(column).is_null())["id"]:
             yield _broken(ProblemCode.ROW_INCOMPLETE, f"{row} is kept without a {column}", row)
@@ -83,9 +83,9 @@ def _check_sides(kept: pl.DataFrame) -> Iterator[Problem]:
 
 
 def _check_groups(rows: pl.DataFrame) -> Iterator[Problem]:
-    """Check that what looks alike, and what the group rule joins, carries one group: else it could leak.
+    """Check that duplicates, and what the group rule joins, are in one group: otherwise they could leak.
 
-    A row without a group is of no side: an unreadable one, or one that a version made again did not know.
+    A row without a group is in no split: an unreadable file, or one that a restored version did not contain.
     """
     keyed = rows.drop_nulls(["group_key", "group"]).group_by("group_key").agg(pl.col("group").n_unique())
     for key, count in keyed.filter(pl.col("group") > 1).sort("group_key").rows():
@@ -115,7 +115,7 @@ def _check_disputes(kept: pl.DataFrame) -> Iterator[Problem]:
 
 
 def _check_representatives(rows: pl.DataFrame) -> Iterator[Problem]:
-    """Check that whoever is excluded as a duplicate has a representative that is not itself one."""
+    """Check that every excluded duplicate has a representative that is not a duplicate itself."""
     theirs = rows.select(representative="id", is_duplicate=has_reason(*DUPLICATES))
     joined = rows.join(theirs, on="representative", how="left", maintain_order="left")
     for row, other in (

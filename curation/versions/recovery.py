@@ -1,4 +1,4 @@
-"""Clears up after builds that died, and finishes a publication that was cut short."""
+"""Removes what interrupted builds left, and finishes an interrupted publication."""
 
 import itertools
 import shutil
@@ -16,17 +16,17 @@ from curation.versions.version_index import VersionLine, published, read_chosen
 
 
 def recover(held: Lock) -> tuple[str, ...]:
-    """Clear up after builds that died, and finish a publication that was cut short.
+    """Remove what interrupted builds left, and finish an interrupted publication.
 
     Returns
     -------
     tuple of str
-        What was done, a sentence each.
+        What was done.
 
     Raises
     ------
     CurationError
-        Where a folder ``v<n>`` is not the version that line n names, or one without a line does not verify.
+        Where a folder ``v<n>`` is not the version of line n, or one without a line does not verify.
     """
     home, name = held.home, held.name
     done = _remove_leftovers(held)
@@ -41,20 +41,20 @@ def recover(held: Lock) -> tuple[str, ...]:
         if not home.split(name, line.version).exists():
             write_split(held, version)
             read_chosen(home, name, line)
-            done.append(f"v{line.version}.csv was missing and is written again")
+            done.append(f"v{line.version}.csv was missing and has been written again")
     for number in itertools.count(len(lines) + 1):
         if not home.build(name, number).exists():
             break
         line = _finish(held, number)
         done.append(
-            f"v{line.version} ({line.digest[:12]}) was built whole but not yet in versions.jsonl: published now"
+            f"v{line.version} ({line.digest[:12]}) was built but not yet in versions.jsonl: it is published now"
         )
     return tuple(done)
 
 
 def _finish(held: Lock, number: int) -> VersionLine:
     folder = held.home.build(held.name, number)
-    hint = f"versions.jsonl does not name it: move it away, or delete it, and build again (v{number} is free then)"
+    hint = f"move it away or delete it, then build again (v{number} is free then)"
     version = open_folder(folder)
     problems = list(check_folder(folder).problems)
     if (version.name, version.number) != (held.name, number):
@@ -75,18 +75,18 @@ def _finish(held: Lock, number: int) -> VersionLine:
 
 
 def _remove_leftovers(held: Lock) -> list[str]:
-    """Remove what has a temp name. Only a holder of the lock makes such names, so all of them are dead."""
+    """Remove what has a temporary name. Only a holder of the lock makes such names, so all are leftovers."""
     home, name, done = held.home, held.name, []
     builds = home.builds(name)
     for folder in sorted(builds.glob(f"{DRAFT}*")):
         if (folder / "draft.json").exists() and not home.draft(name).exists():
             folder.rename(home.draft(name))
-            done.append("put the draft of the last failed build in its place")
+            done.append("moved the draft of the last failed build to its place")
     for folder in sorted(path for prefix in (BUILD, DRAFT, GONE) for path in builds.glob(f"{prefix}*")):
         shutil.rmtree(folder)
         if folder.name.startswith(BUILD):
-            done.append(f"removed {folder.name}, which a build left that did not end")
+            done.append(f"removed {folder.name}, left by an interrupted build")
     halves = sweep_leftovers(home.dataset(name), name="versions.jsonl")
     halves += sweep_leftovers(home.split(name, 1).parent, name="v*.csv")
-    done += [f"removed {part.name}, a half-written file" for part in halves]
+    done += [f"removed {part.name}, an incomplete file" for part in halves]
     return done

@@ -1,4 +1,4 @@
-"""What a version or a draft holds: counts per class, split and reason."""
+"""The contents of a version or a draft: counts per class, split and reason."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -37,17 +37,17 @@ class Shown:
     digest : str, optional
         None for a draft.
     rows, kept, reserve : int
-        Files ever seen, pictures kept, pictures among them that are used although disputed.
+        All files, the images kept, and those of them that are used although disputed.
     counts : mapping
-        Split -> class -> pictures. Before selection there are none.
+        Split -> class -> images. Empty before selection.
     undecided : mapping
-        Class -> kept pictures that have no split yet: a draft's.
+        Class -> kept images that have no split yet, in a draft.
     reasons : tuple of ClassReason
-        Sorted by class (``context:<source label>`` for what is of no class), the most frequent first.
+        Sorted by class (``context:<source label>`` for rows without a class), the most frequent first.
     sources : mapping
         Source -> {"rows", "kept"}.
     failed : mapping, optional
-        A draft's ``stage``, ``reason`` and ``hint``.
+        A draft's ``stage``, ``code``, ``reason`` and ``hint``.
     """
 
     reference: str
@@ -66,7 +66,7 @@ class Shown:
         return asdict(self)
 
     def __str__(self) -> str:
-        """Return the counts as lines for a person."""
+        """Return the counts as lines of text."""
         digest = f" ({self.digest[:12]})" if self.digest else ""
         lines = [f"{self.reference}{digest}: {self.kept:,} of {self.rows:,} files kept, {self.reserve} of them reserve"]
         if self.failed:
@@ -81,7 +81,7 @@ class Shown:
 
 
 def show(home: Home, reference: str) -> Shown:
-    """Count what a version, or a draft (``name@draft``), holds.
+    """Count the contents of a version or a draft (``name@draft``).
 
     Raises
     ------
@@ -93,7 +93,7 @@ def show(home: Home, reference: str) -> Shown:
     classes = sorted(manifest.rows["label"].drop_nulls().unique())
     failed = None
     if isinstance(table, Draft):
-        failed = {field: table.description.get(field) for field in ("stage", "reason", "hint")}
+        failed = {field: table.description.get(field) for field in ("stage", "code", "reason", "hint")}
     return Shown(
         reference=f"{table.name}@v{table.number}" if isinstance(table, Version) else f"{table.name}@draft",
         digest=table.digest if isinstance(table, Version) else None,

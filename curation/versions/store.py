@@ -35,7 +35,7 @@ class Reference:
     draft: bool = False
 
     def __str__(self) -> str:
-        """Return the reference as a person writes it."""
+        """Return the reference as it is written."""
         which = f"v{self.number}" if self.number else "draft" if self.draft else self.prefix
         return f"{self.name}@{which}" if which else self.name
 
@@ -46,7 +46,7 @@ def parse_reference(text: str) -> Reference:
     Raises
     ------
     CurationError
-        Where it is no reference.
+        Where it is not a reference.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def find(home: Home, reference: str) -> VersionLine:
     Raises
     ------
     CurationError
-        Where nothing was published, or none or several versions fit; the message names those there are.
+        Where nothing was published, or none or several versions match; the hint lists the versions.
     """
     wanted = parse_reference(reference)
     if wanted.draft:
@@ -132,7 +132,7 @@ def chosen(home: Home, reference: str) -> pl.DataFrame:
 
 
 def previous_split(home: Home, name: str, which: str) -> pl.DataFrame:
-    """Return the published split that a new one stays true to: columns sha256, page, split, label.
+    """Return the published split that a new one follows: columns sha256, page, split, label.
 
     Parameters
     ----------
@@ -158,9 +158,9 @@ class Version:
     number : int
     digest : str
     folder : pathlib.Path
-        ``datasets/builds/<name>/v<n>``, or the temp folder of a build under way.
+        ``datasets/builds/<name>/v<n>``, or the temporary folder of a running build.
     description : mapping
-        What ``version.json`` says.
+        The content of ``version.json``.
     """
 
     name: str
@@ -184,7 +184,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a failed build left: the table as far as it came, and why it went no further."""
+    """What a failed build left: the manifest so far, and why it failed."""
 
     name: str
     folder: Path
@@ -197,7 +197,7 @@ class Draft:
 
     @property
     def reason(self) -> str:
-        """Why it failed, as it was told to the person at the command line."""
+        """The error's message."""
         return str(self.description["reason"])
 
     @cached_property
@@ -218,14 +218,14 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def open_folder(folder: Path) -> Version:
-    """Open a version's folder wherever it lies, the temp folder of a build under way too.
+    """Open a version's folder wherever it is, also the temporary folder of a running build.
 
     Raises
     ------
     CurationError
-        Where ``version.json`` is missing or is no description of a version.
+        Where ``version.json`` is missing or does not describe a version.
     """
-    description = read_json(folder / "version.json", hint="this folder is no published version")
+    description = read_json(folder / "version.json", hint="this folder is not a published version")
     try:
         name, number, digest = description["name"], description["version"], description["digest"]
     except KeyError as fault:
@@ -241,8 +241,8 @@ def load(home: Home, reference: str) -> Version:
     Raises
     ------
     CurationError
-        Where there is none of that name, its files are absent (the hint says how to make them again), or the folder
-        under its number holds another version.
+        Where there is none of that name, its files are absent (the hint has the command that makes them again), or the
+        folder of its number contains another version.
     """
     name, line = parse_reference(reference).name, find(home, reference)
     folder = home.build(name, line.version)
@@ -288,7 +288,7 @@ def restore_command(name: str, number: int) -> str:
 
 
 def wrong_folder(version: Version, line: VersionLine) -> CurationError:
-    """Return the error for a folder that is not the version its number says."""
+    """Return the error for a folder that does not contain the version of its number."""
     return CurationError(
         ErrorCode.VERSION_DAMAGED,
         f"{version.folder}: its digest is {version.digest[:12]}, "
@@ -298,7 +298,7 @@ def wrong_folder(version: Version, line: VersionLine) -> CurationError:
 
 
 def other_bytes(version: Version, line: VersionLine) -> str:
-    """Return the sentence for a folder that holds the published choice in other bytes."""
+    """Return the note for a folder that has the published choice in other bytes."""
     return (
         f"v{line.version} is the same choice in other bytes: content digest "
         f"{version.description['content_digest'][:12]} by {version.description['encoder']}, "
@@ -312,7 +312,7 @@ def read_json(path: Path, *, hint: str) -> dict[str, Any]:
     Raises
     ------
     CurationError
-        Where it is missing, cannot be read or is no JSON object.
+        Where it is missing, cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())

@@ -1,9 +1,9 @@
-"""Built versions behind a URL: uploaded with ``version.json`` last, read back to be verified.
+"""Built versions behind a URL: uploaded with ``version.json`` last, and read back for verification.
 
-An object store writes one object whole and knows no renames, so a folder there is not published in one step:
-``version.json`` is the mark, and a folder without it is an upload that was cut short, which the next one finishes. Two
-machines that upload the same version write the same bytes; two different versions under one number are refused, unless
-both begin within the same moment, which nothing here can keep apart: let one machine publish.
+An object store writes single objects and has no renames, so a folder is not published in one step: ``version.json`` is
+the mark, and a folder without it is an incomplete upload, which the next one finishes. Two machines that upload the
+same version write the same bytes. Two different versions under one number are refused, unless both uploads begin at the
+same moment, which cannot be prevented here: let one machine publish.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ MARK = "version.json"
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What an upload came to: where the version is, and how many of its files had to travel."""
+    """The result of an upload: where the version is, its files, and how many of them were sent."""
 
     url: str
     files: int
@@ -30,12 +30,12 @@ class Uploaded:
 
 
 def upload(folder: Path, builds: str) -> Uploaded:
-    """Copy a built version to ``<builds>/<name>/v<n>/``; what is there already in the same size is not sent again.
+    """Copy a built version to ``<builds>/<name>/v<n>/``; files that are there in the same size are not sent again.
 
     Raises
     ------
     CurationError
-        Where another version stands there, or the store cannot be written.
+        Where there is another version, or the store cannot be written.
     """
     version = open_folder(folder)
     target = RemotePath(builds) / version.name / f"v{version.number}"
@@ -75,7 +75,7 @@ def verify_url(url: str) -> Verification:
     Raises
     ------
     CurationError
-        Where no whole version is there.
+        Where there is no complete version.
     """
     source = RemotePath(url)
     try:

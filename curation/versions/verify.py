@@ -1,4 +1,4 @@
-"""Checks a version from its files alone: every byte, every count, every contract; all problems in one run."""
+"""Checks every byte, count and contract of a version from its files alone, and reports all problems."""
 
 import contextlib
 import tomllib
@@ -42,11 +42,11 @@ class Verification:
     problems : tuple of Problem
         Empty where the version is whole.
     notes : tuple of str
-        What is no fault but should be known, or could not be checked.
+        What is not a problem but should be known, or could not be checked.
     checked : mapping
-        How many ``files``, ``bytes``, ``pictures``, ``rows`` and ``groups`` were looked at.
+        How many ``files``, ``bytes``, ``pictures``, ``rows`` and ``groups`` were checked.
     hint : str, optional
-        How to repair what is wrong; None where nothing is, or the folder is not a dataset's own.
+        How to repair it; None where there is nothing to repair, or the folder is not one of a dataset.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class Verification:
         }
 
     def __str__(self) -> str:
-        """Return the check as lines for a person."""
+        """Return the check as lines of text."""
         faults = f"{len(self.problems)} {'problem' if len(self.problems) == 1 else 'problems'}"
         head = f"{self.folder}: {faults if self.problems else 'whole'}"
         tail = "checked: " + ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
@@ -86,7 +86,7 @@ def verify(home: Home, reference: str) -> Verification:
     Raises
     ------
     CurationError
-        Where there is no such version or its folder is absent: nothing to check.
+        Where there is no such version, or its folder is absent.
     """
     name, line = parse_reference(reference).name, find(home, reference)
     folder = home.build(name, line.version)
@@ -105,26 +105,26 @@ def verify(home: Home, reference: str) -> Verification:
         in_git = list(_check_split(split, version))
         more, remarks = _check_recipe(version, line)
         problems, notes = problems + more, notes + remarks
-    # A manifest that was changed does not fit its split either: git's text is at fault only where the folder is whole.
-    hint = f"take {split} back from git" if in_git else None
+    # A changed manifest does not match its split either: the text in git is at fault only where the folder is whole.
+    hint = f"restore {split} from git" if in_git else None
     hint = repair_hint(folder, name, line.version, problems=problems) if problems else hint
     return Verification(folder, (*problems, *in_git), tuple(notes), alone.checked, hint)
 
 
 def check_folder(folder: Path) -> Verification:
-    """Check a version's folder wherever it lies, from its own files alone."""
+    """Check a version's folder, wherever it is, from its own files alone."""
     present = frozenset(list_files(folder))
     checked = {"files": len(present), "bytes": sum((folder / name).lstat().st_size for name in present)}
     version = _read_version(folder)
     if isinstance(version, Problem):
-        problems = [version, *_check_files(folder, present=present, pictures=None, tables=frozenset())]
+        problems = [version, *_check_files(folder, present=present, images=None, tables=frozenset())]
         return Verification(folder, tuple(problems), (), checked)
     manifest = version.manifest
     kept = manifest.kept
-    pictures = dict(kept.select("file", "file_sha256").drop_nulls().rows())
+    images = dict(kept.select("file", "file_sha256").drop_nulls().rows())
     tables = metadata_tables(manifest)
-    problems = list(_check_files(folder, present=present, pictures=pictures, tables=frozenset(tables)))
-    problems += _check_pictures(folder, present & set(pictures))
+    problems = list(_check_files(folder, present=present, images=images, tables=frozenset(tables)))
+    problems += _check_images(folder, present & set(images))
     problems += check_contracts(manifest, classes=version.description.get("classes", ()))
     problems += _check_description(manifest, version.description)
     for name in sorted(present & set(tables)):
@@ -150,15 +150,15 @@ def _read_version(folder: Path) -> Version | Problem:
 
 
 def _check_files(
-    folder: Path, *, present: frozenset[str], pictures: Mapping[str, str] | None, tables: frozenset[str]
+    folder: Path, *, present: frozenset[str], images: Mapping[str, str] | None, tables: frozenset[str]
 ) -> Iterator[Problem]:
-    """Every byte: one sentence at most for each file, the missing and the superfluous ones too.
+    """Check every byte; at most one problem per file, including missing and unexpected ones.
 
-    Without a readable manifest nobody knows the pictures (None); then the checksums alone speak of them.
+    Without a readable manifest the images are unknown (None), and only the checksums list them.
     """
     sums, broken = read_sums(folder)
     yield from broken
-    by_manifest = pictures or {}
+    by_manifest = images or {}
     needed = {*by_manifest, *tables, *NEEDED}
     for name in sorted({*present, *needed, *sums}):
         path = folder / name
@@ -168,7 +168,7 @@ def _check_files(
             yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "a symbolic link, where only files belong")
         elif not path.is_file():
             yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "not a regular file")
-        elif name not in needed and name not in TEXTS and (pictures is not None or name not in sums):
+        elif name not in needed and name not in TEXTS and (images is not None or name not in sums):
             yield Problem.at(ProblemCode.FILE_UNEXPECTED, name, "not a file of this version")
         elif (found := hash_file(path)) != by_manifest.get(name, found):
             yield Problem.at(
@@ -184,7 +184,7 @@ def _check_files(
             )
 
 
-def _check_pictures(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
+def _check_images(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
     for name in sorted(names):
         if (folder / name).is_symlink():
             continue
@@ -194,7 +194,7 @@ def _check_pictures(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
 
 def _check_jpeg(name: str, content: bytes) -> Problem | None:
     """Return what an image's file has in addition to the image; a clean file loses nothing when it is stripped."""
-    # The images bring numpy and Pillow, which reading a version does not need.
+    # These import numpy and Pillow, which reading a version does not need.
     from curation.images.jpeg_segments import strip_metadata, walk_segments
     from curation.images.types import DecodeFailure
 
@@ -221,7 +221,7 @@ def _check_description(manifest: Manifest, description: Mapping[str, Any]) -> It
         "kept": kept.height,
         "reserve": int(kept["reserve"].fill_null(value=False).sum()),
     }
-    # A kept row that is no whole sample is told of already, and nothing has a digest with it.
+    # An incomplete kept row is reported already, and there is no digest with it.
     if not kept.select(pl.any_horizontal(pl.col("split", "label", "sha256", "file_sha256").is_null()).any()).item():
         found["digest"] = choice_digest(kept, rendering=description["rendering"])
         found["content_digest"] = content_digest(kept)
@@ -274,26 +274,26 @@ def _check_split(path: Path, version: Version) -> Iterator[Problem]:
 
 
 def _check_recipe(version: Version, line: VersionLine) -> tuple[list[Problem], list[str]]:
-    """Return problems and notes: whether the recipe in the folder asked for what is there."""
+    """Return problems and notes: whether the version is what the recipe in its folder asks for."""
     description, notes = version.description, []
     for field in ("rows", "reserve"):
         if description.get(field) != line.as_json()[field]:
-            said = f"{field} {description.get(field)}, published with {line.as_json()[field]}"
-            notes.append(f"made again from sources that changed meanwhile: {said}")
+            rows = f"{field} {description.get(field)}, published with {line.as_json()[field]}"
+            notes.append(f"made again from sources that changed meanwhile: {rows}")
     if description.get("content_digest") != line.content_digest and description.get("encoder") != line.encoder:
         notes.append(other_bytes(version, line))
     path = version.folder / "recipe.toml"
     if not path.exists():
-        return [], [*notes, "recipe.toml is not in the folder: what it asked for was not checked"]
+        return [], [*notes, "recipe.toml is not in the folder: the counts were not checked against it"]
     if description.get("recipe_digest") != line.recipe_digest:
         return [], [
             *notes,
-            "made again under another recipe than it was published with: what that asked for was not checked",
+            "made again with another recipe than it was published with: the counts were not checked against it",
         ]
     try:
         recipe = parse_recipe(tomllib.loads(path.read_text(encoding="utf-8")), name=version.name, base=version.folder)
     except (CurationError, ValueError, OSError) as fault:
-        return [], [*notes, f"recipe.toml is none that this program reads: what it asked for was not checked ({fault})"]
+        return [], [*notes, f"recipe.toml cannot be read: the counts were not checked against it ({fault})"]
     problems = list(_compare_with_recipe(description, recipe))
     problems += check_radius(
         version.manifest, radius=recipe.duplicates.radius, correlation=recipe.duplicates.correlation

@@ -34,13 +34,13 @@ class VersionLine:
     digest, content_digest, recipe_digest : str
         64 hex digits each: what was chosen, the bytes that came out, the recipe that asked for it.
     counts : mapping
-        Split -> class -> pictures.
+        Split -> class -> images.
     rows, kept, reserve : int
-        Files ever seen, pictures published, pictures among them that were used although disputed.
+        All files, the images published, and those of them that are used although disputed.
     rendering : mapping
         What decides the pixels; a part of the digest.
     encoder : str
-        The encoder that wrote the pictures; no part of the digest.
+        The encoder that wrote the images; not a part of the digest.
     tool : str
         The version of this program.
     created : str
@@ -82,8 +82,7 @@ def published(home: Home, name: str) -> tuple[VersionLine, ...]:
     Raises
     ------
     CurationError
-        For each line that is not a version, all at once, by number: broken JSON, a missing field, a number out of
-        turn, a digest that stands twice.
+        Lists each line that is not a version: broken JSON, a missing field, a wrong number, a repeated digest.
     """
     path = home.lines(name)
     try:
@@ -99,9 +98,9 @@ def published(home: Home, name: str) -> tuple[VersionLine, ...]:
         try:
             line = _parse(json.loads(text))
             if line.version != number:
-                raise ValueError(f"it says version {line.version} where {number} has its turn")
+                raise ValueError(f"it has version {line.version} instead of {number}")
             if line.digest in seen:
-                raise ValueError(f"digest {line.digest[:12]} stands in line {seen[line.digest]} already")
+                raise ValueError(f"line {seen[line.digest]} has the digest {line.digest[:12]} too")
         except ValueError as fault:
             mistakes.append(f"  line {number}: {fault}")
             continue
@@ -139,7 +138,7 @@ def _parse(fields_of_line: object) -> VersionLine:
 
 
 def format_lines(before: bytes, line: VersionLine) -> bytes:
-    """Return the bytes of ``versions.jsonl`` with one line more; what stood there before stays as it is."""
+    """Return the bytes of ``versions.jsonl`` with one line more; the lines before stay as they are."""
     if before and not before.endswith(b"\n"):
         before += b"\n"
     return before + json.dumps(line.as_json(), ensure_ascii=True).encode() + b"\n"
@@ -157,7 +156,7 @@ def read_split(path: Path) -> pl.DataFrame:
     Raises
     ------
     CurationError
-        Where the file is missing or is no such table.
+        Where the file is missing or is not a split.
     """
     hint = f"it belongs in git: `git checkout -- {path}`"
     try:
@@ -185,7 +184,7 @@ def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
     Raises
     ------
     CurationError
-        Where the file is missing, is no split, or is not the one that was published.
+        Where the file is missing, is not a split, or is not the one that was published.
     """
     path = home.split(name, line.version)
     table = read_split(path)
@@ -195,11 +194,11 @@ def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
             ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not the split that was published as v{line.version}: "
             f"its digest is {digest[:12]}, the line's {line.digest[:12]}",
-            hint=f"versions are never changed: `git checkout -- {path}`; corrections belong into recipe and decisions",
+            hint=f"versions are never changed: `git checkout -- {path}`; correct the recipe or the decisions instead",
         )
     return table
 
 
 def same_rendering(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Tell whether two renderings decide the same pixels."""
+    """Return whether two renderings give the same pixels."""
     return canonical_json(dict(one)) == canonical_json(dict(other))

@@ -227,7 +227,7 @@ def test_diff_names_every_picture_where_it_is_asked_to(home: Path, capsys: pytes
     brief, whole = (run(capsys, "diff", "tiny@v1", "tiny@v2", *more)[1] for more in ((), ("-v",)))
     assert "    ... and 6 more (-v" in brief
     assert "more (-v" not in whole
-    assert whole.count("a new file of the sources (") + whole.count("in tiny@v1 it was out") >= 26
+    assert whole.count("a new file of the sources (") + whole.count("excluded from tiny@v1") >= 26
 
 
 def test_an_error_obeys_no_file_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

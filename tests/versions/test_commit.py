@@ -92,7 +92,8 @@ def test_a_lost_split_is_written_again_with_the_files(tmp_path):
     split = home.split("squares", 1).read_bytes()
     shutil.rmtree(home.builds("squares"))
     home.split("squares", 1).unlink()
-    assert publish(home, make_rows()).notes == ("v1.csv was missing and is written again",)
+    (note,) = publish(home, make_rows()).notes
+    assert "v1.csv was missing" in note
     assert home.split("squares", 1).read_bytes() == split
 
 
@@ -126,7 +127,7 @@ def test_a_build_under_a_wrong_name_is_a_bug(tmp_path, name, number):
     home = make_home(tmp_path)
     with locked(home, "squares") as held, open_staging(held) as build:
         fill(build.folder, make_rows(), make_recipe(name=name), number=number)
-        with pytest.raises(ValueError, match="its turn is squares@v1"):
+        with pytest.raises(ValueError, match="squares@v1"):
             commit(build)
 
 

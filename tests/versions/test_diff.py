@@ -37,12 +37,12 @@ CASES = {
     "a new file": (
         make_rows(),
         [*make_rows(), make_row("new")],
-        ("added", None, "train/dark", "a new file of the sources (new.png)"),
+        ("added", None, "train/dark", "a new file", "(new.png)"),
     ),
     "surplus before": (
         [*make_rows(), make_row("x", **OUT, **out("select", "surplus", "train"))],
         [*make_rows(), make_row("x")],
-        ("added", None, "train/dark", "in squares@v1 it was out: select: surplus in train"),
+        ("added", None, "train/dark", "squares@v1", "select: surplus in train"),
     ),
     "kept by a decision": (
         [*make_rows(), make_row("x", **OUT, **out("quality", "blurred", "sharpness 2.0, < 5"))],
@@ -51,7 +51,9 @@ CASES = {
             "added",
             None,
             "train/dark",
-            "in squares@v1 it was out: quality: blurred (sharpness 2.0, < 5); decided: keep (anna: sharp enough)",
+            "squares@v1",
+            "quality: blurred (sharpness 2.0, < 5)",
+            "keep (anna: sharp enough)",
         ),
     ),
     "needed although disputed": (
@@ -61,13 +63,15 @@ CASES = {
             "added",
             None,
             "train/dark",
-            "in squares@v1 it was out: select: disputed, not needed; used although disputed",
+            "squares@v1",
+            "select: disputed, not needed",
+            "used although disputed",
         ),
     ),
     "source gone": (
         make_rows(),
         make_rows()[1:],
-        ("removed", "train/dark", None, "its file is no longer among the sources"),
+        ("removed", "train/dark", None, "no longer", "sources"),
     ),
     "excluded by a decision": (
         make_rows(),
@@ -82,7 +86,7 @@ CASES = {
     "moved by the source": (
         change_row(make_rows(), "dark-train-0", source_split="train"),
         change_row(make_rows(), "dark-train-0", source_split="test", split="test"),
-        ("moved", "train/dark", "test/dark", "the source's own split changed from train to test"),
+        ("moved", "train/dark", "test/dark", "source", "split", "from train to test"),
     ),
     "moved with its group": (
         make_rows(),
@@ -91,20 +95,22 @@ CASES = {
             "moved",
             "train/dark",
             "test/dark",
-            f"its group changed ({sha('dark-train-0')[:12]} is now {sha('dark-test-0')[:12]})",
+            "group",
+            sha("dark-train-0")[:12],
+            sha("dark-test-0")[:12],
         ),
     ),
     "drawn anew": (
         make_rows(),
         change_row(make_rows(), "dark-train-0", split="val"),
-        ("moved", "train/dark", "val/dark", "drawn anew, as the pictures around it changed"),
+        ("moved", "train/dark", "val/dark", "draw"),
     ),
     "relabelled by a decision": (
         make_rows(),
         change_row(
             make_rows(), "dark-train-0", label="pale", decision=[act("relabel", "anna", label="pale", reason="clear")]
         ),
-        ("relabelled", "train/dark", "train/pale", "decided: relabel pale (anna: clear)"),
+        ("relabelled", "train/dark", "train/pale", "relabel pale (anna: clear)"),
     ),
     "a decision taken back": (
         change_row(
@@ -115,7 +121,7 @@ CASES = {
             source_label="dark",
         ),
         change_row(make_rows(), "dark-train-0"),
-        ("relabelled", "train/pale", "train/dark", "a decision was taken back: relabel pale (anna)"),
+        ("relabelled", "train/pale", "train/dark", "undone", "relabel pale (anna)"),
     ),
     "relabelled by the source": (
         make_rows(),
@@ -127,13 +133,15 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_change_has_its_kind_and_its_reason(tmp_path, case):
-    """One picture changes in one way, and the difference says exactly that."""
-    before, after, wanted = CASES[case]
+    """One image changes in one way, and the difference has its kind, its places and the facts of its reason."""
+    before, after, (kind, was, becomes, *facts) = CASES[case]
     _, found = compare(tmp_path, before, after)
-    assert [(change.kind, change.before, change.after, change.why) for change in found.changes] == [wanted]
+    (change,) = found.changes
+    assert (change.kind, change.before, change.after) == (kind, was, becomes)
+    assert all(fact in change.why for fact in facts), change.why
     assert found.notes == ()
-    assert json.loads(json.dumps(found.as_json()))[wanted[0]][0]["why"] == wanted[3]
-    assert wanted[3] in str(found)
+    assert json.loads(json.dumps(found.as_json()))[kind][0]["why"] == change.why
+    assert change.why in str(found)
 
 
 @pytest.mark.parametrize(("cells", "kind"), [({"split": "val"}, "moved"), ({"label": "pale"}, "relabelled")])
@@ -152,11 +160,9 @@ def test_without_the_files_the_splits_alone_are_compared(tmp_path):
     assert [(change.kind, change.sha256) for change in found.changes] == [
         (change.kind, change.sha256) for change in whole.changes
     ]
-    assert all(change.why.startswith("not known: the files of squares@v") for change in found.changes)
+    assert all(change.why.startswith("unknown") and "squares@v" in change.why for change in found.changes)
     assert all(change.id is None for change in found.changes)
-    assert found.notes == tuple(
-        f"the files of squares@v{number} are not here, so its reasons are not known" for number in (1, 2)
-    )
+    assert [f"squares@v{number}" in note for number, note in enumerate(found.notes, start=1)] == [True, True]
 
 
 def test_two_datasets_are_told_apart_from_two_versions(tmp_path):
@@ -165,8 +171,7 @@ def test_two_datasets_are_told_apart_from_two_versions(tmp_path):
     make_home(tmp_path, name="circles")
     publish(home, make_rows())
     publish(home, make_rows(salt="x"), name="circles")
-    notes = diff(home, "squares", "circles").notes
-    assert "squares and circles are two datasets: this is how they differ, and no change of either" in notes
+    assert any("squares and circles are two datasets" in note for note in diff(home, "squares", "circles").notes)
 
 
 def test_a_version_does_not_differ_from_itself(tmp_path):
@@ -185,7 +190,7 @@ def test_another_rendering_is_noted(tmp_path):
     publish(home, make_rows(), recipe=make_recipe(more="[render]\nshort_side = 64\n"))
     found = diff(home, "squares@v1", "squares@v2")
     assert found.changes == ()
-    assert "the pictures are rendered differently" in found.notes
+    assert any("rendered differently" in note for note in found.notes)
 
 
 def test_a_long_list_is_cut_for_people_and_whole_for_programs(tmp_path):
@@ -195,7 +200,7 @@ def test_a_long_list_is_cut_for_people_and_whole_for_programs(tmp_path):
     publish_texts(home, [*make_rows(), *(make_row(n) for n in range(30))])
     found = diff(home, "squares@v1", "squares@v2")
     assert str(found).count(" (train/dark): ") == 20
-    assert "  30 added: not known: the files of squares@v1 are not here" in str(found)
+    assert "  30 added: unknown" in str(found)
     assert "    ... and 10 more" in str(found)
     assert len(found.as_json()["added"]) == 30
 

@@ -70,7 +70,12 @@ def test_a_draft_shows_what_stopped_it_and_what_has_no_split_yet(tmp_path):
     shown = show(home, "squares@draft")
     assert (shown.reference, shown.digest, shown.counts) == ("squares@draft", None, {})
     assert shown.undecided == {"dark": 4, "pale": 3}
-    assert shown.failed == {"stage": "select", "reason": "too few pictures", "hint": "add a source"}
+    assert shown.failed == {
+        "stage": "select",
+        "code": "count-short",
+        "reason": "too few pictures",
+        "hint": "add a source",
+    }
     assert "stopped at select: too few pictures" in str(shown)
 
 

@@ -388,7 +388,7 @@ def test_a_damaged_version_says_how_it_is_made_again(home):
     assert verify(home, "squares").hint is None
     said = split.read_bytes()
     split.write_bytes(said + said.splitlines(keepends=True)[-1])
-    assert verify(home, "squares").hint == f"take {split} back from git"
+    assert verify(home, "squares").hint == f"restore {split} from git"
     split.write_bytes(said)
     picture_of(folder).unlink()
     found = verify(home, "squares")
@@ -470,7 +470,7 @@ def test_a_version_made_again_under_another_recipe_is_not_measured_by_it(tmp_pat
     publish(home, make_rows(), recipe=make_recipe(train=5))
     found = verify(home, "squares")
     assert found.problems == ()
-    assert "made again under another recipe" in found.notes[0]
+    assert "another recipe" in found.notes[0]
 
 
 def test_a_folder_without_its_recipe_is_whole_but_says_so(home):
@@ -479,10 +479,9 @@ def test_a_folder_without_its_recipe_is_whole_but_says_so(home):
     (folder / "recipe.toml").unlink()
     write_sums(folder)
     found = verify(home, "squares")
-    assert (found.problems, found.notes) == (
-        (),
-        ("recipe.toml is not in the folder: what it asked for was not checked",),
-    )
+    assert found.problems == ()
+    (note,) = found.notes
+    assert note.startswith("recipe.toml is not in the folder")
 
 
 def test_a_folder_is_checked_wherever_it_lies(home, tmp_path):

