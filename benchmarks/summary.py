@@ -151,7 +151,7 @@ def judge_firmware(figures: Figures) -> Iterator[Mark]:
         else:
             yield at_most(what, each["measured"], each["mark"], "B", 0)
     modes = [mode for net in figures["nets"].values() for mode in net.values()]
-    same, shown = sum(mode["same"] for mode in modes), sum(mode["pictures"] for mode in modes)
+    same, shown = sum(mode["same"] for mode in modes), sum(mode["images"] for mode in modes)
     yield Mark(f"{len(figures['nets'])} nets, bit-exact outputs", f"{same} of {shown}", "all", same == shown)
 
 
