@@ -153,7 +153,7 @@ def write_recipe(
     return folder
 
 
-def tiny_pictures(*, each: int = 10) -> dict[str, bytes]:
+def tiny_images(*, each: int = 10) -> dict[str, bytes]:
     """Return path -> JPEG bytes: ``each`` images of two classes and a few of a context class."""
     files = {f"melanoma/m{number}.jpg": as_bytes(texture(number)) for number in range(each)}
     files |= {f"healthy/h{number}.jpg": as_bytes(texture(1000 + number)) for number in range(each)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
+from tests.builders import as_bytes, texture, tiny_images, write_recipe, write_source
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Runs at the start of every Python process of a test, the workers too.
@@ -55,7 +55,7 @@ def run(folder: Path, *arguments: str, absent: tuple[str, ...] = ()) -> subproce
 def make_set(folder: Path) -> None:
     """Write a small set, with a class of files whose names are ordinary on one system and odd on another."""
     odd = {f"odd/{name}": as_bytes(texture(300 + number)) for number, name in enumerate(NAMES)}
-    write_source(folder / "images", {**tiny_pictures(), **odd})
+    write_source(folder / "images", {**tiny_images(), **odd})
     write_recipe(folder / "datasets", images=Path("../../images"))
 
 

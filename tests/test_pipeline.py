@@ -25,7 +25,7 @@ from curation.pipeline import STEPS, SilentListener, StageLine
 from curation.sources import fetch_all
 from curation.sources.synthetic import find_missed, find_wrongly_excluded, read_ground_truth
 from curation.storage.cache import Cache
-from tests.builders import as_bytes, sha_of, texture, tiny_pictures, write_recipe, write_source
+from tests.builders import as_bytes, sha_of, texture, tiny_images, write_recipe, write_source
 from tests.disks import mount_disk
 from tests.errors import fails_with
 
@@ -39,7 +39,7 @@ def options_for(folder: Path, *, workers: int = 1) -> Options:
 
 def make_tiny(folder: Path, *, each: int = 10, train: int = 6, test: int = 2, more: str = "") -> Options:
     """Write pictures and a recipe below a folder and return the options to build it with."""
-    images = write_source(folder / "images", tiny_pictures(each=each))
+    images = write_source(folder / "images", tiny_images(each=each))
     write_recipe(folder / "datasets", images=images, train=train, test=test, more=more)
     return options_for(folder)
 
@@ -100,7 +100,7 @@ def test_what_a_system_left_is_counted_apart_and_leaks_nothing(tmp_path: Path) -
         for split in ("train", "test")
         for name, content in (("Thumbs.db", thumbs), ("._1.jpg", b"\x00\x05\x16\x07" + bytes(80)), ("g1.jpg", empty))
     }
-    images = write_source(tmp_path / "images", {**tiny_pictures(), **files})
+    images = write_source(tmp_path / "images", {**tiny_images(), **files})
     write_recipe(tmp_path / "datasets", images=images)
     built = build("tiny", options_for(tmp_path))
     assert built.summary.system_files == {"AppleDouble (macOS)": 2, "Thumbs.db (Windows)": 2}
@@ -381,7 +381,7 @@ def test_the_digest_is_the_same_everywhere(tmp_path: Path) -> None:
     found = set()
     for hash_seed, shuffle, workers in SAME_DIGEST:
         folder = tmp_path / hash_seed
-        files = list(tiny_pictures(each=40).items())
+        files = list(tiny_images(each=40).items())
         random.Random(shuffle).shuffle(files)
         write_source(folder / "images", dict(files))
         write_recipe(folder / "datasets", images=Path("../../images"), train=30, test=5)

@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 
 from curation.cli import main
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import tiny_images, write_recipe, write_source
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a tiny dataset that is built."""
-    write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", tiny_pictures()))
+    write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", tiny_images()))
     monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.chdir(tmp_path)
     assert main(["build", "tiny", "-q"]) == 0

@@ -17,7 +17,7 @@ from curation.cli import main
 from curation.cli.build import list_remarks
 from curation.errors import ErrorCode
 from curation.report.summary import Conflict, Leak, Summary
-from tests.builders import as_bytes, texture, tiny_pictures, write_recipe, write_source
+from tests.builders import as_bytes, texture, tiny_images, write_recipe, write_source
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a tiny dataset, to which datasets and cache point."""
-    images = write_source(tmp_path / "images", tiny_pictures())
+    images = write_source(tmp_path / "images", tiny_images())
     write_recipe(tmp_path / "datasets", images=images)
     monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "cache"))

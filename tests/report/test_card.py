@@ -15,7 +15,7 @@ from curation.report.card import write_card
 from curation.report.summary import Summary
 from curation.sources import Fetched
 from curation.versions import Home, load
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import tiny_images, write_recipe, write_source
 from tests.report.builders import HOSTILE
 
 
@@ -30,7 +30,7 @@ def read_card(text: str) -> Any:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a version that was built."""
     folder = tmp_path_factory.mktemp("card")
-    write_recipe(folder / "datasets", images=write_source(folder / "images", tiny_pictures()))
+    write_recipe(folder / "datasets", images=write_source(folder / "images", tiny_images()))
     home = Home(folder / "datasets")
     build("tiny", Options(home=home))
     return load(home, "tiny").folder

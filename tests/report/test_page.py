@@ -26,7 +26,7 @@ from tests.builders import (
     make_recipe,
     make_row,
     texture,
-    tiny_pictures,
+    tiny_images,
     write_recipe,
     write_source,
 )
@@ -49,7 +49,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page that a build wrote."""
     folder = tmp_path_factory.mktemp("built")
-    images = write_source(folder / "images", tiny_pictures())
+    images = write_source(folder / "images", tiny_images())
     write_recipe(folder / "datasets", images=images)
     home = Home(folder / "datasets")
     build("tiny", Options(home=home))
@@ -190,7 +190,7 @@ def test_a_page_is_the_same_when_it_is_made_again(tmp_path):
 def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
     """One image in two files lies at 0 bits; that bar was empty, as equal hashes were searched as one."""
     once, again = (as_bytes(texture(903), quality=quality) for quality in (95, 88))
-    images = write_source(tmp_path / "images", {**tiny_pictures(), "melanoma/one.jpg": once, "melanoma/two.jpg": again})
+    images = write_source(tmp_path / "images", {**tiny_images(), "melanoma/one.jpg": once, "melanoma/two.jpg": again})
     write_recipe(tmp_path / "datasets", images=images)
     built = build("tiny", Options(home=Home(tmp_path / "datasets")))
     rows = built.manifest.rows.filter(pl.col("path").str.contains("one|two"))
@@ -263,7 +263,7 @@ def test_texts_of_the_audit_are_not_shortened(tmp_path):
 
 def test_a_conflict_that_a_person_settled_is_shown_as_settled(tmp_path):
     """The page reported that there were no conflicts, although the source had one."""
-    files = tiny_pictures()
+    files = tiny_images()
     files["healthy/twin.jpg"] = files["melanoma/m0.jpg"]
     write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", files))
     home = Home(tmp_path / "datasets")

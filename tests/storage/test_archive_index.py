@@ -10,7 +10,7 @@ from curation import Home, Options, build
 from curation.engines import Local
 from curation.storage.archive_index import Archive, ArchiveIndex, SourceArchive
 from curation.storage.cache import Cache
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import tiny_images, write_recipe, write_source
 from tests.sources.builders import make_folder, make_zip
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_id_is_a_key_error(tmp_path: Path) -> None:
 
 def test_a_build_lists_every_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashing, ingest, probe and render of one build share one listing; it was made up to four times."""
-    images = write_source(tmp_path / "images", tiny_pictures(each=10))
+    images = write_source(tmp_path / "images", tiny_images(each=10))
     write_recipe(tmp_path / "datasets", images=images, train=6, test=2)
     scans: Counter[str] = Counter()
     scandir = os.scandir

@@ -21,7 +21,7 @@ from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, locate
 from curation.storage.progress import SilentProgress
 from curation.versions import Home
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import tiny_images, write_recipe, write_source
 from tests.errors import fails_with
 from tests.sources.s3 import bucket, put_files
 
@@ -96,7 +96,7 @@ def test_a_changed_object_is_hashed_again_and_an_unchanged_one_is_not(bucket: Re
 @pytest.mark.slow
 def test_a_build_from_a_url_with_a_cache_behind_a_url_has_the_same_digest(tmp_path: Path, bucket: RemotePath) -> None:
     """What one machine looked at, the next takes from the shared cache: not one picture is decoded again."""
-    folder = write_source(tmp_path / "images", tiny_pictures())
+    folder = write_source(tmp_path / "images", tiny_images())
     put_files(bucket / "images", folder)
     write_recipe(tmp_path / "here", images=folder)
     write_recipe(tmp_path / "away", images=Path("s3://pictures/images"))
@@ -172,7 +172,7 @@ def test_a_build_reads_whatever_scheme_fsspec_speaks(tmp_path: Path, speakers: p
             return str(MemoryFileSystem._strip_protocol(path.removeprefix("gs:/")))
 
     speakers.setitem(_registry, "gs", Bucket)
-    folder = write_source(tmp_path / "images", tiny_pictures())
+    folder = write_source(tmp_path / "images", tiny_images())
     put_files(RemotePath("gs://pictures/images"), folder)
     write_recipe(tmp_path / "here", images=folder)
     write_recipe(tmp_path / "away", images=Path("gs://pictures/images"))

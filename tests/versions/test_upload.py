@@ -12,7 +12,7 @@ from curation.storage.fsspec_paths import RemotePath
 from curation.versions import Home, upload
 from curation.versions.problems import ProblemCode
 from curation.versions.upload import verify_url
-from tests.builders import tiny_pictures, write_recipe, write_source
+from tests.builders import tiny_images, write_recipe, write_source
 from tests.errors import fails_with
 from tests.sources.s3 import bucket
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def make_version(folder: Path, *, short_side: int = 48, to: str | None = None) -> Built:
     """Build a tiny version, and upload it where a URL is given."""
-    images = write_source(folder / "images", tiny_pictures())
+    images = write_source(folder / "images", tiny_images())
     dataset = write_recipe(folder / "datasets", images=images)
     recipe = dataset / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("short_side = 48", f"short_side = {short_side}"))
