@@ -1,6 +1,6 @@
 """How well the border, the mean color or the sharpness alone predict the class.
 
-A model that is no better than these has perhaps learned how the images were taken, not what they show.
+A model that is not better than these has perhaps learned how the images were taken, not what they show.
 """
 
 from collections.abc import Callable, Mapping

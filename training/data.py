@@ -26,7 +26,7 @@ SHOWN_PROBLEMS: Final = 10
 
 @dataclass(frozen=True)
 class Samples:
-    """Images of a version with what is known of each; every array has the same first side n.
+    """Images of a version and the rows of their table; every array has the same first side n.
 
     Parameters
     ----------

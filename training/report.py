@@ -1,4 +1,4 @@
-"""Writes the page of a run: everything that is known of a model, in one HTML file that needs no other."""
+"""Writes the page of a run: all figures of a model, in one HTML file without further files."""
 
 import base64
 import io

@@ -359,7 +359,7 @@ def tabulate_embeddings(results: RunResults) -> pl.DataFrame:
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config.toml``; a value that is None is left out, as TOML has no null."""
+    """Write ``config.toml``; values of None are omitted, because TOML has no null."""
     write_text(folder / "config.toml", tomli_w.dumps(_drop_none(config)))
 
 

@@ -31,7 +31,7 @@ POWER_Z: Final = 1.959964 + 0.841621
 def find_imbalance(rows: pl.DataFrame, metadata: Sequence[Metadata] = (), *, people: bool = False) -> AuditPart:
     """Return what is uneven or too small.
 
-    People are checked only where something is known of them or where the recipe names them, not for cats and dogs.
+    People are checked only if a column describes them or the recipe states that they are shown.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def find_imbalance(rows: pl.DataFrame, metadata: Sequence[Metadata] = (), *, peo
     metadata : sequence of Metadata
         The columns that the recipe takes from a metadata file.
     people : bool
-        Whether the recipe says that the images show people: then their strata are checked also where none is known.
+        Whether the recipe states that the images show people: then their strata are checked even if all are unknown.
     """
     about_people = people or any(column.role in PERSONAL_ROLES for column in metadata)
     people_values = rows.with_columns(role_values(metadata, role).alias(role) for role in STRATA)

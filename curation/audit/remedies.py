@@ -67,7 +67,7 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
 
 
 def advise(findings: Iterable[Finding], tried: Mapping[str, tuple[Probe, ...]]) -> tuple[Finding, ...]:
-    """Return the findings; each shortcut's facts say what the remedies did to it on these images.
+    """Return the findings; each shortcut's facts contain the effect of the remedies on these images.
 
     Parameters
     ----------

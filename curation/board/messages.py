@@ -57,7 +57,7 @@ class SelfTest(_Message):
 
 
 class Scores(_Message):
-    """The scores of one image; without an image, the fields that depend on it are None."""
+    """The scores of one image. Without an image, the fields that depend on it have the value None."""
 
     type: Literal["scores"]
     frame: int

@@ -111,7 +111,7 @@ PERSONAL_ROLES: Final[tuple[Role, ...]] = ("lesion", "patient", "age", "sex", "s
 TEXT: Final[pl.DataType] = pl.String()
 
 IDENTITY_ROLES: Final[tuple[Role, ...]] = ("patient", "lesion", "time")
-"""The roles of columns that name one person, object or moment, and are no strata."""
+"""The roles of columns that name one person, object or moment; they are not strata."""
 
 
 @dataclass(frozen=True)

@@ -143,14 +143,14 @@ def _describe_two_labels(finding: "Finding") -> FindingText:
 def _describe_leak(words: str) -> Callable[["Finding"], FindingText]:
     return lambda finding: FindingText(
         f"{count_of(finding.count, 'pair')} across the split {words}.",
-        "Look at each pair. Exclude one of the two, or raise `radius` under [duplicates], and build again.",
+        "Inspect each pair. Exclude one of the two, or raise `radius` under [duplicates], and build again.",
     )
 
 
 def _describe_burst(finding: "Finding") -> FindingText:
     return FindingText(
         f"{count_of(finding.count, 'pair')} across the split are neighbors in their numbering and correlate.",
-        "Look at each pair: shots of one moment belong on one side. Name what they share in `group`.",
+        "Inspect each pair: shots of one moment belong on one side. Name what they share in `group`.",
     )
 
 
@@ -182,7 +182,7 @@ def _origin_advice(*, within: bool, apart: bool) -> Iterator[str]:
         yield "Name it in the source's `group`, so that its images stay on one side, and build again."
     if apart:
         yield (
-            "No `group` rule joins images of two sources: look at each pair, exclude the image of one side where they "
+            "No `group` rule joins images of two sources: inspect each pair, exclude the image of one side where they "
             "have one origin (`python -m curation review`), and build again."
         )
 

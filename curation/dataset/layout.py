@@ -35,7 +35,7 @@ class Home:
         Raises
         ------
         CurationError
-            Where a dataset cannot be called so: no name leads out of ``datasets/``.
+            Where a dataset cannot have this name: no name leads out of ``datasets/``.
         """
         check_name(name)
         return self.datasets / name

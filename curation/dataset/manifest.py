@@ -128,7 +128,7 @@ class Manifest:
         Raises
         ------
         CurationError
-            Where the file is missing or is no manifest.
+            Where the file is missing or is not a manifest.
         """
         number = read_schema_number(path)
         if number != SCHEMA_NUMBER:

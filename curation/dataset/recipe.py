@@ -134,7 +134,7 @@ class _Source(_Part):
     """How its authors want to be cited; where given it replaces what the source states."""
     metadata: MetadataFile | None = None
     base: Path | None = Field(default=None, exclude=True, repr=False)
-    """The recipe's folder, where ``./`` starts; set when the recipe is read, and no part of what it says."""
+    """The recipe's folder, where ``./`` starts; set when the recipe is read, and not part of its content."""
 
     @field_validator("pattern", "label", "splits", "group", mode="before")
     @classmethod
@@ -502,7 +502,7 @@ def _locate(error: Mapping[str, Any]) -> list[str]:
 
 
 def _without_echoes(errors: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the errors but for what the other members of a union say of a value that was meant for one of them."""
+    """Yield the errors, except those of the other members of a union for a value that was meant for one of them."""
     paths = [_locate(error) for error in errors]
     close = [path for path, error in zip(paths, errors, strict=True) if not error["type"].endswith("_type")]
     for path, error in zip(paths, errors, strict=True):

@@ -1,6 +1,6 @@
 """Confirms candidate pairs by their pixels: a hash proposes, the thumbnails' correlation decides.
 
-Images with the same hashes and the same thumbnail cannot be told apart here: they correlate at 1 with each other and
+Images with the same hashes and the same thumbnail cannot be distinguished here: they correlate at 1 with each other and
 equally with every other image. Only the first of them is paired; ``first`` names it for each row.
 """
 

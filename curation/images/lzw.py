@@ -2,7 +2,7 @@
 
 A first code that names a table entry that is not written yet makes it read from arbitrary memory, which may end the
 process. First codes have 9 bits. After 255 codes without a clear all entries that 9 bits can name are
-written, so only the beginning of a strip has to be looked at.
+written, so only the beginning of a strip has to be checked.
 """
 
 from __future__ import annotations

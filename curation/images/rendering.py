@@ -31,7 +31,7 @@ class RenderSettings:
     ----------
     encode : {"uniform", "keep"}
         "uniform" encodes every image, as three channels, with one encoder setting. "keep" copies a JPEG whose
-        pixels need no change, less its metadata, and writes the others anew.
+        pixels need no change, without its metadata, and encodes the others again.
     short_side : int or None
         Scale down, never up, to this shorter side in pixels.
     quality : int

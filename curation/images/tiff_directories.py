@@ -82,7 +82,7 @@ class Directory:
     profile : bytes or None
         The ICC profile.
     value_bytes : int
-        What `numbers` and `profile` take in the file.
+        What `numbers` and `profile` occupy in the file.
     """
 
     place: int

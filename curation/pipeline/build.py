@@ -110,7 +110,7 @@ class Built:
 
 
 class Grouped(NamedTuple):
-    """What is known of every file before its split is chosen."""
+    """Everything known about the files before a split is chosen."""
 
     fetched: tuple[Fetched, ...]
     archives: ArchiveIndex
@@ -436,7 +436,7 @@ def _copy_newest_card(home: Home, name: str) -> None:
 
 
 def _fail(held: Lock, fault: CurationError, journal: Journal, options: Options) -> NoReturn:
-    """Raise the error; where the images were read before it, leave a draft and say how to read it."""
+    """Raise the error; where the images were read before it, leave a draft and name the command that reads it."""
     if journal.current not in LEAVE_DRAFT:
         raise fault
     rows = fault.manifest if isinstance(fault, ShortCountError) else journal.rows

@@ -104,7 +104,7 @@ def _describe_archives(fetched: tuple[Fetched, ...]) -> list[dict[str, object]]:
 
 
 def _describe_source(given: Fetched) -> dict[str, str]:
-    """Return what is known of a source in addition to its bytes."""
+    """Return what is known about a source in addition to its bytes."""
     known = {
         "version": given.version,
         "licence": given.licence,

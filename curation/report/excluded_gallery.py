@@ -31,7 +31,7 @@ BEYOND: Final = 4
 """Bits beyond the recipe's radius up to which pairs are counted, to show what a larger radius would find."""
 MAX_RADIUS: Final = 16
 MAX_EQUAL_PAIRS: Final = 20_000
-"""With more pairs of equal hashes (blank images, say) each is paired with the first of them only."""
+"""With more pairs of equal hashes (blank images, for example) each is paired with the first of them only."""
 MAX_COMPARED: Final = 20_000
 """Of more files only these, in the order of their sha256, are compared for the calibration."""
 

@@ -1,4 +1,4 @@
-"""Restores a published split from its text in git: the same images, whatever the recipe says today."""
+"""Restores a published split from its text in git: the same images, with any recipe of today."""
 
 import polars as pl
 

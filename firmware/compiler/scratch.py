@@ -121,7 +121,7 @@ def overlap_distance(step: Step) -> int | None:
 
 
 def may_coincide(step: Step) -> bool:
-    """Tell whether input and result may begin at one address although `overlap_distance` is larger.
+    """Return whether input and result may begin at one address although `overlap_distance` is larger.
 
     An addition reads each value of the residual just before it writes the sum there.
     """
