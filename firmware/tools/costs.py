@@ -84,12 +84,20 @@ def make_network(name: str, *, side: Side = 96) -> bytes:
     return convert_int8(model, images)
 
 
-def settle_norms(model: Any, images: npt.NDArray[np.uint8]) -> None:
-    """Set every batch norm of an untrained net to the statistics of some images: (n, side, side, 3) uint8."""
+def settle_norms(model: Any, images: npt.NDArray[np.uint8], *, momentum: float = 0.0) -> None:
+    """Set every batch norm of an untrained net to the statistics of some images, in one pass.
+
+    Parameters
+    ----------
+    model : keras.Model
+    images : (n, side, side, 3) uint8 ndarray
+    momentum : float
+        Share of the initial statistics that is kept; 0.9 ** n has the effect of n passes with a momentum of 0.9.
+    """
     _, keras = load_keras()
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # one pass is enough, and no layer sees another's old statistics
+            layer.momentum = momentum
     model(images.astype(np.float32) / 255, training=True)
 
 

@@ -1,5 +1,6 @@
 """Opening a version for training: verified first, refused where it is not what was published."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,20 @@ def test_the_alarm_is_the_first_class_of_the_recipe(drawn, data):
     assert caught.value.code is ErrorCode.LABEL_UNKNOWN
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, builders):
+    """Return a small published version, and the folder that it lies in."""
+    root = tmp_path_factory.mktemp("small")
+    return root, builders.publish(root, train=6, test=2)
+
+
 @pytest.mark.parametrize("edit", ["change", "remove", "add", "manifest"])
-def test_an_edited_folder_is_refused(tmp_path, builders, edit):
+def test_an_edited_folder_is_refused(tmp_path, builders, small, edit):
     """A changed, missing or added image, or a rewritten table, and nothing is trained on that folder."""
-    built = builders.publish(tmp_path, train=6, test=2)
-    image = sorted(built.folder.rglob("*.jpg"))[0]
+    root, built = small
+    shutil.copytree(root / "datasets", tmp_path / "datasets")
+    folder = tmp_path / built.folder.relative_to(root)
+    image = min(folder.rglob("*.jpg"))
     if edit == "change":
         image.write_bytes(image.read_bytes()[:-2] + b"\x00\x00")
     elif edit == "remove":
@@ -53,7 +63,7 @@ def test_an_edited_folder_is_refused(tmp_path, builders, edit):
         (image.parent / "mine.jpg").write_bytes(image.read_bytes())
     else:
         manifest = built.manifest.with_columns(label=built.manifest.rows["label"].replace({"spot": "skin"}))
-        manifest.write(built.folder / "manifest.parquet")
+        manifest.write(folder / "manifest.parquet")
     with pytest.raises(CurationError) as caught:
         open_training_data(builders.home_of(tmp_path), "spots")
     assert caught.value.code is ErrorCode.VERSION_DAMAGED

@@ -23,7 +23,7 @@ def net(request):
     make_repeatable(3)
     images = np.random.default_rng(2).integers(0, 256, (24, 48, 48, 3), dtype=np.uint8)
     model = build_model(ARCHITECTURES[request.param], classes=2, side=48)
-    settle_norms(model, images)
+    settle_norms(model, images, momentum=0.9**30)
     return model, images
 
 
@@ -60,11 +60,17 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
         assert np.array_equal(mine, theirs)
 
 
+@pytest.fixture(scope="module")
+def brief(data, small_settings):
+    """Return images to train and to validate on, and a net that was trained on them briefly."""
+    train, val = split_training(data, seed=1)
+    return train, val, fit(train, val, replace(small_settings, epochs=6), classes=2)
+
+
 @pytest.mark.slow
-def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(data, small_settings):
+def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(brief, small_settings):
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
-    learn, stop = split_training(data, seed=1)
-    fitted = fit(learn, stop, replace(small_settings, epochs=6), classes=2)
+    learn, stop, fitted = brief
     calibration = choose_calibration(learn, seed=1).view(48)
     tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=SilentFitListener())
 
@@ -75,8 +81,12 @@ def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(data, small_setti
     assert loss(tuned.model) < loss(fitted.model)
 
 
-def unbalance(model, share: float) -> None:
-    """Make a net that int8 cannot hold: all channels but one of a layer shrunk, and widened again in the next layer."""
+def unbalance(original, share: float):
+    """Return a net that int8 cannot represent: a layer's channels but one shrunk, and widened in the next layer."""
+    import keras
+
+    model = keras.models.clone_model(original)
+    model.set_weights(original.get_weights())
     for number in (2, 3):
         norm, spread = model.get_layer(f"block{number}_pointwise_norm"), model.get_layer(f"block{number + 1}_depthwise")
         gamma, beta = np.asarray(norm.gamma), np.asarray(norm.beta)
@@ -85,10 +95,11 @@ def unbalance(model, share: float) -> None:
         norm.gamma.assign(gamma * shrink)
         norm.beta.assign(beta * shrink)
         spread.kernel.assign(np.asarray(spread.kernel) / shrink[None, None, :, None])
+    return model
 
 
 @pytest.mark.slow
-def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, small_settings):
+def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(brief, small_settings):
     """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
 
     class Notes:
@@ -101,14 +112,13 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, s
         def note(self, sentence: str) -> None:
             self.said.append(sentence)
 
-    learn, stop = split_training(data, seed=1)
-    fitted = fit(learn, stop, replace(small_settings, epochs=12), classes=2)
-    model = fitted.model
-    unbalance(model, 1 / 128)
+    learn, stop, fitted = brief
+    model = unbalance(fitted.model, 1 / 128)
     notes = Notes()
     made = quantize(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)
     assert made.lost > 0.5
     assert made.finetuned
     assert measure_loss(model, made.int8, (learn, stop), small_settings) < made.lost
-    assert "fine-tuning with rounded weights" in notes.said[0]
-    assert "after fine-tuning it costs" in notes.said[1]
+    before, after = notes.said
+    assert f"{made.lost:.2f}" in before
+    assert f"{measure_loss(model, made.int8, (learn, stop), small_settings):.2f}" in after

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from curation.errors import CurationError, ErrorCode
-from training.fit import Feed, FitSettings, SilentFitListener, class_weights, fit
+from training.checkpoints import Progress, read_checkpoint, write_checkpoint
+from training.fit import Feed, FitSettings, SilentFitListener, class_weights, compile_model, fit
 from training.framework import make_repeatable
 from training.quantize import choose_calibration, convert_int8
 from training.train_run import split_training
@@ -39,48 +40,68 @@ def to_bytes(fitted, samples) -> bytes:
     return convert_int8(fitted.model, choose_calibration(samples, seed=1).view(48))
 
 
+SETTINGS = FitSettings(side=48, epochs=3, batch=16, seed=5)
+
+
+@pytest.fixture(scope="module")
+def whole(sides):
+    """Return a training without an interruption: its epochs, the best of them, and the int8 model."""
+    fitted = fit(*sides, SETTINGS, classes=2)
+    return fitted.epochs, fitted.best, to_bytes(fitted, sides[0])
+
+
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_model_and_another_does_not(sides):
+def test_the_same_seed_gives_the_same_model_and_another_does_not(sides, whole):
     """Two trainings of one seed are the same int8 file; another seed is another file."""
-    learn, stop = sides
-    settings = FitSettings(side=48, epochs=2, batch=16, seed=7)
-    one, same, other = (
-        to_bytes(fit(learn, stop, replace(settings, seed=seed), classes=2), learn) for seed in (7, 7, 8)
-    )
-    assert one == same
-    assert one != other
+    same, other = (to_bytes(fit(*sides, replace(SETTINGS, seed=seed), classes=2), sides[0]) for seed in (5, 8))
+    assert same == whole[2]
+    assert other != whole[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1, 2])
-def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, after):
-    """Stopped after an epoch and started again, it goes on there and gives the very same model."""
-    learn, stop = sides
-    settings = FitSettings(side=48, epochs=3, batch=16, seed=5)
-    whole = fit(learn, stop, settings, classes=2)
+def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path, sides, whole):
+    """Interrupted after its first and again after its second epoch, it resumes there and gives the same model."""
     checkpoint = tmp_path / "checkpoint.npz"
-    with pytest.raises(KeyboardInterrupt):
-        fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=Interrupt(after))
+    for after in (1, 2):
+        stopped = Interrupt(after)
+        with pytest.raises(KeyboardInterrupt):
+            fit(*sides, SETTINGS, classes=2, checkpoint=checkpoint, listener=stopped)
+        assert stopped.heard == [after]
     rest = Interrupt(99)
-    resumed = fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=rest)
-    assert rest.heard == list(range(after + 1, 4))
-    assert resumed.epochs == whole.epochs
-    assert resumed.best == whole.best
-    assert to_bytes(resumed, learn) == to_bytes(whole, learn)
+    resumed = fit(*sides, SETTINGS, classes=2, checkpoint=checkpoint, listener=rest)
+    assert rest.heard == [3]
+    assert (resumed.epochs, resumed.best, to_bytes(resumed, sides[0])) == whole
 
 
 @pytest.mark.slow
-def test_a_net_with_dropout_goes_on_with_the_very_dropout_it_would_have_had(tmp_path, sides):
-    """EfficientNet drops at random: after an interruption it draws what it would have drawn without one."""
-    learn, stop = (side.take(np.arange(0, len(side), 6)) for side in sides)
-    settings = FitSettings(model="efficientnet", side=48, epochs=2, batch=8, seed=5)
-    whole = fit(learn, stop, settings, classes=2)
-    checkpoint = tmp_path / "checkpoint.npz"
-    with pytest.raises(KeyboardInterrupt):
-        fit(learn, stop, settings, classes=2, checkpoint=checkpoint, listener=Interrupt(1))
-    resumed = fit(learn, stop, settings, classes=2, checkpoint=checkpoint)
-    assert resumed.epochs == whole.epochs
-    for mine, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+def test_a_net_with_dropout_resumes_with_the_same_random_numbers(tmp_path):
+    """Dropout within a net within a net, as in EfficientNet: the state of its generator is part of the checkpoint."""
+    import keras
+
+    pixels, labels = np.random.default_rng(1).random((32, 4), np.float32), np.arange(32) % 2
+
+    def build():
+        make_repeatable(5)
+        inside = keras.Input((4,))
+        body = keras.Model(inside, keras.layers.Dropout(0.5)(keras.layers.Dense(8)(inside)))
+        outside = keras.Input((4,))
+        model = keras.Model(outside, keras.layers.Softmax()(keras.layers.Dense(2)(body(outside))))
+        compile_model(model, SETTINGS, steps=4, warm_up=0)
+        return model
+
+    def train(model):
+        model.fit(pixels, labels, batch_size=8, shuffle=False, verbose=0)
+
+    first = build()
+    train(first)
+    progress = Progress.start().after(1, (1.0, 1.0, 1.0, 1.0), first.get_weights())
+    write_checkpoint(tmp_path / "checkpoint.npz", progress, first)
+    train(first)
+    wanted = first.get_weights()
+    second = build()
+    assert read_checkpoint(tmp_path / "checkpoint.npz", second).epoch == 1
+    train(second)
+    for mine, theirs in zip(second.get_weights(), wanted, strict=True):
         assert np.array_equal(mine, theirs)
 
 
