@@ -47,6 +47,16 @@ class Emulated:
     port: str
     process: subprocess.Popen[str]
     printed: list[str] = field(default_factory=list)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start to read its lines, or the pipe would fill."""
+        self.reader = threading.Thread(target=self._read_lines)
+        self.reader.start()
+
+    def _read_lines(self) -> None:
+        assert self.process.stdout is not None  # noqa: S101 - a pipe was requested
+        self.printed.extend(line.rstrip() for line in self.process.stdout)
 
     @property
     def lights(self) -> tuple[tuple[int, str], ...]:
@@ -57,6 +67,7 @@ class Emulated:
     def wait(self, timeout_s: float = 120) -> int:
         """Wait until the watchdog ends it, and return the largest size of its stack, in bytes."""
         self.process.wait(timeout_s)
+        self.reader.join(timeout_s)  # its last line has the figure
         last = next(line for line in reversed(self.printed) if "stack" in line)
         return int(last.rpartition(" ")[2])
 
@@ -91,12 +102,9 @@ def emulate(program: Path, folder: Path, *, camera: Sequence[Frame] | None = Non
         if first is None:
             raise CurationError(ErrorCode.BOARD_SILENT, f"{program}: the emulator did not start")
         board = Emulated(first, process)
-        lines = process.stdout
-        reader = threading.Thread(target=lambda: board.printed.extend(iter(lambda: lines.readline().rstrip(), "")))
-        reader.start()  # or the pipe fills
         yield board
         process.kill()
-        reader.join(10)
+        board.reader.join(10)
     finally:
         process.kill()
         process.wait()

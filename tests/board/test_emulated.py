@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from curation.board import open_board, prepare_frame
 from curation.images import camera_view
-from firmware.tools.session import PATIENCE, SessionImages, emulate, hold_session
+from firmware.tools.session import PATIENCE, Emulated, SessionImages, emulate, hold_session
 from tests.board.firmwares import LABELS, Built, build_for_board
 from tests.board.test_firmware import CLOSE, draw_pictures, measure_quality
 
@@ -40,6 +42,16 @@ def test_a_whole_conversation(tmp_path):
             scores = board.inject(prepare_frame(picture))
             assert scores.scores == pytest.approx(one, abs=CLOSE)
             assert (scores.brightness, scores.clipped, scores.sharpness) == measure_quality(camera_view(picture))
+
+
+def test_the_last_line_of_a_board_is_read_before_it_is_used():
+    """On a busy machine the size of the stack was looked for before the line with it had been read."""
+    code = "import sys; sys.stdout.write('booting\\n' * 5000 + 'most of the stack 1234\\n')"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    board = Emulated("none", process)
+    assert board.wait() == 1234
+    assert len(board.printed) == 5001
+    process.stdout.close()
 
 
 def test_the_recorded_session(tmp_path):
