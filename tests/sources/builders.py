@@ -49,7 +49,7 @@ def make_folder(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def patch_directory(path: Path, name: str, **fields: int) -> Path:
-    """Change what a zip's central directory says of one file: flags, crc, packed, size, offset."""
+    """Change the entry of one file in a zip's central directory: flags, crc, packed, size, offset."""
     places = {"flags": ("<H", 8), "method": ("<H", 10), "crc": ("<L", 16), "packed": ("<L", 20), "size": ("<L", 24)}
     places |= {"offset": ("<L", 42)}
     content = bytearray(path.read_bytes())
@@ -64,7 +64,7 @@ def patch_directory(path: Path, name: str, **fields: int) -> Path:
 
 @dataclass
 class Ledger:
-    """A progress that writes down what it is told."""
+    """A progress that records its calls."""
 
     started: list[tuple[str, int | None]] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def make_read_only(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
-    """Give a function that copies a folder to where nobody can write, root included; skip where that cannot be."""
+    """Give a function that copies a folder to a read-only file system; skip where that is not possible."""
     with contextlib.ExitStack() as stack:
 
         def copy(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Real servers on loopback that speak as figshare and Kaggle do, and misbehave as told."""
+"""Real servers on loopback that speak as figshare and Kaggle do, and misbehave on request."""
 
 import hashlib
 import importlib
@@ -57,7 +57,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """Say nothing of clients that were killed, or left, in the middle of an answer."""
+        """Ignore clients that were killed, or that left, in the middle of an answer."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *_) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def note(self) -> bytes:
         """Write the request down and return its body."""

@@ -67,7 +67,7 @@ def test_sources_on_disk_need_no_lock(tmp_path):
 
 
 def test_what_killed_processes_left_is_swept(tmp_path):
-    """The next fetch removes temporary files that nobody writes any more, in the cache and beside the lock."""
+    """The next fetch removes the temporary files of killed processes, in the cache and next to the lock."""
     cache = Cache()
     make_folder(cache.root, {"partial/x.json.0123.tmp": b"half"})
     own = FolderSource(name="own", kind="folder", path=make_folder(tmp_path / "own", {"a": b"a"}))

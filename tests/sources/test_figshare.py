@@ -55,7 +55,7 @@ def nothing_unfinished(cache: Cache) -> bool:
 
 
 def test_an_article_is_downloaded_under_its_sha256(article):
-    """A file lands in the cache under its sha256, and what the article says of itself comes with it."""
+    """A file lands in the cache under its sha256, and the article's own description comes with it."""
     cache = Cache()
     fetched = take(cache)
     (archive,) = fetched.archives
@@ -120,7 +120,7 @@ def test_a_changed_article_is_an_error_until_it_is_updated(article, figshare, tm
 
 
 def test_a_change_that_only_the_sha256_shows_is_an_error(article, tmp_path):
-    """Where figshare states no md5, other bytes of the same length are told by their sha256 once they are here."""
+    """Where figshare states no md5, other bytes of the same length are noticed by their sha256 after the download."""
     article.states_md5 = False
     lock = tmp_path / "lock.json"
     fetch_all([SKIN], cache=Cache(tmp_path / "one"), lock=lock)
@@ -173,8 +173,8 @@ def test_a_name_that_an_article_holds_twice_is_two_files(figshare, tmp_path):
     files = {"a.tif": b"1", "b": b"2", "a~2.tif": b"3", "c": b"4"}
     figshare.articles[7] = Article(files, names={"b": "a.tif", "c": "a.tif"})
     (first,) = fetch_all([SKIN], cache=Cache(), lock=tmp_path / "lock.json")
-    told = {archive.name: archive.path.read_bytes() for archive in first.archives}
-    assert told == {"a.tif": b"1", "a~3.tif": b"2", "a~4.tif": b"4", "a~2.tif": b"3"}
+    contents = {archive.name: archive.path.read_bytes() for archive in first.archives}
+    assert contents == {"a.tif": b"1", "a~3.tif": b"2", "a~4.tif": b"4", "a~2.tif": b"3"}
     (again,) = fetch_all([SKIN], cache=Cache(), lock=tmp_path / "lock.json", offline=True)
     assert again.archives == first.archives
 
@@ -220,7 +220,7 @@ def test_a_long_file_may_drop_often(figshare):
 
 
 def test_a_server_that_gives_a_little_each_time_ends_in_an_error(article, figshare):
-    """Drops that bring next to nothing use up the patience, and the error says how it went."""
+    """Drops that bring next to nothing exhaust the attempts, and the error gives their number."""
     figshare.faults.extend([Fault(cut=10)] * 50)
     cache = Cache()
     with fails_with(ErrorCode.NETWORK_FAILED, "patches.bin", "4 times") as caught:
@@ -320,18 +320,18 @@ def test_a_wrong_content_length_is_survived(article, figshare, announce):
     assert take().archives[0].sha256 == SHA256
 
 
-@pytest.mark.parametrize(("size", "told"), [(3_000_100, "got 3000000"), (2_999_900, "sent more")])
-def test_a_wrong_length_is_an_error_that_names_both(article, size, told):
-    """A file that never has the length figshare states is an error that says what was wanted and what came."""
+@pytest.mark.parametrize(("size", "fact"), [(3_000_100, "got 3000000"), (2_999_900, "sent more")])
+def test_a_wrong_length_is_an_error_that_names_both(article, size, fact):
+    """A file that never has the length figshare states is an error with both sizes."""
     article.sizes["patches.bin"] = size
     cache = Cache()
-    with fails_with(ErrorCode.NETWORK_FAILED, str(size), told):
+    with fails_with(ErrorCode.NETWORK_FAILED, str(size), fact):
         take(cache)
     assert cache.find(SHA256) is None
 
 
 def test_a_wrong_md5_is_an_error_that_names_both(article, figshare):
-    """A file that never has the md5 figshare states is tried again, never adopted, and removed."""
+    """A file that never has the md5 figshare states is downloaded again, never added to the cache, and removed."""
     article.md5s["patches.bin"] = "0" * 32
     cache = Cache()
     with fails_with(ErrorCode.NETWORK_FAILED, "0" * 32, MD5):
@@ -380,7 +380,7 @@ def test_retry_after_a_date_is_honoured(article, figshare):
 
 
 def test_an_absurd_retry_after_is_an_error(article, figshare):
-    """A server that asks for a pause of hours is not waited for; the error says how long it wants."""
+    """A server that asks for a pause of hours is not waited for; the error gives the pause."""
     figshare.faults.append(Fault(status=429, headers=(("Retry-After", "7200"),)))
     with fails_with(ErrorCode.NETWORK_FAILED, "429", "7200 s"):
         take()
@@ -411,14 +411,14 @@ def test_a_missing_article_is_an_error(figshare):
 
 
 def test_an_unreachable_server_is_an_error(monkeypatch):
-    """Where nobody listens the error says so, and how to do without the internet."""
+    """Where no server listens the error names the failure, and the way without internet."""
     monkeypatch.setenv("FIGSHARE_API", "http://127.0.0.1:9")
     with fails_with(ErrorCode.NETWORK_FAILED, "ConnectError") as caught:
         take()
     assert "--mirror" in str(caught.value.hint)
 
 
-def test_offline_is_an_error_that_says_what_to_do(figshare):
+def test_offline_is_an_error_with_a_next_step(figshare):
     """Where the network is not to be used the error explains the download by hand, and nothing is asked."""
     with fails_with(ErrorCode.OFFLINE, "figshare article 7") as caught:
         take(offline=True)
@@ -499,14 +499,14 @@ def test_two_processes_that_want_the_same_file_download_it_once(article, figshar
 
 
 def test_a_full_disk_is_an_error_before_the_download(article, figshare, small_disk):
-    """Where the file cannot fit the error says how much is needed, before a byte is asked for."""
+    """Where the file cannot fit, the error gives the space needed, before anything is requested."""
     with fails_with(ErrorCode.DISK_FULL, "1 MB", "3 MB"):
         take(Cache(small_disk))
     assert figshare.asked("^/files/") == []
 
 
 def test_a_disk_that_fills_up_meanwhile_is_an_error(article, figshare, small_disk):
-    """A disk that is full in the middle of a download is an error, and nothing is adopted; room given, it goes on."""
+    """A disk that is full in the middle of a download is an error; with room the download goes on."""
     article.files["patches.bin"] = PATCHES[:900_000]
 
     def fill() -> None:

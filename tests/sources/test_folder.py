@@ -116,7 +116,7 @@ def test_a_damaged_compressed_tar_is_an_error(tmp_path):
 
 
 def test_no_room_to_unpack_is_an_error(tmp_path, small_disk):
-    """Where the plain tar does not fit on the cache's disk the error says so, and nothing stays."""
+    """Where the plain tar does not fit on the cache's disk there is an error, and nothing is left."""
     path = make_tar(tmp_path / "x.tar.gz", {"a": os.urandom(2_000_000)}, mode="w:gz")
     with fails_with(ErrorCode.DISK_FULL) as caught:
         fetch(path, Cache(small_disk))

@@ -1,4 +1,4 @@
-"""What the files that other tools write beside their pictures tell."""
+"""Labels and splits are read from the files that other tools write next to their images."""
 
 import json
 
@@ -37,7 +37,7 @@ def rows_of(tmp_path, recipe):
 
 
 def test_a_fiftyone_folder_tells_labels_by_place(tmp_path):
-    """Targets are places in the list of classes; the folder above names the split; other files are told nothing of."""
+    """Targets are indices into the list of classes; the folder above names the split; other files get no label."""
     labels = {"classes": ["dog", "cat"], "labels": {"a": 1, "deep/b": 0, "c": None, "gone": 1}}
     files = {"val/labels.json": json.dumps(labels).encode(), "val/data/x.jpg": b"", "val/a.jpg": b""}
     files |= {f"val/data/{name}": b"" for name in ("a.jpg", "deep/b.png", "c.jpg")}
@@ -55,7 +55,7 @@ def test_a_fiftyone_folder_without_splits_names_none(tmp_path):
 
 
 def test_the_nearer_info_labels_wins(tmp_path):
-    """Where the root and a folder both speak of a picture, the folder's word counts."""
+    """Where the root and a folder both label an image, the folder's label counts."""
     near = {
         "version": 1,
         "files": [{"path": "a.jpg", "category": "testing", "label": {"type": "label", "label": "cat"}}],
@@ -70,19 +70,19 @@ def test_the_nearer_info_labels_wins(tmp_path):
 
 
 def test_a_category_that_is_no_split_is_none(tmp_path):
-    """``split`` asks Edge Impulse to choose, and so leaves the choice to the recipe; its metadata may say more."""
+    """``split`` leaves the choice to the recipe, unless the metadata names a split."""
     listed = [
         {"path": "a.jpg", "category": "split", "label": "cat"},
         {"path": "b.jpg", "category": "training", "label": "cat", "metadata": {"split": "val"}},
         {"path": "c.jpg", "category": "training", "label": "cat", "metadata": {"split": "seven"}},
     ]
     files = {"info.labels": json.dumps({"files": listed}).encode(), "a.jpg": b"", "b.jpg": b"", "c.jpg": b""}
-    told = edge_impulse.read_labels(write_source(tmp_path, files))
-    assert [said.split for _, said in sorted(told.items())] == [None, "val", "training"]
+    labels = edge_impulse.read_labels(write_source(tmp_path, files))
+    assert [label.split for _, label in sorted(labels.items())] == [None, "val", "training"]
 
 
 def test_what_files_tell_reaches_the_table(tmp_path):
-    """Every file of the folder is a row, the label file too; the told label and split stand in their columns."""
+    """Every file of the folder is a row, the label file too; label and split are in their columns."""
     labels = {"classes": ["dog", "cat"], "labels": {"a": 1}}
     files = {"test/labels.json": json.dumps(labels).encode(), "test/data/a.jpg": b"x", "test/data/b.jpg": b"y"}
     rows, _ = rows_of(tmp_path, recipe_of("fiftyone", write_source(tmp_path / "set", files)))
@@ -94,15 +94,15 @@ def test_what_files_tell_reaches_the_table(tmp_path):
 
 
 def test_every_row_of_every_parquet_file_is_a_file(tmp_path):
-    """Pictures come out byte for byte, also those of several files; none is lost, not even the missing ones."""
-    pictures = [as_bytes(texture(number)) for number in range(1030)][:2] + [b"%d" % number for number in range(1100)]
+    """The bytes of an image do not change, also with several files; a missing image is a row too."""
+    images = [as_bytes(texture(number)) for number in range(1030)][:2] + [b"%d" % number for number in range(1100)]
     (tmp_path / "set").mkdir()
-    for name, part in (("train-0.parquet", pictures), ("test-0.parquet", [b"z", None])):
+    for name, part in (("train-0.parquet", images), ("test-0.parquet", [b"z", None])):
         pl.DataFrame({"image": part, "label": ["cat"] * len(part)}).write_parquet(tmp_path / "set" / name)
     rows, files = rows_of(tmp_path, recipe_of("huggingface", tmp_path / "set"))
-    assert len(rows) == len(pictures) + 2
+    assert len(rows) == len(images) + 2
     assert {(label, split) for _, label, split in rows} == {("cat", "train"), ("cat", "test")}
-    assert [files.read(f"src/train-0.parquet/{number:07d}") for number in range(len(pictures))] == pictures
+    assert [files.read(f"src/train-0.parquet/{number:07d}") for number in range(len(images))] == images
     assert files.read("src/test-0.parquet/0000001") == b""
 
 

@@ -92,8 +92,8 @@ def test_a_token_is_used(archive, kaggle, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_says_what_to_do(archive, kaggle, status, capfd):
-    """A refusal is an error with the token, the file, the page, the place and the command; nobody exits or prints."""
+def test_a_refusal_is_an_error_with_a_next_step(archive, kaggle, status, capfd):
+    """A refusal is an error that names token, file, page, place and command; the client neither exits nor prints."""
     kaggle.refusal = status
     with fails_with(
         ErrorCode.CREDENTIALS_MISSING if status < 404 else ErrorCode.NETWORK_FAILED, "isic", str(status), "owner/set"
@@ -120,14 +120,14 @@ def test_a_missing_dataset_is_an_error(kaggle):
 
 
 def test_an_unreachable_server_is_an_error(kaggle, monkeypatch):
-    """Where nobody listens the error says so, and how to do without."""
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")  # port 80, where nobody listens
+    """Where no server listens the error names the failure, and the way without internet."""
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")  # port 80, where no server listens
     with fails_with(ErrorCode.NETWORK_FAILED, "owner/set") as caught:
         take()
     assert "--mirror" in str(caught.value.hint)
 
 
-def test_offline_is_an_error_that_says_what_to_do(archive, kaggle):
+def test_offline_is_an_error_with_a_next_step(archive, kaggle):
     """Where the network is not to be used nothing is asked, and the error explains the download by hand."""
     with fails_with(ErrorCode.OFFLINE, "owner/set") as caught:
         take(offline=True)
@@ -200,7 +200,7 @@ def test_the_same_archive_is_not_downloaded_twice(archive, kaggle):
 
 @pytest.mark.parametrize("name", ["not a zip", "truncated", "damaged"])
 def test_what_is_no_whole_zip_is_an_error_and_removed(archive, kaggle, name):
-    """A page instead of the zip, a zip cut short and a zip with a wrong byte are never adopted."""
+    """A page instead of the zip, a zip cut short and a zip with a wrong byte are never added to the cache."""
     kaggle.datasets["owner/set"], code = {
         "not a zip": (b"<html>sign in</html>", ErrorCode.DOWNLOAD_DAMAGED),
         "truncated": (archive[:-100], ErrorCode.ARCHIVE_DAMAGED),
@@ -296,7 +296,7 @@ def test_a_killed_download_is_resumed_by_the_next_process(kaggle, tmp_path):
 
 
 def test_a_full_disk_is_an_error_before_the_download(kaggle, tmp_path, small_disk):
-    """Where the zip cannot fit the error says so at once, rather than after the client's retries."""
+    """Where the zip cannot fit there is an error at once, rather than after the client's retries."""
     kaggle.datasets["owner/set"] = make_zip(tmp_path / "big.zip", {"a.jpg": os.urandom(4 << 20)}).read_bytes()
     with fails_with(ErrorCode.DISK_FULL, "1 MB", "4.2 MB"):
         take(Cache(small_disk))

@@ -1,4 +1,4 @@
-"""The lock says what was pulled, in bytes that do not change by themselves."""
+"""The lock records what was pulled, as stable bytes."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_what_is_no_lock_is_an_error(tmp_path, text):
 
 
 def test_a_lock_that_cannot_be_written_is_an_error(tmp_path):
-    """A folder in the lock's place is an error that names it, and nothing is left beside it."""
+    """A folder in the lock's place is an error that names it, and nothing else is left."""
     (tmp_path / "lock.json").mkdir()
     with fails_with(ErrorCode.FILE_UNREADABLE, "lock.json"):
         write_lock(tmp_path / "lock.json", {})

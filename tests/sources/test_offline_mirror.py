@@ -63,7 +63,7 @@ def test_an_unpacked_archive_has_the_same_paths(tmp_path):
 
 
 def test_the_archive_wins_over_what_it_was_unpacked_to(tmp_path):
-    """Where a Kaggle zip stands beside its unpacked folder, the zip is read."""
+    """If there are a Kaggle zip and its unpacked folder, the zip is read."""
     mirror = make_mirror(tmp_path)
     make_folder(mirror / "kaggle/owner/set", {"changed.jpg": b""})
     assert paths(fetch_all([ISIC], cache=Cache(), mirror=mirror)[0]) == [("set.zip", sorted(LESIONS))]
@@ -90,7 +90,7 @@ def test_all_files_of_an_article_are_taken(tmp_path):
 
 
 def test_archives_beside_folders_are_ambiguous(tmp_path):
-    """An article's archives beside unpacked folders are an error rather than a guess."""
+    """An article's archives together with unpacked folders are an error."""
     mirror = make_mirror(tmp_path)
     make_folder(mirror / "figshare/7/Patches", {"1.tif": b"1"})
     with fails_with(ErrorCode.MIRROR_INCOMPLETE, "Patches"):

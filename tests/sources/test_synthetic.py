@@ -1,4 +1,4 @@
-"""The drawn source: the same bytes everywhere, faults that are what they say, and clean pictures that differ."""
+"""The drawn source: the same bytes everywhere, faults as described, and clean images that differ."""
 
 import hashlib
 import io
@@ -151,9 +151,9 @@ def thumbnail(pixels: NDArray[np.uint8]) -> Grey:
     return np.asarray(grey / np.sqrt((grey * grey).sum()))
 
 
-def turns(picture: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-    """Return the eight orientations of a picture."""
-    return [np.rot90(side, k) for side in (picture, np.swapaxes(picture, 0, 1)) for k in range(4)]
+def turns(image: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    """Return the eight orientations of an image."""
+    return [np.rot90(side, k) for side in (image, np.swapaxes(image, 0, 1)) for k in range(4)]
 
 
 def nearest(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[int, float]:
@@ -194,7 +194,7 @@ def test_same_settings_draw_the_same_bytes_in_every_process(tmp_path: Path) -> N
 
 
 def test_another_seed_draws_other_pictures(tmp_path: Path) -> None:
-    """No file of the clean pictures is the same under two seeds."""
+    """No file of the clean images is the same under two seeds."""
     first, second = (draw_at(tmp_path, Wanted(seed=seed, count=4, faults=False)).files for seed in (1, 2))
     assert first.keys() == second.keys()
     assert not set(first.values()) & set(second.values())
@@ -254,7 +254,7 @@ def test_the_archive_is_plain(tmp_path: Path) -> None:
 
 
 def test_the_truth_names_every_file(lesions: Drawn, skin: Drawn) -> None:
-    """Clean pictures, faults and their originals are the whole archive, and no path is two of them."""
+    """Clean images, faults and their originals are the whole archive, and no path is two of them."""
     for drawn in (lesions, skin):
         assert tuple(sorted(drawn.files)) == drawn.truth.paths
         planted = {fault.path for fault in drawn.truth.faults}
@@ -265,7 +265,7 @@ def test_the_truth_names_every_file(lesions: Drawn, skin: Drawn) -> None:
 
 
 def test_the_truth_is_told_without_drawing_and_kept_beside_the_archive(tmp_path: Path) -> None:
-    """``draw``, ``describe_ground_truth`` and ``read_ground_truth`` say the same."""
+    """``draw``, ``describe_ground_truth`` and ``read_ground_truth`` agree."""
     wanted, archive = Wanted(part="skin", count=3, size=(64, 64)), tmp_path / "archive.zip"
     assert draw(wanted, archive) == describe_ground_truth(wanted) == read_ground_truth(archive)
     ground_truth_path(archive).unlink()
@@ -298,7 +298,7 @@ def test_the_sample_draws_both_parts() -> None:
 
 
 def test_a_fetched_source_is_drawn_once(tmp_path: Path) -> None:
-    """The second fetch finds the archive under its sha256, and its truth beside it, without drawing."""
+    """The second fetch finds the archive under its sha256, and its ground truth next to it, without drawing."""
     first = find_source("drawn").fetch(request_at(tmp_path))
     (archive,) = first.archives
     assert hashlib.sha256(archive.path.read_bytes()).hexdigest() == archive.sha256 == archive.path.name
@@ -359,12 +359,12 @@ def opened(drawn: Drawn, kind: str) -> Image.Image:
 
 
 def mean_difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Return the mean absolute difference of two pictures, in levels."""
+    """Return the mean absolute difference of two images, in levels."""
     return float(np.abs(one.astype(int) - other.astype(int)).mean())
 
 
 def size_ratio(drawn: Drawn, kind: str) -> float:
-    """Return a planted picture's height over its original's."""
+    """Return a planted image's height over its original's."""
     return decode(drawn.of(kind)).shape[0] / decode(drawn.twin_of(kind)).shape[0]
 
 
@@ -374,7 +374,7 @@ def sharpness(pixels: NDArray[np.uint8]) -> float:
 
 
 def broken_exif(drawn: Drawn, kind: str) -> bool:
-    """Return whether the picture can be read and its EXIF cannot."""
+    """Return whether the image can be read and its EXIF cannot."""
     with pytest.warns(UserWarning, match="Corrupt EXIF"), opened(drawn, kind) as image:
         return np.asarray(image).shape == (180, 180, 3) and not image.getexif()
 
@@ -469,7 +469,7 @@ def test_planted_look_alikes_can_be_found(lesions: Drawn) -> None:
 
 
 def test_planted_patches_can_be_found(skin: Drawn) -> None:
-    """Every patch that was planted twice is the same picture for tifffile, in whatever encoding."""
+    """Every patch that was planted twice is the same image for tifffile, in whatever encoding."""
     for fault in skin.truth.faults:
         if fault.original is None:
             continue
@@ -501,25 +501,25 @@ def test_a_file_outside_the_naming_rule_and_broken_ones_are_among_the_patches(sk
 
 
 def unplanted(drawn: Drawn) -> list[NDArray[np.uint8]]:
-    """Return all pictures that no other one of the archive was made from: the clean, the kept, and the originals."""
+    """Return all images that no other one of the archive was made from: the clean, the kept, and the originals."""
     kept = {fault.path for fault in drawn.truth.faults if fault.expected == "kept" and fault.kind != "broken EXIF"}
     originals = {fault.original for fault in drawn.truth.faults if fault.original}
     return [decode(drawn.files[path]) for path in sorted(kept | originals | set(drawn.truth.clean))]
 
 
-def assert_far_apart(pictures: list[NDArray[np.uint8]]) -> None:
-    """Fail where two pictures are look-alikes in any orientation."""
-    flat = np.stack([thumbnail(picture).ravel() for picture in pictures])
-    turned = np.stack([[turn.ravel() for turn in turns(thumbnail(picture))] for picture in pictures])
+def assert_far_apart(images: list[NDArray[np.uint8]]) -> None:
+    """Fail where two images resemble each other in any orientation."""
+    flat = np.stack([thumbnail(image).ravel() for image in images])
+    turned = np.stack([[turn.ravel() for turn in turns(thumbnail(image))] for image in images])
     alike = np.einsum("ik,jtk->ijt", flat, turned).max(axis=2)
     np.fill_diagonal(alike, 0)
     for one, other in zip(*np.nonzero(alike > 0.95), strict=True):
-        assert nearest(pictures[one], pictures[other])[0] > 8
+        assert nearest(images[one], images[other])[0] > 8
     assert alike.max() < 0.98
 
 
 def test_unplanted_pictures_are_far_apart(lesions: Drawn, skin: Drawn) -> None:
-    """No two unplanted pictures, lesion or skin, correlate by 0.95 in any orientation and hash alike."""
+    """No two unplanted images, lesion or skin, correlate by 0.95 in any orientation and hash alike."""
     assert_far_apart(unplanted(lesions) + unplanted(skin))
 
 
@@ -576,7 +576,7 @@ def test_the_pixels_of_a_seed_never_change() -> None:
 
 
 def test_the_crowd_refuses_a_turned_copy() -> None:
-    """A picture, each of its orientations and a flat one are refused where it stands; an unlike one is admitted."""
+    """An accepted image is refused again in each orientation, and so is a flat one; a different one is accepted."""
     one, other = (draw_lesion(np.random.Generator(np.random.PCG64(seed)), "nevus", (64, 64)) for seed in (1, 2))
     drawn = DrawnImages()
     assert drawn.admit([one])

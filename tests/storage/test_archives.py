@@ -187,7 +187,7 @@ def test_encrypted_files_are_refused(tmp_path):
 
 
 def test_bombs_are_refused(tmp_path):
-    """A file that expands out of all proportion is refused; a blank picture of ordinary size is not."""
+    """A file that expands out of all proportion is refused; a blank image of ordinary size is not."""
     path = make_zip(tmp_path / "x.zip", {"bomb.tif": bytes(20 << 20), "blank.tif": bytes(4 << 20)})
     blank, bomb = list_members(path)
     assert bomb.refused == ("archive-bomb", "20.4 KB expands to 21 MB")
@@ -230,7 +230,7 @@ def test_unknown_methods_are_refused(tmp_path):
 
 
 def test_links_in_a_zip_are_refused(tmp_path):
-    """A zip's symbolic link is refused, not read as a picture."""
+    """A zip's symbolic link is refused, not read as an image."""
     header = zipfile.ZipInfo("a.jpg")
     header.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
@@ -432,7 +432,7 @@ def test_absurd_counts_are_errors(tmp_path):
 
 
 def test_what_only_is_called_an_archive_is_an_error(tmp_path):
-    """A web page saved under a zip's name is an error; a picture with a zip at its tail stays a picture."""
+    """A web page saved under a zip's name is an error; an image with a zip at its end stays an image."""
     (tmp_path / "x.zip").write_bytes(b"<html>please sign in</html>")
     with fails_with(ErrorCode.ARCHIVE_DAMAGED, "x.zip"):
         list_members(tmp_path / "x.zip")

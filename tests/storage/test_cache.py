@@ -1,4 +1,4 @@
-"""The cache holds whole files only, under their sha256, whoever writes at once and whoever is killed."""
+"""The cache contains whole files only, under their sha256, also with several writers and killed ones."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def age(path: Path, seconds: float = 3600) -> None:
 
 
 def test_root_is_the_argument_else_the_environment_else_the_users(tmp_path, monkeypatch):
-    """The cache is where it is told to be, else at $CURATION_CACHE, else in the user's cache folder."""
+    """The cache is at the given folder, else at $CURATION_CACHE, else in the user's cache folder."""
     monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "environment"))
     assert Cache(tmp_path / "given").root == tmp_path / "given"
     assert Cache().root == tmp_path / "environment"
@@ -45,8 +45,8 @@ def test_root_is_the_argument_else_the_environment_else_the_users(tmp_path, monk
     assert not any(tmp_path.iterdir())
 
 
-def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
-    """What was adopted is found again by its sha256, by another Cache too, and nothing unfinished stays."""
+def test_an_added_archive_is_found_under_its_sha256(tmp_path):
+    """An added archive is found by its sha256, by another Cache too, and nothing unfinished is left."""
     path = add_archive(Cache(tmp_path))
     assert path == tmp_path / "archives" / SHA256[:2] / SHA256
     assert Cache(tmp_path).find(SHA256) == path
@@ -56,7 +56,7 @@ def test_an_adopted_archive_is_found_under_its_sha256(tmp_path):
 
 @pytest.mark.parametrize("damage", [CONTENT[:-1], CONTENT.replace(b"a", b"b")])
 def test_a_damaged_archive_is_not_found_and_is_replaced(tmp_path, damage):
-    """An archive whose bytes changed in the cache does not count; adopting it again mends it."""
+    """An archive whose bytes changed in the cache is not found; adding it again repairs it."""
     cache = Cache(tmp_path)
     path = add_archive(cache)
     path.write_bytes(damage)
@@ -74,14 +74,14 @@ def test_an_unchanged_file_is_not_read_again(tmp_path):
     age(path)
     assert cache.file_sha256s(path, [path]) == (SHA256,)
     status = path.stat()
-    with path.open("r+b") as stream:  # a change nobody can see from outside shows that it is not read
+    with path.open("r+b") as stream:  # neither size nor time shows this change
         stream.write(b"X")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert cache.file_sha256s(path, [path]) == (SHA256,)
 
 
 def test_a_file_that_was_read_where_it_stands_is_recalled_while_it_is_unchanged(tmp_path):
-    """A mirror's archive is found again without being told where, until it is touched or gone."""
+    """A mirror's archive is found again by its sha256, until it changes or is gone."""
     cache, archive = Cache(tmp_path / "cache"), tmp_path / "mirror.zip"
     archive.write_bytes(CONTENT)
     age(archive)
@@ -175,7 +175,7 @@ def test_a_read_only_cache_gives_what_it_has(tmp_path, make_read_only):
 
 
 def test_a_file_in_place_of_the_cache_is_an_error_when_writing(tmp_path):
-    """Where a file stands in the cache's place, reading finds nothing and writing says what to do."""
+    """Where the cache's path is a file, reading finds nothing and writing is an error."""
     (tmp_path / "cache").write_bytes(b"")
     cache = Cache(tmp_path / "cache")
     assert cache.find(SHA256) is None
@@ -217,7 +217,7 @@ def test_usage_lists_every_file_with_its_kind(tmp_path):
     assert aged.last_used == pytest.approx(time.time() - 1000, abs=100)
 
 
-def _adopt_often(root: Path) -> list[str]:
+def _add_often(root: Path) -> list[str]:
     cache = Cache(root)
     found = []
     for _ in range(8):
@@ -227,10 +227,10 @@ def _adopt_often(root: Path) -> list[str]:
     return found
 
 
-def test_processes_that_adopt_the_same_archive_do_not_disturb_each_other(tmp_path):
-    """Several processes that adopt one archive over and over each find it whole every time."""
+def test_processes_that_add_the_same_archive_do_not_disturb_each_other(tmp_path):
+    """Several processes that add one archive repeatedly find it whole every time."""
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
-        results = [job.result() for job in [pool.submit(_adopt_often, tmp_path) for _ in range(3)]]
+        results = [job.result() for job in [pool.submit(_add_often, tmp_path) for _ in range(3)]]
     assert {digest for found in results for digest in found} == {SHA256}
     assert not any((tmp_path / "partial").iterdir())
 
@@ -309,7 +309,7 @@ def _hold_temporary(
 
 
 def test_a_failed_replacement_leaves_the_old_file(tmp_path):
-    """Where the new content cannot be put in place the old one stays and nothing is left beside it."""
+    """Where the new content cannot be put in place the old one stays and nothing else is left."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="director"):
         replace_file(tmp_path / "folder", b"new")

@@ -95,7 +95,7 @@ def test_a_changed_object_is_hashed_again_and_an_unchanged_one_is_not(bucket: Re
 
 @pytest.mark.slow
 def test_a_build_from_a_url_with_a_cache_behind_a_url_has_the_same_digest(tmp_path: Path, bucket: RemotePath) -> None:
-    """What one machine looked at, the next takes from the shared cache: not one picture is decoded again."""
+    """The findings of one machine are used by the next from the shared cache: no image is decoded again."""
     folder = write_source(tmp_path / "images", tiny_images())
     put_files(bucket / "images", folder)
     write_recipe(tmp_path / "here", images=folder)
@@ -131,7 +131,7 @@ def test_no_bucket_is_told_with_what_to_do(tmp_path: Path, bucket: RemotePath) -
         build("tiny", Options(home=Home(tmp_path)))
 
 
-def test_a_scheme_nobody_speaks_is_told() -> None:
+def test_an_unknown_scheme_is_an_error() -> None:
     """The error names the scheme."""
     with fails_with(ErrorCode.URL_FAILED, "gopher://") as caught:
         locate("gopher://host/set.zip").exists()
@@ -139,23 +139,23 @@ def test_a_scheme_nobody_speaks_is_told() -> None:
 
 
 @pytest.fixture
-def speakers(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Let a test say who speaks a scheme, and forget it afterwards."""
+def schemes(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Let a test exchange the library of a scheme, and undo it afterwards."""
     pytest.importorskip("fsspec", reason="fsspec is an extra")
     fsspec_paths._open_system.cache_clear()
     yield monkeypatch
     fsspec_paths._open_system.cache_clear()
 
 
-def test_a_scheme_whose_library_is_missing_says_which(speakers: pytest.MonkeyPatch) -> None:
+def test_a_scheme_without_its_library_names_the_library(schemes: pytest.MonkeyPatch) -> None:
     """``gs://`` needs gcsfs, and the error tells how to have it."""
-    speakers.setitem(sys.modules, "gcsfs", None)
+    schemes.setitem(sys.modules, "gcsfs", None)
     with fails_with(ErrorCode.EXTRA_MISSING, "gs://") as caught:
         locate("gs://bucket/set.zip").exists()
     assert caught.value.hint == "pip install gcsfs"
 
 
-def test_a_build_reads_whatever_scheme_fsspec_speaks(tmp_path: Path, speakers: pytest.MonkeyPatch) -> None:
+def test_a_build_reads_whatever_scheme_fsspec_speaks(tmp_path: Path, schemes: pytest.MonkeyPatch) -> None:
     """Nothing hangs on S3: sources and cache behind ``gs://`` give the digest of the local folder."""
     from fsspec.implementations.memory import MemoryFileSystem
     from fsspec.registry import _registry
@@ -171,7 +171,7 @@ def test_a_build_reads_whatever_scheme_fsspec_speaks(tmp_path: Path, speakers: p
         def _strip_protocol(cls, path: str) -> str:
             return str(MemoryFileSystem._strip_protocol(path.removeprefix("gs:/")))
 
-    speakers.setitem(_registry, "gs", Bucket)
+    schemes.setitem(_registry, "gs", Bucket)
     folder = write_source(tmp_path / "images", tiny_images())
     put_files(RemotePath("gs://pictures/images"), folder)
     write_recipe(tmp_path / "here", images=folder)

@@ -1,4 +1,4 @@
-"""Locks name their owner, wait for one another, and say so where a file system has none."""
+"""Locks name their owner and wait for one another; a file system without locks is an error."""
 
 import errno
 import os
