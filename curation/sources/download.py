@@ -138,7 +138,7 @@ def _receive(client: httpx.Client, wanted: Wanted, folder: Path, advance: Callab
         with client.stream("GET", wanted.url, headers=headers) as answer:
             if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 _discard(folder, advance)
-                raise TryAgain(f"wanted {wanted.size_bytes} bytes, got {have}, and the server has no more")
+                raise TryAgain(f"wanted {wanted.size_bytes} bytes, got {have}, and the server has no further bytes")
             _check_status(answer, wanted.url)
             if not (have and _continues(answer, have, part)):
                 _discard(folder, advance)
@@ -162,7 +162,7 @@ def _append(body: Path, chunks: Iterator[bytes], wanted: Wanted, advance: Callab
 
 
 def _continues(answer: httpx.Response, have: int, part: _Part | None) -> bool:
-    """Tell whether an answer goes on where the body ends, and belongs to the same file."""
+    """Return whether an answer continues where the body ends, and belongs to the same file."""
     if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
         return False
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from curation.storage.progress import Progress
 
 LAYOUT = 1
-"""Of the tars in the cache; another number makes them anew."""
+"""Of the tars in the cache; another number makes them again."""
 
 _LABEL_COLUMNS = ("label", "labels", "class", "target")
 

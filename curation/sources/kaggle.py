@@ -202,7 +202,7 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watch(path: Path, advance: Callable[[int], None]) -> Iterator[None]:
-    """Report the growth of a file that someone else writes."""
+    """Report the growth of a file that another program writes."""
     stop = threading.Event()
 
     def report() -> None:

@@ -120,4 +120,4 @@ class Source(Protocol):
     """A module that fetches one kind of source."""
 
     def fetch(self, request: Request[Any], /) -> Fetched:
-        """Return verified archives, or raise CurationError saying what to do."""
+        """Return verified archives, or raise a CurationError with the next step."""

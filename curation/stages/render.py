@@ -36,7 +36,7 @@ SHARD_FILES = 64
 
 @dataclass(frozen=True)
 class RenderShard:
-    """Pictures of one archive to be rendered in one go: (member, page, target) each."""
+    """Images of one archive to be rendered together: (member, page, target) each."""
 
     archive: Path
     images: tuple[tuple[Member, int, str], ...]
@@ -90,7 +90,7 @@ def render(
     names : polars.Series of String
         The path below ``folder`` of each kept row, aligned with ``manifest.kept``.
     reuse : mapping of (sha256, page) to PublishedImage
-        Pictures of other versions rendered alike: they become hard links, or copies where the disk has none.
+        Images of other versions with the same rendering: they become hard links, or copies where the disk has none.
 
     Raises
     ------

@@ -21,7 +21,7 @@ class Archive:
     Parameters
     ----------
     path : Path
-        Where it can be read: in the cache, in the mirror, or where the recipe says. A compressed tar was unpacked to
+        Where it can be read: in the cache, in the mirror, or at the recipe's path. A compressed tar was unpacked to
         a plain one in the cache; then this is the plain one.
     name : str
         Its name where it comes from.

@@ -130,7 +130,7 @@ class ArchiveReader:
         self.close()
 
     def close(self) -> None:
-        """Close the archive; reading again opens it anew."""
+        """Close the archive; reading again reopens it."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -140,7 +140,7 @@ def _read_all(file: int, size_bytes: int) -> bytes:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Say in stable words why the operating system would not give a file."""
+    """Return in stable words why the operating system refused a file."""
     match error:
         case FileNotFoundError():
             return "file is gone"

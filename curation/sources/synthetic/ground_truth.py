@@ -1,4 +1,4 @@
-"""The faults planted in a drawn archive, so that a test can tell which of them a build found."""
+"""The faults injected into a synthetic archive, so that a test can check which of them a build found."""
 
 import json
 from dataclasses import asdict, dataclass

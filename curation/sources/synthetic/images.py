@@ -1,4 +1,4 @@
-"""Pictures that look like dermoscopy, lesions and bare skin, drawn from a random generator and nothing else."""
+"""Images that look like dermoscopy, of lesions and bare skin, generated from a random generator alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -240,7 +240,7 @@ def _hairs(rng: np.random.Generator, image: Field, *, count: int) -> Field:
 
 
 def _bubbles(rng: np.random.Generator, image: Field) -> Field:
-    """Return the image with a few bubbles of the immersion fluid: bright rings with a dark rim."""
+    """Return the image with a few bubbles of the immersion fluid: bright rings with a dark edge."""
     x, y = plane((image.shape[0], image.shape[1]))
     for _ in range(1 + pick(rng, 4)):
         dx, dy = x - between(rng, -0.5, 0.5), y - between(rng, -0.5, 0.5)

@@ -29,7 +29,7 @@ class SyntheticSettings(Protocol):
 
     @property
     def count(self) -> int:
-        """Pictures without a fault: of melanoma (half as many of each other class), or patches of skin."""
+        """Images without a fault: of melanoma (half as many of each other class), or patches of skin."""
 
     @property
     def faults(self) -> bool:
