@@ -17,7 +17,7 @@ import httpx
 
 from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import replace_file
-from curation.storage.retry import Patience, TryAgain, try_patiently
+from curation.storage.retry import RetryPolicy, TransientError, retry_call
 
 _CHUNK_BYTES = 1 << 18
 
@@ -61,7 +61,7 @@ def open_client() -> httpx.Client:
     )
 
 
-def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None = None, patience: Patience) -> Any:  # noqa: ANN401 - the caller validates it
+def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None = None, policy: RetryPolicy) -> Any:  # noqa: ANN401 - the caller validates it
     """Ask for a JSON document, retrying what may pass.
 
     Raises
@@ -74,7 +74,7 @@ def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None
         try:
             answer = client.get(url, params=params)
         except httpx.TransportError as error:
-            raise TryAgain(_describe_transport(error)) from error
+            raise TransientError(_describe_transport(error)) from error
         _check_status(answer, url)
         try:
             return answer.json()
@@ -85,11 +85,11 @@ def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None
                 hint="check for a proxy or a sign-in page in between, and run it again",
             ) from error
 
-    return try_patiently(ask, what=url, patience=patience)
+    return retry_call(ask, what=url, policy=policy)
 
 
 def download(
-    client: httpx.Client, wanted: Wanted, folder: Path, *, advance: Callable[[int], None], patience: Patience
+    client: httpx.Client, wanted: Wanted, folder: Path, *, advance: Callable[[int], None], policy: RetryPolicy
 ) -> Arrived:
     """Download one file into `folder`, resuming what an earlier process left there.
 
@@ -102,12 +102,12 @@ def download(
         Held by this process alone.
     advance : callable
         Called with the number of bytes received; negative where bytes are discarded.
-    patience : Patience
+    policy : RetryPolicy
 
     Raises
     ------
     CurationError
-        The server refuses, or does not send the whole and right file within `patience`.
+        The server refuses, or does not send the whole and right file within the attempts of `policy`.
     OSError
         The disk is full or fails; what arrived stays for the next run.
     """
@@ -119,7 +119,7 @@ def download(
             _receive(client, wanted, folder, advance)
         return _check_body(wanted, folder, advance)
 
-    arrived = try_patiently(attempt, what=wanted.name, patience=patience, gained=lambda: _size(body))
+    arrived = retry_call(attempt, what=wanted.name, policy=policy, gained=lambda: _size(body))
     (folder / "part.json").unlink()
     return arrived
 
@@ -138,17 +138,17 @@ def _receive(client: httpx.Client, wanted: Wanted, folder: Path, advance: Callab
         with client.stream("GET", wanted.url, headers=headers) as answer:
             if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 _discard(folder, advance)
-                raise TryAgain(f"wanted {wanted.size_bytes} bytes, got {have}, and the server has no further bytes")
+                raise TransientError(f"wanted {wanted.size_bytes} bytes, got {have}, and the server has no others")
             _check_status(answer, wanted.url)
             if not (have and _continues(answer, have, part)):
                 _discard(folder, advance)
                 if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
-                    raise TryAgain("the file changed while it was downloaded")
+                    raise TransientError("the file changed while it was downloaded")
                 _write_part(folder, wanted, answer)
             # Bytes as they arrive: what httpx gathers for a chunk of a given size is lost with the connection.
             _append(body, answer.iter_raw(), wanted, advance)
     except httpx.TransportError as error:
-        raise TryAgain(_describe_transport(error)) from error
+        raise TransientError(_describe_transport(error)) from error
 
 
 def _append(body: Path, chunks: Iterator[bytes], wanted: Wanted, advance: Callable[[int], None]) -> None:
@@ -175,13 +175,13 @@ def _check_body(wanted: Wanted, folder: Path, advance: Callable[[int], None]) ->
     got = _size(body)
     if got > wanted.size_bytes:
         _discard(folder, advance)
-        raise TryAgain(f"wanted {wanted.size_bytes} bytes, the server sent more")
+        raise TransientError(f"wanted {wanted.size_bytes} bytes, the server sent more")
     if got < wanted.size_bytes:
-        raise TryAgain(f"wanted {wanted.size_bytes} bytes, got {got}")
+        raise TransientError(f"wanted {wanted.size_bytes} bytes, got {got}")
     sha256, md5 = _hash(body)
     if wanted.md5 is not None and md5 != wanted.md5:
         _discard(folder, advance)
-        raise TryAgain(f"wanted md5 {wanted.md5}, got {md5}")
+        raise TransientError(f"wanted md5 {wanted.md5}, got {md5}")
     return Arrived(body, sha256, md5)
 
 
@@ -233,7 +233,7 @@ def _check_status(answer: httpx.Response, url: str) -> None:
         return
     status = f"{answer.status_code} {answer.reason_phrase}".strip()
     if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS or answer.is_server_error:
-        raise TryAgain(f"the server answered {status}", after=_retry_after(answer))
+        raise TransientError(f"the server answered {status}", after=_retry_after(answer))
     raise CurationError(
         ErrorCode.NETWORK_FAILED,
         f"{url}: the server answered {status}",

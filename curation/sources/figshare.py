@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
     from curation.dataset.recipe import FigshareSource
-    from curation.storage.retry import Patience
+    from curation.storage.retry import RetryPolicy
 
 _API = "https://api.figshare.com"
 _LISTED_WITH_ARTICLE = 10
@@ -57,13 +57,13 @@ class _Article(BaseModel):
     url_public_html: str | None = None
 
 
-def fetch(request: Request[FigshareSource], *, patience: Patience | None = None) -> Fetched:
+def fetch(request: Request[FigshareSource], *, policy: RetryPolicy | None = None) -> Fetched:
     """Take an article's files from the mirror, the cache or figshare.
 
     Parameters
     ----------
     request : Request
-    patience : Patience, optional
+    policy : RetryPolicy, optional
         How long to try where the network or the server fails.
     """
     if request.mirror is not None:
@@ -72,10 +72,10 @@ def fetch(request: Request[FigshareSource], *, patience: Patience | None = None)
     if (fetched := find_locked(request, asked, by_hand=_manual_download(request.settings.article))) is not None:
         return fetched
     from curation.sources.download import open_client
-    from curation.storage.retry import Patience
+    from curation.storage.retry import RetryPolicy
 
     with open_client() as client:
-        return _fetch(request, client, asked, patience or Patience())
+        return _fetch(request, client, asked, policy or RetryPolicy())
 
 
 def _ask(settings: FigshareSource) -> str:
@@ -84,13 +84,13 @@ def _ask(settings: FigshareSource) -> str:
     return f"figshare article {settings.article}{version}{files}"
 
 
-def _fetch(request: Request[FigshareSource], client: httpx.Client, asked: str, patience: Patience) -> Fetched:
-    article = _read_article(client, request.settings, patience)
+def _fetch(request: Request[FigshareSource], client: httpx.Client, asked: str, policy: RetryPolicy) -> Fetched:
+    article = _read_article(client, request.settings, policy)
     files = _choose_files(request, article.files)
     version = None if article.version is None else str(article.version)
     listed = [LockedFile(file.name, file.size, "", file.md5) for file in files]
     check_unchanged(request, version=version, files=listed)
-    archives = tuple(_take_file(request, client, file, patience) for file in files)
+    archives = tuple(_take_file(request, client, file, policy) for file in files)
     arrived = [LockedFile(archive.name, archive.size_bytes, archive.sha256, archive.md5) for archive in archives]
     check_unchanged(request, version=version, files=arrived)
     return Fetched(
@@ -106,7 +106,7 @@ def _fetch(request: Request[FigshareSource], client: httpx.Client, asked: str, p
     )
 
 
-def _read_article(client: httpx.Client, settings: FigshareSource, patience: Patience) -> _Article:
+def _read_article(client: httpx.Client, settings: FigshareSource, policy: RetryPolicy) -> _Article:
     from curation.sources.download import get_json
 
     base = os.environ.get("FIGSHARE_API", _API).rstrip("/").removesuffix("/v2")
@@ -114,7 +114,7 @@ def _read_article(client: httpx.Client, settings: FigshareSource, patience: Pati
     if settings.version is not None:
         url += f"/versions/{settings.version}"
     try:
-        article = _Article.model_validate(get_json(client, url, patience=patience))
+        article = _Article.model_validate(get_json(client, url, policy=policy))
         if len(article.files) < _LISTED_WITH_ARTICLE:
             return article
         # The article lists only so many of its files; the whole list has pages of its own.
@@ -122,7 +122,7 @@ def _read_article(client: httpx.Client, settings: FigshareSource, patience: Pati
         page = 0
         while len(files) == page * _PAGE:
             page += 1
-            listing = get_json(client, f"{url}/files", params={"page": page, "page_size": _PAGE}, patience=patience)
+            listing = get_json(client, f"{url}/files", params={"page": page, "page_size": _PAGE}, policy=policy)
             files += [_File.model_validate(file) for file in listing]
     except (ValidationError, TypeError) as error:
         raise CurationError(
@@ -145,10 +145,10 @@ def _choose_files(request: Request[FigshareSource], files: tuple[_File, ...]) ->
             f"source {request.name}: figshare article {request.settings.article}: {what} (its files: {names})",
             hint="name the files to take in the source's `files`",
         )
-    return _tell_apart(sorted(chosen, key=lambda file: (file.name, file.id)))
+    return _number_names(sorted(chosen, key=lambda file: (file.name, file.id)))
 
 
-def _tell_apart(files: Sequence[_File]) -> list[_File]:
+def _number_names(files: Sequence[_File]) -> list[_File]:
     """Give the second and later files of one name a ``~2``, ``~3``: an article may hold a name twice."""
     taken = {file.name for file in files}
     seen: set[str] = set()
@@ -163,7 +163,7 @@ def _tell_apart(files: Sequence[_File]) -> list[_File]:
     return named
 
 
-def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _File, patience: Patience) -> Archive:
+def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _File, policy: RetryPolicy) -> Archive:
     """Download one file into the cache, unless a file of its md5 and size is there."""
     from curation.sources.download import Wanted, download
 
@@ -178,7 +178,7 @@ def _take_file(request: Request[FigshareSource], client: httpx.Client, file: _Fi
             return Archive(found[1], file.name, found[0], file.size, file.md5)
         cache.check_room(file.size - sum(part.stat().st_size for part in folder.iterdir()))
         with show_progress(request.progress, f"download {file.name}", file.size) as advance, cache.must_write():
-            arrived = download(client, wanted, folder, advance=advance, patience=patience)
+            arrived = download(client, wanted, folder, advance=advance, policy=policy)
         path = cache.add_archive(arrived.path, arrived.sha256, mark=mark)
     return Archive(path, file.name, arrived.sha256, file.size, arrived.md5)
 

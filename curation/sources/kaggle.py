@@ -239,7 +239,7 @@ def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
             status = error.response.status_code
             code = ErrorCode.CREDENTIALS_MISSING if status in _REFUSED else ErrorCode.NETWORK_FAILED
             message = f"Kaggle answered {status} for {dataset}: {error}"
-        raise CurationError(code, f"source {request.name}: {message}", hint=_what_to_do(request.settings)) from error
+        raise CurationError(code, f"source {request.name}: {message}", hint=_next_step(request.settings)) from error
     except ValueError as error:  # the length is not what was announced
         raise CurationError(
             ErrorCode.DOWNLOAD_DAMAGED,
@@ -250,7 +250,7 @@ def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
         raise request.cache.write_error(error) from error
 
 
-def _what_to_do(settings: KaggleSource) -> str:
+def _next_step(settings: KaggleSource) -> str:
     return (
         "public datasets need no account; for others set KAGGLE_API_TOKEN to a token from "
         f"https://www.kaggle.com/settings, or put kaggle.json into ~/.kaggle; or {_manual_download(settings)}"

@@ -22,7 +22,7 @@ from curation.storage.atomic_files import replace_file, sweep_leftovers
 from curation.storage.disk_errors import code_of
 from curation.storage.fsspec_paths import RemotePath, is_url, locate
 from curation.storage.fsync import flush_file, flush_folder
-from curation.storage.hash_index import Known, hash_files, index_bytes, read_index
+from curation.storage.hash_index import HashedFile, hash_files, index_bytes, read_index
 from curation.storage.locks import hold_lock, try_lock
 
 _ROOM_HINT = "make room there, or set CURATION_CACHE to a folder that can be written"
@@ -168,7 +168,7 @@ class Cache:
         """
         path = self.archive_path(sha256)
         status = self.place(finished, path).stat()
-        known = Known(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
+        known = HashedFile(status.st_size, status.st_mtime_ns, status.st_ino, sha256)
         self.keep(self._index_path(path), index_bytes({str(path): known}))
         if mark is not None:
             self.keep(self._mark_path(mark), json.dumps({"mark": mark, "sha256": sha256}).encode())

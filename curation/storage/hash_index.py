@@ -21,7 +21,7 @@ _REQUESTS = 16
 
 
 @dataclass(frozen=True)
-class Known:
+class HashedFile:
     """One file as it was when it was hashed."""
 
     size_bytes: int
@@ -34,29 +34,30 @@ class Known:
         return (self.size_bytes, self.mtime_ns, self.inode) == (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def read_index(path: Path) -> dict[str, Known]:
+def read_index(path: Path) -> dict[str, HashedFile]:
     """Read an index, file by file path; one that is missing or damaged is empty."""
     try:
         files = json.loads(path.read_bytes())["files"]
         return {
-            str(file): Known(int(size), int(time_ns), int(inode), str(sha)) for file, size, time_ns, inode, sha in files
+            str(file): HashedFile(int(size), int(time_ns), int(inode), str(sha))
+            for file, size, time_ns, inode, sha in files
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def index_bytes(known: Mapping[str, Known]) -> bytes:
+def index_bytes(known: Mapping[str, HashedFile]) -> bytes:
     """Write an index as bytes, sorted by file path."""
     files = [[file, k.size_bytes, k.mtime_ns, k.inode, k.sha256] for file, k in sorted(known.items())]
     return json.dumps({"files": files}).encode()
 
 
 def hash_files(
-    paths: Sequence[Path], known: Mapping[str, Known], *, advance: Callable[[int], None] | None = None
-) -> tuple[tuple[str | None, ...], dict[str, Known]]:
+    paths: Sequence[Path], known: Mapping[str, HashedFile], *, advance: Callable[[int], None] | None = None
+) -> tuple[tuple[str | None, ...], dict[str, HashedFile]]:
     """Return the sha256 of each file, None where it cannot be read, and the index entries of these files."""
 
-    def hash_one(path: Path) -> tuple[str | None, Known | None]:
+    def hash_one(path: Path) -> tuple[str | None, HashedFile | None]:
         return _hash_unless_known(path, known.get(str(path)), advance)
 
     if any(is_url(path) for path in paths):
@@ -69,8 +70,8 @@ def hash_files(
 
 
 def _hash_unless_known(
-    path: Path, seen: Known | None, advance: Callable[[int], None] | None
-) -> tuple[str | None, Known | None]:
+    path: Path, seen: HashedFile | None, advance: Callable[[int], None] | None
+) -> tuple[str | None, HashedFile | None]:
     """Return a file's sha256, None where it cannot be read, and its index entry where it may be kept."""
     try:
         before = path.stat()
@@ -83,7 +84,7 @@ def _hash_unless_known(
         return None, None
     if time.time_ns() - before.st_mtime_ns < _SETTLED_NS:
         return digest, None
-    return digest, Known(before.st_size, before.st_mtime_ns, before.st_ino, digest)
+    return digest, HashedFile(before.st_size, before.st_mtime_ns, before.st_ino, digest)
 
 
 def hash_file(path: Path, *, advance: Callable[[int], None] | None = None) -> str:

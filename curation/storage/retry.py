@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to retry; times in seconds.
 
     Parameters
@@ -36,7 +36,7 @@ class Patience:
     longest_wish: float = 300.0
 
 
-class TryAgain(Exception):
+class TransientError(Exception):
     """An attempt failed and may succeed later; `after` is the pause requested by the server, in seconds."""
 
     def __init__(self, reason: str, *, after: float = 0.0) -> None:
@@ -44,17 +44,17 @@ class TryAgain(Exception):
         self.after = after
 
 
-def try_patiently(
-    attempt: Callable[[], Answer], *, what: str, patience: Patience, gained: Callable[[], int] = lambda: 0
+def retry_call(
+    attempt: Callable[[], Answer], *, what: str, policy: RetryPolicy, gained: Callable[[], int] = lambda: 0
 ) -> Answer:
-    """Call until it succeeds, raises anything but TryAgain, or makes no more progress.
+    """Call until it succeeds, raises anything but TransientError, or makes no more progress.
 
     Parameters
     ----------
     attempt : callable
     what : str
         The name of the work, for the error.
-    patience : Patience
+    policy : RetryPolicy
     gained : callable, optional
         Returns the number of bytes so far.
 
@@ -65,10 +65,10 @@ def try_patiently(
     """
 
     def is_worth_it(error: BaseException) -> bool:
-        return isinstance(error, TryAgain) and error.after <= patience.longest_wish
+        return isinstance(error, TransientError) and error.after <= policy.longest_wish
 
-    backoff = tenacity.wait_exponential(multiplier=patience.first_pause, max=patience.longest_pause)
-    jitter = tenacity.wait_random_exponential(multiplier=patience.first_pause, max=patience.longest_pause)
+    backoff = tenacity.wait_exponential(multiplier=policy.first_pause, max=policy.longest_pause)
+    jitter = tenacity.wait_random_exponential(multiplier=policy.first_pause, max=policy.longest_pause)
 
     def pause(state: tenacity.RetryCallState) -> float:
         return max(_wish(state), backoff(state) + jitter(state))
@@ -77,23 +77,23 @@ def try_patiently(
         before = gained()
         tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_worth_it),
-            stop=tenacity.stop_after_attempt(patience.attempts),
+            stop=tenacity.stop_after_attempt(policy.attempts),
             wait=pause,
             reraise=True,
         )
         try:
             return tries(attempt)
-        except TryAgain as error:
+        except TransientError as error:
             if not is_worth_it(error) or gained() - before < _GAIN_BYTES:
                 raise _give_up(what, error, tries.statistics["attempt_number"]) from error
 
 
 def _wish(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
-    return error.after if isinstance(error, TryAgain) else 0.0
+    return error.after if isinstance(error, TransientError) else 0.0
 
 
-def _give_up(what: str, error: TryAgain, attempts: int) -> CurationError:
+def _give_up(what: str, error: TransientError, attempts: int) -> CurationError:
     wish = f" and asks to wait {error.after:.0f} s" if error.after else ""
     return CurationError(
         ErrorCode.NETWORK_FAILED,

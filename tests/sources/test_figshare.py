@@ -19,13 +19,13 @@ from curation.sources.download import Wanted, download, open_client
 from curation.sources.figshare import fetch
 from curation.storage.archives import list_members
 from curation.storage.cache import Cache
-from curation.storage.retry import Patience
+from curation.storage.retry import RetryPolicy
 from tests.errors import fails_with
 from tests.sources.builders import Ledger, make_folder, make_request, make_zip
 from tests.sources.servers import Article, Fault, Server
 
 SKIN = FigshareSource(name="skin", kind="figshare", article=7)
-QUICK = Patience(attempts=4, first_pause=0.01, longest_pause=0.02, longest_wish=5)
+QUICK = RetryPolicy(attempts=4, first_pause=0.01, longest_pause=0.02, longest_wish=5)
 PATCHES = os.urandom(3_000_000)
 SHA256 = hashlib.sha256(PATCHES).hexdigest()
 MD5 = hashlib.md5(PATCHES, usedforsecurity=False).hexdigest()
@@ -40,8 +40,8 @@ def article(figshare: Server) -> Article:
 
 
 def take(cache: Cache | None = None, settings: FigshareSource = SKIN, **parts) -> Fetched:
-    """Fetch one article, without patience for long pauses."""
-    return fetch(make_request(settings, cache or Cache(), **parts), patience=QUICK)
+    """Fetch one article, without long pauses."""
+    return fetch(make_request(settings, cache or Cache(), **parts), policy=QUICK)
 
 
 def ranges(figshare: Server) -> list[str | None]:
@@ -212,7 +212,7 @@ def test_a_dropped_connection_is_resumed(article, figshare, cuts, starts):
 
 
 def test_a_long_file_may_drop_often(figshare):
-    """Drops that each bring a good piece further do not use up the patience."""
+    """Drops that each bring a good piece further do not use up the attempts."""
     content = os.urandom(12 << 20)
     figshare.articles[7] = Article({"long.bin": content})
     figshare.faults.extend([Fault(cut=(3 << 19) + 1)] * 7)
@@ -275,10 +275,10 @@ def test_a_part_of_another_file_is_not_continued(figshare, tmp_path):
     figshare.articles[7] = Article({"a.bin": PATCHES, "b.bin": PATCHES}, tags=False)
     figshare.faults.append(DROPS)
     with open_client() as client:
-        for name, patience in (("0", Patience(attempts=1)), ("1", QUICK)):
+        for name, policy in (("0", RetryPolicy(attempts=1)), ("1", QUICK)):
             wanted = Wanted(name, f"{figshare.url}/files/7/{name}", len(PATCHES), MD5)
             with contextlib.suppress(CurationError):
-                arrived = download(client, wanted, tmp_path, advance=lambda _: None, patience=patience)
+                arrived = download(client, wanted, tmp_path, advance=lambda _: None, policy=policy)
     assert arrived.path.read_bytes() == PATCHES
     assert ranges(figshare) == [None, None]
 
