@@ -1,20 +1,21 @@
-"""Writes docs/codes.md, the list of all error codes and of all reasons of excluded rows, from their enumerations.
+"""Writes docs/codes.md, the list of all error codes, reasons of excluded rows and columns, from their definitions.
 
-``make codes`` runs it. With ``--check`` it writes nothing and fails if the page differs from the enumerations.
+``make codes`` runs it. With ``--check`` it writes nothing and fails if the page differs from the definitions.
 """
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from curation.dataset.columns import COLUMNS
 from curation.errors import ErrorCode
 from curation.reasons import Reason
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "codes.md"
 TEXT = """# Codes
 
-This page is generated from `curation/errors.py` and `curation/reasons.py` by `make codes`. Codes are stable. Messages
-may change at any time, so scripts should compare codes only.
+This page is generated from `curation/errors.py`, `curation/reasons.py` and `curation/dataset/columns.py` by
+`make codes`. Codes are stable. Messages may change at any time, so scripts should compare codes only.
 
 ## Errors
 
@@ -27,6 +28,12 @@ may change at any time, so scripts should compare codes only.
 Column `reason` of an excluded row; column `excluded_by` has the step, and `detail` the facts.
 
 {reasons}
+
+## Columns
+
+Columns of `manifest.parquet`, in their order. The metadata columns that the recipe names follow them.
+
+{columns}
 """
 
 
@@ -40,7 +47,15 @@ def page() -> str:
     """Return the text of the page."""
     errors = ((f"`{code}`", code.meaning) for code in sorted(ErrorCode))
     reasons = ((f"`{reason}`", reason.step, reason.meaning) for reason in Reason)
-    return TEXT.format(errors=table(("code", "meaning"), errors), reasons=table(("reason", "step", "meaning"), reasons))
+    columns = (
+        (f"`{column.name}`", column.step or "any", f"`{column.kind}`".split("(")[0].rstrip("`") + "`", column.meaning)
+        for column in COLUMNS
+    )
+    return TEXT.format(
+        errors=table(("code", "meaning"), errors),
+        reasons=table(("reason", "step", "meaning"), reasons),
+        columns=table(("column", "step", "type", "meaning"), columns),
+    )
 
 
 def main() -> int:

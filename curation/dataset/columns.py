@@ -19,7 +19,10 @@ LOOKALIKE: Final = pl.Struct(
 ACTION: Final = pl.Struct(
     {"action": pl.String, "label": pl.String, "reviewers": pl.List(pl.String), "reason": pl.String}
 )
-"""What is in force for a file: exclude, keep, relabel (to ``label``), prefer, not-duplicates or disagree."""
+"""One action in force for a file; ``label`` is that of a relabel."""
+
+InForce: TypeAlias = Literal["exclude", "keep", "relabel", "prefer", "not-duplicates", "disagree"]
+"""The actions of the column ``decision``; ``disagree`` where the policy found no outcome."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Column:
     kind : polars data type
     step : str, optional
         The step that fills it; None where any step may.
+    meaning : str
+        One sentence for the list in ``docs/codes.md``.
     exported : bool
         Whether the table of samples in an export has it.
     shown : bool
@@ -41,50 +46,72 @@ class Column:
     name: str
     kind: pl.DataType
     step: Step | None
+    meaning: str
     exported: bool = False
     shown: bool = False
 
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("id", pl.String(), "ingest", shown=True),
-    Column("source", pl.String(), "ingest", exported=True, shown=True),
-    Column("path", pl.String(), "ingest", exported=True),
-    Column("page", pl.UInt32(), "ingest", exported=True, shown=True),
-    Column("sha256", pl.String(), "ingest", exported=True, shown=True),
-    Column("size_bytes", pl.Int64(), "ingest"),
-    Column("source_label", pl.String(), "ingest", exported=True, shown=True),
-    Column("source_split", pl.String(), "ingest", exported=True, shown=True),
-    Column("group_key", pl.String(), "ingest"),
-    Column("licence", pl.String(), "ingest", exported=True, shown=True),
-    Column("format", pl.String(), "probe"),
-    Column("width", pl.UInt32(), "probe"),
-    Column("height", pl.UInt32(), "probe"),
-    Column("mode", pl.String(), "probe"),
-    Column("bits", pl.UInt8(), "probe"),
-    Column("pages", pl.UInt32(), "probe"),
-    Column("orientation", pl.UInt8(), "probe"),
-    Column("phash", pl.UInt64(), "probe"),
-    Column("flat", pl.Boolean(), "probe"),
-    Column("pixel_sha256", pl.String(), "probe"),
-    Column("sharpness", pl.Float64(), "probe", shown=True),
-    Column("brightness", pl.Float64(), "probe", shown=True),
-    Column("contrast", pl.Float64(), "probe", shown=True),
-    Column("label", pl.String(), "label", exported=True, shown=True),
-    Column("decision", pl.List(ACTION), "decide", exported=True, shown=True),
-    Column("group", pl.String(), "dedup", exported=True, shown=True),
-    Column("representative", pl.String(), "dedup"),
-    Column("distance", pl.UInt8(), "dedup", shown=True),
-    Column("correlation", pl.Float32(), "dedup", shown=True),
-    Column("disputed", pl.Boolean(), "dedup", shown=True),
-    Column("claims", pl.List(pl.String()), "dedup", shown=True),
-    Column("lookalikes", pl.List(LOOKALIKE), "dedup"),
-    Column("split", pl.String(), "select", exported=True, shown=True),
-    Column("reserve", pl.Boolean(), "select", exported=True, shown=True),
-    Column("file", pl.String(), "render", exported=True),
-    Column("file_sha256", pl.String(), "render", exported=True),
-    Column("excluded_by", pl.String(), None),
-    Column("reason", pl.String(), None),
-    Column("detail", pl.String(), None),
+    Column("id", pl.String(), "ingest", "Source and path; `#2` and so on for further pages.", shown=True),
+    Column("source", pl.String(), "ingest", "Name of the source in the recipe.", exported=True, shown=True),
+    Column("path", pl.String(), "ingest", "Path inside the source.", exported=True),
+    Column("page", pl.UInt32(), "ingest", "Page of the file, from 1.", exported=True, shown=True),
+    Column("sha256", pl.String(), "ingest", "Of the file's bytes.", exported=True, shown=True),
+    Column("size_bytes", pl.Int64(), "ingest", "Size of the file."),
+    Column(
+        "source_label",
+        pl.String(),
+        "ingest",
+        "Label that the source gives; an empty text where it is not labelled yet.",
+        exported=True,
+        shown=True,
+    ),
+    Column(
+        "source_split", pl.String(), "ingest", "The source's own split: train, val or test.", exported=True, shown=True
+    ),
+    Column("group_key", pl.String(), "ingest", "Source and match of its group rule."),
+    Column("licence", pl.String(), "ingest", "Licence of the source.", exported=True, shown=True),
+    Column("format", pl.String(), "probe", "Format by the file's first bytes."),
+    Column("width", pl.UInt32(), "probe", "Width in pixels, upright."),
+    Column("height", pl.UInt32(), "probe", "Height in pixels, upright."),
+    Column("mode", pl.String(), "probe", "Channels as stored."),
+    Column("bits", pl.UInt8(), "probe", "Bits of one channel."),
+    Column("pages", pl.UInt32(), "probe", "Pages of the file."),
+    Column("orientation", pl.UInt8(), "probe", "EXIF orientation, 1 to 8."),
+    Column("phash", pl.UInt64(), "probe", "64-bit hash of the upright image."),
+    Column("flat", pl.Boolean(), "probe", "Whether the image is too flat for its hash."),
+    Column("pixel_sha256", pl.String(), "probe", "Of the pixels of flat and of losslessly coded images."),
+    Column("sharpness", pl.Float64(), "probe", "Variance of the Laplacian at a fixed scale.", shown=True),
+    Column("brightness", pl.Float64(), "probe", "Mean gray value, 0 to 255.", shown=True),
+    Column("contrast", pl.Float64(), "probe", "Standard deviation of the gray values.", shown=True),
+    Column("label", pl.String(), "label", "Class; null for context.", exported=True, shown=True),
+    Column(
+        "decision",
+        pl.List(ACTION),
+        "decide",
+        "Actions in force: action, label, reviewers and reason of each.",
+        exported=True,
+        shown=True,
+    ),
+    Column("group", pl.String(), "dedup", "Smallest sha256 of the group.", exported=True, shown=True),
+    Column("representative", pl.String(), "dedup", "Id of the row that represents its duplicates."),
+    Column("distance", pl.UInt8(), "dedup", "Bits between its hash and the representative's.", shown=True),
+    Column("correlation", pl.Float32(), "dedup", "Correlation of its thumbnail and the representative's.", shown=True),
+    Column("disputed", pl.Boolean(), "dedup", "Whether its duplicates have other labels.", shown=True),
+    Column("claims", pl.List(pl.String()), "dedup", "The labels of a dispute.", shown=True),
+    Column(
+        "lookalikes",
+        pl.List(LOOKALIKE),
+        "dedup",
+        "Direct duplicates: id, kind, distance, correlation and orientation of each.",
+    ),
+    Column("split", pl.String(), "select", "train, val or test of a chosen image.", exported=True, shown=True),
+    Column("reserve", pl.Boolean(), "select", "Whether it is used although disputed.", exported=True, shown=True),
+    Column("file", pl.String(), "render", "Path of the published image.", exported=True),
+    Column("file_sha256", pl.String(), "render", "Of the published image.", exported=True),
+    Column("excluded_by", pl.String(), None, "Step that excluded the row; null for a kept one."),
+    Column("reason", pl.String(), None, "Code of the reason."),
+    Column("detail", pl.String(), None, "Facts of the reason."),
 )
 """In the order in which they stand in the table."""
 

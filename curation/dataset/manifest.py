@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.dataset.columns import SCHEMA, Metadata, Step
+from curation.dataset.columns import SCHEMA, InForce, Metadata, Step
 from curation.dataset.decisions import describe_actions
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import VARYING, Reason, describe, describe_reason
@@ -199,7 +199,7 @@ def is_excluded_by(step: Step) -> pl.Expr:
     return (pl.col("excluded_by") == step).fill_null(value=False)
 
 
-def has_action(*actions: str) -> pl.Expr:
+def has_action(*actions: InForce) -> pl.Expr:
     """Return whether one of these actions is in force for a row's file; never null."""
     names = pl.col("decision").list.eval(pl.element().struct.field("action"))
     return pl.any_horizontal(names.list.contains(action).fill_null(value=False) for action in actions)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curation.dataset.columns import SCHEMA
+from curation.dataset.columns import SCHEMA, InForce
 from curation.dataset.decisions import CONTEXT, DISAGREE, Opinion, Ruling, describe_opinion
 from curation.dataset.manifest import Manifest, is_not_image
 from curation.errors import CurationError, ErrorCode
@@ -72,7 +72,8 @@ def decide(manifest: Manifest, ruling: Ruling, *, classes: tuple[str, ...]) -> D
 def _effect(sha: str, ruling: Ruling) -> tuple[str, list[dict[str, object]], str | None, str | None, str | None]:
     """Return the sha256, the actions in force, the new label, and reason and detail of an exclusion."""
     fate, name = ruling.fate.get(sha), ruling.labels.get(sha)
-    actions = [_act(fate.verdict, fate)] if fate and fate.verdict in {"exclude", "keep"} else []
+    kinds: dict[str, InForce] = {"exclude": "exclude", "keep": "keep"}
+    actions = [_act(kinds[fate.verdict], fate)] if fate and fate.verdict in kinds else []
     if name and name.verdict != DISAGREE:
         actions.append(_act("relabel", name, label=name.verdict))
     if sha in ruling.preferred:
@@ -90,7 +91,7 @@ def _effect(sha: str, ruling: Ruling) -> tuple[str, list[dict[str, object]], str
     return sha, actions, label, reason, detail
 
 
-def _act(action: str, opinion: Opinion | None = None, *, label: str | None = None) -> dict[str, object]:
+def _act(action: InForce, opinion: Opinion | None = None, *, label: str | None = None) -> dict[str, object]:
     reviewers = list(opinion.reviewers) if opinion else []
     reason = opinion.reason or None if opinion else None
     return {"action": action, "label": label, "reviewers": reviewers, "reason": reason}
