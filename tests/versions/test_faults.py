@@ -27,6 +27,7 @@ from curation.versions import (
     write_draft,
 )
 from tests.disks import mount_disk
+from tests.errors import fails_with
 from tests.versions.builders import fill, make_home, make_manifest, make_recipe, make_rows, publish
 
 NOBODY = 65534
@@ -98,7 +99,7 @@ def test_a_full_disk_is_told_as_such_wherever_it_is_met(small_disk, step):
     home = make_home(small_disk)
     publish(home, make_rows(salt="a"))
     leave(small_disk, 8192)
-    with locked(home, "squares") as held, pytest.raises(CurationError, match="the disk is full") as caught:
+    with locked(home, "squares") as held, fails_with(ErrorCode.DISK_FULL) as caught:
         write_much(held, step)
     assert "gc" in (caught.value.hint or "")
     assert sorted(path.name for path in home.builds("squares").iterdir()) == [".lock", "v1"]
@@ -126,7 +127,7 @@ def test_a_full_disk_at_the_last_step_is_finished_by_the_next_sweep(small_disk, 
     home.dataset("squares").symlink_to(small_disk / "squares")
     (small_disk / "squares" / "recipe.toml").write_text("")
     leave(small_disk, 0)
-    with pytest.raises(CurationError, match="v1 could not be published: the disk is full"):
+    with fails_with(ErrorCode.DISK_FULL, "v1"):
         publish(home, make_rows())
     assert home.build("squares", 1).is_dir()
     assert published(home, "squares") == ()
@@ -153,7 +154,7 @@ def test_a_recipe_that_finds_no_room_is_told(small_disk, full):
     leave(small_disk, 0)
     if not full:
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(CurationError, match=r"recipe\.toml: the recipe could not be written: the disk is") as caught:
+    with fails_with(ErrorCode.DISK_FULL if full else ErrorCode.DISK_READ_ONLY, "recipe.toml") as caught:
         start_dataset(Home(small_disk / "datasets"), "pets")
     assert caught.value.hint
 
@@ -165,7 +166,7 @@ def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
     with locked(home, "squares") as held:
         write_draft(held, make_manifest(make_rows()), stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "x"))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(CurationError, match="the disk is read-only") as caught:
+    with fails_with(ErrorCode.DISK_READ_ONLY) as caught:
         publish(home, make_rows())
     assert "CURATION_DATASETS" in (caught.value.hint or "")
     assert verify(home, "squares").problems == ()
@@ -194,7 +195,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path):
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         Path(name).chmod(0o755)
         home = make_home(Path(name))
-        with without_rights(home.datasets), pytest.raises(CurationError, match="not allowed"):
+        with without_rights(home.datasets), fails_with(ErrorCode.PERMISSION_DENIED):
             publish(home, make_rows())
 
 
