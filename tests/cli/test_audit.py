@@ -1,6 +1,7 @@
 """The verbs audit and report: what they print, write and return."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -10,13 +11,24 @@ from curation.cli import main
 from tests.builders import tiny_images, write_recipe, write_source
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tiny dataset and its cache; no test writes into it."""
+    folder = tmp_path_factory.mktemp("audited")
+    write_recipe(folder / "datasets", images=write_source(folder / "images", tiny_images()))
+    arguments = ("--datasets", str(folder / "datasets"), "--cache", str(folder / "cache"))
+    assert main([*arguments, "build", "tiny", "-q"]) == 0
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a tiny dataset that is built."""
-    write_recipe(tmp_path / "datasets", images=write_source(tmp_path / "images", tiny_images()))
+    for part in ("datasets", "cache"):
+        shutil.copytree(built / part, tmp_path / part)
     monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("CURATION_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    assert main(["build", "tiny", "-q"]) == 0
     return tmp_path
 
 
@@ -166,7 +178,7 @@ def test_a_page_made_anew_shows_the_remedies_and_what_changed(home, capsys):
     before = page.read_bytes()
     assert run(capsys, "report", "tiny", "--remedies", "--output", "tried.html")[0] == 0
     html = (home / "tried.html").read_text(encoding="utf-8")
-    assert "What each remedy does to it" in html
+    assert "<h3>Effect of each remedy</h3>" in html
     assert "<code>crop_border = 0.1</code>" in html
-    assert "Against v1: 0 added, 0 removed" in html
+    assert "Compared with v1: 0 added, 0 removed" in html
     assert page.read_bytes() == before
