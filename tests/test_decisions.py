@@ -246,7 +246,7 @@ def test_the_ruling_hangs_on_times_not_on_places(lines, seed):
     assert rule(shuffled) == rule(dated)
 
 
-def test_every_line_about_a_picture_is_told(tmp_path):
+def test_every_line_about_an_image_is_told(tmp_path):
     """Withdrawn lines, the second of a pair and the contradiction are told, with the policy's outcome."""
     path = tmp_path / "decisions.jsonl"
     append_decisions(

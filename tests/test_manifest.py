@@ -120,7 +120,7 @@ def test_canonical_json_is_one_text() -> None:
 
 
 def test_reasons_are_counted_without_what_differs_from_row_to_row() -> None:
-    """Duplicates of many pictures are one reason, the most frequent first."""
+    """Duplicates of many images are one reason, the most frequent first."""
     manifest = make_manifest(
         [
             make_row("a", **out("dedup", "exact-duplicate", "src/x")),

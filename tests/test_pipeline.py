@@ -38,7 +38,7 @@ def options_for(folder: Path, *, workers: int = 1) -> Options:
 
 
 def make_tiny(folder: Path, *, each: int = 10, train: int = 6, test: int = 2, more: str = "") -> Options:
-    """Write pictures and a recipe below a folder and return the options to build it with."""
+    """Write images and a recipe below a folder and return the options to build it with."""
     images = write_source(folder / "images", tiny_images(each=each))
     write_recipe(folder / "datasets", images=images, train=train, test=test, more=more)
     return options_for(folder)
@@ -76,7 +76,7 @@ def surroundings(folder: Path, **environment: str) -> dict[str, str]:
 
 
 def test_a_build_publishes_a_version_that_verifies(tmp_path: Path) -> None:
-    """Counts come out, the version verifies from its files alone, and everything it was made from lies beside it."""
+    """Counts come out, the version verifies from its files alone, and everything it was made from lies next to it."""
     options = make_tiny(tmp_path)
     built = build("tiny", options)
     assert built.outcome == "published"
@@ -132,7 +132,7 @@ def test_building_again_publishes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reference", ["tiny", "tiny@v1"])
 def test_a_damaged_version_is_not_called_unchanged(tmp_path: Path, reference: str) -> None:
-    """A lost picture and an edited table are an error that says how to make the version again, and that way works."""
+    """A lost image and an edited table are an error that says how to make the version again, and that way works."""
     options = make_tiny(tmp_path)
     built = build("tiny", options)
     assert built.folder is not None
@@ -147,7 +147,7 @@ def test_a_damaged_version_is_not_called_unchanged(tmp_path: Path, reference: st
 
 
 def test_growth_is_a_new_version_that_keeps_its_test(tmp_path: Path) -> None:
-    """More pictures and larger counts make v2; whoever was in test stays, and equal pictures are one file on disk."""
+    """More images and larger counts make v2; whoever was in test stays, and equal images are one file on disk."""
     options = make_tiny(tmp_path)
     build("tiny", options)
     images = write_source(tmp_path / "images", {f"melanoma/x{n}.jpg": as_bytes(texture(500 + n)) for n in range(6)})
@@ -165,7 +165,7 @@ def test_growth_is_a_new_version_that_keeps_its_test(tmp_path: Path) -> None:
 
 
 def test_a_decision_changes_the_next_version_and_says_so(tmp_path: Path) -> None:
-    """An exclusion in the ledger is obeyed, shown by explain, and named by diff."""
+    """An exclusion in the ledger is applied, shown by explain, and named by diff."""
     options = make_tiny(tmp_path)
     build("tiny", options)
     sha = load(options.home, "tiny").manifest.kept.filter(pl.col("label") == "melanoma")["sha256"][0]
@@ -234,7 +234,7 @@ def test_until_stops_after_a_step_and_writes_nothing(tmp_path: Path, step: str) 
 
 
 def test_a_dry_run_makes_every_choice_and_tells_the_disk(tmp_path: Path) -> None:
-    """The estimate is what the pictures then take, within a quarter."""
+    """The estimate is what the images then take, within a quarter."""
     options = make_tiny(tmp_path)
     planned = build("tiny", options, dry_run=True)
     assert planned.outcome == "planned"
@@ -359,7 +359,7 @@ def test_no_name_leads_out_of_the_datasets(tmp_path: Path) -> None:
         build("../outside", options)
 
 
-def test_an_older_version_whose_pictures_are_gone_says_how_many(tmp_path: Path) -> None:
+def test_an_older_version_whose_images_are_gone_says_how_many(tmp_path: Path) -> None:
     """What no source holds cannot be made again, and nothing half is left."""
     options = make_tiny(tmp_path)
     build("tiny", options)
@@ -437,7 +437,7 @@ def test_a_killed_build_is_finished_by_the_next_run(tmp_path: Path, tiny_digest:
 
 @pytest.mark.slow
 def test_ctrl_c_is_130_and_breaks_nothing(tmp_path: Path) -> None:
-    """An interrupted build says so in one sentence and the next one finishes."""
+    """An interrupted build reports it in one sentence and the next one finishes."""
     picture = as_bytes(texture(1, width=900, height=700))
     write_source(tmp_path / "images", {f"melanoma/{n}.jpg": picture + str(n).encode() for n in range(2500)})
     write_recipe(tmp_path / "datasets", images=tmp_path / "images", train=1, test=0)
@@ -499,7 +499,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(tmp_path: Path, small_
 
 
 def test_a_read_only_cache_is_told_and_not_needed(tmp_path: Path) -> None:
-    """A build from a folder works without a cache, and says that the next one starts from less."""
+    """A build from a folder works without a cache, and reports that the next one starts from less."""
     options = make_tiny(tmp_path)
     (tmp_path / "file").write_text("not a folder")
     built = build("tiny", replace(options, cache=Cache(tmp_path / "file" / "cache")))
@@ -543,8 +543,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 
 @pytest.mark.slow
-def test_every_planted_fault_of_the_sample_is_found_and_no_clean_picture_goes(sample: Options) -> None:
-    """The truth beside the drawn archives is held against the manifest: nothing missed, nobody wronged."""
+def test_every_planted_fault_of_the_sample_is_found_and_no_clean_image_goes(sample: Options) -> None:
+    """The truth next to the drawn archives is held against the manifest: nothing missed, nobody wronged."""
     recipe = load_recipe(sample.home.dataset("sample"))
     rows = load(sample.home, "sample").manifest.rows
     planted = 0
@@ -572,7 +572,7 @@ def real_home(folder: Path, name: str = "melanoma", *, change: Sequence[tuple[st
 
 @pytest.mark.slow
 def test_the_real_set_comes_out_as_known(tmp_path: Path, mirror: Path) -> None:
-    """All 2,985 files, 430 + 430 and 16 + 16, 137 pictures under two labels and 18 leaks named as such."""
+    """All 2,985 files, 430 + 430 and 16 + 16, 137 images under two labels and 18 leaks named as such."""
     run = run_cli(real_home(tmp_path), *REAL, str(mirror))
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
@@ -591,7 +591,7 @@ def test_the_real_set_comes_out_as_known(tmp_path: Path, mirror: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_set_without_disputed_pictures_falls_short_and_says_why(tmp_path: Path, mirror: Path) -> None:
+def test_the_real_set_without_disputed_images_falls_short_and_says_why(tmp_path: Path, mirror: Path) -> None:
     """430 wanted, fewer had, the disputed ones counted; the draft can be read."""
     change = [('policy = "reserve"', 'policy = "exclude"')]
     run = run_cli(real_home(tmp_path, change=change), *REAL, str(mirror))

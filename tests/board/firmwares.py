@@ -32,15 +32,15 @@ class Built:
     network: bytes
 
     def expect(self, pictures: np.ndarray) -> list[dict[str, float]]:
-        """Return the scores that the reference kernels give for pictures, (n, h, w, 3) uint8, in the camera's view."""
+        """Return the scores that the reference kernels give for images, (n, h, w, 3) uint8, in the camera's view."""
         inputs = to_tensor(camera_view(pictures))
         scores = run_reference(self.network, inputs).scores
         return [{label: (int(q) + 128) / 256 for label, q in zip(LABELS, row, strict=True)} for row in scores]
 
 
 def draw_network() -> bytes:
-    """Draw a net without a mean before its last layer, so that its scores hang on every part of the picture."""
-    net = Network((96, 96, 3), seed=2)  # one that is sure of some pictures, either way, and in doubt of others
+    """Draw a net without a mean before its last layer, so that its scores hang on every part of the image."""
+    net = Network((96, 96, 3), seed=2)  # one that is sure of some images, either way, and in doubt of others
     at = net.convolve(net.input, 8, stride=(2, 2))
     for channels, stride in ((12, 2), (16, 2), (16, 2)):
         at = net.convolve(net.depthwise(at, stride=(stride, stride)), channels, window=(1, 1))

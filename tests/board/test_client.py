@@ -120,7 +120,7 @@ def test_a_damaged_frame_is_asked_for_once_more(fault):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_frame_that_is_damaged_twice_is_an_error(fault):
-    """Never a picture that is not the camera's: the error says what to try."""
+    """Never an image that is not the camera's: the error says what to try."""
     script = Script(frame=damaged(draw_frame(2), fault))
     with board_at(script, timeout_factor=IMPATIENT if fault == "cut off" else 1.0) as board:
         with pytest.raises(CurationError) as raised:
@@ -141,8 +141,8 @@ def test_noise_before_a_frame_is_passed_over():
     assert script.heard.count("frame") == 1
 
 
-def test_an_injected_picture_arrives_bit_for_bit():
-    """The board has the very bytes; the scores of the camera's pictures are not taken for its answer."""
+def test_an_injected_image_arrives_bit_for_bit():
+    """The board has the very bytes; the scores of the camera's images are not taken for its answer."""
     script, frame = Script(), draw_frame(4)
     with board_at(script) as board:
         assert board.inject(frame).injected
@@ -151,8 +151,8 @@ def test_an_injected_picture_arrives_bit_for_bit():
 
 
 @pytest.mark.parametrize("code", ["bad-crc", "bad-base64", "out-of-order", "time-out"])
-def test_a_picture_that_arrives_damaged_is_given_once_more(code):
-    """The board says so, and gets it again."""
+def test_an_image_that_arrives_damaged_is_given_once_more(code):
+    """The board reports it, and gets it again."""
     fault = [say({"type": "error", "code": code, "message": "no"})]
     script = Script(end=[fault, [say({**SCORES, "injected": True})]])
     with board_at(script) as board:

@@ -1,4 +1,4 @@
-"""Collecting leaves whole pictures under their label and group, and the source `board` reads them into a dataset."""
+"""Collecting leaves whole images under their label and group, and the source `board` reads them into a dataset."""
 
 import json
 import os
@@ -46,8 +46,8 @@ def gather(folder: Path, label: str, count: int, **more: object) -> tuple[Camera
     return camera, [picture.path.relative_to(folder).as_posix() for picture in done]
 
 
-def test_pictures_are_kept_bit_for_bit(tmp_path):
-    """Each file holds the very bytes the camera gave; nothing but pictures and their lines is left."""
+def test_images_are_kept_bit_for_bit(tmp_path):
+    """Each file holds the very bytes the camera gave; nothing but images and their lines is left."""
     camera, paths = gather(tmp_path, "melanoma", 3, group="mole-3")
     assert paths == [f"melanoma/mole-3-000{number}.png" for number in (1, 2, 3)]
     for frame, path in zip(camera.taken, paths, strict=True):
@@ -56,7 +56,7 @@ def test_pictures_are_kept_bit_for_bit(tmp_path):
     assert found == ["captures.jsonl", *paths]
 
 
-def test_each_picture_has_its_line(tmp_path):
+def test_each_image_has_its_line(tmp_path):
     """When, by which board, with which model and firmware, and the sha256 of the file."""
     _, paths = gather(tmp_path, "melanoma", 2, group="mole-3")
     lines = [json.loads(line) for line in (tmp_path / "captures.jsonl").read_text().splitlines()]
@@ -68,7 +68,7 @@ def test_each_picture_has_its_line(tmp_path):
 
 
 def test_nothing_is_ever_overwritten(tmp_path):
-    """The same group again goes on counting, also where a picture was moved to another label since."""
+    """The same group again goes on counting, also where an image was moved to another label since."""
     gather(tmp_path, "melanoma", 2, group="mole-3")
     (tmp_path / "healthy").mkdir()
     moved = (tmp_path / "melanoma/mole-3-0002.png").rename(tmp_path / "healthy/mole-3-0002.png")
@@ -96,7 +96,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, label, group):
 
 
 def test_a_torn_line_spoils_no_other(tmp_path):
-    """After a power cut in the middle of a line the next one begins anew."""
+    """After a power cut in the middle of a line the next one begins again."""
     (tmp_path / "captures.jsonl").write_text('{"path": "melanoma/old-0001.png", "la')
     gather(tmp_path, "melanoma", 1, group="new")
     last = (tmp_path / "captures.jsonl").read_text().splitlines()[-1]
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_a_camera_that_fails_leaves_what_was_collected(tmp_path):
-    """The board is unplugged after two: two whole pictures, and the error goes on."""
+    """The board is unplugged after two: two whole images, and the error goes on."""
 
     class Failing(Camera):
         def take_frame(self) -> Frame:
@@ -136,8 +136,8 @@ for picture in collect(Camera(), Path(sys.argv[1]), "melanoma", count=100000, ev
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_at_any_moment_every_picture_is_whole(tmp_path, how):
-    """What stands under a picture's name decodes, its number is used once, and the next collection goes on."""
+def test_killed_at_any_moment_every_image_is_whole(tmp_path, how):
+    """What stands under an image's name decodes, its number is used once, and the next collection goes on."""
     project = Path(__file__).resolve().parents[2]
     for _ in range(2):
         running = subprocess.Popen(
@@ -182,7 +182,7 @@ def test_an_empty_folder_is_no_source(tmp_path):
     assert "--collect LABEL" in raised.value.hint
 
 
-def test_collected_pictures_become_a_dataset(tmp_path):
+def test_collected_images_become_a_dataset(tmp_path):
     """Labels come from folders, a burst stays on one side of the split, no file is lost, the lines' file is said so."""
     captures = tmp_path / "captures"
     for label in ("healthy", "melanoma"):

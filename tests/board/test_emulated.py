@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_whole_conversation(tmp_path):
-    """With memory for a whole frame: live scores, a frame, a given picture, each bit as the references have it."""
+    """With memory for a whole frame: live scores, a frame, a given image, each bit as the references have it."""
     firmware = build_for_board(tmp_path, rows=False)
     frames = [prepare_frame(picture) for picture in draw_pictures(2)]
     shown = firmware.expect(np.stack([frame.pixels for frame in frames]))
@@ -55,7 +55,7 @@ def test_the_last_line_of_a_board_is_read_before_it_is_used():
 
 
 def test_the_recorded_session(tmp_path):
-    """What `make firmware` shows: a black frame, golden vectors, given pictures, a dead camera; each has its light."""
+    """What `make firmware` shows: a black frame, golden vectors, given images, a dead camera; each has its light."""
     firmware = build_for_board(tmp_path, rows=True)
     alarming, calm = (prepare_frame(picture) for picture in choose_sure_pictures(firmware))
     told: list[str] = []
@@ -78,7 +78,7 @@ def test_the_recorded_session(tmp_path):
 
 
 def choose_sure_pictures(firmware: Built) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture that the drawn net takes for melanoma with over 80 %, and one that it surely does not."""
+    """Return an image that the drawn net takes for melanoma with over 80 %, and one that it surely does not."""
     pictures = np.repeat(np.repeat(np.random.default_rng(7).integers(0, 256, (300, 1, 1, 3), np.uint8), 144, 1), 144, 2)
     coarse = np.random.default_rng(8).integers(-60, 60, (300, 24, 24, 3)).repeat(6, axis=1).repeat(6, axis=2)
     pictures = np.clip(pictures + coarse, 0, 255).astype(np.uint8)

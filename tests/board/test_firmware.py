@@ -33,7 +33,7 @@ def firmware(request) -> Built:
 
 
 def draw_pictures(count: int, *, seed: int = 0) -> np.ndarray:
-    """Draw pictures of blocks of colour, each another one: (n, 150, 200, 3) uint8."""
+    """Draw images of blocks of colour, each another one: (n, 150, 200, 3) uint8."""
     blocks = np.random.default_rng(seed).integers(0, 256, (count, 38, 50, 3), np.uint8)
     return np.repeat(np.repeat(blocks, 4, axis=1), 4, axis=2)[:, :150]
 
@@ -68,7 +68,7 @@ def test_version_and_tests_of_its_own(firmware, shown):
 
 
 def test_live_scores_are_the_reference_s(firmware, shown):
-    """Every picture's scores are those of LiteRT's reference kernels for one of the frames the camera shows."""
+    """Every image's scores are those of LiteRT's reference kernels for one of the frames the camera shows."""
     path, frames = shown
     expected = firmware.expect(np.stack([frame.pixels for frame in frames]))
     with run_on_host(firmware.program, "--camera", path) as (name, _), open_board(name) as board:
@@ -92,8 +92,8 @@ def test_a_frame_is_one_the_camera_showed(firmware, shown):
     assert all(frame in frames for frame in taken)
 
 
-def test_a_given_picture_is_seen_as_training_sees_it(firmware, shown):
-    """Scores, brightness and sharpness are those of the camera's view of the picture: not one bit lies between."""
+def test_a_given_image_is_seen_as_training_sees_it(firmware, shown):
+    """Scores, brightness and sharpness are those of the camera's view of the image: not one bit lies between."""
     pictures = draw_pictures(8, seed=5)
     expected = firmware.expect(pictures)
     with run_on_host(firmware.program, "--camera", shown[0]) as (name, _), open_board(name) as board:
@@ -136,7 +136,7 @@ def test_what_arrives_damaged_is_refused_and_the_board_goes_on(firmware, shown):
 
 
 def test_a_dead_camera(firmware):
-    """The frame is refused, with the way to the wires; the scores say why there are none; a given picture works."""
+    """The frame is refused, with the way to the wires; the scores say why there are none; a given image works."""
     picture = draw_pictures(1)
     with run_on_host(firmware.program, "--camera", "dead") as (name, _), open_board(name) as board:
         board.stream_scores(True)
@@ -198,7 +198,7 @@ test = 0.5
     assert set(kept["split"]) == {"train", "test"}
 
 
-def test_a_picture_file_through_the_command_line(firmware, shown, tmp_path, capsys):
+def test_an_image_file_through_the_command_line(firmware, shown, tmp_path, capsys):
     """The scores printed are the reference's for the file."""
     content = as_bytes(texture(4, width=170, height=130), "PNG")
     (tmp_path / "mole.png").write_bytes(content)

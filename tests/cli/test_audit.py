@@ -84,7 +84,7 @@ def test_a_build_leaves_its_audit_in_the_version(home, capsys):
 
 
 def test_a_runs_doubts_become_the_review_queue(home, capsys):
-    """`audit --run` leaves them beside the version, where `review --queue doubtful` reads them, and says so."""
+    """`audit --run` leaves them next to the version, where `review --queue doubtful` reads them, and reports it."""
     rows = pl.read_parquet(home / "datasets/builds/tiny/v1/manifest.parquet").filter(pl.col("excluded_by").is_null())
     sides = [1.0 if label == "melanoma" else -1.0 for label in rows["label"]]
     (home / "run").mkdir()
@@ -128,7 +128,7 @@ def test_the_page_of_a_build_is_named_and_copied(home, capsys):
 
 
 def test_an_absent_page_is_made_again(home, capsys):
-    """A version of an older program gets its page, beside the caller's feet and not in the version."""
+    """A version of an older program gets its page, next to the caller's feet and not in the version."""
     page = home / "datasets/builds/tiny/v1/report.html"
     page.unlink()
     code, *_ = run(capsys, "report", "tiny")
@@ -169,7 +169,7 @@ def test_what_cannot_be_written_is_an_error_with_the_path(home, capsys):
 
 
 @pytest.mark.slow
-def test_a_page_made_anew_shows_the_remedies_and_what_changed(home, capsys):
+def test_a_page_made_again_shows_the_remedies_and_what_changed(home, capsys):
     """`report --remedies` leaves the version's own page as it is, and knows the version before."""
     recipe = home / "datasets/tiny/recipe.toml"
     recipe.write_text(recipe.read_text().replace("short_side = 48", "short_side = 40"))

@@ -29,7 +29,7 @@ def ask(capsys: pytest.CaptureFixture[str], script: Script, *arguments: str) -> 
     return code, printed.out, printed.err
 
 
-def test_watching_prints_a_line_a_picture(capsys):
+def test_watching_prints_a_line_an_image(capsys):
     """Verdict, LED, scores and time, where the output is no terminal."""
     code, out, _ = ask(capsys, Script(), "--count", "2")
     assert code == 0
@@ -43,7 +43,7 @@ def test_watching_in_json_gives_what_the_board_said(capsys):
     assert [json.loads(line) for line in out.splitlines()] == [SCORES] * 3
 
 
-def test_a_board_without_a_picture_is_watched_too(capsys):
+def test_a_board_without_an_image_is_watched_too(capsys):
     """Where the camera is dead there are no scores, and the line says why."""
     blind = {"type": "scores", "frame": 3, "injected": False, "verdict": "no camera", "led": "blue"}
     script = Script(scores=[say({"type": "done", "command": "scores"}), say(blind)])
@@ -59,8 +59,8 @@ def test_a_frame_is_written_without_loss(capsys, tmp_path):
     assert to_rgb565(decode((tmp_path / "a.png").read_bytes()).pixels).tobytes() == draw_frame().packed
 
 
-def test_a_picture_is_given_to_the_board(capsys, tmp_path):
-    """The answer is the board's about this picture."""
+def test_an_image_is_given_to_the_board(capsys, tmp_path):
+    """The answer is the board's about this image."""
     (tmp_path / "mole.jpg").write_bytes(as_bytes(texture(1)))
     code, out, _ = ask(capsys, Script(), "--inject", str(tmp_path / "mole.jpg"))
     assert code == 0
@@ -99,7 +99,7 @@ def test_a_failed_selftest_ends_with_1(capsys):
 
 
 def test_collecting_says_what_to_do_next(capsys, tmp_path):
-    """The pictures, and the lines for a recipe."""
+    """The images, and the lines for a recipe."""
     arguments = ("--collect", "melanoma", "--into", str(tmp_path), "--group", "mole-3", "--count", "2", "--every", "0")
     code, out, _ = ask(capsys, Script(), *arguments)
     assert code == 0
@@ -125,7 +125,7 @@ def test_wrong_usage_ends_with_2(capsys, arguments, text):
 
 
 def test_a_fault_is_an_error_and_a_hint(capsys, tmp_path):
-    """No traceback: a port that is not there, a picture that is none."""
+    """No traceback: a port that is not there, an image that is none."""
     assert main(["board", "/dev/ttyNOWHERE"]) == 1
     assert "/dev/ttyNOWHERE" in capsys.readouterr().err
     (tmp_path / "a.txt").write_text("no picture")
@@ -147,8 +147,8 @@ def test_hostile_words_of_a_board_are_shown_and_not_obeyed(capsys):
 
 
 @pytest.mark.parametrize(("columns", "lines", "cells"), [(88, 36, 88 * 36), (80, 14, 34 * 14), (200, 90, 176 * 72)])
-def test_the_live_view_draws_verdict_bars_and_picture(columns, lines, cells):
-    """What a person sees in a terminal: the LED's words, a bar a label, and the picture as large as there is room."""
+def test_the_live_view_draws_verdict_bars_and_image(columns, lines, cells):
+    """What a person sees in a terminal: the LED's words, a bar a label, and the image as large as there is room."""
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor", height=100)
     version, scores = BoardVersion.model_validate(VERSION), Scores.model_validate(SCORES)
     picture = draw_image(draw_frame().packed, columns=columns, lines=lines)
@@ -189,7 +189,7 @@ def test_watching_ends_with_ctrl_c():
     assert errors == ""
 
 
-def test_collecting_stopped_by_ctrl_c_leaves_whole_pictures(tmp_path):
+def test_collecting_stopped_by_ctrl_c_leaves_whole_images(tmp_path):
     """Exit code 130, how many there are, and every one of them decodes."""
     arguments = ("--collect", "melanoma", "--into", str(tmp_path), "--count", "1000", "--every", "0.2")
     code, _, errors = interrupt(Script(), *arguments)

@@ -85,7 +85,7 @@ def test_every_verb_that_looks_has_text_and_json(home: Path, capsys: pytest.Capt
 
 
 def test_verify_fails_on_a_changed_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One byte more in one picture: exit code 1, and the file is named."""
+    """One byte more in one image: exit code 1, and the file is named."""
     run(capsys, "build", "tiny", "-q")
     picture = next((home / "datasets/builds/tiny/v1/images").rglob("*.jpg"))
     picture.write_bytes(picture.read_bytes() + b"x")
@@ -158,7 +158,7 @@ def test_the_folders_of_a_command_are_its_own(home: Path, capsys: pytest.Capture
 
 
 def test_init_then_build(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A newcomer's folder of pictures becomes a dataset in two commands."""
+    """A newcomer's folder of images becomes a dataset in two commands."""
     pictures = home / "images"
     shutil.rmtree(pictures / "nevus")
     assert run(capsys, "init", "mine", "--images", str(pictures))[0] == 0
@@ -214,7 +214,7 @@ def test_review_without_its_extra_says_how_to_install_it(
     assert "tiny has no published version yet" in capsys.readouterr().err
 
 
-def test_diff_names_every_picture_where_it_is_asked_to(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_names_every_image_where_it_is_asked_to(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """-v was taken and did nothing."""
     run(capsys, "build", "tiny", "-q")
     more = {
@@ -299,7 +299,7 @@ def test_ctrl_c_says_what_is_true_of_every_verb(
 
 
 def test_one_is_not_told_as_many() -> None:
-    """It said "1 pictures stand" and "1 files could not be read", and spoke of a split that the source has not."""
+    """It said "1 images stand" and "1 files could not be read", and spoke of a split that the source has not."""
 
     def told(count: int, *splits: str) -> list[str]:
         names = [f"src/{place}.jpg" for place in range(count)]
@@ -342,7 +342,7 @@ def test_one_is_not_told_as_many() -> None:
 
 
 def test_a_group_rule_that_matches_nothing_is_told_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It was said to match all but 23 of 23 pictures."""
+    """It was said to match all but 23 of 23 images."""
     recipe = home / "datasets/tiny/recipe.toml"
     recipe.write_text(recipe.read_text().replace("g\\d+", "h[0-7]"))
     assert "all but 15 images" in run(capsys, "build", "tiny", "--until", "select")[1]

@@ -85,7 +85,7 @@ def test_a_cluster_maps_and_raises_as_this_machine_does(cluster: Any) -> None:
 
 
 def make_pictures(each: int) -> dict[str, bytes]:
-    """Return pictures of two classes, some of them in two copies."""
+    """Return images of two classes, some of them in two copies."""
     files = {}
     for number in range(each):
         files[f"melanoma/m{number:04}.jpg"] = as_bytes(texture(number))
@@ -96,7 +96,7 @@ def make_pictures(each: int) -> dict[str, bytes]:
 
 
 class Killer:
-    """A listener that kills a node of the cluster, without grace, when half of the pictures were looked at."""
+    """A listener that kills a node of the cluster, without grace, when half of the images were read."""
 
     def __init__(self, cluster: Any, cache: Path) -> None:
         self.cluster, self.cache = cluster, cache
@@ -151,7 +151,7 @@ def test_a_build_survives_the_death_of_a_node_with_the_digest_of_one_machine(
 def test_a_lost_run_goes_on_from_the_shards_that_were_finished(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver is interrupted half-way; the next run looks at what is missing alone, on whatever engine."""
+    """The driver is interrupted half-way; the next run reads what is missing alone, on whatever engine."""
     monkeypatch.setattr("curation.stages.probe.SHARD_FILES", 8)
     images = write_source(tmp_path / "images", make_pictures(60))
     write_recipe(tmp_path, images=images, train=20, test=5)
@@ -181,7 +181,7 @@ def test_a_lost_run_goes_on_from_the_shards_that_were_finished(
 
 
 def test_a_machine_that_does_not_see_the_source_is_told(tmp_path: Path) -> None:
-    """What one machine has and another lacks is an error that says what to do, not a set of unreadable pictures."""
+    """What one machine has and another lacks is an error that says what to do, not a set of unreadable images."""
     from curation.stages.probe import probe_remote
 
     class Gone:

@@ -69,7 +69,7 @@ def options_in(folder: Path) -> Options:
 
 
 def build_hostile(folder: Path) -> Version:
-    """Build and open the version of the hostile pictures."""
+    """Build and open the version of the hostile images."""
     options = options_in(folder)
     dataset = options.home.dataset("hostile")
     dataset.mkdir(parents=True)
@@ -85,7 +85,7 @@ def build_hostile(folder: Path) -> Version:
 
 
 def content_of(pictures: Iterable[tuple[str, str, bytes]]) -> str:
-    """Return the content digest of (split, label, bytes) of pictures."""
+    """Return the content digest of (split, label, bytes) of images."""
     return digest_of(sorted((split, label, hashlib.sha256(content).hexdigest()) for split, label, content in pictures))
 
 

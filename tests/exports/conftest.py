@@ -7,5 +7,5 @@ from tests.exports.builders import build_hostile
 
 @pytest.fixture(scope="session")
 def version(tmp_path_factory):
-    """Return the published version of hostile pictures: train, val and test of two classes."""
+    """Return the published version of hostile images: train, val and test of two classes."""
     return build_hostile(tmp_path_factory.mktemp("hostile"))

@@ -72,7 +72,7 @@ def test_an_export_is_imported_and_built(version, tmp_path, capsys, monkeypatch)
 
 
 def test_renamed_labels_are_told(tmp_path, capsys, monkeypatch):
-    """A label that cannot name a folder is printed harmlessly beside the class it became."""
+    """A label that cannot name a folder is printed harmlessly next to the class it became."""
     monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
     for label in ("=1+1\x1b[2J", "cat"):
         (tmp_path / "set" / label).mkdir(parents=True)

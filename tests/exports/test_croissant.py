@@ -38,13 +38,13 @@ def describe_with(version, recipe, *given):
 
 @pytest.fixture
 def recipe(version):
-    """Return the version's recipe, read from beside its pictures."""
+    """Return the version's recipe, read from next to its images."""
     return load_recipe(version.folder.parents[2] / "hostile")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")  # its JSON-LD parser uses its own deprecated graph
 def test_mlcroissant_finds_no_fault_and_loads_the_samples(version):
-    """The file is valid Croissant 1.1, and each record has its picture, class, split and checksum."""
+    """The file is valid Croissant 1.1, and each record has its image, class, split and checksum."""
     mlcroissant = pytest.importorskip("mlcroissant")
     dataset = mlcroissant.Dataset(jsonld=str(version.folder / "croissant.json"))
     issues = dataset.metadata.ctx.issues
@@ -73,7 +73,7 @@ def test_the_context_is_the_prescribed_one(content):
 
 
 def test_files_carry_their_checksums(content, version):
-    """The tables can be checked, and through the manifest every picture."""
+    """The tables can be checked, and through the manifest every image."""
     objects = {each["@id"]: each for each in content["distribution"] if each["@type"] == "cr:FileObject"}
     for name in ("metadata.csv", "manifest.parquet"):
         file = (version.folder / name).read_bytes()

@@ -48,7 +48,7 @@ def own(version, tmp_path):
 
 
 def test_a_target_that_is_not_empty_is_left_alone(version, tmp_path):
-    """Nothing is overwritten, and the error says so."""
+    """Nothing is overwritten, and the error reports it."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(CurationError) as caught:
@@ -92,8 +92,8 @@ def test_an_unknown_format_is_named(version, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["imagefolder", "huggingface", "tfrecord", "webdataset"])
-def test_a_changed_picture_stops_the_export(own, tmp_path, name):
-    """A picture that is not the one that was published does not leave, and nothing else does."""
+def test_a_changed_image_stops_the_export(own, tmp_path, name):
+    """An image that is not the one that was published does not leave, and nothing else does."""
     victim = sorted(own.folder.glob("images/*/*/*.jpg"))[-1]
     victim.write_bytes(victim.read_bytes()[:-2] + b"\0\0")
     with pytest.raises(CurationError, match=victim.name) as caught:
@@ -102,7 +102,7 @@ def test_a_changed_picture_stops_the_export(own, tmp_path, name):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
 
 
-def test_a_missing_picture_stops_the_export(own, tmp_path):
+def test_a_missing_image_stops_the_export(own, tmp_path):
     """It is named before anything is written."""
     victim = sorted(own.folder.glob("images/*/*/*.jpg"))[0]
     victim.unlink()
@@ -124,7 +124,7 @@ def test_a_manifest_that_leads_out_is_refused(own, tmp_path, cells):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
 
 
-def test_a_link_in_place_of_a_picture_is_refused(own, tmp_path):
+def test_a_link_in_place_of_an_image_is_refused(own, tmp_path):
     """Even where it leads to the right bytes."""
     victim = sorted(own.folder.glob("images/*/*/*.jpg"))[0]
     victim.rename(tmp_path / "elsewhere.jpg")
@@ -160,7 +160,7 @@ def test_what_a_killed_export_left_is_cleared(version, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.export-dead", "out"]
 
 
-def test_progress_counts_every_byte_of_every_picture(version, tmp_path):
+def test_progress_counts_every_byte_of_every_image(version, tmp_path):
     """For every format the bytes that were announced are the bytes that were reported."""
     for name in ("coco", "csv", "edge-impulse", "fiftyone", "huggingface", "imagefolder", "tfrecord", "webdataset"):
         progress = Counting()
@@ -187,7 +187,7 @@ def test_a_tar_says_nothing_of_clock_and_user(version, tmp_path):
 
 
 def test_a_folder_that_may_not_be_written_to_is_the_users_matter(version, tmp_path):
-    """A parent that is a file is told as an error with a hint, not as a traceback."""
+    """A parent that is a file is reported as an error with a hint, not as a traceback."""
     (tmp_path / "file").write_text("mine")
     with pytest.raises(CurationError, match="file/out") as caught:
         export(version, "csv", tmp_path / "file" / "out")

@@ -73,7 +73,7 @@ def test_hugging_face_reads_an_imagefolder(exported, version, hub):
 
 
 def test_hugging_face_reads_parquet(exported, version, hub):
-    """``load_dataset`` gives pictures, classes by name, and where each picture comes from."""
+    """``load_dataset`` gives images, classes by name, and where each image comes from."""
     sets = hub.load_dataset(str(exported["huggingface"]))
     assert sets["train"].features["label"].names == ["1e5 melanoma", "healthy"]
     assert sets["train"][0]["image"].size == (48, 48)
@@ -83,7 +83,7 @@ def test_hugging_face_reads_parquet(exported, version, hub):
 
 
 def read_hub(hub, sets) -> list[tuple[str, str, bytes]]:
-    """Return (split, label, bytes) of all pictures that Hugging Face's library gives."""
+    """Return (split, label, bytes) of all images that Hugging Face's library gives."""
     found = []
     for split, table in sets.items():
         name = table.features["label"].int2str
@@ -117,7 +117,7 @@ def test_other_keys_of_a_cards_head_stay():
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # it leaves the tar to the garbage collector
 def test_webdataset_reads_the_shards(exported, version):
-    """Every sample has its picture, the number of its class, and its story."""
+    """Every sample has its image, the number of its class, and its story."""
     webdataset = pytest.importorskip("webdataset")
     found = []
     for split in ("train", "val", "test"):
@@ -156,7 +156,7 @@ def test_a_sample_larger_than_the_bound_has_a_shard_of_its_own(version, tmp_path
 
 @pytest.mark.slow
 def test_tensorflow_reads_the_records(exported, version):
-    """``TFRecordDataset`` checks every checksum; the examples parse, and the pictures decode."""
+    """``TFRecordDataset`` checks every checksum; the examples parse, and the images decode."""
     tensorflow = pytest.importorskip("tensorflow")
     files = sorted(str(path) for path in exported["tfrecord"].glob("*.tfrecord-*"))
     wants = {
@@ -181,7 +181,7 @@ def test_tensorflow_reads_the_records(exported, version):
 
 @pytest.mark.slow
 def test_fiftyone_reads_its_own_layout(exported, version):
-    """FiftyOne's importer for image classification gives each picture its class."""
+    """FiftyOne's importer for image classification gives each image its class."""
     importers = pytest.importorskip("fiftyone.utils.data.importers")
     found = []
     for split in ("train", "val", "test"):
@@ -194,7 +194,7 @@ def test_fiftyone_reads_its_own_layout(exported, version):
 
 @pytest.mark.slow
 def test_fiftyone_reads_coco(exported, version):
-    """FiftyOne's COCO reader gives every picture one box over all of it, of its class."""
+    """FiftyOne's COCO reader gives every image one box over all of it, of its class."""
     coco = pytest.importorskip("fiftyone.utils.coco")
     found = []
     for split in ("train", "val", "test"):
@@ -227,7 +227,7 @@ def test_coco_is_whole_in_itself(exported):
 
 
 def test_edge_impulse_finds_its_documented_format(exported, version):
-    """Both folders hold an ``info.labels`` that names every picture beside it, its label and its category."""
+    """Both folders hold an ``info.labels`` that names every image next to it, its label and its category."""
     found = []
     for category in ("training", "testing"):
         folder = exported["edge-impulse"] / category

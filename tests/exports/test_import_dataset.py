@@ -41,7 +41,7 @@ def built(tmp_path, folder, **settings):
 
 
 def published_content(version) -> list[tuple[str, str, bytes]]:
-    """Return (split, label, bytes) of a version's pictures."""
+    """Return (split, label, bytes) of a version's images."""
     rows = version.manifest.kept.select("split", "label", "file").rows()
     return [(split, label, (version.folder / file).read_bytes()) for split, label, file in rows]
 
@@ -73,7 +73,7 @@ def test_a_layout_is_found_out_from_its_files(version, tmp_path, layout):
 
 
 def test_a_changed_export_is_no_longer_taken_whole(version, tmp_path):
-    """Where pictures were added or taken away, the set is curated like any other."""
+    """Where images were added or taken away, the set is curated like any other."""
     folder = export(version, "imagefolder", tmp_path / "out").folder
     (folder / "train" / "healthy" / "more.jpg").write_bytes(as_bytes(texture(999)))
     found = import_dataset(options_in(tmp_path).home, folder, "adopted")
@@ -84,7 +84,7 @@ def test_a_changed_export_is_no_longer_taken_whole(version, tmp_path):
 
 
 def test_a_foreign_imagefolder_keeps_its_splits(tmp_path):
-    """Its own splits stay, under whatever names; twins across them do not; and no byte of a picture changes."""
+    """Its own splits stay, under whatever names; duplicates across them do not; and no byte of an image changes."""
     drawn = pictures("cat", "dog")
     files = {
         f"set/{'Testing' if number == 0 else 'TRAIN'}/{label}/{number}.jpg": content
@@ -100,7 +100,7 @@ def test_a_foreign_imagefolder_keeps_its_splits(tmp_path):
 
 
 def test_an_imagefolder_without_splits_is_shared_out(tmp_path):
-    """A set that tells no split gets one by ratio; what macOS left in it is counted for no picture."""
+    """A set that tells no split gets one by ratio; what macOS left in it is counted for no image."""
     files = {f"{label}/{number}.jpg": content for (label, number), content in pictures("cat", "dog", each=10).items()}
     files |= {"cat/._1.jpg": b"\x00\x05\x16\x07" + bytes(60), "cat/.DS_Store": b"\x00\x00\x00\x01Bud1"}
     options = options_in(tmp_path)
@@ -176,7 +176,7 @@ def test_a_set_that_fiftyone_wrote_is_read(tmp_path):
 
 
 def test_edge_impulse_labels_may_stand_at_the_root(tmp_path):
-    """One ``info.labels`` for all is read; an unlabelled picture waits for its label, and a path cannot lead out."""
+    """One ``info.labels`` for all is read; an unlabelled image waits for its label, and a path cannot lead out."""
     drawn = pictures("cat", "dog")
     files = {
         f"{'testing' if number == 0 else 'training'}/{label}.{number}.jpg": content
@@ -261,7 +261,7 @@ def test_an_imagefolder_may_have_its_splits_below_the_classes(tmp_path):
     assert found.splits == {"train": {"cat": 3, "dog": 3}, "test": {"cat": 1, "dog": 1}}
 
 
-@pytest.mark.parametrize("layout", sorted({*FORMATS} - {*LAYOUTS, "csv"}))  # beside its table csv is an ImageFolder
+@pytest.mark.parametrize("layout", sorted({*FORMATS} - {*LAYOUTS, "csv"}))  # next to its table csv is an ImageFolder
 def test_an_own_export_that_cannot_be_read_back_is_refused(version, tmp_path, layout):
     """Our COCO export came in with the classes "test" and "train"; the error names what can be imported."""
     folder, home = export(version, layout, tmp_path / "out").folder, options_in(tmp_path).home
@@ -272,7 +272,7 @@ def test_an_own_export_that_cannot_be_read_back_is_refused(version, tmp_path, la
     assert not home.dataset("adopted").exists()
 
 
-def test_parquet_without_pictures_is_an_error(tmp_path):
+def test_parquet_without_images_is_an_error(tmp_path):
     """A table of numbers is named as such."""
     (tmp_path / "set").mkdir()
     pl.DataFrame({"label": [1]}).write_parquet(tmp_path / "set" / "train.parquet")

@@ -64,8 +64,8 @@ def test_without_a_model_make_fails_with_a_hint(tmp_path):
     assert "training export RUN --to firmware" in done.stderr
 
 
-def test_the_proof_counts_pictures_and_notices_one_wrong_logit(made, capsys):
-    """Every picture's logits are compared; a single step in a single one is a failure."""
+def test_the_proof_counts_images_and_notices_one_wrong_logit(made, capsys):
+    """Every image's logits are compared; a single step in a single one is a failure."""
     model = read_model(NET)
     inputs = draw_inputs(model, 5)
     expected = run_reference(NET, inputs)
@@ -79,7 +79,7 @@ def test_the_proof_counts_pictures_and_notices_one_wrong_logit(made, capsys):
 
 
 def test_the_whole_application_keeps_the_boards_stack(made, tmp_path):
-    """Its tests, live pictures, a frame, a picture given to it: 2 KB is what the board has."""
+    """Its tests, live images, a frame, an image given to it: 2 KB is what the board has."""
     assert 0 < measure_stack(made[0] / "build" / "board-rows.elf", tmp_path) <= 2048
 
 

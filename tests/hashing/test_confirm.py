@@ -35,7 +35,7 @@ def draw_fingerprints(seed: int, originals: int, twins: int) -> Fingerprints:
 def define(prints: Fingerprints, radius: int, least: float, ways: int, eligible: np.ndarray) -> dict:
     """Every confirmed pair by the definition: (i, j) -> (distance, correlation, symmetry).
 
-    Of images that are the same in hashes and thumbnail the first is looked at for all: a distance in another
+    Of images that are the same in hashes and thumbnail the first is read for all: a distance in another
     orientation hangs a little on which of the two is turned.
     """
     found, first = {}, {}

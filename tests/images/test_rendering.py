@@ -108,7 +108,7 @@ def test_keep_copies_gray_as_gray():
     ],
 )
 def test_keep_encodes_what_needs_a_change(content):
-    """Rotated, CMYK, of another profile or no JPEG at all: written anew, as the pixels are."""
+    """Rotated, CMYK, of another profile or no JPEG at all: written again, as the pixels are."""
     assert render(content, KEEP) == encode(decode(content).pixels, KEEP)
 
 

@@ -201,7 +201,7 @@ def test_the_threshold_counts_pairs_of_equal_hashes_too(tmp_path):
 
 
 def test_many_files_of_one_hash_are_counted_without_every_pair():
-    """Each is then paired with the first of them only, and the result says so."""
+    """Each is then paired with the first of them only, and the result reports it."""
     table = make_manifest([make_row(f"{n}.jpg", phash=5, flat=False) for n in range(4)])
     thumbnail = np.arange(1024, dtype=np.uint16).reshape(1, 32, 32).astype(np.uint8)
     prints = Fingerprints(np.full((4, 8), 5, np.uint64), np.tile(thumbnail, (4, 1, 1)))

@@ -53,7 +53,7 @@ def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIE
 
 @dataclass(frozen=True)
 class Tile:
-    """What is written under a picture of the grid, and what is not."""
+    """What is written under an image of the grid, and what is not."""
 
     has: tuple[str, ...]
     lacks: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Browser:
         page.on("requestfailed", self._end)
 
     def _begin(self, request: Any) -> None:
-        """Note what the App waits for: its stream of events never ends, and of a picture given up no end is told."""
+        """Note what the App waits for: its stream of events never ends, and of an image given up no end is told."""
         if not urlsplit(request.url).path.endswith(("/events", "/media")):
             self._asked.add(request)
 
@@ -101,15 +101,15 @@ class Browser:
             dismiss.first.click()
 
     def _look(self) -> list[tuple[str, bool]]:
-        """Return (what is written under it, whether it is selected) of each picture, in the order on the screen."""
+        """Return (what is written under it, whether it is selected) of each image, in the order on the screen."""
         return [tuple(tile[2:]) for tile in sorted(self.page.evaluate(_TILES))]
 
     def tiles(self) -> list[str]:
-        """Return what is written under each picture, in the grid's order on the screen."""
+        """Return what is written under each image, in the grid's order on the screen."""
         return [text for text, _ in self._look()]
 
     def wait_for_tiles(self, expected: Sequence[Tile]) -> None:
-        """Wait until the App has its answers and shows these pictures in this order, none selected."""
+        """Wait until the App has its answers and shows these images in this order, none selected."""
 
         def is_so() -> bool:
             seen = self._look()
@@ -165,7 +165,7 @@ class Browser:
         self.page.keyboard.press("Enter")
 
     def press(self, operator: str) -> None:
-        """Press the button of an operator that has a form, over the grid, or beside the sample that is open."""
+        """Press the button of an operator that has a form, over the grid, or next to the sample that is open."""
         button = self.page.locator(f"[data-item-id='@curation/review/{operator}']").first
         form = self.page.get_by_role("button", name="Execute").first
         self._until_shown(form, lambda: button.click(timeout=AGAIN_SECONDS * 1000))
@@ -208,11 +208,11 @@ class Browser:
         wait_until(lambda: any(text in told for told in self.page.evaluate("window.noticed")), f"the App said {text!r}")
 
     def wait_for_tile(self, text: str, *, count: int = 1) -> None:
-        """Wait until so many pictures say a text."""
+        """Wait until so many images say a text."""
         self.page.locator("[data-cy=looker]", has_text=text).nth(count - 1).wait_for()
 
     def wait_for_words(self, text: str, *numbers: int, of: int) -> None:
-        """Wait until so many pictures are on the screen and exactly these, by their place, say a text."""
+        """Wait until so many images are on the screen and exactly these, by their place, say a text."""
 
         def is_so() -> bool:
             seen = self.tiles()
@@ -252,7 +252,7 @@ def open_chromium(chromium: Path) -> Iterator[Any]:
 
 @contextmanager
 def open_page(chromium: Any) -> Iterator[Browser]:
-    """Open one page that knows of no other: the App keeps what was selected in the browser."""
+    """Open one page that has no other: the App keeps what was selected in the browser."""
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
     try:
         yield Browser(context.new_page())

@@ -26,7 +26,7 @@ def test_cohens_kappa_is_the_one_of_the_textbook():
 
 
 def test_fleiss_kappa_is_given_for_three():
-    """Three reviewers, four pictures, two words: P = (1 + 1 + 1/3 + 1/3) / 4, P_e = 0.5."""
+    """Three reviewers, four images, two words: P = (1 + 1 + 1/3 + 1/3) / 4, P_e = 0.5."""
     table = [("k", "k", "k"), ("e", "e", "e"), ("k", "k", "e"), ("e", "e", "k")]
     words = {
         name: {sha_of(number): row[place] for number, row in enumerate(table)}
@@ -40,7 +40,7 @@ def test_fleiss_kappa_is_given_for_three():
 
 @given(st.lists(st.sampled_from(["keep", "exclude", "melanoma"]), max_size=20))
 def test_reviewers_who_say_the_same_agree_wholly(said_by_both):
-    """Kappa is 1, or not defined where there is only one word or no picture in common."""
+    """Kappa is 1, or not defined where there is only one word or no image in common."""
     words = {name: {sha_of(number): word for number, word in enumerate(said_by_both)} for name in ("anna", "ben")}
     (kappa,) = measure_agreement(words)
     assert kappa.value == (pytest.approx(1.0) if len(set(said_by_both)) > 1 else None)

@@ -1,4 +1,4 @@
-"""The two pictures of every row: what the board will see, bit for bit, and a reason where there is none."""
+"""The two images of every row: what the board will see, bit for bit, and a reason where there is none."""
 
 import io
 from pathlib import Path
@@ -16,14 +16,14 @@ from curation.review.setup import ReviewRequest, prepare
 
 @pytest.fixture
 def shown(home, review_folder, monkeypatch):
-    """Return the rows and their pictures."""
+    """Return the rows and their images."""
     prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))
     return prepared.rows.join(prepared.media, on="id"), prepared
 
 
 @pytest.fixture
 def review_folder(built, tmp_path):
-    """Return a cache with what the build left, and no pictures yet."""
+    """Return a cache with what the build left, and no images yet."""
     import shutil
 
     from curation.storage.cache import Cache
@@ -33,7 +33,7 @@ def review_folder(built, tmp_path):
     return Cache(tmp_path / "cache")
 
 
-def test_every_row_has_both_pictures(shown):
+def test_every_row_has_both_images(shown):
     """Kept and excluded, readable or not: nothing is without a file a browser shows."""
     rows, _ = shown
     for path in [*rows["full"], *rows["board"]]:
@@ -42,8 +42,8 @@ def test_every_row_has_both_pictures(shown):
     assert rows.height == rows["id"].n_unique()
 
 
-def test_the_board_sees_the_published_picture(shown, home):
-    """The second picture is the camera's view of what the version holds, without a loss."""
+def test_the_board_sees_the_published_image(shown, home):
+    """The second image is the camera's view of what the version holds, without a loss."""
     rows, _ = shown
     for row in rows.filter(pl.col("file").is_not_null()).head(4).iter_rows(named=True):
         published = (home.build("tiny", 1) / row["file"]).read_bytes()
@@ -52,7 +52,7 @@ def test_the_board_sees_the_published_picture(shown, home):
 
 
 def test_a_jpeg_is_shown_as_it_is(shown, built):
-    """The full-size picture is the source's own, in size and pixels."""
+    """The full-size image is the source's own, in size and pixels."""
     rows, _ = shown
     row = rows.filter(pl.col("path") == "train/melanoma/g5.jpg").row(0, named=True)
     source = (built / "images" / row["path"]).read_bytes()
@@ -60,7 +60,7 @@ def test_a_jpeg_is_shown_as_it_is(shown, built):
 
 
 def test_what_cannot_be_decoded_says_why(shown):
-    """Each fault has a placeholder of its own; a picture below a threshold is a picture still."""
+    """Each fault has a placeholder of its own; an image below a threshold is an image still."""
     rows, _ = shown
     drawn = rows.filter(pl.col("full").str.contains("/placeholders/"))
     assert drawn["path"].to_list() == ["train/healthy/g701.jpg", "train/melanoma/g700.jpg"]
@@ -69,7 +69,7 @@ def test_what_cannot_be_decoded_says_why(shown):
 
 
 def test_a_second_review_decodes_nothing(shown, home, review_folder, monkeypatch):
-    """The pictures lie under the file's sha256; a rewritten manifest finds them again."""
+    """The images lie under the file's sha256; a rewritten manifest finds them again."""
     rows, _ = shown
     before = {path: Path(path).stat().st_mtime_ns for path in rows["full"]}
 
@@ -82,7 +82,7 @@ def test_a_second_review_decodes_nothing(shown, home, review_folder, monkeypatch
     assert {path: Path(path).stat().st_mtime_ns for path in before} == before
 
 
-def test_a_source_that_is_gone_is_said_on_the_picture_and_in_words(home, review_folder, built):
+def test_a_source_that_is_gone_is_said_on_the_image_and_in_words(home, review_folder, built):
     """Where the originals cannot be had the review goes on: placeholders, and one note that says what to do."""
     recipe = home.dataset("tiny") / "recipe.toml"
     recipe.write_text(recipe.read_text().replace(str(built / "images"), str(built / "gone")))
@@ -94,7 +94,7 @@ def test_a_source_that_is_gone_is_said_on_the_picture_and_in_words(home, review_
 
 
 def test_other_bytes_under_the_same_name_are_not_shown(home, review_folder, built, tmp_path):
-    """A source that changed since the build would show one picture and decide about another."""
+    """A source that changed since the build would show one image and decide about another."""
     import shutil
 
     images = tmp_path / "images"

@@ -44,7 +44,7 @@ def test_the_uncertain_ones_are_ranked(tmp_path):
 
 
 def test_a_proposal_decides_nothing(home, cache, tmp_path, session):
-    """It is shown beside the label; ledger, labels and queues are what they were, and unseen pictures are counted."""
+    """It is shown next to the label; ledger, labels and queues are what they were, and unseen images are counted."""
     rows = session.manifest.rows
     run = write_run(tmp_path / "run", rows["sha256"].unique().sort().head(3).to_list())
     prepared = prepare(ReviewRequest("tiny", str(home.datasets), "anna", proposals=str(run)), cache=cache)
@@ -62,7 +62,7 @@ def test_a_folder_without_tables_is_no_run(tmp_path):
         read_map(tmp_path)
 
 
-def test_the_map_has_a_place_for_each_picture(tmp_path):
-    """The same picture in two rows has one place."""
+def test_the_map_has_a_place_for_each_image(tmp_path):
+    """The same image in two rows has one place."""
     run = write_run(tmp_path / "run", [sha_of("a"), sha_of("b"), sha_of("a")])
     assert read_map(run).rows() == [(sha_of("a"), -2.0, 0.0), (sha_of("b"), -1.0, 0.0)]

@@ -22,7 +22,7 @@ def paths_in(rows: pl.DataFrame, queue: str, column: str = "queues") -> list[str
 
 
 def test_each_queue_holds_what_it_promises(session: ReviewSession):
-    """Byte-equal and look-alike conflicts, duplicates in other bytes, reserve, faults: each in its queue."""
+    """Byte-equal and duplicate conflicts, duplicates in other bytes, reserve, faults: each in its queue."""
     rows = session.rows()
     assert paths_in(rows, "conflicts") == [
         "train/melanoma/g0.jpg",
@@ -54,15 +54,15 @@ def test_both_labels_of_a_conflict_are_shown(session: ReviewSession):
 
 
 def test_the_representative_comes_first(session: ReviewSession):
-    """Each cluster of look-alikes has exactly one row of rank 0, and it is the one that is kept."""
+    """Each cluster of duplicates has exactly one row of rank 0, and it is the one that is kept."""
     rows = session.rows().filter(pl.col("cluster").is_not_null())
     first = rows.filter(pl.col("rank") == 0)
     assert first["id"].to_list() == first["cluster"].to_list()
     assert first["cluster"].n_unique() == rows["cluster"].n_unique() == first.height
 
 
-def test_a_count_is_of_pictures(session: ReviewSession):
-    """Two rows of the same bytes are one picture to decide on."""
+def test_a_count_is_of_images(session: ReviewSession):
+    """Two rows of the same bytes are one image to decide on."""
     counts = count_queues(session.rows())
     assert list(counts) == list(QUEUES)
     assert counts["conflicts"] == (4, 4)
@@ -97,7 +97,7 @@ def test_a_relabel_shows_and_its_undo_gives_the_sources_label_back():
 
 
 def test_an_undone_exclusion_is_no_longer_shown():
-    """The reason of the last build goes; the next build decides what becomes of the picture."""
+    """The reason of the last build goes; the next build decides what becomes of the image."""
     row = make_row(
         "a",
         label="melanoma",
@@ -125,7 +125,7 @@ def test_keep_frees_from_a_threshold_alone(excluded, shown):
     assert build_review_table(manifest, (said("keep", sha_of("a")),), RULES)["excluded"].to_list() == [shown]
 
 
-def test_a_picture_without_a_label_waits_until_it_has_one():
+def test_an_image_without_a_label_waits_until_it_has_one():
     """``keep`` says nothing about a label; a relabel or an exclusion ends the waiting."""
     rows = [make_row(name, label=None, source_label="", **out("label", "unlabelled")) for name in "abcd"]
     lines = (
@@ -162,7 +162,7 @@ def test_a_disagreement_is_left_until_the_policy_settles_it():
     assert paths_in(build_review_table(manifest, third, majority), "disagreements", "left") == []
 
 
-def test_a_contradicted_picture_shows_what_everybody_said():
+def test_a_contradicted_image_shows_what_everybody_said():
     """The policy shows one word; who settles a disagreement has to see them all. Where all agree nothing is added."""
     lines = (said("keep", sha_of("a")), said("exclude", sha_of("a"), "ben", 1, reason="x"), said("keep", sha_of("b")))
     rows = build_review_table(

@@ -18,7 +18,7 @@ def sha_at(session: ReviewSession, path: str) -> str:
 
 
 def test_a_decision_is_on_the_disk_when_decide_returns(session, home):
-    """Each picture gets one line with reviewer, time and the tool's version, in the order of their sha256."""
+    """Each image gets one line with reviewer, time and the tool's version, in the order of their sha256."""
     shas = [sha_at(session, f"train/healthy/g{number}.jpg") for number in (100, 101)]
     outcome = session.decide("exclude", [*shas, shas[0]], reason=" out of focus ")
     lines = ledger_lines(home)
@@ -70,7 +70,7 @@ def test_nothing_selected_is_a_mistake(session):
 
 
 def test_not_duplicates_is_about_every_pair():
-    """Three pictures are three pairs, each with the smaller sha256 first, whatever the order of the selection."""
+    """Three images are three pairs, each with the smaller sha256 first, whatever the order of the selection."""
     shas = sorted(sha_of(name) for name in "abc")
     made = make_decisions("not-duplicates", shas[::-1], reviewer="anna")
     assert [(line.sha256, line.other) for line in made] == [(shas[0], shas[1]), (shas[0], shas[2]), (shas[1], shas[2])]
@@ -94,7 +94,7 @@ def test_undo_takes_back_what_this_reviewer_said_last(session, home):
 
 
 def test_a_pair_is_undone_from_either_side(session):
-    """The second picture of a pair knows of the decision, too."""
+    """The second image of a pair has the decision, too."""
     one, two = (sha_at(session, f"train/healthy/g{number}.jpg") for number in (104, 604))
     session.decide("not-duplicates", [one, two])
     (undo,) = session.decide("undo", [two]).made
@@ -136,7 +136,7 @@ def test_the_reviewer_is_the_user_unless_said(monkeypatch):
 
 
 def test_doubts_come_from_the_audit_in_its_order(tmp_path):
-    """The most doubtful is 1, pictures that are no longer there are left out; a later audit wins; without one, none."""
+    """The most doubtful is 1, images that are no longer there are left out; a later audit wins; without one, none."""
     assert read_doubts(tmp_path, {}) == {}
     findings = [{"id": "leakage-bytes", "which": ["x"]}, {"id": "labels-doubtful", "which": ["b", "gone", "a"]}]
     (tmp_path / "audit.json").write_text(json.dumps({"findings": findings}))

@@ -237,7 +237,7 @@ def test_a_server_that_gives_a_little_each_time_ends_in_an_error(article, figsha
 
 
 def test_a_file_that_changes_between_attempts_starts_from_zero(article, figshare):
-    """A file exchanged while it is downloaded is never put together from two; it is started anew."""
+    """A file exchanged while it is downloaded is never put together from two; it is started again."""
     new = os.urandom(3_000_000)
 
     def exchange() -> None:
@@ -298,7 +298,7 @@ def test_without_etags_the_md5_tells(article, figshare):
 
 
 def test_without_etag_and_md5_nothing_is_resumed(article, figshare):
-    """Where nothing can tell that two halves belong together the download starts anew."""
+    """Where nothing can tell that two halves belong together the download starts again."""
     article.tags = article.states_md5 = False
     figshare.faults.append(DROPS)
     assert take().archives[0].sha256 == SHA256

@@ -37,7 +37,7 @@ def make_mirror(root: Path) -> Path:
 
 
 def test_archives_are_found(tmp_path):
-    """Both sources are taken from the mirror; no lock is written, and a wrong one is not looked at."""
+    """Both sources are taken from the mirror; no lock is written, and a wrong one is not read."""
     lock = tmp_path / "lock.json"
     lock.write_text("not a lock")
     isic, skin = fetch_all(
@@ -89,7 +89,7 @@ def test_all_files_of_an_article_are_taken(tmp_path):
         fetch_all([missing], cache=Cache(), mirror=mirror)
 
 
-def test_archives_beside_folders_are_ambiguous(tmp_path):
+def test_archives_next_to_folders_are_ambiguous(tmp_path):
     """An article's archives together with unpacked folders are an error."""
     mirror = make_mirror(tmp_path)
     make_folder(mirror / "figshare/7/Patches", {"1.tif": b"1"})
@@ -98,7 +98,7 @@ def test_archives_beside_folders_are_ambiguous(tmp_path):
 
 
 def test_what_is_missing_is_named_with_every_place(tmp_path):
-    """A missing download is an error that lists the places that were looked at."""
+    """A missing download is an error that lists the places that were read."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(CurationError) as caught:
         fetch_all([ISIC], cache=Cache(), mirror=tmp_path / "empty")

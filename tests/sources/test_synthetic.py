@@ -193,7 +193,7 @@ def test_same_settings_draw_the_same_bytes_in_every_process(tmp_path: Path) -> N
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_another_seed_draws_other_pictures(tmp_path: Path) -> None:
+def test_another_seed_draws_other_images(tmp_path: Path) -> None:
     """No file of the clean images is the same under two seeds."""
     first, second = (draw_at(tmp_path, Wanted(seed=seed, count=4, faults=False)).files for seed in (1, 2))
     assert first.keys() == second.keys()
@@ -201,7 +201,7 @@ def test_another_seed_draws_other_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["lesions", "skin"])
-def test_a_larger_count_adds_pictures_and_changes_none(tmp_path: Path, part: Part) -> None:
+def test_a_larger_count_adds_images_and_changes_none(tmp_path: Path, part: Part) -> None:
     """A grown source holds every file of the smaller one, byte by byte."""
     small, large = (draw_at(tmp_path, Wanted(part=part, count=count, size=(64, 64))).files for count in (5, 9))
     assert small.items() < large.items()
@@ -236,7 +236,7 @@ def test_an_impossible_size_is_the_users_error(tmp_path: Path, size: tuple[int, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
+def test_an_image_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
     """Width comes first, and need not be the height."""
     drawn = draw_at(tmp_path, Wanted(count=1, faults=False, size=(96, 64)))
     assert {decode(content).shape for content in drawn.files.values()} == {(64, 96, 3)}
@@ -264,7 +264,7 @@ def test_the_truth_names_every_file(lesions: Drawn, skin: Drawn) -> None:
         assert not (planted | originals) & set(drawn.truth.clean)
 
 
-def test_the_truth_is_told_without_drawing_and_kept_beside_the_archive(tmp_path: Path) -> None:
+def test_the_truth_is_told_without_drawing_and_kept_next_to_the_archive(tmp_path: Path) -> None:
     """``draw``, ``describe_ground_truth`` and ``read_ground_truth`` agree."""
     wanted, archive = Wanted(part="skin", count=3, size=(64, 64)), tmp_path / "archive.zip"
     assert draw(wanted, archive) == describe_ground_truth(wanted) == read_ground_truth(archive)
@@ -457,7 +457,7 @@ def test_leaks_lie_on_both_sides(lesions: Drawn) -> None:
     assert all("/Train/" in fault.path and "/Test/" in str(fault.original) for fault in leaks)
 
 
-def test_planted_look_alikes_can_be_found(lesions: Drawn) -> None:
+def test_planted_duplicates_can_be_found(lesions: Drawn) -> None:
     """Every duplicate, dispute and leak is within 8 bits of its original in some orientation and correlates by 0.98."""
     found = {
         fault.path: nearest(decode(lesions.files[fault.path]), decode(lesions.files[fault.original]))
@@ -518,14 +518,14 @@ def assert_far_apart(images: list[NDArray[np.uint8]]) -> None:
     assert alike.max() < 0.98
 
 
-def test_unplanted_pictures_are_far_apart(lesions: Drawn, skin: Drawn) -> None:
+def test_unplanted_images_are_far_apart(lesions: Drawn, skin: Drawn) -> None:
     """No two unplanted images, lesion or skin, correlate by 0.95 in any orientation and hash alike."""
     assert_far_apart(unplanted(lesions) + unplanted(skin))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_unplanted_pictures_are_far_apart_in_a_whole_sample(tmp_path: Path, seed: int) -> None:
+def test_unplanted_images_are_far_apart_in_a_whole_sample(tmp_path: Path, seed: int) -> None:
     """The same for twice as many lesions as the sample has, under several seeds."""
     lesions = draw_at(tmp_path, Wanted(seed=seed, count=60))
     skin = draw_at(tmp_path, Wanted(part="skin", seed=seed, count=96, size=(128, 128)))
@@ -545,7 +545,7 @@ def test_a_verdict_compares_a_row_with_what_was_planted(
     assert find_missed(truth, frame, source="other") == (fault,)
 
 
-def test_a_clean_picture_is_wronged_by_whatever_keeps_it_from_the_selection() -> None:
+def test_a_clean_image_is_wronged_by_whatever_keeps_it_from_the_selection() -> None:
     """Surplus is no wrong; a duplicate's reason, a dispute or a missing row is."""
     rows = [
         ("s/a", "g", False, "select"),
@@ -604,7 +604,7 @@ def test_clouds_stay_between_0_and_1(height: int, width: int, cells: float, seed
 
 @settings(max_examples=20, deadline=None)
 @given(value=st.floats(0, 255), radius=st.integers(1, 9))
-def test_softening_leaves_an_even_picture_even(value: float, radius: int) -> None:
+def test_softening_leaves_an_even_image_even(value: float, radius: int) -> None:
     """A blur moves light about and makes none."""
     even = np.full((20, 12, 3), value)
     assert np.allclose(soften(even, radius), even, rtol=0, atol=1e-9)

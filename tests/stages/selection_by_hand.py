@@ -1,4 +1,4 @@
-"""Selection as one would do it by hand, a picture at a time: slow, and what the arrays are compared with."""
+"""Selection as one would do it by hand, an image at a time: slow, and what the arrays are compared with."""
 
 import hashlib
 from collections import Counter, defaultdict

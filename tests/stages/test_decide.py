@@ -16,12 +16,12 @@ def decided(rows: list[dict[str, object]], *decisions: Decision, **policy: str) 
 
 
 def said(action: str, name: str, *, reviewer: str = "anna", at: int = 0, **more: str) -> Decision:
-    """Return a decision about the file that is called so."""
+    """Return a decision about the file that has that name."""
     return Decision(action, sha_of(name), reviewer, f"2026-01-01T00:00:{at:02}Z", **more)  # type: ignore[arg-type]  # any words
 
 
 def test_an_exclusion_carries_reviewer_and_reason() -> None:
-    """Who threw a picture out, and why, stands in the row."""
+    """Who threw an image out, and why, stands in the row."""
     after = decided([make_row("a", label="melanoma")], said("exclude", "a", reason="a ruler"))
     assert fates(after.manifest.rows) == [("decide", "excluded-by-reviewer", "anna: a ruler")]
 
@@ -40,8 +40,8 @@ def test_a_relabel_gives_a_label_to_what_had_none() -> None:
     assert after.manifest.rows.select("label", "excluded_by").row(0) == ("melanoma", None)
 
 
-def test_a_relabel_to_context_takes_a_picture_out_of_its_class() -> None:
-    """context:<label> makes a picture one of no class."""
+def test_a_relabel_to_context_takes_an_image_out_of_its_class() -> None:
+    """context:<label> makes an image one of no class."""
     after = decided([make_row("a", label="melanoma")], said("relabel", "a", label="context:nevus"))
     assert after.manifest.rows.select("label", "source_label").row(0) == (None, "nevus")
 
@@ -65,7 +65,7 @@ def test_a_relabel_to_no_class_stops_the_build() -> None:
 
 
 def test_a_disagreement_under_majority_excludes_and_says_who_said_what() -> None:
-    """One against one is no majority: the picture is out until somebody settles it."""
+    """One against one is no majority: the image is out until somebody settles it."""
     said_both = (said("exclude", "a"), said("keep", "a", reviewer="ben", at=1))
     after = decided([make_row("a", label="melanoma")], *said_both, agreement="majority")
     assert fates(after.manifest.rows) == [("decide", "reviewers-disagree", "anna: exclude, ben: keep")]
@@ -80,7 +80,7 @@ def test_free_text_is_no_decision() -> None:
 
 
 def test_a_context_without_a_name_is_refused() -> None:
-    """context: wants the label that the picture has instead."""
+    """context: wants the label that the image has instead."""
     with pytest.raises(CurationError, match="'context:'"):
         decided([make_row("a", label="melanoma")], said("relabel", "a", label="context:"))
 

@@ -1,4 +1,4 @@
-"""Groups, representatives and disputes over pictures that are drawn here."""
+"""Groups, representatives and disputes over images that are drawn here."""
 
 import io
 from collections.abc import Sequence
@@ -37,15 +37,15 @@ def reasons(manifest: Manifest) -> list[tuple[str, str | None] | None]:
     return [fate[1:] if fate else None for fate in fates(manifest.rows)]
 
 
-def test_equal_bytes_are_one_picture() -> None:
-    """The larger id goes, and says which one it is a copy of."""
+def test_equal_bytes_are_one_image() -> None:
+    """The larger id goes, and reports which one it is a copy of."""
     picture = texture(1)
     after = run([make_row("a", label="m"), make_row("b", label="m", sha256=sha_of("a"))], [picture, picture])
     assert reasons(after) == [None, ("exact-duplicate", "src/a")]
     assert after.rows["group"].n_unique() == 1
 
 
-def test_equal_pixels_in_other_bytes_are_one_picture() -> None:
+def test_equal_pixels_in_other_bytes_are_one_image() -> None:
     """A lossless copy is found by its pixels, flat or not."""
     flat = np.full((64, 64, 3), 90, np.uint8)
     rows = [make_row(name, label="m", pixel_sha256="p", flat=True) for name in "ab"]
@@ -54,15 +54,15 @@ def test_equal_pixels_in_other_bytes_are_one_picture() -> None:
     assert sorted(filter(None, reasons(after))) == [("same-pixels", kept)]
 
 
-def test_flat_pictures_are_not_compared_by_hash() -> None:
-    """Two blank pictures of different pixels are two pictures, though their hashes agree."""
+def test_flat_images_are_not_compared_by_hash() -> None:
+    """Two blank images of different pixels are two images, though their hashes agree."""
     pictures = [np.full((64, 64, 3), level, np.uint8) for level in (90, 91)]
     rows = [make_row(name, label="m", flat=True, pixel_sha256=name) for name in "ab"]
     assert reasons(run(rows, pictures)) == [None, None]
 
 
 @pytest.mark.parametrize("turns", range(8))
-def test_a_turned_and_reencoded_twin_is_found(turns: int) -> None:
+def test_a_turned_and_reencoded_duplicate_is_found(turns: int) -> None:
     """In any of the eight orientations; the reason says by how many bits and how it is turned."""
     picture = texture(3)
     twin = np.rot90(picture, turns % 4)
@@ -72,7 +72,7 @@ def test_a_turned_and_reencoded_twin_is_found(turns: int) -> None:
     assert after.rows["correlation"][1] > 0.98
 
 
-def test_without_symmetries_a_turned_twin_is_another_picture() -> None:
+def test_without_symmetries_a_turned_duplicate_is_another_image() -> None:
     """The recipe may say so."""
     picture = texture(3)
     after = run([make_row("a", label="m"), make_row("b", label="m")], [picture, np.rot90(picture)], symmetries=False)
@@ -80,7 +80,7 @@ def test_without_symmetries_a_turned_twin_is_another_picture() -> None:
 
 
 def test_a_hash_only_proposes() -> None:
-    """Pictures within the radius whose thumbnails differ stay apart."""
+    """Images within the radius whose thumbnails differ stay apart."""
     after = run(
         [make_row("a", label="m"), make_row("b", label="m")],
         [texture(3), reencoded(texture(3), quality=30)],
@@ -90,7 +90,7 @@ def test_a_hash_only_proposes() -> None:
 
 
 def blend(first: Picture, second: Picture, share: float) -> Picture:
-    """Return a mixture of two pictures."""
+    """Return a mixture of two images."""
     return np.round(first * (1 - share) + second * share).astype(np.uint8)
 
 
@@ -111,8 +111,8 @@ def test_a_chain_shares_a_group_but_nobody_is_excluded_for_a_stranger() -> None:
         assert after.rows["excluded_by"][place[representative]] is None
 
 
-def test_one_picture_under_two_labels_is_disputed() -> None:
-    """A context row bears witness, goes first, and the class keeps its picture."""
+def test_one_image_under_two_labels_is_disputed() -> None:
+    """A context row bears witness, goes first, and the class keeps its image."""
     picture = texture(7)
     context = make_row("a", label=None, source_label="nevus", sha256=sha_of("b"))
     after = run([context, make_row("b", label="m")], [picture, picture])
@@ -121,7 +121,7 @@ def test_one_picture_under_two_labels_is_disputed() -> None:
     assert after.rows["claims"][1].to_list() == ["context:nevus", "m"]
 
 
-def test_a_lookalike_with_other_bytes_disputes_too_also_when_it_is_out() -> None:
+def test_a_duplicate_with_other_bytes_disputes_too_also_when_it_is_out() -> None:
     """Bytes or pixels make no difference, and a row that is excluded already bears witness."""
     picture = texture(7)
     witness = make_row("a", label="h", **out("quality", "blurred"))
@@ -130,7 +130,7 @@ def test_a_lookalike_with_other_bytes_disputes_too_also_when_it_is_out() -> None
     assert after.rows["disputed"].to_list() == [True, True]
 
 
-def test_empty_files_under_two_labels_are_no_picture_under_two_labels() -> None:
+def test_empty_files_under_two_labels_are_no_image_under_two_labels() -> None:
     """The same bytes that show nothing dispute nothing."""
     gone = {"sha256": sha_of("empty"), "width": None, "phash": None, "flat": None, **out("probe", "empty-file")}
     rows = [make_row("a", label="m", **gone), make_row("b", label="h", **gone)]
@@ -141,7 +141,7 @@ def test_empty_files_under_two_labels_are_no_picture_under_two_labels() -> None:
 
 
 def test_a_relabel_ends_the_dispute_of_its_rows() -> None:
-    """A person's word settles it, whatever a look-alike claims."""
+    """A person's word settles it, whatever a duplicate claims."""
     picture = texture(7)
     rows = [make_row("a", label="h"), make_row("b", label="m", decision=[act("relabel", "anna", label="m")])]
     after = run(rows, [reencoded(picture), picture])
@@ -167,7 +167,7 @@ def test_the_best_one_represents() -> None:
 
 
 def test_not_duplicates_is_obeyed_for_that_pair_alone() -> None:
-    """A veto keeps both; a third twin of one of them still goes."""
+    """A veto keeps both; a third duplicate of one of them still goes."""
     picture = texture(9)
     pair = (min(sha_of("a"), sha_of("b")), max(sha_of("a"), sha_of("b")))
     rows = [make_row(name, label="m", size_bytes=size) for name, size in (("a", 9000), ("b", 8000), ("c", 100))]
@@ -200,7 +200,7 @@ def test_equal_group_keys_join_groups_and_dispute_nothing() -> None:
     assert after.rows["disputed"].to_list() == [False] * 3
 
 
-def test_a_hundred_blank_pictures_are_a_star_of_edges() -> None:
+def test_a_hundred_blank_images_are_a_star_of_edges() -> None:
     """Clumps do not become every pair of their members."""
     flat = np.full((64, 64, 3), 90, np.uint8)
     rows = [make_row(f"{n:03}", label="m", flat=True, pixel_sha256="p") for n in range(100)]
@@ -221,7 +221,7 @@ CAST += [reencoded(picture) for picture in CAST] + [np.ascontiguousarray(np.rot9
 )
 @settings(max_examples=40)
 def test_names_and_their_order_decide_nothing(chosen: list[tuple[int, str | None]], random: object) -> None:
-    """Renamed and permuted files give the same pictures the same fate, group and dispute."""
+    """Renamed and permuted files give the same images the same fate, group and dispute."""
 
     def fates(names: list[str]) -> set[tuple[object, ...]]:
         cast = sorted(zip(names, range(len(chosen)), strict=True))
@@ -241,7 +241,7 @@ def test_names_and_their_order_decide_nothing(chosen: list[tuple[int, str | None
     assert fates(names) == fates(shuffled)
 
 
-def test_rows_without_pixels_are_no_look_alikes() -> None:
+def test_rows_without_pixels_are_no_duplicates() -> None:
     """Two truncated files do not resemble each other, though both have no thumbnail."""
     zeros = Fingerprints(np.zeros((2, 8), np.uint64), np.zeros((2, 32, 32), np.uint8))
     rows = [make_row(name, phash=None, flat=None, **out("probe", "truncated")) for name in "ab"]
@@ -251,7 +251,7 @@ def test_rows_without_pixels_are_no_look_alikes() -> None:
 
 
 def test_pages_of_one_file_are_not_copies_but_share_a_group() -> None:
-    """A stack of different pictures in one TIFF stays a stack, on one side of the split."""
+    """A stack of different images in one TIFF stays a stack, on one side of the split."""
     rows = [make_row("a", label="m"), make_row("a#2", label="m", sha256=sha_of("a"), page=2)]
     after = run(rows, [texture(1), texture(2)])
     assert reasons(after) == [None, None]

@@ -86,7 +86,7 @@ def test_group_keys_match_or_are_missing(tmp_path: Path) -> None:
 
 
 def test_metadata_is_joined_and_its_file_is_a_row(tmp_path: Path) -> None:
-    """What a table says stands beside its picture; the table itself is excluded as such, and may group."""
+    """What a table says stands next to its image; the table itself is excluded as such, and may group."""
     table = b"image,lesion_id,years,dx\na,L1,50,melanoma\nb,L1,,nevus\n"
     files = {"x/a.jpg": b"1", "x/b.jpg": b"2", "x/c.jpg": b"3", "meta.csv": table}
     metadata = {"file": "*.csv", "key": "image", "columns": {"lesion": "lesion_id", "age": "years"}, "label": "dx"}
@@ -168,8 +168,8 @@ def test_a_split_of_unknown_name_is_refused(tmp_path: Path) -> None:
     assert rows["source_split"].to_list() == ["test", "train", None]
 
 
-def test_metadata_may_lie_beside_the_recipe_and_must_agree_with_itself(tmp_path: Path) -> None:
-    """./ starts at the recipe's folder; two rows that say different things of one picture are an error."""
+def test_metadata_may_lie_next_to_the_recipe_and_must_agree_with_itself(tmp_path: Path) -> None:
+    """./ starts at the recipe's folder; two rows that say different things of one image are an error."""
     folder = write_source(tmp_path / "f", {"melanoma/a.jpg": b"1"})
     metadata = {"file": "./meta.csv", "key": "image", "columns": {"sex": "sex"}}
     recipe = recipe_of(folder, metadata=metadata)
@@ -239,7 +239,7 @@ def test_a_loose_file_that_poses_as_one_inside_an_archive_is_an_error(tmp_path: 
 
 
 def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:
-    """It came out as too few pictures, with advice on ratios; now pattern and an example of a path are told."""
+    """It came out as too few images, with advice on ratios; now pattern and an example of a path are told."""
     folder = write_source(tmp_path / "folder", {"cat/1.jpg": as_bytes(texture(1)), "dog/2.jpg": as_bytes(texture(2))})
     with pytest.raises(CurationError, match=r"2 paths, such as 'cat/1\.jpg'") as caught:
         ingested(recipe_of(folder, pattern="(?P<label>[^/]+)/[^/]+/[^/]+$"))

@@ -1,4 +1,4 @@
-"""Each file is looked at once: values, hashes, or the reason why it is no picture."""
+"""Each file is read once: values, hashes, or the reason why it is not an image."""
 
 import io
 import zipfile
@@ -66,8 +66,8 @@ BAD = {
 }
 
 
-def test_what_is_no_picture_gets_a_reason_and_harms_nobody(tmp_path: Path) -> None:
-    """Truncated, empty, in disguise, one pixel: a reason each, and the good one beside them is read."""
+def test_what_is_no_image_gets_a_reason_and_harms_nobody(tmp_path: Path) -> None:
+    """Truncated, empty, in disguise, one pixel: a reason each, and the good one next to them is read."""
     files = {name: content for name, (content, _) in BAD.items()} | {"good.jpg": as_bytes(texture(2))}
     manifest, prints = probed(recipe_of(write_source(tmp_path / "f", files)))
     for name, (_, reason) in BAD.items():
@@ -88,12 +88,12 @@ SYSTEM_FILES = {
 
 
 def test_what_an_operating_system_leaves_is_named_so(tmp_path: Path) -> None:
-    """By its bytes where these tell, else by its name; a picture that is called so is a picture, a cut one is cut."""
+    """By its bytes where these tell, else by its name; an image that has that name is an image, a cut one is cut."""
     files = {name: content for name, (content, _) in SYSTEM_FILES.items()}
     files |= {"cat/._own.jpg": as_bytes(texture(2)), "dog/thumbs.db": as_bytes(texture(3))[:-400], "dog/x.db": b""}
     files |= {"dog/._words": b"only words here\n"}
     recipe, cache = recipe_of(write_source(tmp_path / "f", files)), Cache()
-    for _ in range(2):  # looked at, and from the cache, which knows no names
+    for _ in range(2):  # read, and from the cache, which knows no names
         manifest, _ = probed(recipe, cache=cache)
         for name, (_, what) in SYSTEM_FILES.items():
             assert fate(manifest, name) == ("probe", "system-file", what)

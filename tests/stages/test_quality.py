@@ -20,7 +20,7 @@ from tests.builders import act, fates, make_manifest, make_row, out
 def test_each_threshold_gives_its_reason(
     cells: dict[str, float], thresholds: dict[str, float], reason: tuple[str, str]
 ) -> None:
-    """The value, the sign and the limit stand in the reason; a picture at the limit passes."""
+    """The value, the sign and the limit stand in the reason; an image at the limit passes."""
     after = quality(make_manifest([make_row("a", **cells), make_row("b")]), Quality(**thresholds))  # type: ignore[arg-type]  # any
     assert fates(after.rows) == [("quality", *reason), None]
 

@@ -1,4 +1,4 @@
-"""The chosen pictures are written alike, and taken over where they were written before."""
+"""The chosen images are written alike, and taken over where they were written before."""
 
 import io
 from pathlib import Path
@@ -40,7 +40,7 @@ def rendered(
     workers: int = 1,
     **table: object,
 ) -> Manifest:
-    """Return the manifest after its pictures were written below the target."""
+    """Return the manifest after its images were written below the target."""
     recipe, archive_index, manifest = opened(folder, **table)
     names = manifest.kept.select(pl.format("images/{}.jpg", pl.col("sha256").str.head(12))).to_series()
     return render(
@@ -55,7 +55,7 @@ def rendered(
     )
 
 
-def test_every_picture_comes_out_of_one_size_and_one_encoder_setting(tmp_path: Path) -> None:
+def test_every_image_comes_out_of_one_size_and_one_encoder_setting(tmp_path: Path) -> None:
     """Whatever the source's format and quality, nothing in the file tells them apart."""
     files = {"a.jpg": as_bytes(texture(1, width=300, height=200), quality=40), "b.tif": as_bytes(texture(2), "TIFF")}
     folder = write_source(tmp_path / "f", {**files, "c.png": as_bytes(texture(3, width=200, height=200), "PNG")})
@@ -89,8 +89,8 @@ def test_workers_and_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     assert links == [1] + [2] * 129
 
 
-def test_a_picture_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
-    """Between looking and writing a source may change: the picture is named, nothing is made up."""
+def test_an_image_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
+    """Between looking and writing a source may change: the image is named, nothing is made up."""
     folder = write_source(tmp_path / "f", {"a.jpg": as_bytes(texture(1))})
     recipe, archive_index, manifest = opened(folder)
     assert estimate_bytes(manifest, recipe, archive_index) > 0

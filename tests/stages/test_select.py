@@ -83,7 +83,7 @@ def test_counts_come_out_exactly_or_the_error_names_them(sizes: list[int], train
 
 @given(random=st.randoms(use_true_random=False), group_size=st.integers(1, 4))
 def test_names_and_order_decide_nothing(random: object, group_size: int) -> None:
-    """The same pictures under other names, in another order, are split alike."""
+    """The same images under other names, in another order, are split alike."""
     rows = make_pool(12, group_size=group_size)
     names = [str(n) for n in range(len(rows))]
     random.shuffle(names)  # type: ignore[attr-defined]  # Hypothesis hands over a random.Random
@@ -98,7 +98,7 @@ def test_names_and_order_decide_nothing(random: object, group_size: int) -> None
 
 @given(added=st.integers(0, 30), group_size=st.integers(1, 3), join=st.booleans())
 def test_growth_moves_nobody_out_of_test(added: int, group_size: int, join: bool) -> None:
-    """With the previous version new pictures, also new members of old groups, leave the test split what it was."""
+    """With the previous version new images, also new members of old groups, leave the test split what it was."""
     old, recipe = make_pool(12, group_size=group_size), make_recipe()
     before = select(make_manifest(old), recipe)
     new = [make_sample(f"new{n}", "melanoma", group=f"melanoma/{n}" if join else None) for n in range(added)]
@@ -108,7 +108,7 @@ def test_growth_moves_nobody_out_of_test(added: int, group_size: int, join: bool
 
 
 def test_growth_without_previous_moves_few() -> None:
-    """The order is a keyed hash, so fifty new pictures move far fewer than a shuffle would."""
+    """The order is a keyed hash, so fifty new images move far fewer than a shuffle would."""
     recipe = ratios(train=0.8, test=0.2)
     old = make_pool(250)
     before = splits(select(make_manifest(old), recipe))
@@ -134,7 +134,7 @@ def test_ratios_come_out_within_one_group(sizes: list[int], shares: tuple[float,
     try:
         after = select(make_manifest(rows), recipe)
     except ShortCountError:
-        # A split that would come out empty is refused: too few pictures for the shares, or too few groups.
+        # A split that would come out empty is refused: too few images for the shares, or too few groups.
         assert min(shares) * sum(sizes) < 1 or len(sizes) < 3 * max(sizes)
         return
     assert after.kept.height == sum(sizes)
@@ -203,7 +203,7 @@ WIDE = {"classes": {"melanoma": ["melanoma"]}, "context": "*"}
 
 
 def test_the_sources_test_side_wins_and_the_rest_of_its_group_is_leakage() -> None:
-    """A train picture whose twin is in the source's test is excluded as leakage, and says so."""
+    """A train image whose duplicate is in the source's test is excluded as leakage, and reports it."""
     rows = [make_sample(f"t{n}", "melanoma", group=f"g{n}", source_split="test") for n in range(2)]
     rows += [make_sample(f"l{n}", "melanoma", group=f"g{n}", source_split="train") for n in range(2)]
     rows += [make_sample(f"r{n}", "melanoma", source_split="train") for n in range(4)]
@@ -214,7 +214,7 @@ def test_the_sources_test_side_wins_and_the_rest_of_its_group_is_leakage() -> No
 
 
 def test_train_does_not_refill_a_short_test_unless_the_recipe_says_so() -> None:
-    """A test split that is short is an error; with refill_test the source's train pictures may go there."""
+    """A test split that is short is an error; with refill_test the source's train images may go there."""
     rows = [make_sample("t0", "melanoma", source_split="test")]
     rows += [make_sample(f"r{n}", "melanoma", source_split="train") for n in range(9)]
     with pytest.raises(ShortCountError) as caught:
@@ -234,7 +234,7 @@ def dispute(row: dict[str, Any]) -> dict[str, Any]:
 DISPUTED = [dispute(make_sample(f"d{n}", "melanoma")) for n in range(3)]
 
 
-def test_disputed_pictures_are_the_reserve_of_train_alone() -> None:
+def test_disputed_images_are_the_reserve_of_train_alone() -> None:
     """They fill up a train that is short and are marked; the rest says that it was not needed."""
     rows = [*make_pool(5, labels=("melanoma",)), *DISPUTED]
     after = select(make_manifest(rows), make_recipe(labels=WIDE, selection={"counts": {"train": 5, "test": 2}}))
@@ -248,7 +248,7 @@ def test_disputed_pictures_are_the_reserve_of_train_alone() -> None:
 
 @pytest.mark.parametrize("policy", ["exclude", "error"])
 def test_the_other_policies_use_nothing_disputed(policy: str) -> None:
-    """`exclude` then names the shortage with its reason, `error` names the pictures."""
+    """`exclude` then names the shortage with its reason, `error` names the images."""
     rows = [*make_pool(5, labels=("melanoma",)), *DISPUTED]
     recipe = make_recipe(labels=WIDE, conflicts={"policy": policy}, selection={"counts": {"train": 5, "test": 2}})
     with pytest.raises(CurationError) as caught:
@@ -263,7 +263,7 @@ def test_the_other_policies_use_nothing_disputed(policy: str) -> None:
         assert "src/d0, src/d1, src/d2" in caught.value.message
 
 
-def test_with_ratios_disputed_pictures_are_out() -> None:
+def test_with_ratios_disputed_images_are_out() -> None:
     """There is no count that would need them."""
     rows = [*make_pool(10, labels=("melanoma",)), DISPUTED[0]]
     after = select(make_manifest(rows), make_recipe(labels=WIDE, selection={"ratios": {"train": 0.8, "test": 0.2}}))
@@ -292,7 +292,7 @@ def test_a_label_that_no_file_carries_is_the_advice() -> None:
 
 
 def test_a_group_rule_that_swallows_a_class_is_named() -> None:
-    """A rule that puts every picture into one group was answered with "add a source"."""
+    """A rule that puts every image into one group was answered with "add a source"."""
     rows = [make_sample(f"{label}{n}", label, group=label) for label in ("healthy", "melanoma") for n in range(9)]
     with pytest.raises(ShortCountError) as raised:
         select(make_manifest(rows), ratios(train=0.8, test=0.2))
@@ -301,7 +301,7 @@ def test_a_group_rule_that_swallows_a_class_is_named() -> None:
 
 
 def test_a_misspelt_source_label_is_named_with_those_that_are_there() -> None:
-    """A class whose source label no file carries falls short for that reason, and the error says so."""
+    """A class whose source label no file carries falls short for that reason, and the error reports it."""
     labels = {"classes": {"dogs": ["dog"], "cats": ["cats"]}, "context": "*"}
     rows = [make_sample(f"c{n}", "cats", source_label="cats") for n in range(4)]
     rows += [make_sample(f"d{n}", None, source_label="dogs") for n in range(4)]
@@ -341,14 +341,14 @@ def test_the_same_build_twice_is_the_same_version(members: list[tuple[int, bool,
     assert splits(select(make_manifest(rows), recipe, previous=as_previous(first))) == splits(first)
     stranded = first.rejected.filter((pl.col("reason") == "surplus") & (pl.col("detail") == "test"))["label"].to_list()
     for label in set(first.kept.filter(pl.col("reserve"))["label"]):
-        # An undisputed picture is left over in test only where its group holds one that test needs.
+        # An undisputed image is left over in test only where its group holds one that test needs.
         needed = set(first.kept.filter(pl.col("split") == "test")["group"])
         left = first.rejected.filter((pl.col("reason") == "surplus") & (pl.col("detail") == "test"))
         assert label not in stranded or set(left["group"]) <= needed
 
 
-def test_twins_of_what_was_tested_stay_out_of_train() -> None:
-    """Though the picture itself is disputed or a duplicate by now, its group stays on the test side."""
+def test_duplicates_of_what_was_tested_stay_out_of_train() -> None:
+    """Though the image itself is disputed or a duplicate by now, its group stays on the test side."""
     rows = make_pool(10, labels=("melanoma",))
     recipe = make_recipe(labels=WIDE)
     before = select(make_manifest(rows), recipe)
@@ -370,7 +370,7 @@ def test_twins_of_what_was_tested_stay_out_of_train() -> None:
     assert fates(stranded) == [("select", "disputed-held-out", "test")]
 
 
-def test_genuine_test_pictures_come_before_those_that_refill() -> None:
+def test_genuine_test_images_come_before_those_that_refill() -> None:
     """refill_test takes from the source's train only what its test lacks."""
     rows = [make_sample(f"t{n}", "melanoma", group=f"g{n}", source_split="test") for n in range(6)]
     rows += [make_sample(f"r{n}", "melanoma", group=f"g{n}", source_split="train") for n in range(12)]
@@ -454,7 +454,7 @@ def pools(draw: st.DrawFn) -> tuple[Rows, pl.DataFrame | None]:
 def test_arrays_choose_whom_a_person_would_choose_by_hand(
     pool: tuple[Rows, pl.DataFrame | None], rule: dict[str, Any], *, refill: bool, respect: bool, seed: int
 ) -> None:
-    """Split, reserve and reason of every row are those of the selection that goes a picture at a time."""
+    """Split, reserve and reason of every row are those of the selection that goes an image at a time."""
     rows, previous = pool
     more = {"refill_test": refill, "source_split": "respect" if respect else "ignore", "seed": seed}
     recipe = make_recipe(selection={**rule, **more}, conflicts={"policy": "reserve"})
@@ -463,7 +463,7 @@ def test_arrays_choose_whom_a_person_would_choose_by_hand(
         after = select(manifest, recipe, previous=previous)
     except ShortCountError as fault:
         after = fault.manifest
-    if "ratios" in rule:  # disputed pictures are out before anybody is chosen
+    if "ratios" in rule:  # disputed images are out before anybody is chosen
         disputed = manifest.rows.select(pl.when("disputed").then(pl.lit("disputed"))).to_series()
         manifest = manifest.exclude("select", disputed, manifest.rows["claims"].list.join(", "))
     found = {

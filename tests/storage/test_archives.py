@@ -499,7 +499,7 @@ def test_many_archives_are_read_in_turns(tmp_path):
         assert len(list(Path("/proc/self/fd").iterdir())) <= before + 16
 
 
-def test_a_replaced_archive_is_read_anew(tmp_path):
+def test_a_replaced_archive_is_read_again(tmp_path):
     """An archive that was exchanged under its name is not read through the handle of the old one."""
     path = make_zip(tmp_path / "x.zip", {"a": b"old"})
     assert read_all(path) == {"a": b"old"}

@@ -127,7 +127,7 @@ def test_a_file_written_just_now_is_not_trusted(tmp_path):
     [b"", b"{", b"[]", b'{"files": 3}', b'{"files": [[1, 2]]}', b'{"files": [["a", "b", 1, 1, "c"]]}', b"\xff"],
 )
 def test_a_corrupt_index_counts_as_empty(tmp_path, damage):
-    """Whatever stands in an index file, what is not understood is hashed again and written anew."""
+    """Whatever stands in an index file, what is not understood is hashed again and written again."""
     cache = Cache(tmp_path / "cache")
     path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
     age(path)

@@ -77,7 +77,7 @@ def make_row(seed: object, **cells) -> dict[str, object]:
 
 
 def make_rows(kinds: Iterable[tuple[str, str, int]] = DEFAULT, *, salt: str = "") -> list[dict[str, object]]:
-    """Return kept rows: (label, split, how many) each, and one excluded row beside them."""
+    """Return kept rows: (label, split, how many) each, and one excluded row next to them."""
     rows = [
         make_row(f"{salt}{label}-{split}-{n}", label=label, split=split)
         for label, split, count in kinds

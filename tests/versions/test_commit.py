@@ -13,7 +13,7 @@ from tests.versions.builders import fill, make_home, make_manifest, make_recipe,
 
 
 def test_a_version_is_published_with_its_folder_its_line_and_its_split(tmp_path):
-    """The first publication is v1: the folder verifies, the line names it, the split lists its pictures."""
+    """The first publication is v1: the folder verifies, the line names it, the split lists its images."""
     home = make_home(tmp_path)
     done = publish(home, make_rows())
     assert (done.outcome, done.line.version, done.notes) == ("published", 1, ())
@@ -110,7 +110,7 @@ def test_a_publication_ends_the_draft(tmp_path):
 
 
 def test_a_build_that_does_not_verify_is_a_bug_and_is_not_published(tmp_path):
-    """A picture that a stage damaged stops the commit before anything is moved."""
+    """An image that a stage damaged stops the commit before anything is moved."""
     home = make_home(tmp_path)
     with locked(home, "squares") as held, open_staging(held) as build:
         fill(build.folder, make_rows(), make_recipe(), number=1)

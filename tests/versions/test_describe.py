@@ -1,4 +1,4 @@
-"""The names of pictures and what a version says of itself."""
+"""The names of images and what a version says of itself."""
 
 import gc
 import hashlib
@@ -29,7 +29,7 @@ def kept_of(digests, page=1):
     return pl.DataFrame([("train", "dark", digest, page) for digest in digests], schema=schema, orient="row")
 
 
-def test_a_picture_is_named_by_twelve_digits_in_its_split_and_label():
+def test_an_image_is_named_by_twelve_digits_in_its_split_and_label():
     """The first page has no suffix, a further one has its number."""
     assert name_images(kept_of([sha(1)])).to_list() == [f"images/train/dark/{sha(1)[:12]}.jpg"]
     assert name_images(kept_of([sha(1)], page=2)).to_list() == [f"images/train/dark/{sha(1)[:12]}-p2.jpg"]
@@ -52,7 +52,7 @@ def test_pages_of_one_file_do_not_lengthen_its_name():
 
 @given(st.lists(HEX, unique=True, max_size=12), st.randoms(use_true_random=False))
 def test_names_are_unique_and_free_of_the_order(digests, order):
-    """However much digests agree, no two pictures share a name, and shuffling the rows changes no name."""
+    """However much digests agree, no two images share a name, and shuffling the rows changes no name."""
     names = dict(zip(digests, name_images(kept_of(digests)), strict=True))
     assert len(set(names.values())) == len(digests)
     order.shuffle(digests)
@@ -60,7 +60,7 @@ def test_names_are_unique_and_free_of_the_order(digests, order):
 
 
 def test_every_class_is_counted_in_every_split_in_use():
-    """Splits come as train, val, test; a class without a picture stands there with 0."""
+    """Splits come as train, val, test; a class without an image stands there with 0."""
     kept = make_manifest(make_rows([("dark", "test", 1), ("pale", "train", 2)])).kept
     counts = count_splits(kept, classes=["dark", "pale"])
     assert counts == {"train": {"dark": 0, "pale": 2}, "test": {"dark": 1, "pale": 0}}
@@ -100,7 +100,7 @@ def test_reserve_counts_what_is_used_although_disputed(tmp_path):
     assert describe(rows, tmp_path)["reserve"] == 1
 
 
-def test_metadata_lists_all_pictures_once_for_all_splits_and_once_in_each(tmp_path):
+def test_metadata_lists_all_images_once_for_all_splits_and_once_in_each(tmp_path):
     """metadata.csv names files from the folder, images/<split>/metadata.csv from its own."""
     manifest = render(tmp_path, make_rows())
     tables = metadata_tables(manifest)
@@ -118,7 +118,7 @@ def test_metadata_lists_all_pictures_once_for_all_splits_and_once_in_each(tmp_pa
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the package's CSV reader leaves its files open
 def test_hugging_face_reads_the_folder_with_its_splits_and_metadata(tmp_path):
-    """ImageFolder, given nothing but the folder, finds each split's pictures and the metadata of each picture."""
+    """ImageFolder, given nothing but the folder, finds each split's images and the metadata of each image."""
     datasets = pytest.importorskip("datasets")
     folder = tmp_path / "v1"
     manifest = fill(folder, make_rows(), make_recipe(), number=1)

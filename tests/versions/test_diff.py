@@ -146,7 +146,7 @@ def test_each_change_has_its_kind_and_its_reason(tmp_path, case):
 
 @pytest.mark.parametrize(("cells", "kind"), [({"split": "val"}, "moved"), ({"label": "pale"}, "relabelled")])
 def test_a_changed_recipe_is_a_reason_and_a_note(tmp_path, cells, kind):
-    """Where nothing about the picture changed, the recipe did."""
+    """Where nothing about the image changed, the recipe did."""
     _, found = compare(tmp_path, make_rows(), change_row(make_rows(), "dark-train-0", **cells), other_recipe=True)
     assert [(change.kind, change.why) for change in found.changes] == [(kind, "the recipe changed")]
     assert found.notes == ("the recipe changed",)
@@ -184,7 +184,7 @@ def test_a_version_does_not_differ_from_itself(tmp_path):
 
 
 def test_another_rendering_is_noted(tmp_path):
-    """The same pictures in other pixels are no change of a picture, but of all of them."""
+    """The same images in other pixels are no change of an image, but of all of them."""
     home = make_home(tmp_path)
     publish(home, make_rows())
     publish(home, make_rows(), recipe=make_recipe(more="[render]\nshort_side = 64\n"))
@@ -194,7 +194,7 @@ def test_another_rendering_is_noted(tmp_path):
 
 
 def test_a_long_list_is_cut_for_people_and_whole_for_programs(tmp_path):
-    """Of 30 added pictures a person sees the reasons with their counts, 20 pictures and the number of the others."""
+    """Of 30 added images a person sees the reasons with their counts, 20 images and the number of the others."""
     home = make_home(tmp_path)
     publish_texts(home, make_rows())
     publish_texts(home, [*make_rows(), *(make_row(n) for n in range(30))])

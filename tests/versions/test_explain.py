@@ -1,4 +1,4 @@
-"""The story of one picture, true in every sentence."""
+"""The story of one image, true in every sentence."""
 
 import json
 
@@ -15,7 +15,7 @@ OUT = {"split": None, "reserve": None}
 
 
 def alike(name, kind="near", **cells):
-    """Return one look-alike as the dedup stage notes it."""
+    """Return one duplicate as the dedup stage notes it."""
     exact = {"distance": 0, "correlation": 1.0, "symmetry": 0}
     return {"id": f"drawn/{name}.png", "kind": kind, **exact, **cells}
 
@@ -157,7 +157,7 @@ def test_a_file_that_could_not_be_read_is_explained_too(home):
 
 
 def test_a_decision_is_part_of_the_story(home):
-    """What a person decided stands between the label and the look-alikes."""
+    """What a person decided stands between the label and the duplicates."""
     steps = [step for step, _ in only(home, "kept.png").steps]
     assert steps == ["ingest", "probe", "label", "decide", "select", "render"]
     assert ("decide", "keep (anna: fine); prefer") in only(home, "kept").steps
@@ -174,12 +174,12 @@ def test_a_decision_is_part_of_the_story(home):
         f"images/train/dark/{sha('a/mole')[:12]}.jpg",
     ],
 )
-def test_a_picture_is_found_by_every_name_of_its_own(home, query):
-    """Id, path, a path as Windows writes it, the published file and its bare name all name the one picture."""
+def test_an_image_is_found_by_every_name_of_its_own(home, query):
+    """Id, path, a path as Windows writes it, the published file and its bare name all name the one image."""
     assert only(home, query).id == "drawn/a/mole.png"
 
 
-def test_the_whole_path_of_a_published_file_names_its_picture(home):
+def test_the_whole_path_of_a_published_file_names_its_image(home):
     """What a file manager copies is understood."""
     file = (
         load(home, "squares").samples().filter(load(home, "squares").samples()["id"] == "drawn/a/mole.png")["file"][0]
@@ -188,7 +188,7 @@ def test_the_whole_path_of_a_published_file_names_its_picture(home):
 
 
 @pytest.mark.parametrize("query", ["mole.png", "mole", sha("a/mole"), sha("a/mole")[:6], sha("a/mole")[:10].upper()])
-def test_all_pictures_that_share_a_name_are_told(home, query):
+def test_all_images_that_share_a_name_are_told(home, query):
     """Two files of one name or of one sha256 are two stories, sorted by id."""
     assert [told.id for told in explain(home, "squares", query)] == ["drawn/a/mole.png", "drawn/twin.png"]
 
@@ -213,8 +213,8 @@ def test_a_pattern_is_a_name_and_no_pattern(home):
             explain(home, "squares", query)
 
 
-def test_a_draft_tells_how_far_its_pictures_came(tmp_path):
-    """A picture that was still in when the build stopped says so."""
+def test_a_draft_tells_how_far_its_images_came(tmp_path):
+    """An image that was still in when the build stopped reports it."""
     home = make_home(tmp_path)
     rows = [{**row, "split": None} for row in make_rows()]
     with locked(home, "squares") as held:
@@ -225,8 +225,8 @@ def test_a_draft_tells_how_far_its_pictures_came(tmp_path):
     assert "select" in found.steps[-1][1]
 
 
-def test_a_crowd_of_look_alikes_is_told_in_part(tmp_path):
-    """Of a hundred look-alikes ten are named and the others counted."""
+def test_a_crowd_of_duplicates_is_told_in_part(tmp_path):
+    """Of a hundred duplicates ten are named and the others counted."""
     home = make_home(tmp_path)
     crowd = [make_row(f"c{n:03}", group=sha("c"), **OUT, **out("select", "surplus", "train")) for n in range(100)]
     chosen = make_row("best", group=sha("c"), lookalikes=[alike(f"c{n:03}", "same pixels") for n in range(100)])

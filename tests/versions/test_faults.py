@@ -70,7 +70,7 @@ def explain(folder):
     ],
 )
 def test_any_other_fault_passes_unchanged(tmp_path, fault):
-    """A missing file, a forbidden file of somebody else's and a bug are not called a fault of this disk."""
+    """A missing file, a forbidden file of another user's and a bug are not called a fault of this disk."""
     with pytest.raises(type(fault)) as caught, explain(tmp_path):
         raise fault
     assert caught.value is fault
@@ -78,7 +78,7 @@ def test_any_other_fault_passes_unchanged(tmp_path, fault):
 
 @pytest.mark.parametrize("free", [0, 4096, 16384, 24576, 32768, 49152, 65536, 81920, 98304])
 def test_a_full_disk_loses_nothing(small_disk, free):
-    """However little is free, the error says so, the old version stays whole, and with space the build finishes."""
+    """However little is free, the error reports it, the old version stays whole, and with space the build finishes."""
     home = make_home(small_disk)
     publish(home, make_rows(salt="a"))
     before = home.lines("squares").read_bytes()
@@ -95,7 +95,7 @@ def test_a_full_disk_loses_nothing(small_disk, free):
 
 @pytest.mark.parametrize("step", ["stage", "tables", "draft"])
 def test_a_full_disk_is_told_as_such_wherever_it_is_met(small_disk, step):
-    """Pictures, Parquet and drafts give the one error with a hint about space, and leave no temp folder."""
+    """Images, Parquet and drafts give the one error with a hint about space, and leave no temp folder."""
     home = make_home(small_disk)
     publish(home, make_rows(salt="a"))
     leave(small_disk, 8192)
@@ -106,7 +106,7 @@ def test_a_full_disk_is_told_as_such_wherever_it_is_met(small_disk, step):
 
 
 def write_much(held, step):
-    """Write more than there is room for: pictures, a table, or a draft."""
+    """Write more than there is room for: images, a table, or a draft."""
     manifest = make_manifest([*make_rows(), *make_rows([("dark", "train", 500)], salt="many")])
     if step == "draft":
         write_draft(held, manifest, stage="select", fault=CurationError(ErrorCode.COUNT_SHORT, "x"))
@@ -160,7 +160,7 @@ def test_a_recipe_that_finds_no_room_is_told(small_disk, full):
 
 
 def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
-    """A build on a read-only disk says so; what is published there can be verified, shown and planned for."""
+    """A build on a read-only disk reports it; what is published there can be verified, shown and planned for."""
     home = make_home(small_disk)
     publish(home, make_rows())
     with locked(home, "squares") as held:

@@ -117,7 +117,7 @@ def test_a_build_under_way_keeps_its_temp_folder(home):
 
 
 def test_a_shared_file_counts_once_and_with_its_last_link(home):
-    """A picture that v1 shares with v3 frees nothing while v3 stays, and counts once where both go."""
+    """An image that v1 shares with v3 frees nothing while v3 stays, and counts once where both go."""
     shared = sorted((home.build("squares", 3) / "images").rglob("*.jpg"))[0]
     state = shared.stat()
     target = home.build("squares", 1) / "shared.jpg"

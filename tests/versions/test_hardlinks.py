@@ -1,4 +1,4 @@
-"""Pictures that several versions share are one file."""
+"""Images that several versions share are one file."""
 
 import errno
 import json
@@ -17,15 +17,15 @@ RENDERING = make_recipe().rendering()
 
 @pytest.fixture
 def home(tmp_path) -> Home:
-    """Return a home with two versions that share half of their pictures."""
+    """Return a home with two versions that share half of their images."""
     home = make_home(tmp_path)
     publish(home, make_rows(salt="a"))
     publish(home, [*make_rows(salt="a")[:3], *make_rows(salt="b")[3:]])
     return home
 
 
-def test_every_picture_of_every_version_is_offered_once(home):
-    """The pictures of all versions are found by sha256 and page, with the sha256 of their file."""
+def test_every_image_of_every_version_is_offered_once(home):
+    """The images of all versions are found by sha256 and page, with the sha256 of their file."""
     offered = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")
     wanted = {row["sha256"] for salt in "ab" for row in make_rows(salt=salt) if row.get("excluded_by") is None}
     wanted -= {row["sha256"] for row in make_rows(salt="b")[:3]}
@@ -50,15 +50,15 @@ def test_a_version_that_is_absent_or_damaged_offers_nothing(home):
     assert reuse(home, "squares", rendering=RENDERING, encoder="drawn 1") == {}
 
 
-def test_a_shared_picture_is_one_file(home, tmp_path):
-    """Taking a picture over makes a second name for the same file."""
+def test_a_shared_image_is_one_file(home, tmp_path):
+    """Taking an image over makes a second name for the same file."""
     picture = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")[make_rows(salt="a")[0]["sha256"], 1]
     target = tmp_path / "datasets" / "builds" / "new" / "a.jpg"
     assert link_or_copy(picture, target)
     assert target.samefile(picture.path)
 
 
-def test_damage_in_a_shared_picture_is_told_of_every_version_that_has_it(home):
+def test_damage_in_a_shared_image_is_told_of_every_version_that_has_it(home):
     """The versions hold one file under two names: whoever writes into it is told that both are damaged."""
     folders = home.build("squares", 1), home.build("squares", 2)
     first, second = ({path.name: path for path in sorted(folder.rglob("*.jpg"))} for folder in folders)
@@ -78,8 +78,8 @@ def test_damage_in_a_shared_picture_is_told_of_every_version_that_has_it(home):
     assert "are shared with" not in (verify(home, "squares@v2").hint or "")
 
 
-def test_a_changed_or_lost_picture_is_not_taken_over(home, tmp_path):
-    """A picture whose bytes are not the published ones has to be rendered again."""
+def test_a_changed_or_lost_image_is_not_taken_over(home, tmp_path):
+    """An image whose bytes are not the published ones has to be rendered again."""
     picture = reuse(home, "squares", rendering=RENDERING, encoder="drawn 1")[make_rows(salt="a")[0]["sha256"], 1]
     picture.path.write_bytes(b"edited")
     assert not link_or_copy(picture, tmp_path / "a.jpg")
@@ -88,7 +88,7 @@ def test_a_changed_or_lost_picture_is_not_taken_over(home, tmp_path):
     assert not (tmp_path / "a.jpg").exists()
 
 
-def test_across_file_systems_a_picture_is_copied(home, tmp_path):
+def test_across_file_systems_an_image_is_copied(home, tmp_path):
     """Where no link can be made, a copy serves."""
     other = Path("/dev/shm")  # noqa: S108 (another file system than the tests' folder, on most machines)
     if not os.access(other, os.W_OK) or other.stat().st_dev == tmp_path.stat().st_dev:

@@ -29,12 +29,12 @@ def problems_of(rows):
 
 
 def alike(name):
-    """Return one look-alike."""
+    """Return one duplicate."""
     return {"id": f"drawn/{name}.png", "kind": "near", "distance": 2, "correlation": 0.99, "symmetry": 0}
 
 
 def test_a_whole_manifest_keeps_every_contract():
-    """Groups of several rows, look-alikes, reserve, duplicates and excluded rows of every kind are in order."""
+    """Groups of several rows, duplicates, reserve, duplicates and excluded rows of every kind are in order."""
     rows = [
         *make_rows(),
         make_row("a", group=sha("g"), group_key="k", lookalikes=[alike("b")], representative="drawn/a.png"),

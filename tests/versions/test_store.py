@@ -189,7 +189,7 @@ def test_a_folder_without_a_description_is_no_version(tmp_path, text):
 
 
 def test_a_draft_is_opened_by_its_reference(tmp_path):
-    """name@draft opens what a failed build left, name@v1 a version; without a draft the error says so."""
+    """name@draft opens what a failed build left, name@v1 a version; without a draft the error reports it."""
     home = make_home(tmp_path)
     publish(home, make_rows())
     with fails_with(ErrorCode.DRAFT_MISSING):

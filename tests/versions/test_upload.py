@@ -44,7 +44,7 @@ def test_an_uploaded_version_is_whole_and_verified_from_its_url(tmp_path: Path, 
     assert any("0 of" in note for note in make_version(tmp_path, to="s3://pictures/builds").notes)
 
 
-def test_a_changed_picture_behind_the_url_is_found(tmp_path: Path, bucket: RemotePath) -> None:
+def test_a_changed_image_behind_the_url_is_found(tmp_path: Path, bucket: RemotePath) -> None:
     """One flipped byte, same size."""
     make_version(tmp_path, to="s3://pictures/builds")
     picture = next(name for name, _ in (bucket / "builds/tiny/v1").files() if name.endswith(".jpg"))

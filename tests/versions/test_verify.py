@@ -29,7 +29,7 @@ def home(tmp_path) -> Home:
 
 
 def picture_of(folder, split="train", label="dark"):
-    """Return the first picture of a split and class."""
+    """Return the first image of a split and class."""
     return sorted((folder / "images" / split / label).glob("*.jpg"))[0]
 
 
@@ -52,7 +52,7 @@ def first(column, value, of="dark-train-0"):
 
 
 def test_a_published_version_is_whole(home):
-    """Nothing is found in an untouched version, and the check says how much it looked at."""
+    """Nothing is found in an untouched version, and the check says how much it read."""
     found = verify(home, "squares@v1")
     assert (found.problems, found.notes) == ((), ())
     files = [path for path in home.build("squares", 1).rglob("*") if path.is_file()]
@@ -211,7 +211,7 @@ def _publish_one_file_twice(folder, home):
 
 
 def _add_exif(folder, home):
-    """Write EXIF into a picture and make every checksum fit."""
+    """Write EXIF into an image and make every checksum fit."""
     path = picture_of(folder)
     exif = Image.Exif()
     exif[0x010E] = "patient 17"
@@ -237,7 +237,7 @@ def _publish_what_is_no_jpeg(folder, home):
 
 
 def republish(folder, path, content):
-    """Replace a picture so that manifest, description and checksums agree with it."""
+    """Replace an image so that manifest, description and checksums agree with it."""
     path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     manifest = Manifest.read(folder / "manifest.parquet")
@@ -372,7 +372,7 @@ def fits(problem, code, place, facts):
 
 
 def test_several_faults_are_told_in_one_run(home):
-    """A missing picture, an extra file and a changed card are three problems of one check."""
+    """A missing image, an extra file and a changed card are three problems of one check."""
     folder = home.build("squares", 1)
     _remove_a_picture(folder, home)
     _add_a_picture(folder, home)
@@ -413,7 +413,7 @@ def _touch(path):
         (lambda folder: (folder / "SHA256SUMS").write_text("x\n"), "SHA256SUMS: line 1"),
     ],
 )
-def test_damage_is_seen_without_reading_the_pictures(home, damage, named):
+def test_damage_is_seen_without_reading_the_images(home, damage, named):
     """What is missing or was written to is named with the way out; a file only touched is whole."""
     folder, (line,) = home.build("squares", 1), published(home, "squares")
     _touch(picture_of(folder))
@@ -500,8 +500,8 @@ def test_an_unreadable_folder_is_all_problems(tmp_path):
     assert found.checked == {"files": 0, "bytes": 0}
 
 
-def test_pictures_are_written_as_they_are_verified(home):
-    """What Pillow says of a published picture agrees: no EXIF, no comment, nothing but JFIF."""
+def test_images_are_written_as_they_are_verified(home):
+    """What Pillow says of a published image agrees: no EXIF, no comment, nothing but JFIF."""
     for file in load(home, "squares").samples()["file"]:
         with Image.open(file) as image:
             assert not image.getexif()

@@ -176,7 +176,7 @@ def test_a_split_survives_the_disk_whatever_the_order_of_the_rows(tmp_path_facto
 
 
 def test_a_line_is_frozen(tmp_path):
-    """Versions are never changed, and neither is what speaks of them."""
+    """Versions are never changed, and neither is what mentions them."""
     line = publish_texts(make_home(tmp_path), make_rows())
     assert isinstance(line, VersionLine)
     with pytest.raises(AttributeError):
