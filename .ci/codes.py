@@ -10,12 +10,14 @@ from pathlib import Path
 from curation.dataset.columns import COLUMNS
 from curation.errors import ErrorCode
 from curation.reasons import Reason
+from curation.versions.problems import ProblemCode
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "codes.md"
 TEXT = """# Codes
 
-This page is generated from `curation/errors.py`, `curation/reasons.py` and `curation/dataset/columns.py` by
-`make codes`. Codes are stable. Messages may change at any time, so scripts should compare codes only.
+This page is generated from `curation/errors.py`, `curation/reasons.py`, `curation/versions/problems.py` and
+`curation/dataset/columns.py` by `make codes`. Codes are stable. Messages may change at any time, so scripts should
+compare codes only.
 
 ## Errors
 
@@ -28,6 +30,12 @@ This page is generated from `curation/errors.py`, `curation/reasons.py` and `cur
 Column `reason` of an excluded row; column `excluded_by` has the step, and `detail` the facts.
 
 {reasons}
+
+## Problems of a version
+
+`code` in the list `codes` of `verify --json`.
+
+{problems}
 
 ## Columns
 
@@ -47,6 +55,7 @@ def page() -> str:
     """Return the text of the page."""
     errors = ((f"`{code}`", code.meaning) for code in sorted(ErrorCode))
     reasons = ((f"`{reason}`", reason.step, reason.meaning) for reason in Reason)
+    problems = ((f"`{problem}`", problem.meaning) for problem in sorted(ProblemCode))
     columns = (
         (f"`{column.name}`", column.step or "any", f"`{column.kind}`".split("(")[0].rstrip("`") + "`", column.meaning)
         for column in COLUMNS
@@ -54,6 +63,7 @@ def page() -> str:
     return TEXT.format(
         errors=table(("code", "meaning"), errors),
         reasons=table(("reason", "step", "meaning"), reasons),
+        problems=table(("code", "meaning"), problems),
         columns=table(("column", "step", "type", "meaning"), columns),
     )
 

@@ -4,8 +4,8 @@ from enum import StrEnum
 from typing import Self
 
 
-class ErrorCode(StrEnum):
-    """What kind of failure an error is. Codes are stable; messages are free text and may change at any time."""
+class ExplainedCode(StrEnum):
+    """A stable code with its meaning, one sentence."""
 
     meaning: str
 
@@ -15,6 +15,10 @@ class ErrorCode(StrEnum):
         member._value_ = value
         member.meaning = meaning
         return member
+
+
+class ErrorCode(ExplainedCode):
+    """What kind of failure an error is. Codes are stable; messages are free text and may change at any time."""
 
     # Recipe, decisions and dataset
     COUNT_SHORT = "count-short", "A class has fewer images than the recipe asks for."

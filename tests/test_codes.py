@@ -12,6 +12,7 @@ import pytest
 
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
+from curation.versions.problems import ProblemCode
 
 PROJECT = Path(__file__).resolve().parent.parent
 PRODUCT = ("curation", "training", "firmware")
@@ -74,9 +75,14 @@ def test_every_reason_is_used():
     assert sorted(set(Reason.__members__) - members_used("Reason")) == []
 
 
+def test_every_problem_code_is_used():
+    """No problem code is left that no check gives."""
+    assert sorted(set(ProblemCode.__members__) - members_used("ProblemCode")) == []
+
+
 def test_codes_and_reasons_are_explained():
     """Each code and reason has a meaning of one sentence, and each reason the step that gives it."""
-    for member in (*ErrorCode, *Reason):
+    for member in (*ErrorCode, *Reason, *ProblemCode):
         assert member.meaning[0].isupper() or not member.meaning[0].isalpha(), member
         assert member.meaning.endswith("."), member
         assert "|" not in member.meaning, member
