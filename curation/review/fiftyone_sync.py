@@ -36,6 +36,9 @@ OWN_FIELDS: Final[Mapping[str, pl.DataType]] = {
 }
 """The columns of the review table that the manifest lacks, or has as data and not as text."""
 
+FIFTYONE_FIELDS: Final = frozenset({"id", "filepath", "tags", "metadata", "created_at", "last_modified_at"})
+"""The fields that every sample of FiftyOne has."""
+
 PLAIN: Final[Mapping[str, str]] = {
     **{
         RENAMED.get(column.name, column.name): column.name
@@ -207,10 +210,10 @@ def _open(subject: ReviewSubject, metadata: Sequence[Metadata], names: Mapping[s
 def name_fields(metadata: Sequence[Metadata], *, taken: Collection[str] = ()) -> dict[str, str]:
     """Return metadata column -> field of a sample: its own name, with a ``_`` where that is taken.
 
-    >>> name_fields([Metadata("module"), Metadata("tags")], taken={"tags"})
+    >>> name_fields([Metadata("module"), Metadata("tags")])
     {'module': 'module', 'tags': 'tags_'}
     """
-    own = {*PLAIN, *taken, "label", "proposal", "lookalikes", "filepath", "board", "stamp", "size"}
+    own = {*PLAIN, *taken, *FIFTYONE_FIELDS, "label", "proposal", "lookalikes", "board", "stamp", "size"}
     return {column.name: f"{column.name}_" if column.name in own else column.name for column in metadata}
 
 

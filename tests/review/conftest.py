@@ -57,6 +57,7 @@ name = "new"
 kind = "folder"
 path = {path!r}
 label = ""
+metadata = {{ file = "./facts.csv", key = "image", columns = {{ module = {{}}, tags = {{ from = "shift" }} }} }}
 
 [quality]
 min_side = 40
@@ -71,6 +72,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unlabelled = {f"n{number}.jpg": as_bytes(texture(800 + number)) for number in range(4)}
     new = write_source(folder / "new", unlabelled)
     write_recipe(folder / "datasets", images=images, train=7, test=3, more=MORE.format(path=str(new)))
+    facts = "".join(f"n{number},north,{number}\n" for number in range(4))
+    (folder / "datasets" / "tiny" / "facts.csv").write_text(f"image,module,shift\n{facts}")
     options = Options(home=Home(folder / "datasets"), cache=Cache(folder / "cache"), engine=Local(1))
     build("tiny", options)
     return folder

@@ -371,6 +371,8 @@ def test_a_second_review_uses_the_app_that_runs(app):
     assert set(seen["decided"]) == {sha}
     assert (seen["persistent"], seen["media"], seen["boards"]) == (True, ["filepath", "board"], True)
     assert any(view.startswith("0 of 1 left: disputed") for view in seen["views"])
+    metadata = open_session(home, "tiny").manifest.rows.drop_nulls("module").select("id", "module", "tags")
+    assert sorted(seen["metadata"]) == sorted(map(list, metadata.rows()))  # `tags` is FiftyOne's own field
 
     other = run(home, "review", "tiny", "--reviewer", "ben", "--no-browser", "--port", str(app.port))
     assert other.returncode == 1
@@ -383,7 +385,10 @@ def read_dataset(app: Running) -> dict[str, object]:
         "import fiftyone as fo, json\n"
         f"d = fo.load_dataset({app.url.rpartition('/')[2]!r})\n"
         "rows, decisions, shas, boards = d.values(['row', 'decision', 'sha256', 'board'])\n"
-        "print(json.dumps({'rows': rows, 'decided': sorted(s for s, x in zip(shas, decisions) if x),\n"
+        "found = zip(*d.values(['row', 'module', 'tags_']), strict=True)\n"
+        "found = [each for each in found if each[1]]\n"
+        "decided = sorted(s for s, x in zip(shas, decisions) if x)\n"
+        "print(json.dumps({'rows': rows, 'metadata': found, 'decided': decided,\n"
         "    'persistent': d.persistent, 'media': d.app_config.media_fields, 'boards': all(boards),\n"
         "    'views': [d.get_saved_view_info(n)['description'] for n in d.list_saved_views()]}))\n"
     )

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from curation.dataset.decisions import Decision, append_decisions
-from curation.dataset.manifest import Manifest
 from curation.errors import CurationError, ErrorCode
 from curation.review.decision_import import COLUMNS, export_csv, import_csv, import_tags, resolve_sha256
 from tests.builders import sha_of
@@ -98,7 +97,7 @@ def test_a_name_that_two_files_share_is_refused_unless_they_are_the_same(session
     assert resolve_sha256(session, "g0.jpg") == sha_at(session, "train/nevus/g0.jpg")
     one, two = sha_at(session, "train/healthy/g100.jpg"), sha_at(session, "train/healthy/g108.jpg")
     renamed = session.manifest.rows.with_columns(path=pl.col("path").str.replace("healthy/g100.jpg", "other/g108.jpg"))
-    monkeypatch.setattr(type(session), "manifest", Manifest(renamed))
+    monkeypatch.setattr(type(session), "manifest", session.manifest.with_rows(renamed))
     with pytest.raises(CurationError, match=r"g108\.jpg") as fault:
         resolve_sha256(session, "g108.jpg")
     assert fault.value.code is ErrorCode.IMAGE_AMBIGUOUS
@@ -113,7 +112,7 @@ def test_a_file_that_was_never_read_cannot_be_decided_on(session, monkeypatch):
         excluded_by=pl.lit("ingest"),
         reason=pl.lit("encrypted"),
     )
-    monkeypatch.setattr(type(session), "manifest", Manifest(rows))
+    monkeypatch.setattr(type(session), "manifest", session.manifest.with_rows(rows))
     with pytest.raises(CurationError, match=r"g108\.jpg .*\(ingest: encrypted\)"):
         resolve_sha256(session, "train/healthy/g108.jpg")
 
