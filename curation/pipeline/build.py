@@ -28,7 +28,7 @@ from curation.stages.label import label
 from curation.stages.probe import probe
 from curation.stages.quality import quality
 from curation.stages.render import encoder_name, estimate_bytes, render
-from curation.stages.restore_split import retake
+from curation.stages.restore_split import restore_split
 from curation.stages.select import ShortCountError, select
 from curation.storage.archive_index import ArchiveIndex
 from curation.storage.atomic_files import replace_file
@@ -255,7 +255,7 @@ def retake_split(
     """
     # A published image is kept whatever excludes it today: reasons may be taken back.
     with journal.step("select", conserves=False) as record:
-        rows = record(retake(grouped.rows, split, reference=reference))
+        rows = record(restore_split(grouped.rows, split, reference=reference))
     if choice_digest(rows.kept, rendering=dict(line.rendering)) != line.digest:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID,

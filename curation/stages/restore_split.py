@@ -10,7 +10,7 @@ NAMED = 5
 """Lost images that an error names."""
 
 
-def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manifest:
+def restore_split(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manifest:
     """Choose exactly what a version published, by sha256 and page.
 
     Parameters
@@ -65,13 +65,13 @@ def retake(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -> Manif
         .then(None)
         .otherwise("representative"),
     )
-    marked = _forget_todays_likeness(marked, taken)
+    marked = _drop_contradictions(marked, taken)
     others = marked.select(pl.when(~taken).then(pl.lit(Reason.NOT_IN_VERSION.value))).to_series()
     details = pl.repeat(reference, marked.height, dtype=pl.String, eager=True)
     return manifest.with_rows(marked.drop("_page", "_label", "_split", "_group")).exclude("select", others, details)
 
 
-def _forget_todays_likeness(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:
+def _drop_contradictions(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:
     """Drop what today's rules state of the taken images where it contradicts the groups of the version.
 
     A wider radius or a coarser group rule joins images that the version kept apart.

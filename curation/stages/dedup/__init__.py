@@ -13,7 +13,7 @@ import polars as pl
 from curation.dataset.manifest import Manifest, has_action
 from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, Search, connected_components
-from curation.stages.dedup.match import Integers, Likeness, first_of, resemble
+from curation.stages.dedup.match import Integers, Likeness, first_of, match_rows
 from curation.stages.dedup.representatives import choose, rank
 
 __all__ = ["dedup"]
@@ -55,7 +55,7 @@ def dedup(
         filled, and duplicates excluded.
     """
     rows = manifest.rows
-    likeness = resemble(rows, fingerprints, rules, apart=apart, search=search)
+    likeness = match_rows(rows, fingerprints, rules, apart=apart, search=search)
     part = connected_components(rows.height, likeness.a, likeness.b)
     claims = name_disputes(rows, part)
     linked = np.flatnonzero(likeness.linked)

@@ -80,7 +80,7 @@ class Likeness:
         return lists["lookalikes"].cast(pl.List(LOOKALIKE)).gather(pl.Series(place).replace(-1, None))
 
 
-def resemble(
+def match_rows(
     rows: pl.DataFrame,
     fingerprints: Fingerprints,
     rules: Duplicates,
