@@ -32,12 +32,12 @@ def run_command(app: typer.Typer, given: Sequence[str], *, program: str, interru
     interrupted : str
         What to print after Ctrl-C, following "interrupted".
     """
-    with _remember_interrupt() as heard:
+    with _remember_interrupt() as received:
         try:
             code = _run(app, list(given), program)
         except BaseException:
             # Ctrl-C inside a compiled library comes out as that library's own kind of failure.
-            if not heard:
+            if not received:
                 raise
             code = INTERRUPTED
     if code == INTERRUPTED:
@@ -48,18 +48,18 @@ def run_command(app: typer.Typer, given: Sequence[str], *, program: str, interru
 @contextmanager
 def _remember_interrupt() -> Iterator[list[int]]:
     """Yield a list that contains the signal once Ctrl-C was pressed; only the main thread receives signals."""
-    heard: list[int] = []
+    received: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield received
         return
-    before = signal.signal(signal.SIGINT, hear)
+    before = signal.signal(signal.SIGINT, receive)
     try:
-        yield heard
+        yield received
     finally:
         signal.signal(signal.SIGINT, before)
 

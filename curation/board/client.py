@@ -153,10 +153,10 @@ class Board:
                 return self._connection.expect(BoardVersion)
             except (NoAnswer, RefusedCommand):
                 continue  # the board refuses the rest of a line that was in its buffer
-        heard = f" ({self.dropped} lines could not be read)" if self.dropped else ""
+        dropped = f" ({self.dropped} lines could not be read)" if self.dropped else ""
         raise CurationError(
             ErrorCode.BOARD_SILENT,
-            f"{self.name}: no device answers in the board's protocol{heard}",
+            f"{self.name}: no device answers in the board's protocol{dropped}",
             hint="Check that this is the board's port and that the firmware is installed (firmware/README.md). "
             "Otherwise press the reset button.",
         )

@@ -206,29 +206,29 @@ def parse_line(line: bytes) -> Message:
     if len(line) > MAX_LINE_BYTES:
         raise UnreadableLine("too long")
     try:
-        said = json.loads(line.decode("ascii"))
+        fields = json.loads(line.decode("ascii"))
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise UnreadableLine("not JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise UnreadableLine("not a JSON object")
-    if said.get("type") in ("version", "hello"):
-        _check_protocol(said)
+    if fields.get("type") in ("version", "hello"):
+        _check_protocol(fields)
     try:
-        return _MESSAGES.validate_python(said)
+        return _MESSAGES.validate_python(fields)
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UnreadableLine(f"{place}: {first['msg']}" if place else first["msg"]) from None
 
 
-def _check_protocol(said: dict[str, Any]) -> None:
-    spoken = said.get("protocol")
-    if not isinstance(spoken, int) or isinstance(spoken, bool):
+def _check_protocol(fields: dict[str, Any]) -> None:
+    version = fields.get("protocol")
+    if not isinstance(version, int) or isinstance(version, bool):
         raise UnreadableLine("has no protocol version")
-    if spoken != PROTOCOL:
-        older = "this program" if spoken > PROTOCOL else "the board's firmware"
+    if version != PROTOCOL:
+        older = "this program" if version > PROTOCOL else "the board's firmware"
         raise CurationError(
             ErrorCode.PROTOCOL_MISMATCH,
-            f"the board has version {spoken} of the protocol, this program has version {PROTOCOL}",
+            f"the board has version {version} of the protocol, this program has version {PROTOCOL}",
             hint=f"Update {older}, which is older. firmware/README.md describes how to upload firmware.",
         )

@@ -1,6 +1,22 @@
-"""The command line. Each verb parses its options, makes one call of the library and prints the result.
+"""The command line. Each verb parses its options, calls the library and prints the result.
 
 Heavy imports stay inside the verbs, so that ``--help`` is fast.
+
+======================  ===================================================================
+verb                    call
+======================  ===================================================================
+build, pull             ``curation.pipeline.build``, ``pull``
+init                    ``curation.init.start_dataset``
+list, show, explain     ``curation.versions.published``, ``show``, ``explain``
+diff, verify            ``curation.versions.diff``, ``verify``; ``upload.verify_url``
+gc                      ``curation.versions.plan_gc``, then ``carry_out``
+audit                   ``curation.audit.audit`` of a version that ``curation.versions.load`` opens
+report                  ``curation.report.api.make_page``, ``make_sheet``
+export, import          ``curation.exports.export``, ``import_dataset``
+review                  ``curation.review.app_server.review``, ``agreement.review_status``
+decide                  ``curation.review.review_session.ReviewSession.decide``, ``decision_import``
+board                   ``curation.board.open_board``, then one call of ``Board``; ``collect``
+======================  ===================================================================
 """
 
 import sys

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from curation.pipeline import StageLine
 
-PATIENCE_SECONDS = 1.0
+BAR_DELAY_SECONDS = 1.0
 """Tasks that end sooner show no bar."""
 
 
@@ -59,7 +59,7 @@ class Bars:
         """Count bytes; draw the bar once the task has taken a second."""
         known = self._tasks[task]
         known.done_bytes += size_bytes
-        if not self._shown or time.monotonic() - known.started < PATIENCE_SECONDS:
+        if not self._shown or time.monotonic() - known.started < BAR_DELAY_SECONDS:
             return
         live = self._open()
         if known.bar is None:

@@ -251,12 +251,12 @@ def _samples() -> dict[str, Any]:
     }
 
 
-def _column(name: str, column: str, says: str) -> dict[str, Any]:
+def _column(name: str, column: str, description: str) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
         "@id": f"samples/{name}",
         "name": name,
-        "description": says,
+        "description": description,
         "dataType": "sc:Text",
         "source": {"fileObject": {"@id": "metadata.csv"}, "extract": {"column": column}},
     }

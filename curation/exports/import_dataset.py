@@ -118,15 +118,15 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
 def _read_labels(folder: Path, layout: Layout) -> tuple[list[SidecarLabel], str | None]:
     """Return the label and split of each image, and the pattern of the paths that give them."""
     if layout != "imagefolder":
-        return [_normalize(said) for said in _LABEL_READERS[layout](folder).values()], None
+        return [_normalize(label) for label in _LABEL_READERS[layout](folder).values()], None
     pattern = find_layout(folder, single_split=True).pattern
     paths = (compose(member.path) for member in list_members(folder) if is_image_name(member.path))
     matches = [match.groupdict() for path in paths if (match := re.search(pattern, path))]
     return [_normalize(SidecarLabel(match["label"], match.get("split"))) for match in matches], pattern
 
 
-def _normalize(said: SidecarLabel) -> SidecarLabel:
-    return SidecarLabel(compose(said.label), SPLIT_NAMES.get(said.split.lower()) if said.split else None)
+def _normalize(given: SidecarLabel) -> SidecarLabel:
+    return SidecarLabel(compose(given.label), SPLIT_NAMES.get(given.split.lower()) if given.split else None)
 
 
 def _read_signature(folder: Path, splits: Mapping[str, Mapping[str, int]]) -> dict[str, Any] | None:

@@ -173,6 +173,6 @@ def _disagreements(
         fate, label = ruling.fate[sha].verdict, ruling.labels.get(sha)
         name = label.verdict if label else ""
         outcome = None if DISAGREE in {fate, name} else name if fate == "use" else fate
-        said = {reviewer: heard[sha] for reviewer, heard in words.items() if sha in heard}
-        found.append(Disagreement(sha, tuple(ids.get(sha, ())), said, outcome))
+        latest = {reviewer: opinions[sha] for reviewer, opinions in words.items() if sha in opinions}
+        found.append(Disagreement(sha, tuple(ids.get(sha, ())), latest, outcome))
     return tuple(sorted(found, key=lambda each: (each.outcome is not None, each.sha256)))

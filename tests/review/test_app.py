@@ -19,6 +19,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from curation.cli import main
+from curation.engines import Local
+from curation.pipeline import Options, build
+from curation.review.agreement import review_status
 from curation.review.app_server import ServerOptions, review
 from curation.review.mongodb import is_listening
 from curation.review.processes import Process, stop_all
@@ -26,7 +30,7 @@ from curation.review.review_queues import QUEUES
 from curation.review.review_session import open_session
 from curation.review.setup import ReviewRequest
 from curation.storage.cache import Cache
-from curation.versions import Home, published
+from curation.versions import Home, diff, explain, published
 from tests.review.browsing import Browser, Tile, open_chromium, open_page, wait_until
 from tests.review.conftest import CHROMIUM, SCREENS, App, bare_cache, ledger_lines, review_command, run
 from tests.review.test_proposals import write_run
@@ -178,21 +182,26 @@ def test_conflicts_are_decided_in_the_browser_and_the_next_build_obeys(app, brow
     browser.wait_for_tile("relabel melanoma (anna)")
     assert ledger_lines(home)[2]["label"] == "melanoma"
 
-    assert "conflicts: 4 pictures, 1 left" in "\n".join(counts(home))
-    built = run(home, "build", "tiny", "--json")
-    assert built.returncode == 0, built.stderr
-    assert json.loads(built.stdout)["version"]["version"] == 2
-    told = run(home, "diff", "tiny@v1", "tiny@v2").stdout
-    assert "anna: ruler" in told or "relabel melanoma (anna)" in told
-    explained = run(home, "explain", "tiny", "train/nevus/g502.png").stdout
+    assert "conflicts: 4 images, 1 left" in "\n".join(counts(home))
+    assert build_again(app, home).version == 2
+    changes = str(diff(home, "tiny@v1", "tiny@v2"))
+    assert "anna: ruler" in changes or "relabel melanoma (anna)" in changes
+    explained = str(explain(home, "tiny", "train/nevus/g502.png")[0])
     assert "line 3: anna on" in explained
     assert "relabel melanoma" in explained
 
 
 def counts(home) -> list[str]:
-    """Return queue, pictures and what is left, from ``review status``."""
-    told = json.loads(run(home, "review", "status", "tiny", "--json").stdout)
-    return [f"{queue}: {n['pictures']} pictures, {n['left']} left" for queue, n in told["queues"].items()]
+    """Return queue, images and what is left, from ``review status``."""
+    queues = review_status(open_session(home, "tiny")).as_json()["queues"]
+    return [f"{queue}: {n['pictures']} images, {n['left']} left" for queue, n in queues.items()]
+
+
+def build_again(app: Running, home: Home):
+    """Build the dataset in this process, which saves the start of another, and return the version's line."""
+    line = build("tiny", Options(home=home, cache=app.cache, engine=Local(1))).line
+    assert line is not None
+    return line
 
 
 def test_every_action_works_on_the_selection(app, browser):
@@ -314,7 +323,7 @@ def test_a_runs_embeddings_are_a_map_in_the_app(app, browser, tmp_path):
 
 
 def test_the_same_decisions_by_any_way_are_the_same_bytes(app, browser, tmp_path):
-    """App, table and command: the ledgers differ in reviewer and time alone, and the digests not at all."""
+    """App, table and command: the ledgers differ only in reviewer and time, and the builds have one digest."""
     home = app.home
     shas = {row["path"]: row["sha256"] for row in in_order(home, "conflicts")}
     browser.open(f"{app.url}?view=conflicts")
@@ -327,14 +336,15 @@ def test_the_same_decisions_by_any_way_are_the_same_bytes(app, browser, tmp_path
     lines = ["action,sha256,label,reason", f'exclude,{shas["train/melanoma/g0.jpg"]},,"a, b"']
     lines += [f"relabel,{shas['train/melanoma/g1.jpg']},context:nevus,", *(f"keep,{sha},," for sha in keeps)]
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-    assert run(table, "decide", "tiny", "--import", str(tmp_path / "table.csv"), "--reviewer", "ben").returncode == 0
+    decide = ("decide", "tiny", "--reviewer", "ben")
+    assert main(["--datasets", str(table.datasets), *decide, "--import", str(tmp_path / "table.csv")]) == 0
     one, two = shas["train/melanoma/g0.jpg"], shas["train/melanoma/g1.jpg"]
     for arguments in (
         ("--sha", one[:16], "--exclude", "--reason", "a, b"),
         ("--sha", two, "--relabel", "context:nevus"),
         ("--sha", keeps[1], "--sha", keeps[0], "--keep"),
     ):
-        assert run(command, "decide", "tiny", *arguments, "--reviewer", "cleo").returncode == 0
+        assert main(["--datasets", str(command.datasets), *decide, *arguments]) == 0
 
     def bare(where) -> str:
         text = (where.dataset("tiny") / "decisions.jsonl").read_text()
@@ -342,12 +352,7 @@ def test_the_same_decisions_by_any_way_are_the_same_bytes(app, browser, tmp_path
 
     assert bare(home) == bare(table) == bare(command)
     assert bare(home).count("\n") == 4
-    digests = set()
-    for where in (home, table, command):
-        built = run(where, "build", "tiny", "--json")
-        assert built.returncode == 0, built.stderr
-        digests.add(json.loads(built.stdout)["version"]["digest"])
-    assert len(digests) == 1
+    assert len({build_again(app, where).digest for where in (home, table, command)}) == 1
     assert len(published(home, "tiny")) == 2
 
 
@@ -362,7 +367,7 @@ def test_a_second_review_uses_the_app_that_runs(app):
     """Rows are not doubled, a decision made meanwhile is shown, and no other reviewer decides under this one's name."""
     home = app.home
     sha = in_order(home, "reserve")[0]["sha256"]
-    run(home, "decide", "tiny", "--sha", sha, "--exclude", "--reason", "x", "--reviewer", "ben")
+    open_session(home, "tiny", reviewer="ben").decide("exclude", [sha], reason="x")
     second = run(home, "review", "tiny", "--reviewer", "anna", "--no-browser", "--queue", "reserve")
     assert second.returncode == 0, second.stderr
     assert "in the running App" in second.stdout
