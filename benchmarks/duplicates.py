@@ -41,7 +41,7 @@ TWINS = {
     "half size": 20,
     "brighter": 10,
     "darker": 10,
-    "crop 2 %, centre": 10,
+    "crop 2 %, center": 10,
     "crop 2 %, corner": 10,
     **dict.fromkeys(SYMMETRIES[1:7], 7),
     **dict.fromkeys(SYMMETRIES[7:], 6),
@@ -114,7 +114,7 @@ def twin(content: bytes, kind: str) -> bytes:
         return encode(
             picture.point([min(255, round(v * (1.15 if kind == "brighter" else 0.8))) for v in range(256)] * 3)
         )
-    if kind == "crop 2 %, centre":
+    if kind == "crop 2 %, center":
         return encode(picture.crop((width // 100, height // 100, width - width // 100, height - height // 100)))
     if kind == "crop 2 %, corner":
         return encode(picture.crop((width // 50, height // 50, width, height)))

@@ -86,7 +86,7 @@ def judge_training(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tu
     metrics, spent = first["metrics"], first["spent"]
     limit = MARKS["one training, s"]
     yield (
-        "fit and quantise",
+        "fit and quantize",
         f"{metrics['seconds']:.0f} s ({metrics['cpu_seconds']:.0f} CPU s)",
         f"at most {limit:.0f} s",
         metrics["seconds"] <= limit,

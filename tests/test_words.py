@@ -39,6 +39,8 @@ UNWANTED = {
     "puts aside": r"puts? aside",  # sets aside
     "anew": r"anew",  # again
     "obeys": r"obey(?:s|ed|ing)?",  # applies
+    "British": r"colours?|coloured|grey|artefacts?|centres?|centred|behaviour|neighbours?"
+    r"|(?:normal|quant|recogn|optim|serial)is\w+|analys(?:e|ed|ing)",
     "learnt": r"learnt|spelt|whilst|amongst|hitherto|thereof|therein|wherein|thereby",
 }
 PATTERNS = {word: re.compile(rf"(?<![\w-])(?:{text})(?![\w-])", re.IGNORECASE) for word, text in UNWANTED.items()}
@@ -47,7 +49,7 @@ ALLOWED = {
     "curation/cli/build.py": 1,  # ~/pictures, a folder in an example
     "curation/cli/export.py": 1,  # the same
     "curation/review/fiftyone_sync.py": 1,  # lookalikes, a column
-    "curation/versions/schema_1.py": 3,  # sentences of 0.1.0, which it parses
+    "curation/versions/schema_1.py": 4,  # sentences of 0.1.0, which it parses
     "firmware/SESSION.md": 2,  # a recorded session
 }
 """Places that are left in each file, and why. A number may only shrink."""

@@ -15,7 +15,7 @@ from curation.images.types import Pixels
 
 Side: TypeAlias = Literal[96, 48]
 FRAME_SIDE: Final = 144
-"""The height in pixels of a QCIF frame, whose centre square the board sees."""
+"""The height in pixels of a QCIF frame, whose center square the board sees."""
 
 INPUT_SCALE: Final = 1 / 255
 INPUT_ZERO_POINT: Final = -128
@@ -25,7 +25,7 @@ INPUT_ZERO_POINT: Final = -128
 def camera_view(pixels: Pixels, *, side: Side = 96) -> Pixels:
     """Return an image as the board's network sees it.
 
-    The centre square, area-averaged to 144x144, through RGB565 and back, then the 3:2 box (96) or the 3x3 box (48).
+    The center square, area-averaged to 144x144, through RGB565 and back, then the 3:2 box (96) or the 3x3 box (48).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def box_3_3(pixels: Pixels) -> Pixels:
 
 
 def to_tensor(pixels: Pixels) -> npt.NDArray[np.int8]:
-    """Quantise pixels to the input tensor: q = pixel XOR 0x80 as int8, the same shape."""
+    """Quantize pixels to the input tensor: q = pixel XOR 0x80 as int8, the same shape."""
     return (pixels ^ np.uint8(0x80)).view(np.int8)
 
 

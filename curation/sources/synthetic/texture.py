@@ -55,7 +55,7 @@ def direction(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def plane(shape: tuple[int, int]) -> tuple[Field, Field]:
-    """Return the x and y of every pixel, centred, the shorter side being 1 long."""
+    """Return the x and y of every pixel, centered, the shorter side being 1 long."""
     height, width = shape
     short = min(shape)
     x = (np.arange(width) + 0.5 - width / 2.0) / short
@@ -125,7 +125,7 @@ def dots(rng: np.random.Generator, shape: tuple[int, int], cells: float, *, shar
     """Return round dots of differing size, 1 in their middle and 0 between them.
 
     One may stand in each square of a grid with ``cells`` squares along the shorter side; a ``share`` of them does.
-    A dot never leaves its square, so no neighbour need be asked.
+    A dot never leaves its square, so no neighbor is needed.
     """
     height, width = shape
     scale = cells / min(shape)

@@ -99,7 +99,7 @@ def rank(
 def choose(
     rows: pl.DataFrame, likeness: Likeness, order: Integers, *, near: bool, apart: frozenset[tuple[str, str]]
 ) -> Fate:
-    """Walk the kept rows that resemble another, the best first: each that still stands represents its neighbours.
+    """Walk the kept rows that resemble another, the best first: each that still stands represents its neighbors.
 
     These are excluded. A near duplicate that a reviewer decided to keep is spared (it stays in the group, so it cannot
     leak); so are all near duplicates where the recipe asks for it.
