@@ -34,15 +34,15 @@ SCREENS = PROJECT / "build" / "screens"
 
 
 def pictures() -> dict[str, bytes]:
-    """Return path -> bytes: conflicts, a look-alike across labels, near duplicates, faults and clean pictures."""
+    """Return path -> bytes: conflicts, a duplicate across labels, near duplicates, faults and clean images."""
     files = {f"train/melanoma/g{number}.jpg": as_bytes(texture(number)) for number in range(9)}
     files |= {f"train/healthy/g{100 + number}.jpg": as_bytes(texture(100 + number)) for number in range(9)}
     files |= {f"test/melanoma/g{200 + number}.jpg": as_bytes(texture(200 + number)) for number in range(3)}
     files |= {f"test/healthy/g{300 + number}.jpg": as_bytes(texture(300 + number)) for number in range(3)}
     for number in (0, 1):  # the same bytes under two labels
         files[f"train/nevus/g{number}.jpg"] = files[f"train/melanoma/g{number}.jpg"]
-    files["train/nevus/g502.png"] = as_bytes(texture(2), "PNG")  # another file of a melanoma's picture
-    files["train/healthy/g604.jpg"] = as_bytes(texture(104), quality=60)  # the same picture, coarser
+    files["train/nevus/g502.png"] = as_bytes(texture(2), "PNG")  # another file of a melanoma's image
+    files["train/healthy/g604.jpg"] = as_bytes(texture(104), quality=60)  # the same image, coarser
     files["train/healthy/g605.jpg"] = as_bytes(np.ascontiguousarray(texture(105)[:, ::-1]))  # and mirrored
     files["train/melanoma/g700.jpg"] = files["train/melanoma/g8.jpg"][:900]
     files["train/healthy/g701.jpg"] = b"<html>not found</html>"

@@ -230,7 +230,7 @@ def test_every_action_works_on_the_selection(app, browser):
     assert len(ledger_lines(home)) == 4
 
 
-def test_a_decision_shows_at_once_where_no_picture_moves(app, browser):
+def test_a_decision_shows_at_once_where_no_image_moves(app, browser):
     """In the grid of everything no page is asked for again, and a page that is opened later shows the same."""
     asked: list[str] = []
     browser.open(app.url)
@@ -273,7 +273,7 @@ def test_the_panel_counts_opens_queues_and_labels(app, browser):
 
 
 def test_each_queue_is_a_saved_view(app, browser, tmp_path):
-    """Every queue opens under its name with the pictures it promises, and is kept as a screenshot for a person."""
+    """Every queue opens under its name with the images it promises, and is kept as a screenshot for a person."""
     home = app.home
     session = open_session(home, "tiny", reviewer="ben")
     kept = session.manifest.kept["id"].to_list()
@@ -317,7 +317,7 @@ def test_a_runs_embeddings_are_a_map_in_the_app(app, browser, tmp_path):
     page.get_by_text("embeddings", exact=True).last.click()
     points = page.get_by_text(re.compile(r"^\d+ points$")).first
     points.wait_for()
-    placed = manifest.rows.filter(pl.col("sha256").is_in(shas)).height  # a file in two rows is two pictures there
+    placed = manifest.rows.filter(pl.col("sha256").is_in(shas)).height  # a file in two rows is two images there
     assert points.inner_text() == f"{placed} points"
     browser.screenshot(SCREENS / "map.png")
 
@@ -417,7 +417,7 @@ def where_fiftyone_keeps(app: Running) -> dict[str, str]:
 
 
 def test_tags_of_a_plain_session_become_decisions(app, monkeypatch):
-    """A published picture that was tagged in FiftyOne without any of this is excluded by its source's sha256."""
+    """A published image that was tagged in FiftyOne without any of this is excluded by its source's sha256."""
     row = open_session(app.home, "tiny").manifest.kept.row(0, named=True)
     published_file = app.home.build("tiny", 1) / row["file"]
     code = (
@@ -446,7 +446,7 @@ def test_no_call_leaves_the_machine(app):
 
 
 def test_killing_the_database_and_the_app_loses_nothing(start, home, browser, review_cache):
-    """kill -9 of mongod and of the App, each between two decisions: each stays and is shown anew; --stop ends both."""
+    """kill -9 of mongod and of the App, each between two decisions: each stays and is shown again; --stop ends both."""
     app = start("--queue", "conflicts", "--reviewer", "anna")
     url = app.wait_ready()
     browser.open(url)
