@@ -85,6 +85,9 @@ def test_explain_shows_them(cells):
     """They stand among the cells of the image's row."""
     (story,) = explain(cells[0], "cells", "c3.png")
     assert json.loads(json.dumps(story.as_json()))["row"]["module"] == "south"
+    steps = [step for step, _ in story.steps]
+    assert steps[:3] == ["ingest", "ingest", "probe"]
+    assert "pid P1, module south" in story.steps[1][1]
 
 
 @pytest.mark.parametrize("form", ["csv", "huggingface", "coco", "webdataset", "edge-impulse"])

@@ -86,8 +86,7 @@ def _explain_row(
 ) -> Explanation:
     decided = [("decide", sentence) for sentence in history.about(row["sha256"])]
     steps = [
-        *_origin(row),
-        *_metadata(row, manifest.metadata),
+        *_origin(row, manifest.metadata),
         *_label(row),
         *decided,
         *_likeness(row, manifest.rows),
@@ -110,11 +109,14 @@ def _class(row: Mapping[str, Any]) -> str:
     return f"context:{row['source_label']}" if row["source_label"] else "no label"
 
 
-def _origin(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _origin(row: Mapping[str, Any], metadata: Sequence[Metadata]) -> Iterator[tuple[str, str]]:
     facts = [f"{row['size_bytes']:,} bytes"] if row["size_bytes"] is not None else []
     facts += [f"sha256 {row['sha256'][:12]}"] if row["sha256"] else ["no bytes could be read"]
     facts += [f"licence {row['licence']}"] if row["licence"] else []
     yield "ingest", f"{row['path']} of {row['source']}: {', '.join(facts)}"
+    known = [f"{column.name} {row[column.name]}" for column in metadata if row[column.name] is not None]
+    if known:
+        yield "ingest", f"metadata: {', '.join(known)}"
     if row["format"] is None and row["width"] is None:
         return
     facts = [f"{row['width']} x {row['height']} px"] if row["width"] is not None else []
@@ -124,12 +126,6 @@ def _origin(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     names = ("sharpness", "brightness", "contrast")
     facts += [f"{name} {row[name]:.1f}" for name in names if row[name] is not None]
     yield "probe", ": ".join(filter(None, [row["format"] or "unknown format", ", ".join(facts)]))
-
-
-def _metadata(row: Mapping[str, Any], metadata: Sequence[Metadata]) -> Iterator[tuple[str, str]]:
-    known = [f"{column.name} {row[column.name]}" for column in metadata if row[column.name] is not None]
-    if known:
-        yield "ingest", f"metadata: {', '.join(known)}"
 
 
 def _label(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
