@@ -23,7 +23,7 @@ def builders() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def needs_train() -> None:
-    """Skip where the extra ``train`` is not installed, and say so."""
+    """Skip where the extra ``train`` is not installed."""
     missing = [name for name in TRAIN_EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"the extra `train` is not installed: {', '.join(missing)} missing")

@@ -53,7 +53,7 @@ def test_turns_alone_keep_every_pixel():
 
 
 def test_the_sharpest_images_become_as_soft_as_the_softest():
-    """Down- and up-sampling spreads the sharpness of one image over a wide range, so that it tells no class."""
+    """Down- and up-sampling spreads the sharpness of one image so widely that it does not predict the class."""
     frames = np.random.default_rng(4).integers(0, 256, (1, 144, 144, 3), dtype=np.uint8).repeat(40, axis=0)
     blurred = Augmentation(gain=0, offset=0, gamma=0, white=0, noise=0, share=1.0)
     spread = augment(frames, np.random.default_rng(6), blurred, side=96).astype(float).std(axis=(1, 2, 3))

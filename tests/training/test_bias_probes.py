@@ -41,7 +41,7 @@ def test_a_planted_shortcut_is_found(kind):
     assert found[kind] > 0.9
 
 
-def test_where_only_the_middle_differs_no_border_tells():
+def test_where_only_the_middle_differs_the_border_predicts_nothing():
     """A dark spot in the middle, the same mean: the border is no better than chance."""
     found = {one.name: one.accuracy for one in look_for_shortcuts(make_samples("middle"), side=48, folds=3, seed=1)}
     assert found["border"].low < 0.6

@@ -1,4 +1,4 @@
-"""The command line: exit codes, errors without a traceback, what it prints, and what it does without the extra."""
+"""The command line: exit codes, errors without a traceback, output, and the missing extra."""
 
 import json
 import os
@@ -146,7 +146,7 @@ def test_without_the_extra_the_tests_of_this_room_are_skipped_with_the_reason():
 
 @pytest.mark.slow
 def test_fit_shows_progress_figures_and_where_the_page_lies(with_run, drawn, capsys, monkeypatch, tmp_path):
-    """A short training prints an epoch a line where there is no terminal, then the figures; again, it is there."""
+    """Without a terminal a short training prints a line for each epoch and the figures; repeated, it finds the run."""
     monkeypatch.setenv("TRAINING_RUNS", str(tmp_path / "runs"))
     command = ["fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16", "--originals", str(drawn.root)]
     assert main(command) == 0
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(drawn, needs_train, tmp_path):
 
 
 @pytest.mark.slow
-def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, capsys):
+def test_list_budget_evaluate_and_predict_print_figures_of_the_run(with_run, drawn, capsys):
     """The verbs that only read a run print its figures."""
     name = with_run.name
     assert main(["list"]) == 0
@@ -218,18 +218,18 @@ def test_list_budget_evaluate_and_predict_speak_of_the_run(with_run, drawn, caps
     assert said["evaluation"]["camera"]["accuracy"] == with_run.metrics["test"]["camera"]["accuracy"]
     assert said["left_out"] == 0
     assert main(["evaluate", name]) == 0
-    told = capsys.readouterr().out
-    assert f"{name} on spots@v1, test" in told
-    assert "test accuracy without the camera" in told
-    assert "specificity over 80 %" in told
+    printed = capsys.readouterr().out
+    assert f"{name} on spots@v1, test" in printed
+    assert "test accuracy without the camera" in printed
+    assert "specificity over 80 %" in printed
     image = sorted(drawn.built.folder.glob("images/test/spot/*.jpg"))[0]
     assert main(["predict", name, str(image), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=0.01)
     assert main(["predict", name, str(image)]) == 0
-    told = capsys.readouterr().err
-    assert "Not a medical device" in told
-    assert re.search(r"spot for \d+ % of mole", told)
+    printed = capsys.readouterr().err
+    assert "Not a medical device" in printed
+    assert re.search(r"spot for \d+ % of mole", printed)
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ def test_a_run_is_judged_on_its_own_version_not_on_another_of_that_number(with_r
 
 @pytest.mark.slow
 def test_a_damaged_run_is_reported_and_the_others_are_listed(with_run, capsys, monkeypatch, tmp_path):
-    """``list`` shows what can be read, says what cannot, and ends with 1."""
+    """``list`` shows the complete runs, reports the damaged one, and ends with 1."""
     shutil.copytree(with_run.folder, tmp_path / "all" / with_run.name)
     shutil.copytree(with_run.folder, tmp_path / "all" / "cut")
     (tmp_path / "all" / "cut" / "metrics.json").write_text("{}")
@@ -288,15 +288,15 @@ def test_export_writes_what_the_firmware_is_built_from(with_run, drawn, capsys, 
 
 
 @pytest.mark.slow
-def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, capsys, tmp_path):
-    """A run against a board with little flash: figures, and a hint what would fit."""
+def test_a_model_that_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, capsys, tmp_path):
+    """A run on a board with little flash: both figures, and a hint."""
     board = tmp_path / "small.toml"
     text = (PROJECT / "firmware" / "compiler" / "boards" / "nano33ble.toml").read_text()
     board.write_text(re.sub(r"(?m)^flash_bytes = .*", "flash_bytes = 70_000", text))
     assert main(["budget", with_run.name, "--board", str(board)]) == 1
-    told = capsys.readouterr().err
-    assert re.search(r"flash: [\d,]+ B needed, 4,464 B free on nano33ble", told)
-    assert "No model fits" in told
+    printed = capsys.readouterr().err
+    assert re.search(r"flash: [\d,]+ B needed, 4,464 B free on nano33ble", printed)
+    assert "No model fits" in printed
     assert main(["budget", with_run.name, "--board", str(board), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"]
     assert main(["export", with_run.name, "--board", str(board), "--output", str(tmp_path / "out")]) == 1
@@ -304,8 +304,8 @@ def test_what_is_too_large_for_a_board_ends_with_1_and_the_figures(with_run, cap
 
 
 @pytest.mark.slow
-def test_what_is_too_large_is_told_what_would_fit_in_its_place(needs_train, capsys, tmp_path):
-    """A net for 48x48 on a board that has room for the smaller one alone: that one is named, by ``export`` too."""
+def test_for_a_model_that_is_too_large_the_nearest_that_fits_is_named(needs_train, capsys, tmp_path):
+    """A net for 48x48 on a board that has room only for the smaller one: that one is named, by ``export`` too."""
     large = tmp_path / "large.tflite"
     large.write_bytes(convert_untrained("ds_cnn_s", classes=2, side=48))
     board = tmp_path / "small.toml"
@@ -314,6 +314,6 @@ def test_what_is_too_large_is_told_what_would_fit_in_its_place(needs_train, caps
     labels = ["--label", "skin", "--label", "spot"]
     for command in (["budget", str(large)], ["export", str(large), *labels, "--output", str(tmp_path / "out")]):
         assert main([*command, "--board", str(board)]) == 1
-        told = capsys.readouterr().err
-        assert re.search(r"flash: [\d,]+ B needed, 22,000 B free", told)
-        assert "ds_cnn_xs" in told
+        printed = capsys.readouterr().err
+        assert re.search(r"flash: [\d,]+ B needed, 22,000 B free", printed)
+        assert "ds_cnn_xs" in printed

@@ -32,7 +32,7 @@ def test_what_is_trained_on_is_the_camera_view_of_the_published_file(data):
 
 
 def test_the_alarm_is_the_first_class_of_the_recipe(drawn, data):
-    """Without being told, the board warns of the class the recipe names first, whatever the alphabet says."""
+    """By default the board warns of the class that the recipe names first, in whatever alphabetical order."""
     assert data.classes == ("skin", "spot")
     assert data.alarm == "spot"
     assert choose_alarm(data.version, data.classes, "skin") == "skin"
@@ -78,7 +78,7 @@ def test_a_version_that_is_not_there_is_an_error(drawn):
 
 
 def test_one_class_is_refused(tmp_path, builders):
-    """A version of one class gives a net nothing to tell apart."""
+    """A classifier needs two classes."""
     builders.publish(tmp_path, train=6, test=2, labels=("spot",))
     with pytest.raises(CurationError, match="one class") as caught:
         open_training_data(builders.home_of(tmp_path), "spots")

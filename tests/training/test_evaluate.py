@@ -42,8 +42,8 @@ def test_ages_fall_into_bands_closed_below():
 
 def test_context_classes_are_counted_apart():
     """Each label gets its rate of alarms and of blinking, the most alarming first."""
-    said = np.array([[0.1, 0.9], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]], np.float32)
-    nevus, wart = judge_context(["nevus", "nevus", "wart", "wart"], said, alarm=1)
+    answers = np.array([[0.1, 0.9], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]], np.float32)
+    nevus, wart = judge_context(["nevus", "nevus", "wart", "wart"], answers, alarm=1)
     assert (nevus.source_label, nevus.alarms.hits, nevus.blinking.hits) == ("nevus", 2, 1)
     assert (wart.source_label, wart.alarms.hits, wart.alarms.of) == ("wart", 1, 2)
 

@@ -1,4 +1,4 @@
-"""Fine-tuning for int8: norms fold exactly, and what it rounds is close to what the converter rounds."""
+"""Fine-tuning for int8: norms fold exactly, and its rounding is close to the converter's."""
 
 from dataclasses import replace
 
@@ -38,16 +38,16 @@ def test_folded_norms_change_no_answer(net):
 
 
 def test_rounding_is_nearer_to_int8_than_the_float_net(net):
-    """On the values before the softmax, the rounded net lies nearer to what the int8 model says than the float net."""
+    """The rounded net's probabilities are nearer to those of the int8 model than the float net's are."""
     import keras
 
     model, images = net
     folded = fold_norms(model)
     rounded = round_layers(folded, measure_ranges(folded, images))
     assert [layer.name for layer in rounded.layers if layer.name.endswith("_rounded")]
-    said = open_reference(convert_int8(model, images)).probabilities(images)
+    answers = open_reference(convert_int8(model, images)).probabilities(images)
     assert isinstance(rounded, keras.Model)
-    near, far = (np.abs(predict(one, images) - said).mean() for one in (rounded, model))
+    near, far = (np.abs(predict(one, images) - answers).mean() for one in (rounded, model))
     assert near < far
 
 
@@ -75,8 +75,8 @@ def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(brief, small_sett
     tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=SilentFitListener())
 
     def loss(model) -> float:
-        said = open_reference(convert_int8(model, calibration)).probabilities(learn.view(48))
-        return float(-np.log(np.maximum(said[np.arange(len(said)), learn.labels], 1 / 512)).mean())
+        answers = open_reference(convert_int8(model, calibration)).probabilities(learn.view(48))
+        return float(-np.log(np.maximum(answers[np.arange(len(answers)), learn.labels], 1 / 512)).mean())
 
     assert loss(tuned.model) < loss(fitted.model)
 
@@ -104,13 +104,13 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(brief, 
 
     class Notes:
         def __init__(self) -> None:
-            self.said: list[str] = []
+            self.notes: list[str] = []
 
         def epoch(self, epoch) -> None:
             pass
 
         def note(self, sentence: str) -> None:
-            self.said.append(sentence)
+            self.notes.append(sentence)
 
     learn, stop, fitted = brief
     model = unbalance(fitted.model, 1 / 128)
@@ -119,6 +119,6 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(brief, 
     assert made.lost > 0.5
     assert made.finetuned
     assert measure_loss(model, made.int8, (learn, stop), small_settings) < made.lost
-    before, after = notes.said
+    before, after = notes.notes
     assert f"{made.lost:.2f}" in before
     assert f"{measure_loss(model, made.int8, (learn, stop), small_settings):.2f}" in after

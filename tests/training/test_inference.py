@@ -1,4 +1,4 @@
-"""Trying a run on another version: without the images it knows, and only where the classes are its own."""
+"""Judging a run on another version: without the images it knows, and only where the classes are its own."""
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,7 @@ def test_images_it_was_trained_on_are_left_out(run, data):
 
 
 def test_a_group_it_knows_is_left_out_whole(run, data):
-    """A new image of a group the run was trained on is no unknown image."""
+    """A new image of a group that the run was trained on is not judged."""
     samples = data.samples.of_split("train").take(np.arange(3))
     stranger = samples.table.with_columns(sha256=samples.table["sha256"].str.replace("^.", "z"))
     mixed = samples.table.vstack(stranger[:1])
@@ -32,11 +32,13 @@ def test_a_kept_duplicate_of_an_excluded_image_it_knows_is_left_out(run, data):
     """A version that keeps another of two duplicates than the one that was trained on is judged on neither."""
     train = data.samples.of_split("train")
     known, other = train.take(np.arange(1)), train.take(np.arange(1, 2))
-    twin = known.table.with_columns(sha256=known.table["sha256"].str.replace("^.", "z"))
-    kept = type(train)(twin, known.labels, known.frames, known.plain)
-    rows = twin.vstack(known.table)  # as in a manifest: the image it knows is a row, but no longer kept
+    duplicate = known.table.with_columns(sha256=known.table["sha256"].str.replace("^.", "z"))
+    kept = type(train)(duplicate, known.labels, known.frames, known.plain)
+    rows = duplicate.vstack(known.table)  # as in a manifest: the image it knows is a row, but no longer kept
     assert len(leave_out_known(kept, run, rows=rows)) == 0
-    assert len(leave_out_known(kept, run, rows=twin.vstack(other.table.with_columns(group=pl.lit("another"))))) == 1
+    assert (
+        len(leave_out_known(kept, run, rows=duplicate.vstack(other.table.with_columns(group=pl.lit("another"))))) == 1
+    )
 
 
 def test_a_part_it_knows_entirely_is_an_error(run, drawn):

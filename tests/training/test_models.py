@@ -51,7 +51,7 @@ def test_the_boards_own_nets_stay_small(name, most):
 
 @pytest.mark.parametrize("name", ["ds_cnn_xs", "mobilenet_v2_0.1"])
 def test_board_nets_need_no_padding_step(name):
-    """What is converted holds only convolutions, additions, one mean, one dense layer and one softmax."""
+    """The converted net has only convolutions, additions, one mean, one dense layer and one softmax."""
     found = {layer.op for layer in read_model(convert_untrained(name, classes=2, side=96)).layers}
     assert found <= {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX"}
 
@@ -113,9 +113,9 @@ def test_without_a_network_a_net_starts_from_scratch_and_the_user_is_informed(tm
     nowhere = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     command = [sys.executable, "-W", "error::UserWarning", "-c", code]
     ended = subprocess.run(command, cwd=PROJECT, env=os.environ | nowhere, capture_output=True, text=True, check=True)
-    said, settled = ended.stdout.splitlines()
-    assert "URL fetch failure" in said
-    assert "mobilenet_v2_0.35" in said
+    note, settled = ended.stdout.splitlines()
+    assert "URL fetch failure" in note
+    assert "mobilenet_v2_0.35" in note
     assert settled == "SETTLED none"
 
 
@@ -124,18 +124,18 @@ def test_a_net_without_imagenet_weights_starts_from_scratch_and_the_user_is_info
 
     class Aloud(SilentFitListener):
         def __init__(self) -> None:
-            self.said: list[str] = []
+            self.notes: list[str] = []
 
         def note(self, sentence):
-            self.said.append(sentence)
+            self.notes.append(sentence)
 
     listener = Aloud()
     asked = FitSettings(model="ds_cnn_xs", weights="imagenet")
     assert resolve_weights(asked, listener=listener) == FitSettings(model="ds_cnn_xs", weights="none")
-    (note,) = listener.said
+    (note,) = listener.notes
     assert "ds_cnn_xs" in note
     assert resolve_weights(FitSettings(), listener=listener) == FitSettings()
-    assert len(listener.said) == 1
+    assert len(listener.notes) == 1
 
 
 def test_a_net_is_trained_at_its_own_pace_unless_another_is_asked_for():

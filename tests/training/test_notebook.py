@@ -32,7 +32,7 @@ def images_of(notebook) -> list[str]:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory, needs_train):
-    """Return the notebook after a kernel of this very Python has run it, and the folder it ran in."""
+    """Return the notebook after a kernel of this Python has run it, and the folder it ran in."""
     nbclient = pytest.importorskip("nbclient")
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "datasets" / "sample").mkdir(parents=True)
@@ -63,13 +63,13 @@ def executed(tmp_path_factory, needs_train):
 def test_it_runs_from_the_images_to_the_c_array(executed):
     """Data, 25 labelled images, split, fit, evaluate, int8 and ``model.cc``, with no network."""
     notebook, folder = executed
-    said = texts_of(notebook)
-    assert "sample@v1: published" in said
-    assert "25 of 124 training images, with their labels" in said
+    printed = texts_of(notebook)
+    assert "sample@v1: published" in printed
+    assert "25 of 124 training images, with their labels" in printed
     assert len(images_of(notebook)) == 2
-    assert "images to learn from" in said
-    assert "int8, camera" in said
-    assert "arena" in said
+    assert "images to train on" in printed
+    assert "int8, camera" in printed
+    assert "arena" in printed
     text = (folder / "model.cc").read_text(encoding="utf-8")
     assert "sample@v1" in text
     assert "alignas(16)" in text
@@ -77,7 +77,7 @@ def test_it_runs_from_the_images_to_the_c_array(executed):
 
 @pytest.mark.slow
 def test_what_it_trains_has_learnt_something(executed):
-    """The float and the int8 net tell nine in ten of the sample's test images right."""
+    """The float and the int8 net classify nine in ten of the sample's test images correctly."""
     lines = [line for line in texts_of(executed[0]).splitlines() if line.startswith(("int8, camera", "float, camera"))]
     assert len(lines) == 2
     for line in lines:
@@ -93,6 +93,6 @@ def test_the_committed_notebook_shows_a_whole_run():
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert kinds <= {"stream", "display_data", "execute_result"}
     assert len(images_of(notebook)) == 2
-    said = texts_of(notebook)
-    assert "sample@v1" in said
-    assert re.search(r"(?<![/\w])/(?!/)\w+/\w+|[A-Z]:\\", said) is None
+    printed = texts_of(notebook)
+    assert "sample@v1" in printed
+    assert re.search(r"(?<![/\w])/(?!/)\w+/\w+|[A-Z]:\\", printed) is None

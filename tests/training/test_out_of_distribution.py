@@ -1,4 +1,4 @@
-"""Images of no class: found in the archives, rendered as the version's own, and left out where they are not here."""
+"""Images of other classes: read from the archives, rendered as the version's own, counted where they are missing."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def test_context_rows_are_those_of_no_class(version):
 
 
 def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
-    """A kept image rendered the same way from its original has the very pixels of the published file."""
+    """A kept image rendered the same way from its original has the pixels of the published file."""
     originals = open_originals(version, places=[drawn.root / "spots-source"])
     context = read_context(version, originals, side=48)
     assert len(context.frames) == context.table.height == list_context(version).height
@@ -68,7 +68,7 @@ def test_a_changed_archive_is_not_taken(version, drawn, tmp_path):
 
 
 def test_a_place_that_is_not_there_is_an_error(version, tmp_path):
-    """A mistyped folder is said, not passed over."""
+    """A mistyped folder is an error."""
     with pytest.raises(CurationError, match="nowhere"):
         open_originals(version, places=[tmp_path / "nowhere"])
 

@@ -57,7 +57,7 @@ def test_the_run_was_calibrated_on_training_images_alone(run, data):
 
 @pytest.mark.parametrize(("name", "side"), [("ds_cnn_xs", 48), ("ds_cnn_xs", 96), ("mobilenet_v2_0.1", 48)])
 def test_the_input_is_exactly_the_cameras(name, side):
-    """Scale 1/255 and zero point -128, even where no calibration image holds black or white."""
+    """Scale 1/255 and zero point -128, even where no calibration image has black or white."""
     make_repeatable(0)
     gray = np.random.default_rng(5).integers(60, 200, (3, side, side, 3), dtype=np.uint8)
     model = settle(build_model(ARCHITECTURES[name], classes=2, side=side), gray)

@@ -57,7 +57,7 @@ def test_the_page_needs_nothing_else(page):
 
 
 @pytest.mark.slow
-def test_the_page_can_be_heard(page):
+def test_the_page_is_accessible_to_screen_readers(page):
     """A language, one first heading and none skipped, a text for every image and figure, ids that are unique."""
     text, outline = page
     assert '<html lang="en">' in text
@@ -72,8 +72,8 @@ def test_the_page_can_be_heard(page):
 
 
 @pytest.mark.slow
-def test_the_first_thing_on_the_page_is_the_shortcut(page, run):
-    """Under the title stands the sentence about what can be told without the lesion; then: no medical device."""
+def test_the_page_begins_with_the_best_shortcut(page, run):
+    """The sentence on the best shortcut comes first, then the warning that it is not a medical device."""
     text, _ = page
     body = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
     body = re.sub(r"<[^>]+>", " ", body.replace("&#39;", "'"))
@@ -146,14 +146,14 @@ def test_a_place_is_tinted_by_what_it_takes_and_not_by_being_the_first_among_non
 
 def test_answers_of_many_classes_stand_in_the_calibration_figure():
     """With three classes the most probable one may have 0.4: its point is no further left than the axis."""
-    said = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], np.float32)
-    figure = draw_calibration({"test": score(np.array([0, 1]), said, classes=3, alarm=0)})
+    answers = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], np.float32)
+    figure = draw_calibration({"test": score(np.array([0, 1]), answers, classes=3, alarm=0)})
     assert figure.count(">0.4<") == 2  # on both axes
 
 
 @pytest.mark.slow
-def test_the_page_says_what_the_board_has(page, run):
-    """RAM stands beside what the board's core leaves, as flash does; an image beside what its warmest place takes."""
+def test_the_page_shows_what_the_board_has(page, run):
+    """RAM and flash are shown with what the board has; each image with the effect of its warmest place."""
     text, _ = page
     budget = run.metrics["budget"]
     assert f"{budget['ram_bytes']:,} B of {budget['free_ram_bytes']:,} B" in text

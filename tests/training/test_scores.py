@@ -19,7 +19,7 @@ def test_intervals_are_wilson_s(hits, of, low, high):
 
 
 def test_the_rate_of_nothing_is_unknown():
-    """Where nobody was asked there is no share, and the interval is everything."""
+    """Without trials there is no share, and the interval is 0 to 1."""
     found = rate(0, 0)
     assert (found.share, found.low, found.high) == (None, 0.0, 1.0)
     assert str(found) == "none"
@@ -56,7 +56,7 @@ def test_the_alarm_may_be_any_class():
 
 
 def test_one_sided_images_have_no_curve():
-    """Where every image is of the alarm class there is no area, and it is not invented."""
+    """Where every image is of the alarm class there is no area under a curve."""
     found = score(np.array([1, 1]), np.array([[0.2, 0.8], [0.1, 0.9]], np.float32), classes=2, alarm=1)
     assert (found.roc_auc, found.pr_auc, found.specificity.share) == (None, None, None)
 

@@ -1,4 +1,4 @@
-"""The search: costs before training, accuracy on the training split alone, and a front nobody beats."""
+"""The search: costs before training, accuracy on the training split only, and the Pareto front."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ figures = st.lists(st.tuples(st.sampled_from([0.5, 0.8, 0.9]), *[st.integers(1, 
 
 
 @given(figures)
-def test_nobody_on_the_front_is_beaten_and_everybody_else_is(found):
+def test_a_candidate_is_on_the_front_unless_another_beats_it(found):
     """A candidate is off the front exactly where another is no worse in all four figures and better in one."""
     candidates = [make_candidate(str(number), *one) for number, one in enumerate(found)]
     front = {one.name for one in pareto(candidates)}
@@ -63,19 +63,19 @@ def test_a_search_ends_in_a_table_and_a_page(needs_train, drawn, small_settings,
     )  # fmt: skip
     assert [one.name for one in found.candidates] == ["ds_cnn_xs@48", "ds_cnn_xs@96"]
     assert {one.accuracy.int8.of for one in found.candidates} == {80}
-    said = json.loads((found.folder / "search.json").read_text())
-    assert [one["front"] for one in said["candidates"]].count(True) == len(found.front()) >= 1
+    notes = json.loads((found.folder / "search.json").read_text())
+    assert [one["front"] for one in notes["candidates"]].count(True) == len(found.front()) >= 1
     page = (found.folder / "search.html").read_text()
     assert page.count("<svg") == len(COSTS)
     assert sorted(path.name for path in tmp_path.iterdir()) == [found.folder.name]
     before = (found.folder / "search.json").stat()
-    said = Notes()
+    notes = Notes()
     again = search(
         "spots", replace(small_settings, epochs=1, patience=1), home=drawn.home, runs=tmp_path, folds=2,
-        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=said,
+        board=load_board("nano33ble"), models=["ds_cnn_xs"], sides=[48, 96], listener=notes,
     )  # fmt: skip
     assert again == found
-    (note,) = said.notes
+    (note,) = notes.notes
     assert found.folder.name in note
     assert "--again" in note
     assert (found.folder / "search.json").stat() == before

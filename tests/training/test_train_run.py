@@ -1,4 +1,4 @@
-"""A run from beginning to end: what lies in its folder, that it is repeatable, and what it says of itself."""
+"""A run from beginning to end: the files of its folder, its repeatability, and its description."""
 
 import hashlib
 import json
@@ -33,21 +33,21 @@ FILES = {
 }  # fmt: skip
 
 
-def test_a_run_holds_what_it_promises(run):
-    """The files of a run, and beside them only TensorBoard's logs."""
+def test_a_run_has_all_of_its_files(run):
+    """The files of a run, and otherwise only TensorBoard's logs."""
     assert {path.name for path in run.folder.iterdir() if path.is_file()} == FILES
     assert [path.name for path in run.folder.iterdir() if path.is_dir()] == ["logs"]
     assert list((run.folder / "logs").rglob("events.out.tfevents.*"))
     assert not [path for path in run.folder.parent.iterdir() if path.name.startswith(".")]
 
 
-def test_version_and_digest_stand_everywhere(run, drawn):
-    """The model's metadata, the settings, the figures, the card, the page and the C array name the very version."""
+def test_every_file_names_version_and_digest(run, drawn):
+    """The model's metadata, the settings, the figures, the card, the page and the C array name the version."""
     digest = drawn.built.line.digest
     for model in ("model.tflite", "model_int8.tflite"):
-        said = read_metadata(run.read(model))
-        told = (said["data"], said["digest"], said["classes"], said["alarm"])
-        assert told == ("spots@v1", digest, ["skin", "spot"], "spot")
+        metadata = read_metadata(run.read(model))
+        named = (metadata["data"], metadata["digest"], metadata["classes"], metadata["alarm"])
+        assert named == ("spots@v1", digest, ["skin", "spot"], "spot")
     assert tomllib.loads((run.folder / "config.toml").read_text())["data"]["digest"] == digest
     assert run.metrics["data"]["digest"] == digest
     for name in ("MODEL_CARD.md", "report.html", "model.cc"):
@@ -60,11 +60,11 @@ def test_the_labels_file_names_the_classes_in_order_and_then_their_version(run, 
     assert lines == ["skin", "spot", f"# spots@v1, digest {drawn.built.line.digest}", f"# run {run.name}"]
 
 
-def test_the_cross_validation_says_as_much_as_the_test(run, data):
+def test_the_cross_validation_has_the_figures_of_the_test(run, data):
     """Sensitivity, threshold, curves and strata over all kept images, each by the net that never saw its group."""
     folds = run.metrics["cross_validation"]
     scores = folds["scores"]
-    assert scores["accuracy"] == folds["int8"]  # one repeat: the very same answers
+    assert scores["accuracy"] == folds["int8"]  # one repeat: the same answers
     labels = data.samples.labels
     assert scores["sensitivity"]["of"] == int((labels == 1).sum())
     assert scores["specificity"]["of"] == int((labels == 0).sum())
@@ -77,7 +77,7 @@ def test_the_cross_validation_says_as_much_as_the_test(run, data):
 
 
 def test_every_file_is_checked_when_a_run_is_opened(run):
-    """metrics.json holds the sha256 of every other file."""
+    """metrics.json has the sha256 of every other file."""
     assert set(run.metrics["files"]) == FILES - {"metrics.json"}
     for name, digest in run.metrics["files"].items():
         assert hashlib.sha256(run.read(name)).hexdigest() == digest
@@ -92,7 +92,7 @@ def test_archives_are_opened_once_and_each_model_once(run, opened):
 
 
 def test_it_learned_something(run):
-    """On drawn spots against drawn skin even seconds of training tell most images right, in folds too."""
+    """On drawn spots against drawn skin even seconds of training classify most images correctly, in folds too."""
     assert run.metrics["test"]["camera"]["accuracy"]["share"] >= 0.75
     assert run.metrics["cross_validation"]["int8"]["of"] == 92
     assert run.metrics["cross_validation"]["int8"]["share"] >= 0.7
@@ -116,9 +116,9 @@ def test_predictions_are_those_of_the_reference_for_kept_and_context_images(run,
     int8 = open_reference(run.read("model_int8.tflite"))
     row = kept.row(7, named=True)
     number = data.samples.table["id"].to_list().index(row["id"])
-    said = int8.probabilities(camera_view(data.samples.frames[number], side=48)[None])[0]
-    assert row["probabilities"] == pytest.approx(said.tolist())
-    assert row["alarm"] == pytest.approx(said[1])
+    metadata = int8.probabilities(camera_view(data.samples.frames[number], side=48)[None])[0]
+    assert row["probabilities"] == pytest.approx(metadata.tolist())
+    assert row["alarm"] == pytest.approx(metadata[1])
     assert kept["unseen"].null_count() == 0
 
 
@@ -132,7 +132,7 @@ def test_embeddings_and_map_are_keyed_by_sha256(run, drawn):
 
 
 def test_the_array_in_c_is_the_model(run):
-    """model.cc holds the int8 model byte for byte, its length and its labels."""
+    """model.cc has the int8 model byte for byte, its length and its labels."""
     text = (run.folder / "model.cc").read_text()
     content = run.read("model_int8.tflite")
     body = text[text.index("g_model[] = {") : text.index("};")]
@@ -142,8 +142,8 @@ def test_the_array_in_c_is_the_model(run):
     assert "alignas(16)" in text
 
 
-def test_the_card_says_what_it_is_not(run):
-    """The card: not a medical device, the first line, the classes it was never taught."""
+def test_the_card_states_the_limits(run):
+    """The card: not a medical device, the first line, the classes it was not trained on."""
     text = (run.folder / "MODEL_CARD.md").read_text()
     assert "Not a medical device" in text
     assert run.metrics["first_line"] in text
@@ -237,8 +237,8 @@ def test_a_damaged_run_hides_no_other(run, tmp_path):
     assert "'note'" in faults[1].message
 
 
-def test_settings_are_read_back_whatever_letters_they_hold(tmp_path):
-    """The path of a board may hold a letter that JSON writes as two escapes and TOML does not."""
+def test_settings_with_any_letters_are_read_back(tmp_path):
+    """The path of a board may contain a letter that JSON writes as two escapes and TOML does not."""
     config = {"options": {"board": "/home/\U0001f52c/b\u00e9.toml", "folds": 5}, "settings": {"side": 96, "rate": 0.1}}
     write_config(tmp_path, config)
     assert tomllib.loads((tmp_path / "config.toml").read_text(encoding="utf-8")) == config

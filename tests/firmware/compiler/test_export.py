@@ -1,4 +1,4 @@
-"""What is handed to the firmware, how it reads, and what is refused before a file is written."""
+"""The exported files: their content, their identity, and what is refused before a file is written."""
 
 import re
 

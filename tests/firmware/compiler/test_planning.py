@@ -1,4 +1,4 @@
-"""Arena plans: nothing alive is overwritten, and the board's marks are kept."""
+"""Arena plans: nothing in use is overwritten, and the board's marks are met."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +14,8 @@ BUFFERS = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 8), st.integers
 
 
 @given(BUFFERS)
-def test_buffers_that_live_together_share_nothing(drawn):
-    """Whatever is laid out, two buffers of one moment are disjoint, aligned, and inside the arena."""
+def test_buffers_in_use_at_the_same_time_do_not_overlap(drawn):
+    """Two buffers of one moment are disjoint, aligned, and inside the arena."""
     buffers = tuple(Buffer(str(i), size, first, first + more) for i, (size, first, more) in enumerate(drawn))
     layout = lay_out(buffers, ())
     for number, one in enumerate(buffers):
@@ -47,7 +47,7 @@ def test_layers_become_blocks_pointwise_and_plain_steps():
     assert [step.residual for step in steps[:6]] == ["expanded", "none", "input", "none", "input", "input"]
 
 
-def test_what_someone_else_reads_is_held_whole():
+def test_a_result_with_another_reader_is_stored_whole():
     """A layer inside a block whose result is read elsewhere keeps the block from forming."""
     net = Network((16, 16, 3))
     expanded = net.convolve(net.input, 8, window=(1, 1))
@@ -78,7 +78,7 @@ def test_a_result_larger_than_its_input_still_shares_memory():
 
 @pytest.mark.parametrize("first", ["quantize", "mean", "residual", "two readers"])
 def test_a_network_that_wants_its_whole_input_has_no_row_mode(first):
-    """Row mode is offered only where the first step takes rows and nobody else reads the input."""
+    """Row mode is offered only where the first step takes rows and nothing else reads the input."""
     net = Network((12, 12, 3))
     if first == "quantize":
         at = net.convolve(net.depthwise(net.quantize(net.input)), 4, window=(1, 1))
@@ -95,6 +95,6 @@ def test_a_network_that_wants_its_whole_input_has_no_row_mode(first):
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_a_plan_is_the_same_every_time(seed):
-    """Nothing in a plan hangs on an order that is not sorted."""
+    """A plan does not depend on any order that is not sorted."""
     content = inverted_residual(seed=seed)
     assert plan_model(read_model(content)) == plan_model(read_model(content))

@@ -1,4 +1,4 @@
-"""What is read from a .tflite file, and what is refused."""
+"""Reading a .tflite file: every setting is explicit, and damaged or unsupported files are refused."""
 
 import re
 
@@ -30,7 +30,7 @@ def test_every_layer_is_read_with_explicit_settings():
 
 
 def test_a_layer_that_reaches_no_output_is_left_out():
-    """What nobody reads costs nothing on the board, even where no kernel exists for it."""
+    """A layer without readers costs nothing on the board, even without a kernel for it."""
     net = Network((8, 8, 3))
     at = net.mean(net.convolve(net.input, 4))
     net.foreign(net.input, "FLOOR")
@@ -66,7 +66,7 @@ def test_every_unknown_operator_is_named_with_its_layer():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "fact"),
     [
         (lambda net: net.convolve(net.input, 4, dilation=2), "dilated"),
         (lambda net: net.softmax(net.input, beta=2.0), "beta 2.0"),
@@ -74,17 +74,17 @@ def test_every_unknown_operator_is_named_with_its_layer():
     ],
     ids=["dilation", "beta", "float"],
 )
-def test_a_setting_without_a_kernel_is_refused_with_the_layer(change, said):
+def test_a_setting_without_a_kernel_is_refused_with_the_layer(change, fact):
     """A known operator with an unknown setting is not run as if it had another."""
     net = Network((8, 8, 3))
-    with pytest.raises(CurationError, match=said) as caught:
+    with pytest.raises(CurationError, match=fact) as caught:
         read_model(net.finish(change(net)))
     assert caught.value.code is ErrorCode.MODEL_UNSUPPORTED
     assert "layer 0" in caught.value.message
 
 
 def test_an_input_that_is_not_quantized_is_refused():
-    """A float model says which tensor is float and how to convert it."""
+    """The error for a float model names the float tensor and how to convert it."""
     net = Network((8, 8, 3))
     net.graph.tensors[net.input].type = 0
     with pytest.raises(CurationError, match="float32, not int8") as caught:
@@ -103,7 +103,7 @@ def test_a_shape_that_does_not_follow_is_refused():
 
 @given(st.lists(st.tuples(st.integers(8, len(NET) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_damaged_file_is_read_or_refused(changes):
-    """Whatever a few changed bytes say, the answer is a plan or one error, never a traceback."""
+    """A few changed bytes end in a plan or in one error, never in a traceback."""
     content = bytearray(NET)
     for at, value in changes:
         content[at] = value

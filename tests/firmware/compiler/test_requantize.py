@@ -16,7 +16,7 @@ from tests.firmware.compiler.networks import Network
 
 @given(st.floats(1e-9, 1e9))
 def test_a_factor_is_within_a_31_bit_rounding_of_its_value(value):
-    """Multiplier and shift say the number to 31 bits."""
+    """Multiplier and shift represent the number to 31 bits."""
     factor = to_factor(value)
     assert 1 << 30 <= factor.multiplier < 1 << 31
     said = Fraction(factor.multiplier) / (1 << 31) / Fraction(2) ** factor.shift
@@ -24,7 +24,7 @@ def test_a_factor_is_within_a_31_bit_rounding_of_its_value(value):
 
 
 def test_what_is_below_every_shift_is_zero():
-    """TFLite turns a factor below 2**-32 into none at all."""
+    """TFLite turns a factor below 2**-32 into zero."""
     assert to_factor(2.0**-34) == Factor(0, 0) == to_factor(0.0)
 
 
@@ -86,7 +86,7 @@ def test_a_channel_beyond_the_fast_kernels_keeps_its_weights():
 
 
 def test_an_accumulator_that_leaves_32_bits_is_refused_with_its_layer():
-    """The reference would wrap there; the compiler says so instead."""
+    """The reference would overflow there; the compiler raises an error."""
     with pytest.raises(CurationError, match=r"layer 0 ") as caught:
         _one_channel((1 << 31) - 5, weight_scale=0.01, positive=True)
     assert caught.value.code is ErrorCode.MODEL_UNSUPPORTED
