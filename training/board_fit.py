@@ -1,5 +1,6 @@
 """Estimates what an architecture costs on a board before it is trained, and names the nearest one that fits."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -97,11 +98,20 @@ def does_not_fit(budget: Budget, *, name: str, nearest: str | None) -> CurationE
 
 def find_nearest(board: Board, *, classes: int, side: Side) -> str | None:
     """Return the largest architecture, by its multiplications, that fits a board; None where none does."""
-    # They are listed in the order of their multiplications: in most cases only the largest has to be converted.
+    # They are listed in the order of their multiplications; a conversion takes seconds.
     for name in reversed([name for name, architecture in ARCHITECTURES.items() if architecture.for_board]):
+        if count_weight_bytes(name, classes=classes, side=side) > board.free_flash_bytes:
+            continue
         if not measure_budget(convert_untrained(name, classes=classes, side=side), board).problems:
             return name
     return None
+
+
+@lru_cache(maxsize=16)
+def count_weight_bytes(name: str, *, classes: int, side: Side) -> int:
+    """Return the bytes of an architecture's kernels as int8, without a conversion: its flash is at least that."""
+    model = build_model(ARCHITECTURES[name], classes=classes, side=side)
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights if len(weight.shape) > 1)
 
 
 def _name_nearest(nearest: str | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from curation.errors import CurationError, ErrorCode
 from firmware.compiler import load_board, measure_budget
-from training.board_fit import convert_untrained, does_not_fit, find_nearest, require_fit
+from training.board_fit import convert_untrained, count_weight_bytes, does_not_fit, find_nearest, require_fit
 from training.models import ARCHITECTURES
 
 pytestmark = pytest.mark.usefixtures("needs_train")
@@ -32,6 +32,13 @@ def test_macs_are_counted_as_on_paper(tiny):
     found = measure_budget(tiny, load_board("nano33ble"))
     assert found.layers[0].macs == 24 * 24 * 8 * 27
     assert found.layers[1].macs == 12 * 12 * 8 * 9
+
+
+def test_weights_are_counted_without_a_conversion(tiny):
+    """The kernels' bytes are less than the flash that the converted net needs, and less than the whole file."""
+    counted = count_weight_bytes("ds_cnn_xs", classes=2, side=48)
+    assert 5_000 < counted < measure_budget(tiny, load_board("nano33ble")).flash_bytes
+    assert counted < len(tiny)
 
 
 def test_a_model_that_does_not_fit_is_refused_with_figures(tiny):

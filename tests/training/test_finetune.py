@@ -64,7 +64,7 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
 def brief(data, small_settings):
     """Return images to train and to validate on, and a net that was trained on them briefly."""
     train, val = split_training(data, seed=1)
-    return train, val, fit(train, val, replace(small_settings, epochs=6), classes=2)
+    return train, val, fit(train, val, replace(small_settings, epochs=12), classes=2)
 
 
 @pytest.mark.slow
