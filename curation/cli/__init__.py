@@ -27,7 +27,7 @@ from typing import Annotated
 import typer
 
 from curation import __version__
-from curation.cli import audit, board, build, export, inspect, review
+from curation.cli import audit, board, build, decide, export, inspect, review
 from curation.cli.options import Folders
 from curation.cli_runner import run_command
 
@@ -48,6 +48,7 @@ inspect.add_to(app)
 audit.add_to(app)
 export.add_to(app)
 review.add_to(app)
+decide.add_to(app)
 board.add_to(app)
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 import webbrowser
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -144,8 +145,6 @@ def _configure_fiftyone(uri: str, request: ReviewRequest, cache: Cache, *, port:
 
 
 def _import_server() -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import fiftyone.server.app  # noqa: F401  # imported for its cost alone, while images are prepared
