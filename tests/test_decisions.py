@@ -69,7 +69,7 @@ def test_a_ledger_reads_as_it_was_written(tmp_path_factory, lines):
 
 
 def test_a_missing_ledger_is_empty(tmp_path):
-    """Nobody has decided anything yet."""
+    """There are no decisions yet."""
     assert read_ledger(tmp_path / "decisions.jsonl") == ()
 
 
@@ -91,7 +91,7 @@ def test_a_missing_ledger_is_empty(tmp_path):
     ],
 )
 def test_a_broken_line_is_named_by_its_number(tmp_path, text, named):
-    """A hand-edited line that is no decision stops the reading, and the message says which and why."""
+    """A hand-edited line that is not a decision is an error that names the line and the cause."""
     path = tmp_path / "decisions.jsonl"
     path.write_text(f"{said('keep').as_json()}\n\n{text}\n")
     with pytest.raises(CurationError) as fault:
@@ -102,7 +102,7 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, text, named):
 
 
 def test_a_ledger_that_an_editor_marked_is_read_and_one_that_cannot_be_is_an_error(tmp_path):
-    """A byte order mark broke the first line, and a ledger that nobody may open ended in a traceback."""
+    """A byte order mark broke the first line, and a ledger without read permission ended in a traceback."""
     path = tmp_path / "decisions.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + said("keep").as_json().encode() + b"\r\n")
     assert [line.action for line in read_ledger(path)] == ["keep"]
@@ -229,7 +229,7 @@ def test_the_policy_settles_a_contradiction(agreement, adjudicator, verdict):
 
 
 def test_a_tie_is_a_disagreement_under_majority():
-    """One against one: nobody is right by count."""
+    """One against one: the count decides nothing."""
     lines = [said("exclude", second=1), said("keep", reviewer="ben", second=2)]
     assert rule(lines, agreement="majority").fate[ONE].verdict == DISAGREE
 

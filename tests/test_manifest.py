@@ -83,7 +83,7 @@ def test_conservation_notices_a_lost_row_an_invented_one_and_a_reason_taken_back
 
 
 def test_pages_may_be_added_only_where_a_stage_grows() -> None:
-    """Rows of further pages are no invention, where the stage says that it adds them."""
+    """Rows of further pages are allowed if the stage declares that it adds them."""
     before = make_manifest([make_row("a")])
     after = make_manifest([make_row("a"), make_row("a#2", page=2)])
     assert check_conservation(before, after, stage="probe", grows=True) is after
@@ -112,7 +112,7 @@ def test_golden_digests() -> None:
 
 
 def test_canonical_json_is_one_text() -> None:
-    """Key order does not matter, and what has no one spelling is refused."""
+    """Key order does not matter, and values without a unique spelling are refused."""
     assert canonical_json({"b": 1, "a": "ü"}) == '{"a":"\\u00fc","b":1}'
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     with pytest.raises(ValueError, match="Out of range"):

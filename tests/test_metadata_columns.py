@@ -113,7 +113,7 @@ def test_exports_carry_them(cells, tmp_path, form):
 
 
 def test_the_audit_counts_them_and_finds_what_goes_with_the_label(cells):
-    """A column without a role is a stratum; one with the role of a patient is none, but is a person's data."""
+    """A column without a role is a stratum; one with the role of a patient is not, but is personal data."""
     found = audit(load(cells[0], "cells"))
     assert {"source", "module", "volts", "age"} <= {crosstab.name for crosstab in found.crosstabs}
     assert "pid" not in {crosstab.name for crosstab in found.crosstabs}
@@ -160,7 +160,7 @@ def recipe_with(columns: object, **more: object):
     ],
 )
 def test_a_column_that_cannot_be_is_named(columns, message):
-    """A name of the manifest's own, a name that is none, a role or key that does not exist, a role given twice."""
+    """A name of the manifest's own, an invalid name, a role or key that does not exist, a role given twice."""
     with pytest.raises(CurationError, match=message) as caught:
         recipe_with(columns)
     assert caught.value.code == ErrorCode.RECIPE_INVALID
@@ -196,7 +196,7 @@ def test_two_sources_agree_on_a_columns_role():
 
 
 def test_strata_are_columns_of_few_values_and_numbers_in_quarters():
-    """Serial numbers are no strata; many different measurements are cut into quarters."""
+    """Serial numbers are not strata; many different measurements are cut into quarters."""
     rows = pl.DataFrame(
         {"serial": [f"s{n}" for n in range(100)], "volts": [n / 7 for n in range(100)], "kind": ["a", "b"] * 50}
     )

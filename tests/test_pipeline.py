@@ -147,7 +147,7 @@ def test_a_damaged_version_is_not_called_unchanged(tmp_path: Path, reference: st
 
 
 def test_growth_is_a_new_version_that_keeps_its_test(tmp_path: Path) -> None:
-    """More images and larger counts make v2; whoever was in test stays, and equal images are one file on disk."""
+    """More images and larger counts make v2; images in test stay there, and equal images are one file on disk."""
     options = make_tiny(tmp_path)
     build("tiny", options)
     images = write_source(tmp_path / "images", {f"melanoma/x{n}.jpg": as_bytes(texture(500 + n)) for n in range(6)})
@@ -224,7 +224,7 @@ def test_a_build_that_falls_short_leaves_a_draft_to_look_at(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("step", STEPS)
 def test_until_stops_after_a_step_and_writes_nothing(tmp_path: Path, step: str) -> None:
-    """Somebody may look before anything is written."""
+    """The result can be inspected before anything is written."""
     options = make_tiny(tmp_path)
     built = build("tiny", options, until=step)  # type: ignore[arg-type]  # one of STEPS
     assert built.outcome == "stopped"
@@ -508,7 +508,7 @@ def test_a_read_only_cache_is_told_and_not_needed(tmp_path: Path) -> None:
 
 
 def test_a_corrupt_zip_is_named(tmp_path: Path) -> None:
-    """An archive that is no archive stops the build with its name; the datasets are as they were."""
+    """A file that is not an archive stops the build with its name; the datasets are as they were."""
     write_recipe(tmp_path / "datasets", images=tmp_path / "images.zip")
     (tmp_path / "images.zip").write_bytes(b"PK\x03\x04" + b"garbage" * 100)
     with fails_with(ErrorCode.ARCHIVE_DAMAGED, "images.zip"):
@@ -544,7 +544,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 @pytest.mark.slow
 def test_every_planted_fault_of_the_sample_is_found_and_no_clean_image_goes(sample: Options) -> None:
-    """The truth next to the drawn archives is held against the manifest: nothing missed, nobody wronged."""
+    """The truth next to the drawn archives is held against the manifest: nothing missed, no clean image excluded."""
     recipe = load_recipe(sample.home.dataset("sample"))
     rows = load(sample.home, "sample").manifest.rows
     planted = 0

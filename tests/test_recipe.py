@@ -91,11 +91,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"labels": {"classes": {"Cat": ["a"], "cat": ["b"]}}},
         ["labels.classes.cat: on Windows and macOS its folder is that of 'Cat'"],
     ),
-    "label that is no text": (
+    "label that is not a text": (
         {"labels": {"classes": {"cat": [["a"]], "dog": ["dog"]}, "context": [[]]}},
         ["labels.classes.cat.0: input should be a valid string", "labels.context.0: input should be a valid string"],
     ),
-    "column that is no text": (
+    "column that is not a text": (
         {"sources": [{"name": "a", "kind": "kaggle", "dataset": "x/y", "label": "c", "group": {"column": []}}]},
         ["sources.0.group.column: input should be a valid string (it is [])"],
     ),

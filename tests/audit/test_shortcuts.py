@@ -95,7 +95,7 @@ def test_a_class_with_a_source_of_its_own_is_named(tmp_path):
 
 
 def test_too_few_groups_are_a_warning(tmp_path):
-    """Three images a class are no basis for a probe; that is a warning of its own."""
+    """Three images per class are too few for a probe, which is a warning of its own."""
     measured = measure(tmp_path, samples_of(jpeg, count=3))
     probes = probe_shortcuts(measured)
     assert {each.auc for each in probes} == {None}

@@ -181,7 +181,7 @@ def test_another_version_of_the_protocol_is_refused(protocol):
 
 
 def test_a_port_where_nothing_answers():
-    """A silent port is no board: the error asks what it is."""
+    """A silent port is not a board: the error asks what it is."""
     script = Script(version=SILENCE)
     with pytest.raises(CurationError) as raised, board_at(script, timeout_factor=IMPATIENT):
         pass
@@ -219,7 +219,7 @@ def test_pulling_the_plug():
 
 
 def test_pulling_the_plug_within_a_frame():
-    """A frame that ends in the middle for ever is no frame."""
+    """A frame that keeps ending in the middle is refused."""
     plugs = []
 
     def answer(line):
@@ -255,7 +255,7 @@ def test_a_port_that_is_not_there():
 
 
 def test_a_port_that_is_no_port(tmp_path):
-    """A file is no serial port."""
+    """A file is not a serial port."""
     path = tmp_path / "file"
     path.write_text("no")
     with pytest.raises(CurationError) as raised:

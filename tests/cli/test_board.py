@@ -30,7 +30,7 @@ def ask(capsys: pytest.CaptureFixture[str], script: Script, *arguments: str) -> 
 
 
 def test_watching_prints_a_line_an_image(capsys):
-    """Verdict, LED, scores and time, where the output is no terminal."""
+    """Verdict, LED, scores and time, where the output is not a terminal."""
     code, out, _ = ask(capsys, Script(), "--count", "2")
     assert code == 0
     assert out.splitlines() == ["melanoma (LED red blinking): melanoma 93.4%, healthy 6.6%, inference 36.1 ms"] * 2
@@ -125,7 +125,7 @@ def test_wrong_usage_ends_with_2(capsys, arguments, text):
 
 
 def test_a_fault_is_an_error_and_a_hint(capsys, tmp_path):
-    """No traceback: a port that is not there, an image that is none."""
+    """No traceback: a port that does not exist, a file that is not an image."""
     assert main(["board", "/dev/ttyNOWHERE"]) == 1
     assert "/dev/ttyNOWHERE" in capsys.readouterr().err
     (tmp_path / "a.txt").write_text("no picture")

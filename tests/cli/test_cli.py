@@ -282,7 +282,7 @@ def test_a_list_of_nothing_says_how_to_begin(home: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("room", ["curation", "training"])
 def test_ctrl_c_at_the_very_start_is_one_line_too(tmp_path: Path, room: str) -> None:
-    """While typer is imported nobody listened yet, and a traceback of its insides was printed."""
+    """While typer was imported the signal was not handled yet, and a traceback was printed."""
     (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
     paths = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"}
     command = [sys.executable, "-m", room, "list"]
@@ -299,7 +299,7 @@ def test_ctrl_c_says_what_is_true_of_every_verb(
 
 
 def test_one_is_not_told_as_many() -> None:
-    """It said "1 images stand" and "1 files could not be read", and spoke of a split that the source has not."""
+    """It said "1 images stand" and "1 files could not be read", and mentioned a split that the source does not have."""
 
     def told(count: int, *splits: str) -> list[str]:
         names = [f"src/{place}.jpg" for place in range(count)]
@@ -352,7 +352,7 @@ def test_a_group_rule_that_matches_nothing_is_told_so(home: Path, capsys: pytest
 
 
 def test_an_undo_says_what_it_took_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It said "1 decision", and nobody knew which was gone."""
+    """It printed "1 decision" without the one that was removed."""
     run(capsys, "build", "tiny", "-q")
     sha = hashlib.sha256((home / "images/melanoma/m0.jpg").read_bytes()).hexdigest()
     decide = ("decide", "tiny", "--sha", sha, "--reviewer", "anna")
@@ -379,7 +379,7 @@ def test_a_file_is_decided_on_by_its_name_and_a_context_that_nobody_has_is_told(
 def test_a_no_to_gc_is_an_answer(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever says no hears that nothing went, and it is no failure."""
+    """After the answer no, gc prints that nothing was deleted, and the exit code is not a failure."""
     run(capsys, "build", "tiny", "-q")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     code, out, _ = run(capsys, "gc", "--keep", "0")
@@ -389,7 +389,7 @@ def test_a_no_to_gc_is_an_answer(
 
 
 def test_help_has_examples_for_every_verb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody who asks for help sees a command to copy."""
+    """The help of each verb contains a command to copy."""
     import typer.main
 
     from curation.cli import app

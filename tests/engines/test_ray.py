@@ -104,7 +104,7 @@ class Killer:
         self.progress, self.total, self.seen = self, 0, 0
 
     def start(self, description: str, total_bytes: int | None) -> int:
-        """Remember how much there is to look at."""
+        """Store the number of bytes to read."""
         self.total, self.seen = (total_bytes or 0) if description == "read images" else 0, 0
         return 0
 

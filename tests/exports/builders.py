@@ -30,7 +30,7 @@ HOSTILE = (
     "../../../evil",
     "a;b,c\"d'",
 )
-"""How file names begin; one picture each."""
+"""How file names begin; one image each."""
 
 RECIPE = """
 title = '<script>alert("title")</script> "quoted" | =1+1'

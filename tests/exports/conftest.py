@@ -1,4 +1,4 @@
-"""One hostile version, built once for all tests of this room; nobody writes into it."""
+"""One hostile version, built once for all tests of this room; no test writes into it."""
 
 import pytest
 

@@ -119,7 +119,7 @@ def test_the_recipes_licence_wins_over_the_sources(version, recipe):
 
 
 def test_without_a_licence_all_of_the_sources_hold(version, recipe):
-    """Every source's licence is named, in its own words where they are no SPDX name; none is not called free."""
+    """Every source's licence is named, in its own words if it is not an SPDX name; a missing one is not free."""
     assert describe_with(version, recipe, fetched("src"))["license"] == [LICENCE]
     silent = recipe.model_copy(update={"sources": (recipe.sources[0].model_copy(update={"licence": None}),) * 2})
     told = describe_with(version, silent, fetched("a", licence="CC-BY-NC-4.0"), fetched("b", licence="ask the author"))
@@ -128,7 +128,7 @@ def test_without_a_licence_all_of_the_sources_hold(version, recipe):
 
 
 def test_citations_and_addresses_of_the_sources_are_carried_on(version, recipe):
-    """Whoever cites the set cites its sources; where there is one, its DOI is the address."""
+    """A citation of the set cites its sources; if there is one source, its DOI is the address."""
     told = describe_with(
         version, recipe, fetched("src", doi="10.1/x", citation="Doe,\n J. (2020)", url="https://a.b/c")
     )

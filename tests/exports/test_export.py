@@ -58,7 +58,7 @@ def test_a_target_that_is_not_empty_is_left_alone(version, tmp_path):
 
 
 def test_an_empty_target_is_filled(version, tmp_path):
-    """A folder somebody made beforehand is taken."""
+    """An existing empty folder is used."""
     (tmp_path / "out").mkdir()
     done = export(version, "imagefolder", tmp_path / "out")
     assert done.pictures == 20
@@ -114,7 +114,7 @@ def test_a_missing_image_stops_the_export(own, tmp_path):
     "cells", [{"label": "../../x"}, {"file": "../../../etc/passwd"}, {"file": "/etc/passwd"}, {"split": ".."}]
 )
 def test_a_manifest_that_leads_out_is_refused(own, tmp_path, cells):
-    """A version somebody tampered with cannot make an export read or write elsewhere."""
+    """A manipulated version cannot make an export read or write elsewhere."""
     first = pl.col("id") == own.manifest.kept["id"][0]
     changes = [pl.when(first).then(pl.lit(value)).otherwise(name).alias(name) for name, value in cells.items()]
     Manifest(own.manifest.rows.with_columns(changes)).write(own.folder / "manifest.parquet")
@@ -219,7 +219,7 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from curation.exports import export
-from curation.sources.protocol import SilentProgress
+from curation.storage.progress import SilentProgress
 from curation.versions import open_folder
 
 class Dying(SilentProgress):

@@ -68,7 +68,7 @@ def test_an_import_of_an_import_is_the_same(version, tmp_path, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_found_out_from_its_files(version, tmp_path, layout):
-    """Nobody has to say which tool wrote a folder."""
+    """The tool that wrote a folder is recognized."""
     assert find_tool(export(version, layout, tmp_path / "out").folder) == layout
 
 

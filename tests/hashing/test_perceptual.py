@@ -94,7 +94,7 @@ def test_a_drawn_image_hashes_as_imagehash_hashes_the_image():
     assert to_imagehash(int(phash(gray[None])[0])) == imagehash.phash(image)
 
 
-@pytest.mark.skipif(not FULLRES.is_dir(), reason="needs ../shared/fullres, a folder of real pictures")
+@pytest.mark.skipif(not FULLRES.is_dir(), reason="needs ../shared/fullres, a folder of real images")
 def test_real_images_hash_as_imagehash_hashes_them():
     """The same for real images, in all orientations."""
     for path in sorted(FULLRES.rglob("*.jpg"))[::6]:

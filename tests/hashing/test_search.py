@@ -73,7 +73,7 @@ def test_every_near_pair_is_found_once_at_its_smallest_distance(hashes, radius, 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=30), st.integers(0, 16))
 def test_any_numbers_are_searched_exactly(numbers, radius):
-    """Hypothesis' own favourites (0, all ones, small numbers, repetitions) are no exception."""
+    """Hypothesis' own favourites (0, all ones, small numbers, repetitions) are found as well."""
     hashes = np.array(numbers, np.uint64)
     rows = np.arange(len(hashes))
     for method in ("bands", "all pairs"):

@@ -1,4 +1,4 @@
-"""A version with hostile strings in every place where data can bring one, and headless Chromium to look at its page."""
+"""A version with hostile strings in every place where data can bring one, and headless Chromium to render its page."""
 
 import os
 import shutil
@@ -92,7 +92,7 @@ def find_chromium() -> str:
     """Return Chromium's path; skip where it is missing."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not found:
-        pytest.skip("Chromium is not installed, so no page can be looked at")
+        pytest.skip("Chromium is not installed, so no page can be rendered")
     return found
 
 

@@ -32,7 +32,7 @@ _TICK = """number => {
     box?.click();
     return Boolean(box);
 }"""
-"""Ticks a box, and says whether there was one: while the App draws its grid anew, pictures are missing."""
+"""Ticks a box, and returns whether there was one: while the App redraws its grid, images are missing."""
 
 _LISTEN = """() => {
     window.noticed = [];

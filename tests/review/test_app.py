@@ -479,7 +479,7 @@ def is_back(folder: Path, killed: Process) -> bool:
 
 
 def test_another_address_is_warned_of_and_ctrl_c_ends_everything(start, home, review_cache):
-    """Whoever can reach the App can decide, said before it listens; Ctrl-C is an orderly end that leaves nothing."""
+    """Before the App listens, it warns that all who reach it can decide; Ctrl-C is an orderly end."""
     app = start("--address", "0.0.0.0")  # noqa: S104  # this is what is warned of
     app.wait_ready()
     assert "0.0.0.0" in app.lines[0]  # noqa: S104  # as above

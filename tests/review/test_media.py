@@ -74,7 +74,7 @@ def test_a_second_review_decodes_nothing(shown, home, review_folder, monkeypatch
     before = {path: Path(path).stat().st_mtime_ns for path in rows["full"]}
 
     def must_not(*_):
-        raise AssertionError("a picture was made again")
+        raise AssertionError("an image was made again")
 
     monkeypatch.setattr("curation.review.media.write_media", must_not)
     again = prepare(ReviewRequest("tiny", str(home.datasets), "anna"), cache=review_folder, engine=Local(1))

@@ -66,7 +66,7 @@ def test_a_package_index_that_does_not_answer_is_told(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_database_comes_back_with_what_it_held(mongod, review_cache):
-    """kill -9: the same port answers again within seconds; ended, nobody listens and no process is left."""
+    """kill -9: the same port answers again within seconds; after the end, the port is closed and no process is left."""
     cache = Cache(review_cache)
     server = MongoServer(cache, find_database(cache))
     uri = server.open()
@@ -92,7 +92,7 @@ def test_a_killed_database_comes_back_with_what_it_held(mongod, review_cache):
 
 @pytest.mark.slow
 def test_a_second_session_takes_the_running_database(mongod, review_cache):
-    """One server a cache; whoever did not start it does not end it."""
+    """One server per cache; only the process that started it ends it."""
     cache = Cache(review_cache)
     one, two = (MongoServer(cache, find_database(cache)) for _ in range(2))
     assert one.open() == two.open()
@@ -135,7 +135,7 @@ def test_a_process_is_known_beyond_its_number(tmp_path):
 
 
 def test_a_broken_note_is_no_process(tmp_path):
-    """A file somebody cut short says nothing."""
+    """A truncated file contains nothing."""
     (tmp_path / "app-2.json").write_text('{"pid": 1')
     assert find_running_apps(tmp_path) == ()
     remove_record(tmp_path, "app-2")

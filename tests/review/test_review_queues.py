@@ -172,7 +172,7 @@ def test_a_contradicted_image_shows_what_everybody_said():
 
 
 def test_differing_sees_labels_too():
-    """Two relabels to different classes are a disagreement; twice the same is none."""
+    """Two relabels to different classes are a disagreement; twice the same class is not."""
     one, two = said("relabel", sha_of("a"), label="melanoma"), said("relabel", sha_of("a"), "ben", 1, label="healthy")
     assert find_disagreements((one, two)) == {sha_of("a")}
     assert find_disagreements((one, said("relabel", sha_of("a"), "ben", 1, label="melanoma"))) == frozenset()

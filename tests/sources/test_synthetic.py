@@ -546,7 +546,7 @@ def test_a_verdict_compares_a_row_with_what_was_planted(
 
 
 def test_a_clean_image_is_wronged_by_whatever_keeps_it_from_the_selection() -> None:
-    """Surplus is no wrong; a duplicate's reason, a dispute or a missing row is."""
+    """Surplus is allowed; a duplicate's reason, a dispute or a missing row is an error."""
     rows = [
         ("s/a", "g", False, "select"),
         ("s/b", "g", False, None),

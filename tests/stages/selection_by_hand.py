@@ -191,7 +191,7 @@ def choose(
 
 
 def explain(each: Candidate, side: Split) -> Fate:
-    """Return step, reason and detail of somebody who was not taken."""
+    """Return step, reason and detail of a row that was not selected."""
     if each.may_stand(side):
         return ("select", "disputed-not-needed", None) if each.disputed else ("select", "surplus", side)
     if each.side is not None and each.side != side:

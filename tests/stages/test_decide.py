@@ -65,7 +65,7 @@ def test_a_relabel_to_no_class_stops_the_build() -> None:
 
 
 def test_a_disagreement_under_majority_excludes_and_says_who_said_what() -> None:
-    """One against one is no majority: the image is out until somebody settles it."""
+    """One against one is not a majority: the image is excluded until a reviewer settles it."""
     said_both = (said("exclude", "a"), said("keep", "a", reviewer="ben", at=1))
     after = decided([make_row("a", label="melanoma")], *said_both, agreement="majority")
     assert fates(after.manifest.rows) == [("decide", "reviewers-disagree", "anna: exclude, ben: keep")]

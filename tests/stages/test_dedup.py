@@ -189,7 +189,7 @@ def test_near_duplicates_can_be_left_in_and_still_share_a_group() -> None:
 
 
 def test_equal_group_keys_join_groups_and_dispute_nothing() -> None:
-    """Two photographs of one lesion belong together; that is no quarrel about their labels."""
+    """Two photographs of one lesion belong together; their labels are not disputed."""
     rows = [
         make_row("a", label="m", group_key="src:1"),
         make_row("b", label="h", group_key="src:1"),

@@ -158,7 +158,7 @@ def test_a_second_look_reads_no_archive(tmp_path: Path) -> None:
 
 
 def test_a_split_of_unknown_name_is_refused(tmp_path: Path) -> None:
-    """A holdout that nobody told us of must not be pooled into train; the recipe may say what it means."""
+    """An unknown holdout must not be pooled into train; the recipe may define it."""
     folder = write_source(tmp_path / "f", {"Holdout/melanoma/a.jpg": b"1", "Train/melanoma/b.jpg": b"2"})
     pattern = "(?P<split>[^/]+)/(?P<label>[^/]+)/"
     with pytest.raises(CurationError, match=r"'Holdout' \(1 files\)"):
@@ -183,7 +183,7 @@ def test_metadata_may_lie_next_to_the_recipe_and_must_agree_with_itself(tmp_path
 
 
 def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
-    """A source of several archives puts their name before the path, but not before a file that is no archive."""
+    """A source of several archives puts their name before the path, but not before a file that is not an archive."""
     from dataclasses import replace
 
     write_source(tmp_path, {"1.tif": b"1", "2.tif": b"2"})
@@ -196,7 +196,7 @@ def test_a_loose_file_is_called_by_its_own_name_once(tmp_path: Path) -> None:
 
 
 def test_a_table_that_speaks_of_no_file_is_named(tmp_path: Path) -> None:
-    """Keys with the suffix where the stem was meant joined nothing, and nobody heard of it."""
+    """Keys with the suffix where the stem was meant joined nothing, without a message."""
     table = b"image,dx\n,\na.jpg,nevus\nb.jpg,nevus\n"
     left = {"__MACOSX/._meta.csv": b"\x00\x05\x16\x07", "meta.csv": table}
     folder = write_source(tmp_path / "f", {"x/a.jpg": b"1", "x/b.jpg": b"2", **left})

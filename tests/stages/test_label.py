@@ -19,7 +19,7 @@ def test_labels_map_and_context_stays_without_one() -> None:
 
 
 def test_what_has_no_label_yet_is_excluded_as_such() -> None:
-    """An empty label waits for somebody, a missing one was not found in the path."""
+    """An empty label waits for a reviewer, a missing one was not found in the path."""
     rows = [make_row("a", source_label=""), make_row("b", source_label=None)]
     after = label(make_manifest(rows), LABELS)
     assert fates(after.rows) == [("label", "unlabelled", None), ("label", "no-label", None)]

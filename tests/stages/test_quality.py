@@ -32,7 +32,7 @@ def test_without_thresholds_nothing_is_excluded() -> None:
 
 
 def test_what_somebody_keeps_or_relabels_is_spared() -> None:
-    """A person who looked knows better than a threshold; 'not-duplicates' is no judgement on quality."""
+    """A reviewer's decision overrides a threshold; 'not-duplicates' does not concern quality."""
     words = [[act("keep", "anna")], [act("relabel", "anna", label="melanoma")], [act("not-duplicates")], None]
     rows = [make_row(str(n), sharpness=0.0, decision=word) for n, word in enumerate(words)]
     gone = quality(make_manifest(rows), Quality(min_sharpness=5)).rows["excluded_by"].is_not_null().to_list()

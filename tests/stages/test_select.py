@@ -1,4 +1,4 @@
-"""Exact counts or ratios, no group on two sides, nobody moved out of test."""
+"""Exact counts or ratios, no group on two sides, no image moved out of test."""
 
 from collections import Counter
 from typing import Any
@@ -145,7 +145,7 @@ def test_ratios_come_out_within_one_group(sizes: list[int], shares: tuple[float,
 
 @pytest.mark.parametrize("policy", ["reserve", "exclude"])
 def test_ratios_that_fall_short_are_answered_for_ratios(policy: str) -> None:
-    """The hint was "lower what selection asks for", which a share has no use for, and spoke of a reserve it has not."""
+    """The hint was "lower what selection asks for", which a share does not have, and mentioned a missing reserve."""
     doubt = {**make_sample("doubt", "healthy"), "disputed": True, "claims": ["healthy", "melanoma"]}
     rows = [*make_pool(4), doubt]
     shares = {"ratios": {"train": 0.9, "val": 0.05, "test": 0.05}}
@@ -169,7 +169,7 @@ def test_balance_cuts_every_class_to_the_smallest() -> None:
 
 @given(gone=st.sets(st.integers(0, 29), max_size=12), group_size=st.integers(1, 3), shares=st.sampled_from([0.1, 0.2]))
 def test_balance_outlives_what_people_take_out(gone: set[int], group_size: int, shares: float) -> None:
-    """After exclusions every class is as large as the others in each split, nobody left test, and nothing moves twice.
+    """After exclusions every class is as large as the others in each split, no image left test, nothing moves twice.
 
     It was one short in train: the smaller class had more in the previous test than its share, and lost it as surplus.
     """
@@ -281,7 +281,7 @@ def test_several_shortages_are_named_at_once() -> None:
 
 
 def test_a_label_that_no_file_carries_is_the_advice() -> None:
-    """The hint spoke of more sources and other shares, where one letter of the recipe was wrong."""
+    """The hint suggested more sources and other shares, where one letter of the recipe was wrong."""
     recipe = make_recipe(labels={"classes": {"healthy": ["healthy"], "melanoma": ["melanomas"]}})
     with pytest.raises(ShortCountError, match=r"'melanomas'.*did you mean 'melanoma'") as caught:
         select(
@@ -312,7 +312,7 @@ def test_a_misspelt_source_label_is_named_with_those_that_are_there() -> None:
 
 
 def test_nothing_is_asked_of_a_split_that_the_recipe_no_longer_wants() -> None:
-    """Whoever was in a val that is gone is free at once, so that the same build twice is the same version."""
+    """An image of a val split that was removed is free at once, so that the same build twice is the same version."""
     rows = make_manifest(make_pool(20))
     first = select(rows, ratios(train=0.8, val=0.1, test=0.1))
     second = select(rows, ratios(train=0.9, test=0.1), previous=as_previous(first))

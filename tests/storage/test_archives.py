@@ -147,7 +147,7 @@ def test_backslashes_of_dos_zips_are_separators(tmp_path):
 
 
 def test_names_that_are_no_utf8_can_be_stored(tmp_path):
-    """Bytes that are no UTF-8 in a name become text that can be stored, the same in every run."""
+    """Bytes in a name that are not UTF-8 become text that can be stored, the same in every run."""
     raw = os.fsencode(tmp_path) + b"/folder/caf\xe9.jpg"
     (tmp_path / "folder").mkdir()
     with open(raw, "wb") as stream:  # noqa: PTH123 - a Path would be longer
@@ -166,7 +166,7 @@ def test_names_that_are_no_utf8_can_be_stored(tmp_path):
 
 
 def test_a_name_that_lies_about_utf8_is_an_error(tmp_path):
-    """A zip that flags a name as UTF-8 which is none is refused with a hint."""
+    """A zip that flags an invalid name as UTF-8 is refused with a hint."""
     path = make_zip(tmp_path / "x.zip", {"caf_.jpg": b"x"})
     path.write_bytes(path.read_bytes().replace(b"caf_", b"caf\xff"))
     content = bytearray(path.read_bytes())
@@ -445,7 +445,7 @@ def test_what_only_is_called_an_archive_is_an_error(tmp_path):
 
 
 def test_a_loose_file_is_its_own_member(tmp_path):
-    """A file that is no archive is one member, called as the source calls it; gzip alone does not make a tar."""
+    """A file that is not an archive is one member with the source's name; gzip alone does not make a tar."""
     (tmp_path / "sha").write_bytes(b"picture")
     (member,) = list_members(tmp_path / "sha", name="skin.tif")
     assert (member.path, read_member(tmp_path / "sha", member)) == ("skin.tif", b"picture")

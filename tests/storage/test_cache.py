@@ -68,7 +68,7 @@ def test_a_damaged_archive_is_not_found_and_is_replaced(tmp_path, damage):
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path):
-    """A file whose size, time and inode are unchanged keeps the sha256 that is known of it."""
+    """A file whose size, time and inode are unchanged keeps its known sha256."""
     cache = Cache(tmp_path / "cache")
     path = make_folder(tmp_path, {"x.zip": CONTENT}) / "x.zip"
     age(path)

@@ -120,7 +120,7 @@ class Forbidden(Local):
 
     def as_completed(self, function, shards):  # type: ignore[no-untyped-def]  # as the engine has it
         """Fail: everything was known."""
-        raise AssertionError(f"{len(shards)} shards were looked at again")
+        raise AssertionError(f"{len(shards)} shards were read again")
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_a_version_does_not_differ_from_itself(tmp_path):
 
 
 def test_another_rendering_is_noted(tmp_path):
-    """The same images in other pixels are no change of an image, but of all of them."""
+    """The same images in other pixels are a change of all images, not of one."""
     home = make_home(tmp_path)
     publish(home, make_rows())
     publish(home, make_rows(), recipe=make_recipe(more="[render]\nshort_side = 64\n"))

@@ -1,4 +1,4 @@
-"""What a failed build leaves to look at."""
+"""The draft that a failed build leaves."""
 
 import json
 

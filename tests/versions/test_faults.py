@@ -176,7 +176,7 @@ def test_a_read_only_disk_is_told_and_can_still_be_read(small_disk):
 
 @contextmanager
 def without_rights(folder: Path) -> Iterator[None]:
-    """Be a user who may read a folder and not write it; root, who may everything, becomes nobody for that time."""
+    """Be a user who may read a folder and not write it; root becomes the user `nobody` for that time."""
     root = os.geteuid() == 0
     folder.chmod(0o555)
     if root:

@@ -108,7 +108,7 @@ def test_drafts_and_leftovers_go(home):
 
 
 def test_a_build_under_way_keeps_its_temp_folder(home):
-    """While somebody holds the lock, temp folders are not called leftovers."""
+    """While another process holds the lock, temp folders are not called leftovers."""
     with locked(home, "squares"):
         (home.builds("squares") / ".build-1-a").mkdir()
         plan = plan_gc(home, keep=3)

@@ -59,7 +59,7 @@ def test_a_shared_image_is_one_file(home, tmp_path):
 
 
 def test_damage_in_a_shared_image_is_told_of_every_version_that_has_it(home):
-    """The versions hold one file under two names: whoever writes into it is told that both are damaged."""
+    """The versions hold one file under two names: after a write into it, both are reported as damaged."""
     folders = home.build("squares", 1), home.build("squares", 2)
     first, second = ({path.name: path for path in sorted(folder.rglob("*.jpg"))} for folder in folders)
     shared = first[min(set(first) & set(second))]

@@ -17,7 +17,7 @@ def test_the_folder_is_the_given_one_then_the_environments_then_datasets_here():
 
 
 def test_names_are_sorted_and_leave_out_what_is_no_definition(tmp_path):
-    """A dataset is a folder with a recipe or with published lines; builds/ is none, whatever lies in it."""
+    """A dataset is a folder with a recipe or with published lines; builds/ is not one, whatever it contains."""
     home = make_home(tmp_path, name="zebra")
     for name, file in (("ant", "versions.jsonl"), ("empty", "notes.txt"), ("builds", "recipe.toml")):
         (home.datasets / name).mkdir()
@@ -37,7 +37,7 @@ def test_an_unknown_dataset_is_answered_with_the_one_that_was_meant(tmp_path):
 
 
 def test_without_any_dataset_the_hint_says_where_to_run_it(tmp_path):
-    """Where datasets/ is missing nobody is asked what they meant."""
+    """If datasets/ is missing, no similar name is suggested."""
     with pytest.raises(CurationError) as caught:
         Home(tmp_path / "datasets").check_name("melanoma")
     assert "CURATION_DATASETS" in (caught.value.hint or "")

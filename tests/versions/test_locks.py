@@ -49,7 +49,7 @@ def start(code, home):
 
 
 def test_a_free_lock_is_taken_without_waiting(home):
-    """Nobody is told to wait where nobody builds, and the lock can be taken again afterwards."""
+    """Without another build there is no message about waiting, and the lock can be taken again afterwards."""
     said = []
     for _ in range(2):
         with locked(home, "squares", on_wait=said.append) as held:

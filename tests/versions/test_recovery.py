@@ -191,7 +191,7 @@ def test_what_dead_builds_left_is_removed_and_told(tmp_path):
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path):
-    """The ledger of decisions is written without the build's lock: its temp file is none of the sweep's business."""
+    """The ledger of decisions is written without the build's lock: recovery leaves its temp file alone."""
     home = make_home(tmp_path)
     part = home.dataset("squares") / ".decisions.jsonl.99.part"
     part.touch()
@@ -255,7 +255,7 @@ def test_a_damaged_version_without_its_line_is_not_published(tmp_path):
 
 
 def test_a_copied_folder_is_not_published_a_second_time(tmp_path):
-    """v2 that is a copy of v1 is no second version."""
+    """A folder v2 that is a copy of v1 is not a second version."""
     home = make_home(tmp_path)
     publish(home, OLD)
     shutil.copytree(home.build("squares", 1), home.build("squares", 2))

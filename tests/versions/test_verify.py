@@ -39,7 +39,7 @@ def edit_json(path, **changes):
 
 
 def edit_manifest(folder, *changes, sums=True):
-    """Change the manifest as somebody would who wants it to look untouched: with fitting checksums."""
+    """Change the manifest and its checksums, so that they fit."""
     manifest = Manifest.read(folder / "manifest.parquet")
     Manifest(manifest.rows.with_columns(*changes)).write(folder / "manifest.parquet")
     if sums:
@@ -437,7 +437,7 @@ def test_absent_files_are_an_error_and_no_clean_bill(home):
 
 
 def test_the_same_choice_by_another_encoder_is_a_note(tmp_path):
-    """Files that were made again elsewhere differ in bytes; that is told and is no fault."""
+    """Files that were made again elsewhere differ in bytes; that is reported and is not a fault."""
     home = make_home(tmp_path)
     publish(home, make_rows())
     shutil.rmtree(home.build("squares", 1))
@@ -474,7 +474,7 @@ def test_a_version_made_again_under_another_recipe_is_not_measured_by_it(tmp_pat
 
 
 def test_a_folder_without_its_recipe_is_whole_but_says_so(home):
-    """A missing recipe is noted, as then nobody knows what was asked for."""
+    """A missing recipe is noted, because the requested counts are then unknown."""
     folder = home.build("squares", 1)
     (folder / "recipe.toml").unlink()
     write_sums(folder)

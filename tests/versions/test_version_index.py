@@ -22,7 +22,7 @@ from tests.versions.builders import make_home, make_manifest, make_row, make_row
 
 
 def test_nothing_published_is_an_empty_list(tmp_path):
-    """A dataset without versions.jsonl has no versions, which is no fault."""
+    """A dataset without versions.jsonl has no versions, which is not a fault."""
     assert published(make_home(tmp_path), "squares") == ()
 
 
@@ -97,7 +97,7 @@ def test_lines_with_the_line_ends_of_windows_are_read(tmp_path):
 
 
 def test_what_stood_there_before_keeps_its_bytes(tmp_path):
-    """A new line is put behind the old bytes, also where somebody removed the last line end."""
+    """A new line is put behind the old bytes, also if the last line end was removed."""
     line = publish_texts(make_home(tmp_path), make_rows())
     assert format_lines(b'{"a": 1}', line).startswith(b'{"a": 1}\n{"version": 1, ')
     assert format_lines(b'{"a":  1}\n', line).startswith(b'{"a":  1}\n{"version": 1, ')
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, text):
 
 
 def test_a_changed_split_is_not_taken_for_the_published_one(tmp_path):
-    """Whoever moves one row of v1.csv by hand is told, as later versions stay true to it."""
+    """A row of v1.csv that was moved by hand is reported, because later versions depend on it."""
     home = make_home(tmp_path)
     line = publish_texts(home, make_rows())
     path = home.split("squares", 1)
