@@ -58,6 +58,41 @@ def test_every_error_names_its_code():
     assert bare == []
 
 
+PROPER_NAMES = (
+    "Edge Impulse",
+    "FiftyOne",
+    "Hugging Face",
+    "ImageNet",
+    "Kaggle",
+    "LiteRT",
+    "MongoDB",
+    "Ray",
+    "TensorFlow",
+)
+HINT_ENDS = (".", "?", "{}", "constraints.txt")  # the last two end a command that is to be copied
+
+
+def literal(node: ast.expr | None) -> str:
+    """Return the text of a literal or f-string, with {} for its values; empty for anything else."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def test_messages_and_hints_have_one_style():
+    """A message starts in lower case and has no final period; a hint is a sentence, or ends with a command."""
+    odd = []
+    for path, tree in product_files():
+        for call in calls_of(tree, "CurationError"):
+            message = literal(call.args[1])
+            hint = literal(next((word.value for word in call.keywords if word.arg == "hint"), None))
+            if message[:1].isupper() and message[1:2].islower() and not message.startswith(PROPER_NAMES):
+                odd.append(f"{path.relative_to(PROJECT)}:{call.lineno}: {message}")
+            if message.endswith(".") or hint[:1].islower() or (hint and not hint.endswith(HINT_ENDS)):
+                odd.append(f"{path.relative_to(PROJECT)}:{call.lineno}: {hint or message}")
+    assert odd == []
+
+
 @pytest.mark.parametrize("text", ['CurationError("text")', 'CurationError(f"{x}", "hint")', "CurationError(*found)"])
 def test_an_error_without_a_code_is_found(text):
     """The check above reports a text where the code belongs."""

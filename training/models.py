@@ -141,7 +141,7 @@ def build_model(architecture: Architecture, *, classes: int, side: int = 96, wei
         raise CurationError(
             ErrorCode.WEIGHTS_MISSING,
             f"there are no ImageNet weights for {architecture.name}",
-            hint="mobilenet_v2_0.35, efficientnet and resnet50 have them; the others start from scratch.",
+            hint="Only mobilenet_v2_0.35, efficientnet and resnet50 have them; the others start from scratch.",
         )
     image = keras.Input((side, side, 3), batch_size=None, name="image")
     features = _BODIES[architecture.family](image, architecture.variant, weights)

@@ -105,7 +105,7 @@ def _changed(settings: RenderSettings, steps: tuple[Step, ...]) -> Callable[[byt
             return render(content, settings, steps=steps)
         except DecodeFailure as fault:
             raise CurationError(
-                ErrorCode.IMAGE_UNREADABLE, f"A published image cannot be rendered again: {fault}."
+                ErrorCode.IMAGE_UNREADABLE, f"a published image cannot be rendered again: {fault}"
             ) from fault
 
     return change

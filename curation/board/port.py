@@ -161,7 +161,7 @@ def _explain_opening(name: str, fault: OSError | ValueError) -> CurationError:
         )
     known = ", ".join(port.name for port in list_ports()) or "none"
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "filenotfound" in text:
-        return CurationError(ErrorCode.PORT_MISSING, f"{name}: no such port", hint=f"Ports of this machine: {known}")
+        return CurationError(ErrorCode.PORT_MISSING, f"{name}: no such port", hint=f"Ports of this machine: {known}.")
     return CurationError(
-        ErrorCode.PORT_MISSING, f"{name}: cannot be opened as a serial port", hint=f"Ports of this machine: {known}"
+        ErrorCode.PORT_MISSING, f"{name}: cannot be opened as a serial port", hint=f"Ports of this machine: {known}."
     )

@@ -117,7 +117,7 @@ def _list_ports(*, as_json: bool) -> None:
     else:
         raise CurationError(
             ErrorCode.PORT_MISSING,
-            "No serial port found.",
+            "no serial port found",
             hint="Use a USB data cable; charge-only cables do not work.",
         )
 

@@ -67,7 +67,7 @@ class Decision:
     def __post_init__(self) -> None:
         problem = _problem(self)
         if problem:
-            raise CurationError(ErrorCode.DECISION_INVALID, f"Invalid decision: {problem}")
+            raise CurationError(ErrorCode.DECISION_INVALID, f"invalid decision: {problem}")
 
     @property
     def moment(self) -> tuple[datetime, int]:

@@ -135,7 +135,7 @@ class Manifest:
             raise CurationError(
                 ErrorCode.VERSION_DAMAGED,
                 f"{path}: its layout is {number}, this program reads {SCHEMA_NUMBER}",
-                hint="a newer curation may have written it",
+                hint="A newer curation may have written it.",
             )
         try:
             columns = json.loads(pl.read_parquet_metadata(path)[METADATA_MARK])
@@ -143,7 +143,7 @@ class Manifest:
             return cls(rows, tuple(Metadata(each["name"], each["role"], rows.schema[each["name"]]) for each in columns))
         except (pl.exceptions.PolarsError, LookupError, TypeError, ValueError, OSError) as fault:
             raise CurationError(
-                ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}", hint="build it again"
+                ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}", hint="Build it again."
             ) from fault
 
     def digest(self) -> str:
@@ -169,7 +169,7 @@ def read_schema_number(path: Path) -> int:
         return int(pl.read_parquet_metadata(path).get(MARK, "1"))
     except FileNotFoundError:
         raise CurationError(
-            ErrorCode.FILE_MISSING, f"{path}: there is no manifest", hint="build the dataset first"
+            ErrorCode.FILE_MISSING, f"{path}: there is no manifest", hint="Build the dataset first."
         ) from None
     except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
         raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: not a readable manifest: {fault}") from fault

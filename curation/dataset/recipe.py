@@ -430,7 +430,7 @@ def check_name(name: str) -> None:
         raise CurationError(
             ErrorCode.NAME_INVALID,
             f"{name!r} cannot name a dataset",
-            hint="use lower-case letters, digits, - and _ (64 at most), starting with a letter or digit; not builds",
+            hint="Use lower-case letters, digits, - and _ (64 at most), starting with a letter or digit; not builds.",
         )
 
 

@@ -88,7 +88,7 @@ def _open_pool(workers: int) -> Iterator[Executor]:
         raise CurationError(
             ErrorCode.WORKER_KILLED,
             "a worker process was ended from outside (the system may be out of memory)",
-            hint="run the command again: finished work is kept; `--workers 1` needs the least memory",
+            hint="Run the command again: finished work is kept; `--workers 1` needs the least memory.",
         ) from fault
     except BaseException:
         pool.shutdown(kill_workers=True)

@@ -54,7 +54,7 @@ class Ray:
             raise CurationError(
                 ErrorCode.EXTRA_MISSING,
                 "Ray is not installed",
-                hint="in the project's folder: pip install -e '.[scale]' -c constraints.txt",
+                hint="In the project's folder: pip install -e '.[scale]' -c constraints.txt",
             ) from fault
         if not ray.is_initialized():
             try:
@@ -64,7 +64,7 @@ class Ray:
                 raise CurationError(
                     ErrorCode.CLUSTER_FAILED,
                     f"cannot reach a Ray cluster{where}: {fault}",
-                    hint="start one with `ray start --head`, then pass `--address HOST:6379`",
+                    hint="Start one with `ray start --head`, then pass `--address HOST:6379`.",
                 ) from fault
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
@@ -136,7 +136,7 @@ def _explained() -> Iterator[None]:
         raise CurationError(
             ErrorCode.CLUSTER_FAILED,
             f"the Ray cluster could not finish the work: {fault}",
-            hint="run the command again: finished work is kept",
+            hint="Run the command again: finished work is kept.",
         ) from fault
 
 
@@ -147,7 +147,7 @@ def _work(function: Callable[[Any], Any], version: str, batch: Batch) -> Batch:
             raise CurationError(
                 ErrorCode.CLUSTER_MISMATCH,
                 f"a machine of the cluster has curation {VERSION}, this one {version}",
-                hint="install the same version on every machine",
+                hint="Install the same version on every machine.",
             )
         outcome = function(pickle.loads(batch["task"][0]))  # noqa: S301 - this program's own driver wrote it
     except Exception as error:  # noqa: BLE001 - whatever it is, the driver raises it

@@ -260,7 +260,7 @@ def retake_split(
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID,
             f"{reference}: split and rendering do not give its digest {line.digest[:12]}",
-            hint="restore versions.jsonl and the version's CSV from git",
+            hint="Restore versions.jsonl and the version's CSV from git.",
         )
     return rows
 
@@ -443,5 +443,5 @@ def _fail(held: Lock, fault: CurationError, journal: Journal, options: Options) 
     write_draft(
         held, rows, stage=journal.current, fault=fault, texts=_read_texts(held.home.dataset(held.name), options)
     )
-    look = f"`python -m curation show {held.name}@draft` and `explain {held.name}@draft FILE` list every reason"
-    raise CurationError(fault.code, fault.message, hint=f"{fault.hint}; {look}" if fault.hint else look) from fault
+    look = f"`python -m curation show {held.name}@draft` and `explain {held.name}@draft FILE` list every reason."
+    raise CurationError(fault.code, fault.message, hint=f"{fault.hint} {look}" if fault.hint else look) from fault

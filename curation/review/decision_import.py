@@ -268,7 +268,7 @@ def _read_tags(name: str) -> list[tuple[str, str, list[str]]]:
     if not fo.dataset_exists(name):
         known = ", ".join(fo.list_datasets()) or "none"
         raise CurationError(
-            ErrorCode.DATASET_MISSING, f"FiftyOne has no dataset {name!r}", hint=f"Its datasets: {known}"
+            ErrorCode.DATASET_MISSING, f"FiftyOne has no dataset {name!r}", hint=f"Its datasets: {known}."
         )
     dataset = fo.load_dataset(name)
     has_sha = "sha256" in dataset.get_field_schema()

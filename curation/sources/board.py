@@ -36,7 +36,7 @@ def fetch(request: Request[BoardSource]) -> Fetched:
         raise CurationError(
             ErrorCode.NO_FILES,
             f"source {request.name}: {request.settings.path} has no images that a board took",
-            hint=f"take some with `python -m curation board PORT --collect LABEL --into {request.settings.path}`",
+            hint=f"Take some with `python -m curation board PORT --collect LABEL --into {request.settings.path}`.",
         )
     return replace(fetched, sidecar_files=frozenset({CAPTURES}))
 

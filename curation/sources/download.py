@@ -82,7 +82,7 @@ def get_json(client: httpx.Client, url: str, *, params: Mapping[str, int] | None
             raise CurationError(
                 ErrorCode.NETWORK_FAILED,
                 f"{url}: the answer is not JSON",
-                hint="check for a proxy or a sign-in page in between, and run it again",
+                hint="Check for a proxy or a sign-in page in between, and run it again.",
             ) from error
 
     return retry_call(ask, what=url, policy=policy)
@@ -237,7 +237,7 @@ def _check_status(answer: httpx.Response, url: str) -> None:
     raise CurationError(
         ErrorCode.NETWORK_FAILED,
         f"{url}: the server answered {status}",
-        hint="check the number and the version in the recipe; only public articles can be fetched",
+        hint="Check the number and the version in the recipe; only public articles can be fetched.",
     )
 
 

@@ -49,7 +49,7 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
         raise CurationError(
             ErrorCode.SOURCE_INVALID,
             f"{folder}: there is no {LABELS}",
-            hint="Edge Impulse writes one into training/ and testing/; export the project again",
+            hint="Edge Impulse writes one into training/ and testing/; export the project again.",
         )
     known = {member.path for member in members}
     labels: dict[str, SidecarLabel] = {}
@@ -62,13 +62,13 @@ def _read_file(folder: Path, file: Member) -> dict[str, SidecarLabel]:
     where = folder / file.path
     listed = read_object(folder, file).get("files")
     if not isinstance(listed, list):
-        raise CurationError(ErrorCode.SOURCE_INVALID, f"{where}: it lists no files", hint="export the project again")
+        raise CurationError(ErrorCode.SOURCE_INVALID, f"{where}: it lists no files", hint="Export the project again.")
     labels = {}
     for described in listed:
         path = described.get("path") if isinstance(described, dict) else None
         if not isinstance(path, str):
             raise CurationError(
-                ErrorCode.SOURCE_INVALID, f"{where}: a file has no path", hint="export the project again"
+                ErrorCode.SOURCE_INVALID, f"{where}: a file has no path", hint="Export the project again."
             )
         labels[posixpath.normpath(posixpath.join(posixpath.dirname(file.path), path))] = _read_label(
             described, f"{where}: {path}"
@@ -89,7 +89,7 @@ def _read_label(described: Mapping[str, Any], where: str) -> SidecarLabel:
             raise CurationError(
                 ErrorCode.SOURCE_INVALID,
                 f"{where}: the label is not a single class",
-                hint="export a project whose images have single labels",
+                hint="Export a project whose images have single labels.",
             )
     own = described.get("metadata")
     own = own.get("split") if isinstance(own, dict) else None

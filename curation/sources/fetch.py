@@ -44,7 +44,7 @@ def find_source(kind: str) -> Source:
     """
     if kind not in KINDS:
         raise CurationError(
-            ErrorCode.SOURCE_UNKNOWN, f"{kind!r} is not a kind of source", hint=f"use one of {', '.join(KINDS)}"
+            ErrorCode.SOURCE_UNKNOWN, f"{kind!r} is not a kind of source", hint=f"Use one of {', '.join(KINDS)}."
         )
     return cast(Source, importlib.import_module(f"curation.sources.{MODULES[kind]}"))
 

@@ -47,7 +47,7 @@ def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mappin
         raise CurationError(
             ErrorCode.SOURCE_INVALID,
             f"{folder}: there is no {LABELS}",
-            hint="FiftyOne writes one next to each data/ folder; export the dataset again",
+            hint="FiftyOne writes one next to each data/ folder; export the dataset again.",
         )
     labeled: dict[str, SidecarLabel] = {}
     for file in files:
@@ -62,7 +62,7 @@ def _read_file(folder: Path, file: Member, members: Sequence[Member]) -> dict[st
         raise CurationError(
             ErrorCode.SOURCE_INVALID,
             f"{folder / file.path}: it has no labels of images",
-            hint="export the dataset with single labels",
+            hint="Export the dataset with single labels.",
         )
     place = file.path.removesuffix(LABELS)
     labeled = {}
@@ -84,5 +84,5 @@ def _name_class(target: object, classes: list[object] | None, *, where: str) -> 
     if isinstance(target, int) and not isinstance(target, bool) and classes and 0 <= target < len(classes):
         return str(classes[target])
     raise CurationError(
-        ErrorCode.LABEL_UNKNOWN, f"{where}: {target!r} is not a class", hint="export single labels with their classes"
+        ErrorCode.LABEL_UNKNOWN, f"{where}: {target!r} is not a class", hint="Export single labels with their classes."
     )

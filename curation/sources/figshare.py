@@ -128,7 +128,7 @@ def _read_article(client: httpx.Client, settings: FigshareSource, policy: RetryP
         raise CurationError(
             ErrorCode.NETWORK_FAILED,
             f"{url}: the answer is not what figshare documents: {error}",
-            hint="run it again later, or build from a mirror",
+            hint="Run it again later, or build from a mirror.",
         ) from error
     return article.model_copy(update={"files": tuple(files)})
 
@@ -143,7 +143,7 @@ def _choose_files(request: Request[FigshareSource], files: tuple[_File, ...]) ->
         raise CurationError(
             ErrorCode.NO_FILES,
             f"source {request.name}: figshare article {request.settings.article}: {what} (its files: {names})",
-            hint="name the files to take in the source's `files`",
+            hint="Name the files to take in the source's `files`.",
         )
     return _number_names(sorted(chosen, key=lambda file: (file.name, file.id)))
 

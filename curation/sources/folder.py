@@ -29,7 +29,7 @@ def fetch(request: Request[FolderSource | BoardSource | ForeignSource]) -> Fetch
         raise CurationError(
             ErrorCode.SOURCE_MISSING,
             f"source {request.name}: there is no {path}",
-            hint="a relative path in a recipe starts at the recipe's folder: put the files there, or correct the path",
+            hint="A relative path in a recipe starts at the recipe's folder: put the files there, or correct the path.",
         )
     archive = identify_archive(path, cache=request.cache, progress=request.progress)
     return Fetched(
@@ -59,7 +59,7 @@ def identify_archive(path: Path, *, cache: Cache, progress: Progress) -> Archive
         path.open("rb").close()
     except OSError as error:
         raise CurationError(
-            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="check the path and its permissions"
+            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="Check the path and its permissions."
         ) from error
     with show_progress(progress, f"hash {path.name}", size_bytes) as advance:
         (sha256,) = cache.file_sha256s(path, [path], advance=advance)
@@ -67,7 +67,7 @@ def identify_archive(path: Path, *, cache: Cache, progress: Progress) -> Archive
         raise CurationError(
             ErrorCode.FILE_UNREADABLE,
             f"{path}: it cannot be read to its end",
-            hint="check the disk, or copy the file again",
+            hint="Check the disk, or copy the file again.",
         )
     return Archive(path=path, name=path.name, sha256=sha256, size_bytes=size_bytes)
 

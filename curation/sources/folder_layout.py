@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".g
 LABEL_PATTERN = "(?P<label>[^/]+)/[^/]+$"
 
 _COCO = re.compile(r"(?:^|/)annotations/[^/]+\.json\Z")
-_OTHERWISE = f"these can be imported: {', '.join(TOOLS)}; for any other layout `init` writes a recipe to start from"
+_OTHERWISE = f"These can be imported: {', '.join(TOOLS)}; for any other layout `init` writes a recipe to start from."
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def check_folder_name(folder: Path) -> Path:
         raise CurationError(
             ErrorCode.NAME_INVALID,
             f"{folder}: the path is not valid UTF-8, so a recipe cannot contain it",
-            hint="rename the folder, or move it",
+            hint="Rename the folder, or move it.",
         ) from None
     return folder
 
@@ -112,7 +112,7 @@ def find_layout(images: Path, *, single_split: bool = False) -> FolderLayout:
         There are no class folders.
     """
     if not images.exists():
-        raise CurationError(ErrorCode.SOURCE_MISSING, f"{images}: no such folder or archive", hint="check the path")
+        raise CurationError(ErrorCode.SOURCE_MISSING, f"{images}: no such folder or archive", hint="Check the path.")
     folders = {
         tuple(compose(member.path).split("/")[-3:-1])
         for member in list_members(images.resolve())
@@ -126,7 +126,7 @@ def find_layout(images: Path, *, single_split: bool = False) -> FolderLayout:
         raise CurationError(
             ErrorCode.LAYOUT_UNKNOWN,
             f"{images}: {which}",
-            hint=f"put the images into one subfolder per class, or write the labels into the recipe; {_OTHERWISE}",
+            hint=f"Put the images into one subfolder per class, or write the labels into the recipe. {_OTHERWISE}",
         )
     above = (names[1 if below else 0] for names in folders if len(names) == 2)
     found = {name: SPLIT_NAMES[name.lower()] for name in sorted(set(above)) if _is_split(name)}

@@ -73,7 +73,7 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         raise CurationError(
             ErrorCode.SOURCE_MISSING,
             f"source {request.name}: there is no {folder}",
-            hint="a relative path in a recipe starts at the recipe's folder: put the files there, or correct the path",
+            hint="A relative path in a recipe starts at the recipe's folder: put the files there, or correct the path.",
         )
     tables = find_tables(folder)
     archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
@@ -124,7 +124,7 @@ def find_tables(folder: Path) -> tuple[Table, ...]:
         raise CurationError(
             ErrorCode.NO_FILES,
             f"{folder}: there is no Parquet file with images",
-            hint="write one with `load_dataset(...).to_parquet(...)`",
+            hint="Write one with `load_dataset(...).to_parquet(...)`.",
         )
     return tables
 
@@ -138,7 +138,7 @@ def _open(path: Path, name: str) -> Table | None:
         raise CurationError(
             ErrorCode.FILE_UNREADABLE,
             f"{path}: it cannot be read as Parquet: {fault}",
-            hint="download or copy it again",
+            hint="Download or copy it again.",
         ) from fault
     images = [column for column, kind in schema.items() if _holds_images(kind)]
     if not images:
@@ -190,7 +190,7 @@ def _labels(table: Table) -> Iterator[SidecarLabel]:
             raise CurationError(
                 ErrorCode.LABEL_UNKNOWN,
                 f"{table.path}: {value!r} in the column {table.label!r} is not a class",
-                hint="correct the column, or write the set again",
+                hint="Correct the column, or write the set again.",
             )
 
 

@@ -172,7 +172,7 @@ def _check_zip(path: Path, asked: str) -> Archive:
             raise CurationError(
                 ErrorCode.DOWNLOAD_DAMAGED,
                 f"{asked}: what arrived is not a zip",
-                hint="Kaggle may have answered with a sign-in page; the README explains the credentials",
+                hint="Kaggle may have answered with a sign-in page; the README explains the credentials.",
             )
         members = list_members(path, name=asked)
         with ArchiveReader(path) as reader:
@@ -182,7 +182,7 @@ def _check_zip(path: Path, asked: str) -> Archive:
     except UnreadableMember as error:
         path.unlink()
         raise CurationError(
-            ErrorCode.DOWNLOAD_DAMAGED, f"{asked}: it arrived damaged ({error})", hint="it was removed: run it again"
+            ErrorCode.DOWNLOAD_DAMAGED, f"{asked}: it arrived damaged ({error})", hint="It was removed: run it again."
         ) from error
     except CurationError:
         path.unlink()
@@ -244,7 +244,7 @@ def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
         raise CurationError(
             ErrorCode.DOWNLOAD_DAMAGED,
             f"source {request.name}: {dataset}: {error}",
-            hint=f"run it again, or {_manual_download(request.settings)}",
+            hint=f"Run it again, or {_manual_download(request.settings)}.",
         ) from error
     except OSError as error:
         raise request.cache.write_error(error) from error
@@ -252,8 +252,8 @@ def _explain_failures(request: Request[KaggleSource]) -> Iterator[None]:
 
 def _next_step(settings: KaggleSource) -> str:
     return (
-        "public datasets need no account; for others set KAGGLE_API_TOKEN to a token from "
-        f"https://www.kaggle.com/settings, or put kaggle.json into ~/.kaggle; or {_manual_download(settings)}"
+        "Public datasets need no account; for others set KAGGLE_API_TOKEN to a token from "
+        f"https://www.kaggle.com/settings, or put kaggle.json into ~/.kaggle; or {_manual_download(settings)}."
     )
 
 

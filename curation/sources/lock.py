@@ -17,7 +17,7 @@ from curation.storage.locks import hold_lock
 from curation.storage.progress import show_progress
 
 _FORMAT = 1
-_UPDATE = "if the change is wanted, take it with `python -m curation pull NAME --update`"
+_UPDATE = "If the change is wanted, take it with `python -m curation pull NAME --update`."
 
 
 def read_lock(path: Path) -> dict[str, LockLine]:
@@ -36,7 +36,7 @@ def read_lock(path: Path) -> dict[str, LockLine]:
         raise CurationError(
             ErrorCode.FILE_UNREADABLE,
             f"{path}: it cannot be read: {error.strerror}",
-            hint="check the file and its permissions",
+            hint="Check the file and its permissions.",
         ) from error
     try:
         lock = json.loads(content)
@@ -47,7 +47,7 @@ def read_lock(path: Path) -> dict[str, LockLine]:
         raise CurationError(
             ErrorCode.LOCK_FILE_INVALID,
             f"{path}: not a valid lock file ({type(error).__name__}: {error})",
-            hint="restore it from git, or remove it and pull again",
+            hint="Restore it from git, or remove it and pull again.",
         ) from error
 
 
@@ -69,7 +69,7 @@ def write_lock(path: Path, lines: Mapping[str, LockLine]) -> None:
         raise CurationError(
             code_of(error),
             f"{path}: it cannot be written: {error.strerror}",
-            hint="check the folder and its permissions, or make room on the disk",
+            hint="Check the folder and its permissions, or make room on the disk.",
         ) from error
 
 
@@ -175,7 +175,7 @@ def check_unchanged(request: Request[Any], *, version: str | None, files: Sequen
         raise CurationError(
             ErrorCode.SOURCE_CHANGED,
             f"source {request.name} ({request.locked.asked}) is not what lock.json recorded:\n{listing}",
-            hint=f"{_UPDATE}; to stay with what was locked, pin its version in the recipe or build from a mirror",
+            hint=f"{_UPDATE} To stay with what was locked, pin its version in the recipe or build from a mirror.",
         )
 
 

@@ -60,7 +60,7 @@ def find_figshare(mirror: Path, article: int, patterns: Sequence[str]) -> tuple[
         raise CurationError(
             ErrorCode.MIRROR_INCOMPLETE,
             f"{folder}: there are archives and folders ({', '.join(folders)}), so it is not clear what to read",
-            hint="keep either the archives as they were downloaded or the folders they were unpacked to",
+            hint="Keep either the archives as they were downloaded or the folders they were unpacked to.",
         )
     chosen = [path for path in files if any(fnmatchcase(path.name, pattern) for pattern in patterns)]
     if not chosen:
@@ -102,11 +102,11 @@ def _missing(mirror: Path, what: str, looked_for: Sequence[Path]) -> CurationErr
         return CurationError(
             ErrorCode.MIRROR_INCOMPLETE,
             f"the mirror {mirror} is not a folder",
-            hint="give --mirror the folder that contains kaggle/ and figshare/",
+            hint="Give --mirror the folder that contains kaggle/ and figshare/.",
         )
     places = "\n".join(f"  {path}" for path in looked_for)
     return CurationError(
         ErrorCode.MIRROR_INCOMPLETE,
         f"the mirror {mirror} does not contain {what}; looked for:\n{places}",
-        hint="download it by hand and put it at one of these places",
+        hint="Download it by hand and put it at one of these places.",
     )

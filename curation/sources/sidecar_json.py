@@ -24,10 +24,10 @@ def read_object(folder: Path, member: Member) -> dict[str, Any]:
         content = json.loads(read_member(folder, member))
     except (UnreadableMember, ValueError, RecursionError) as fault:
         raise CurationError(
-            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: it cannot be read: {fault}", hint="export it again"
+            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: it cannot be read: {fault}", hint="Export it again."
         ) from fault
     if not isinstance(content, dict):
         raise CurationError(
-            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: not a JSON object", hint="export it again"
+            ErrorCode.SOURCE_INVALID, f"{folder / member.path}: not a JSON object", hint="Export it again."
         )
     return content

@@ -45,6 +45,6 @@ def _check_labels(manifest: Manifest, labels: Labels, classes: dict[str, str]) -
         lines = "\n".join(f"  {source}: {name!r} ({count} files)" for source, name, count in unknown.rows())
         raise CurationError(
             ErrorCode.LABEL_UNKNOWN,
-            f"Labels that the recipe does not define:\n{lines}",
+            f"labels that the recipe does not define:\n{lines}",
             hint='Put each under labels.classes or into labels.context (context = "*" takes all).',
         )

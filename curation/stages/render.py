@@ -186,7 +186,7 @@ def render_remote(task: tuple[RenderShard, str]) -> list[bytes]:
     if encoder_name() != encoder:
         raise CurationError(
             ErrorCode.CLUSTER_MISMATCH,
-            f"A machine of the cluster encodes with {encoder_name()}, this one with {encoder}.",
+            f"a machine of the cluster encodes with {encoder_name()}, this one with {encoder}",
             hint="Install the same Pillow on every machine.",
         )
     return [content for _, content in _render_each(shard)]

@@ -100,7 +100,7 @@ class Limits:
         return CurationError(
             ErrorCode.ARCHIVE_REFUSED,
             f"{archive}: it has more than {self.members} files",
-            hint="split it into several archives",
+            hint="Split it into several archives.",
         )
 
 

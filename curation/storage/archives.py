@@ -99,12 +99,12 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
             raise CurationError(
                 ErrorCode.ARCHIVE_DAMAGED,
                 f"{label}: it has the name of an archive but not the content: it is damaged or incomplete",
-                hint=f"download or copy it again: {path}",
+                hint=f"Download or copy it again: {path}.",
             )
         return list_file(path, name=label, limits=limits)
     except OSError as error:
         raise CurationError(
-            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="check the path and its permissions"
+            ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="Check the path and its permissions."
         ) from error
 
 

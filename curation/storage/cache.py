@@ -25,7 +25,7 @@ from curation.storage.fsync import flush_file, flush_folder
 from curation.storage.hash_index import HashedFile, hash_files, index_bytes, read_index
 from curation.storage.locks import hold_lock, try_lock
 
-_ROOM_HINT = "make room there, or set CURATION_CACHE to a folder that can be written"
+_ROOM_HINT = "Make room there, or set CURATION_CACHE to a folder that can be written."
 
 
 @dataclass(frozen=True)

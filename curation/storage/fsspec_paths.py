@@ -226,9 +226,9 @@ def _open_system(scheme: str) -> Any:  # noqa: ANN401 - fsspec has no types
         raise CurationError(
             ErrorCode.EXTRA_MISSING if scheme in _PACKAGES else ErrorCode.URL_FAILED,
             f"{scheme}:// URLs cannot be read here: {fault}",
-            hint=f"pip install {_PACKAGES[scheme]}"
+            hint=f"Install it: pip install {_PACKAGES[scheme]}"
             if scheme in _PACKAGES
-            else "use s3://, gs:// or another fsspec scheme",
+            else "Use s3://, gs:// or another fsspec scheme.",
         ) from fault
 
 

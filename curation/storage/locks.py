@@ -121,7 +121,7 @@ def _explain_missing_locks(path: Path) -> Iterator[None]:
         raise CurationError(
             ErrorCode.LOCKS_UNSUPPORTED,
             f"{path}: this file system has no file locks ({fault.strerror})",
-            hint="use a folder on a local disk; a symbolic link to one will do",
+            hint="Use a folder on a local disk; a symbolic link to one will do.",
         ) from fault
 
 

@@ -98,5 +98,5 @@ def _give_up(what: str, error: TransientError, attempts: int) -> CurationError:
     return CurationError(
         ErrorCode.NETWORK_FAILED,
         f"{what}: it cannot be downloaded: {error}{wish} (tried {attempts} times without getting further)",
-        hint="run it again later: what arrived is kept and resumed; without internet use --mirror DIR",
+        hint="Run it again later: what arrived is kept and resumed; without internet use --mirror DIR.",
     )

@@ -81,7 +81,7 @@ def list_tar(path: Path, packing: Packing, *, name: str, limits: Limits) -> tupl
         raise CurationError(
             ErrorCode.ARCHIVE_DAMAGED,
             f"{name}: the tar cannot be read ({error}): it is damaged or incomplete",
-            hint="download or copy it again",
+            hint="Download or copy it again.",
         ) from error
     # A link means the later of two members of one name, as unpacking would leave that one.
     targets = {posixpath.normpath(header.name): header for header in headers}
@@ -175,7 +175,7 @@ def inflate_tar(path: Path, packing: Packing, target: BinaryIO, *, name: str, li
                     ErrorCode.ARCHIVE_REFUSED,
                     f"{name}: refused as a decompression bomb: {format_bytes(packed_bytes)} expand to more than "
                     f"{format_bytes(ceiling)}",
-                    hint="if the content is right, unpack it by hand and use the folder",
+                    hint="If the content is right, unpack it by hand and use the folder.",
                 )
             target.write(chunk)
     return written
@@ -188,5 +188,5 @@ def _read_chunk(stream: BinaryIO, *, name: str) -> bytes:
         raise CurationError(
             ErrorCode.ARCHIVE_DAMAGED,
             f"{name}: it cannot be unpacked ({error}): it is damaged or incomplete",
-            hint="download or copy it again",
+            hint="Download or copy it again.",
         ) from error

@@ -46,13 +46,13 @@ def list_zip(path: Path, *, name: str, limits: Limits) -> tuple[Member, ...]:
         raise CurationError(
             ErrorCode.ARCHIVE_DAMAGED,
             f"{name}: a file name in it is marked as UTF-8 and is not: {error.object!r}",
-            hint="unpack it and pack it again, or use the unpacked folder",
+            hint="Unpack it and pack it again, or use the unpacked folder.",
         ) from error
     except _DAMAGE as error:
         raise CurationError(
             ErrorCode.ARCHIVE_DAMAGED,
             f"{name}: the zip's directory cannot be read ({error}): it is damaged or incomplete",
-            hint="download or copy it again",
+            hint="Download or copy it again.",
         ) from error
     if len(infos) > limits.members:
         raise limits.too_many(name)

@@ -106,7 +106,7 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
         raise CurationError(
             ErrorCode.TARGET_EXISTS,
             f"{target}: not a folder, so v{number} cannot be published",
-            hint="move it away and build again",
+            hint="Move it away and build again.",
         )
     with explain_disk_faults(f"{target}: v{number} could not be published", within=home.datasets):
         write_sums(build.folder)

@@ -74,7 +74,7 @@ def explain(home: Home, reference: str, query: str) -> tuple[Explanation, ...]:
         raise CurationError(
             ErrorCode.IMAGE_MISSING,
             f"{reference}: no image is named {query!r}",
-            hint=f"did you mean {' or '.join(near)}?" if near else "give a file name, a path, an id or a sha256",
+            hint=f"Did you mean {' or '.join(near)}?" if near else "Give a file name, a path, an id or a sha256.",
         )
     stopped = table.stage if isinstance(table, Draft) else None
     history = DecisionHistory.read(home, table.name, table.folder)

@@ -93,7 +93,7 @@ def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[C
     """
     if keep < 0:
         raise CurationError(
-            ErrorCode.OPTION_INVALID, f"keep {keep}: not a number of versions", hint="0 keeps none, 1 the newest"
+            ErrorCode.OPTION_INVALID, f"keep {keep}: not a number of versions", hint="0 keeps none, 1 the newest."
         )
     names = (home.check_name(name),) if name else home.names()
     targets: list[Target] = []

@@ -54,17 +54,17 @@ class Originals:
             raise CurationError(
                 ErrorCode.ORIGINALS_MISSING,
                 f"{name}: not in any archive that was found",
-                hint="give the archive that its source was read from, or the archive's folder",
+                hint="Give the archive that its source was read from, or the archive's folder.",
             ) from None
         except UnreadableMember as fault:
             raise CurationError(
-                ErrorCode.FILE_UNREADABLE, f"{name}: {fault.reason}", hint="check the archive, or copy it again"
+                ErrorCode.FILE_UNREADABLE, f"{name}: {fault.reason}", hint="Check the archive, or copy it again."
             ) from fault
         if hashlib.sha256(content).hexdigest() != sha256:
             raise CurationError(
                 ErrorCode.SOURCE_CHANGED,
                 f"{name}: its bytes changed since the version was built",
-                hint="restore the archive that the version was built from",
+                hint="Restore the archive that the version was built from.",
             )
         return content
 
@@ -122,7 +122,7 @@ def _candidates(name: str, places: Sequence[Path]) -> Iterator[Path]:
             raise CurationError(
                 ErrorCode.SOURCE_MISSING,
                 f"{place}: there is no such file or folder",
-                hint="give the archive that a source was read from, or the archive's folder",
+                hint="Give the archive that a source was read from, or the archive's folder.",
             )
         yield place
         if place.is_dir():

@@ -58,7 +58,7 @@ def parse_reference(text: str) -> Reference:
         raise CurationError(
             ErrorCode.REFERENCE_INVALID,
             f"{text!r} is not a reference to a version",
-            hint="write NAME, NAME@v2, NAME@draft or NAME@<the first 4 or more hex digits of its digest>",
+            hint="Write NAME, NAME@v2, NAME@draft or NAME@<the first 4 or more hex digits of its digest>.",
         )
     number = found["number"]
     return Reference(
@@ -79,16 +79,16 @@ def find(home: Home, reference: str) -> VersionLine:
         raise CurationError(
             ErrorCode.REFERENCE_INVALID,
             f"{reference} is a draft, not a published version",
-            hint="`python -m curation show` and `explain` read drafts",
+            hint="`python -m curation show` and `explain` read drafts.",
         )
     lines = published(home, home.check_name(wanted.name))
     if not lines:
         raise CurationError(
             ErrorCode.VERSION_MISSING,
             f"{wanted.name} has no published version yet",
-            hint=f"`python -m curation show {wanted.name}@draft` shows why its last build failed"
+            hint=f"`python -m curation show {wanted.name}@draft` shows why its last build failed."
             if home.draft(wanted.name).is_dir()
-            else f"run `python -m curation build {wanted.name}`",
+            else f"Run `python -m curation build {wanted.name}`.",
         )
     if wanted.number is None and wanted.prefix is None:
         return lines[-1]
@@ -102,10 +102,10 @@ def find(home: Home, reference: str) -> VersionLine:
     known = ", ".join(f"v{line.version} ({line.digest[:12]})" for line in fitting or lines)
     if fitting:
         raise CurationError(
-            ErrorCode.REFERENCE_INVALID, f"{reference} matches several versions", hint=f"write more digits: {known}"
+            ErrorCode.REFERENCE_INVALID, f"{reference} matches several versions", hint=f"Write more digits: {known}."
         )
     raise CurationError(
-        ErrorCode.VERSION_MISSING, f"{reference} is not a published version", hint=f"the versions are {known}"
+        ErrorCode.VERSION_MISSING, f"{reference} is not a published version", hint=f"The versions are {known}."
     )
 
 
@@ -250,7 +250,7 @@ def load(home: Home, reference: str) -> Version:
         raise CurationError(
             ErrorCode.VERSION_NOT_BUILT,
             f"{name}@v{line.version} is published, but its files are not on this machine ({folder})",
-            hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
+            hint=f"`{restore_command(name, line.version)}` makes them again from the sources.",
         )
     version = open_folder(folder)
     if version.digest != line.digest:
@@ -271,7 +271,7 @@ def open_draft(home: Home, name: str) -> Draft:
         raise CurationError(
             ErrorCode.DRAFT_MISSING,
             f"{name} has no draft: its last build did not fail",
-            hint=f"`python -m curation show {name}` shows its newest version",
+            hint=f"`python -m curation show {name}` shows its newest version.",
         )
     return Draft(name=name, folder=folder, description=read_json(folder / "draft.json", hint="build again"))
 
@@ -293,7 +293,7 @@ def wrong_folder(version: Version, line: VersionLine) -> CurationError:
         ErrorCode.VERSION_DAMAGED,
         f"{version.folder}: its digest is {version.digest[:12]}, "
         f"but v{line.version} was published as {line.digest[:12]}",
-        hint=f"move that folder away, then `{restore_command(version.name, line.version)}`",
+        hint=f"Move that folder away, then `{restore_command(version.name, line.version)}`.",
     )
 
 

@@ -52,7 +52,7 @@ def upload(folder: Path, builds: str) -> Uploaded:
         raise CurationError(
             ErrorCode.URL_FAILED,
             f"{target}: cannot be written: {fault}",
-            hint="the version is published on this machine; run the command again to continue the upload",
+            hint="The version is published on this machine; run the command again to continue the upload.",
         ) from fault
     return Uploaded(target.url, len(names), len(missing))
 
@@ -65,7 +65,7 @@ def _refuse_other(folder: Path, target: RemotePath) -> None:
             raise CurationError(
                 ErrorCode.TARGET_EXISTS,
                 f"{target}: there is another version with this number",
-                hint="give --upload another URL, or move that version away",
+                hint="Give --upload another URL, or move that version away.",
             )
 
 
@@ -85,7 +85,7 @@ def verify_url(url: str) -> Verification:
             raise CurationError(
                 ErrorCode.VERSION_MISSING,
                 f"{url}: not a complete version but {what}",
-                hint="give the URL of one version, .../<name>/v<n>, or upload it again",
+                hint="Give the URL of one version, .../<name>/v<n>, or upload it again.",
             )
         with tempfile.TemporaryDirectory() as place:
             for name in names:

@@ -94,7 +94,7 @@ def verify(home: Home, reference: str) -> Verification:
         raise CurationError(
             ErrorCode.VERSION_NOT_BUILT,
             f"{name}@v{line.version}: its files are not on this machine ({folder})",
-            hint=f"`{restore_command(name, line.version)}` makes them again from the sources",
+            hint=f"`{restore_command(name, line.version)}` makes them again from the sources.",
         )
     alone = check_folder(folder)
     problems, notes, split = list(alone.problems), list(alone.notes), home.split(name, line.version)

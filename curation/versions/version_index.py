@@ -110,7 +110,7 @@ def published(home: Home, name: str) -> tuple[VersionLine, ...]:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not a list of versions\n" + "\n".join(mistakes),
-            hint="only the program writes this file: restore it from git; after a merge, keep the lines of one branch",
+            hint="Only the program writes this file: restore it from git; after a merge, keep the lines of one branch.",
         )
     return tuple(lines)
 
@@ -194,7 +194,7 @@ def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
             ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not the split that was published as v{line.version}: "
             f"its digest is {digest[:12]}, the line's {line.digest[:12]}",
-            hint=f"versions are never changed: `git checkout -- {path}`; correct the recipe or the decisions instead",
+            hint=f"Versions are never changed: `git checkout -- {path}`; correct the recipe or the decisions instead.",
         )
     return table
 

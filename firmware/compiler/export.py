@@ -97,7 +97,7 @@ def _require_camera_view(model: Model) -> None:
     if not square or not scaled or source.type != "int8":
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"The network's input is {source.type} {source.shape} with scale {source.scale:.8g} and zero point "
+            f"the network's input is {source.type} {source.shape} with scale {source.scale:.8g} and zero point "
             f"{source.zero_point}; the camera gives int8 (1, 96, 96, 3) or (1, 48, 48, 3) with 1/255 and -128",
             hint="Train and calibrate on the camera's view divided by 255: `python -m training fit` does.",
         )
@@ -107,14 +107,14 @@ def _require_labels(model: Model, labels: Sequence[str], alarm: str) -> None:
     if softmax_input(model) is None:
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"The network ends with {model.layers[-1].op}; the board decides by probabilities, which a SOFTMAX gives",
+            f"the network ends with {model.layers[-1].op}; the board decides by probabilities, which a SOFTMAX gives",
             hint="Give the last dense layer activation='softmax'.",
         )
     count = model.result(model.layers[-1]).shape[-1]
     if len(labels) != count or len(set(labels)) != len(labels) or alarm not in labels:
         raise CurationError(
             ErrorCode.OPTION_INVALID,
-            f"The network gives {count} scores; the labels are {', '.join(labels) or 'none'}, the alarm is {alarm!r}",
+            f"the network gives {count} scores; the labels are {', '.join(labels) or 'none'}, the alarm is {alarm!r}",
             hint="Give one label a score, each once, and one of them as the alarm.",
         )
 
@@ -125,7 +125,7 @@ def _require_room(planned: ArenaPlan, limit: int | None) -> None:
         largest = max(planned.layers, key=lambda layer: layer.activation_bytes)
         raise CurationError(
             ErrorCode.DOES_NOT_FIT,
-            f"The network needs an arena of {least:,} bytes and the board has {limit:,}; its largest layer is "
+            f"the network needs an arena of {least:,} bytes and the board has {limit:,}; its largest layer is "
             f"{largest.name!r} ({largest.op}) with {largest.activation_bytes:,} bytes",
             hint="Use a smaller network, or one that reduces its image earlier.",
         )

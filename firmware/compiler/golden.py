@@ -56,7 +56,7 @@ def write_golden(content: bytes, model: Model, images: npt.NDArray[np.uint8] | N
     if given.dtype != np.uint8 or given.shape[1:] != shape or not 1 <= len(given) <= MOST:
         raise CurationError(
             ErrorCode.OPTION_INVALID,
-            f"Golden images are {given.dtype} {given.shape}; uint8, 1 to {MOST} of {shape} are expected",
+            f"golden images are {given.dtype} {given.shape}; uint8, 1 to {MOST} of {shape} are expected",
         )
     inputs = to_tensor(given)
     reference = run_reference(content, inputs)

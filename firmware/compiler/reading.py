@@ -61,7 +61,7 @@ def read_model(content: bytes) -> Model:
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise CurationError(
             ErrorCode.MODEL_INVALID,
-            f"Not a .tflite file: {len(content)} bytes without {IDENTIFIER.decode()!r} at byte 4",
+            f"not a .tflite file: {len(content)} bytes without {IDENTIFIER.decode()!r} at byte 4",
             hint=_HINT,
         )
     try:
@@ -70,7 +70,7 @@ def read_model(content: bytes) -> Model:
     except _MALFORMED as error:
         raise CurationError(
             ErrorCode.MODEL_INVALID,
-            f"The .tflite file is damaged: an offset points outside its {len(content)} bytes ({error})",
+            f"the .tflite file is damaged: an offset points outside its {len(content)} bytes ({error})",
             hint=_HINT,
         ) from error
     check_model(model)
@@ -84,13 +84,13 @@ def _unpack(content: bytes) -> Any:
     if packed.version != SCHEMA_VERSION:
         raise CurationError(
             ErrorCode.MODEL_INVALID,
-            f"The .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}",
+            f"the .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}",
             hint=_HINT,
         )
     if len(packed.subgraphs) != 1:
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"The .tflite file has {len(packed.subgraphs)} graphs; one is expected",
+            f"the .tflite file has {len(packed.subgraphs)} graphs; one is expected",
             hint=_HINT,
         )
     return packed
@@ -102,7 +102,7 @@ def _assemble(packed: Any) -> Model:
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"The network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is expected",
+            f"the network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is expected",
             hint="Export the classifier alone.",
         )
     first, last = _tensor_number(graph.inputs[0], tensors), _tensor_number(graph.outputs[0], tensors)

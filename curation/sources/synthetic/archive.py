@@ -43,7 +43,7 @@ def draw(settings: SyntheticSettings, archive: Path, *, advance: Callable[[int],
         raise CurationError(
             ErrorCode.RECIPE_INVALID,
             f"images of {width}x{height} pixels cannot be drawn",
-            hint=f"give a size from {SMALLEST} to {LARGEST} pixels a side",
+            hint=f"Give a size from {SMALLEST} to {LARGEST} pixels a side.",
         )
     truth = describe_ground_truth(settings)
     write_atomically(ground_truth_path(archive), lambda part: part.write_text(truth.to_json(), "utf-8"))

@@ -106,5 +106,5 @@ def read_ground_truth(archive: Path) -> GroundTruth:
         raise CurationError(
             ErrorCode.FILE_MISSING,
             f"{path}: there is no ground truth next to the archive",
-            hint="draw it again with curation.sources.synthetic.draw",
+            hint="Draw it again with curation.sources.synthetic.draw.",
         ) from None

@@ -45,7 +45,7 @@ def ingest(recipe: Recipe, fetched: Sequence[Fetched], *, cache: Cache, engine: 
         columns += found
     if not sum(table.height for table in tables):
         raise CurationError(
-            ErrorCode.NO_FILES, "The sources contain no files.", hint="Check the sources' paths in the recipe."
+            ErrorCode.NO_FILES, "the sources contain no files", hint="Check the sources' paths in the recipe."
         )
     metadata = unify_columns(columns)
     kinds = {column.name: column.kind for column in metadata}
@@ -141,7 +141,7 @@ def _check_splits(source: AnySource, rows: pl.DataFrame) -> None:
         raise CurationError(
             ErrorCode.SPLIT_UNKNOWN,
             f"{source.name}: the source's own split has unknown names: {names_found}",
-            hint=f'State what each means in the recipe: splits = {{ "{unknown[0][0]}" = "test" }}',
+            hint=f'State what each means in the recipe: splits = {{ "{unknown[0][0]}" = "test" }}.',
         )
 
 

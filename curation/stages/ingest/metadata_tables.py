@@ -147,7 +147,7 @@ def _take_facts(source: AnySource, rule: MetadataFile, table: Table, columns: Se
         raise CurationError(
             ErrorCode.METADATA_INVALID,
             f"{source.name}: {file} has no column {', '.join(map(repr, missing))}",
-            hint=f"its columns: {', '.join(rows.columns)}",
+            hint=f"Its columns: {', '.join(rows.columns)}.",
         )
     nested = sorted(name for name in wanted if rows.schema[name].is_nested())
     if nested:
