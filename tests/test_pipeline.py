@@ -140,7 +140,7 @@ def test_a_damaged_version_is_not_called_unchanged(tmp_path: Path, reference: st
     (built.folder / "metadata.csv").write_text("edited")
     with fails_with(ErrorCode.VERSION_DAMAGED, "jpg: missing", "metadata.csv: changed") as caught:
         build(reference, options)
-    assert f"delete the folder {built.folder}, then `python -m curation build tiny@v1`" in (caught.value.hint or "")
+    assert f"the folder {built.folder}, then `python -m curation build tiny@v1`" in (caught.value.hint or "")
     shutil.rmtree(built.folder)
     assert build("tiny@v1", options).outcome == "restored"
     assert not verify(options.home, "tiny").problems

@@ -84,7 +84,7 @@ class Home:
         if name in known:
             return name
         near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}" if known else None
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}." if known else None
         raise CurationError(
             ErrorCode.DATASET_MISSING,
             f"{self.datasets}: there is no dataset {name!r}",

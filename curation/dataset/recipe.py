@@ -487,7 +487,11 @@ def _no_recipe(folder: Path) -> CurationError:
     known = sorted(path.parent.name for path in folder.parent.glob("*/recipe.toml"))
     near = difflib.get_close_matches(folder.name, known, 1)
     hint = (
-        f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}" if known else "run it where datasets/ is"
+        f"Did you mean {near[0]!r}?"
+        if near
+        else f"Known: {', '.join(known)}."
+        if known
+        else "Run it where datasets/ is."
     )
     return CurationError(ErrorCode.DATASET_MISSING, f"{folder.parent}: there is no dataset {folder.name!r}", hint=hint)
 

@@ -42,7 +42,7 @@ def check_present(home: Home, name: str, line: VersionLine) -> None:
 
 def repair_hint(folder: Path, name: str, number: int, *, problems: Sequence[Problem] = ()) -> str:
     """Return how to make the files of a damaged version again, and which other versions share the damage."""
-    hint = f"move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git"
+    hint = f"Move or delete the folder {folder}, then `{restore_command(name, number)}` makes it again from git."
     if sharing := _name_sharers(folder, problems):
         hint += f"; damaged files are shared with {', '.join(sharing)} (versions share images): repair those too"
     return hint

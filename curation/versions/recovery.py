@@ -54,7 +54,7 @@ def recover(held: Lock) -> tuple[str, ...]:
 
 def _finish(held: Lock, number: int) -> VersionLine:
     folder = held.home.build(held.name, number)
-    hint = f"move it away or delete it, then build again (v{number} is free then)"
+    hint = f"Move it away or delete it, then build again (v{number} is free then)."
     version = open_folder(folder)
     problems = list(check_folder(folder).problems)
     if (version.name, version.number) != (held.name, number):

@@ -106,7 +106,7 @@ def verify(home: Home, reference: str) -> Verification:
         more, remarks = _check_recipe(version, line)
         problems, notes = problems + more, notes + remarks
     # A changed manifest does not match its split either: the text in git is at fault only where the folder is whole.
-    hint = f"restore {split} from git" if in_git else None
+    hint = f"Restore {split} from git." if in_git else None
     hint = repair_hint(folder, name, line.version, problems=problems) if problems else hint
     return Verification(folder, (*problems, *in_git), tuple(notes), alone.checked, hint)
 

@@ -158,7 +158,7 @@ def read_split(path: Path) -> pl.DataFrame:
     CurationError
         Where the file is missing or is not a split.
     """
-    hint = f"it belongs in git: `git checkout -- {path}`"
+    hint = f"It belongs in git: `git checkout -- {path}`."
     try:
         table = pl.read_csv(path, schema=dict(SPLIT_COLUMNS))
     except FileNotFoundError:

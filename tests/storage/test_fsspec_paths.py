@@ -152,7 +152,7 @@ def test_a_scheme_without_its_library_names_the_library(schemes: pytest.MonkeyPa
     schemes.setitem(sys.modules, "gcsfs", None)
     with fails_with(ErrorCode.EXTRA_MISSING, "gs://") as caught:
         locate("gs://bucket/set.zip").exists()
-    assert caught.value.hint == "pip install gcsfs"
+    assert "pip install gcsfs" in (caught.value.hint or "")
 
 
 def test_a_build_reads_whatever_scheme_fsspec_speaks(tmp_path: Path, schemes: pytest.MonkeyPatch) -> None:

@@ -30,10 +30,10 @@ def test_an_unknown_dataset_is_answered_with_the_one_that_was_meant(tmp_path):
     home = make_home(tmp_path, name="melanoma")
     with pytest.raises(CurationError) as caught:
         home.check_name("melanom")
-    assert caught.value.hint == "did you mean 'melanoma'?"
+    assert "'melanoma'" in (caught.value.hint or "")
     with pytest.raises(CurationError) as caught:
         home.check_name("xyz")
-    assert caught.value.hint == "known: melanoma"
+    assert "melanoma" in (caught.value.hint or "")
 
 
 def test_without_any_dataset_the_hint_says_where_to_run_it(tmp_path):

@@ -388,13 +388,13 @@ def test_a_damaged_version_says_how_it_is_made_again(home):
     assert verify(home, "squares").hint is None
     said = split.read_bytes()
     split.write_bytes(said + said.splitlines(keepends=True)[-1])
-    assert verify(home, "squares").hint == f"restore {split} from git"
+    assert verify(home, "squares").hint == f"Restore {split} from git."
     split.write_bytes(said)
     picture_of(folder).unlink()
     found = verify(home, "squares")
     assert str(found).splitlines()[0] == f"{folder}: 1 problem"
     assert str(found).splitlines()[-1] == f"hint: {found.hint}"
-    assert f"move or delete the folder {folder}, then `python -m curation build squares@v1`" in (found.hint or "")
+    assert f"the folder {folder}, then `python -m curation build squares@v1`" in (found.hint or "")
     assert found.as_json()["hint"] == found.hint
 
 
