@@ -60,17 +60,16 @@ def test_rounding_leaves_the_weights_themselves_unrounded(net):
         assert np.array_equal(mine, theirs)
 
 
-@pytest.fixture(scope="module")
-def brief(data, small_settings):
-    """Return images to train and to validate on, and a net that was trained on them briefly."""
+def train_briefly(data, settings, *, epochs):
+    """Return images to train and to validate on, and a net that was trained on them for some epochs."""
     train, val = split_training(data, seed=1)
-    return train, val, fit(train, val, replace(small_settings, epochs=12), classes=2)
+    return train, val, fit(train, val, replace(settings, epochs=epochs), classes=2)
 
 
 @pytest.mark.slow
-def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(brief, small_settings):
+def test_fine_tuning_brings_the_int8_model_nearer_to_the_truth(data, small_settings):
     """A net that was trained briefly: after fine-tuning its int8 form is surer of the right classes."""
-    learn, stop, fitted = brief
+    learn, stop, fitted = train_briefly(data, small_settings, epochs=6)
     calibration = choose_calibration(learn, seed=1).view(48)
     tuned = finetune(fitted, learn, stop, small_settings, calibration=calibration, listener=SilentFitListener())
 
@@ -99,7 +98,7 @@ def unbalance(original, share: float):
 
 
 @pytest.mark.slow
-def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(brief, small_settings):
+def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, small_settings):
     """Where channels differ too much for one scale, rounding costs points, and after fine-tuning it costs fewer."""
 
     class Notes:
@@ -112,7 +111,7 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(brief, 
         def note(self, sentence: str) -> None:
             self.notes.append(sentence)
 
-    learn, stop, fitted = brief
+    learn, stop, fitted = train_briefly(data, small_settings, epochs=12)
     model = unbalance(fitted.model, 1 / 128)
     notes = Notes()
     made = quantize(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)

@@ -257,7 +257,7 @@ def results_of(share: float, *, border: float, confusion: tuple[tuple[int, ...],
     """Return as much of a run's results as its first lines need: 100 images, one shortcut, moles it warns of."""
     samples = type("Many", (), {"labels": np.array([0, 1] * 50), "__len__": lambda self: 100})()
     camera = SimpleNamespace(confusion=confusion, accuracy=SimpleNamespace(of=sum(map(sum, confusion))))
-    verdict = SimpleNamespace(
+    assessment = SimpleNamespace(
         test=SimpleNamespace(camera=camera),
         shortcuts=(Shortcut("border", "the outer sixth", rate(border * 10_000, 10_000)),),
         folds=SimpleNamespace(folds=5, int8=rate(share * 10_000, 10_000)),
@@ -269,7 +269,7 @@ def results_of(share: float, *, border: float, confusion: tuple[tuple[int, ...],
     )
     data = SimpleNamespace(samples=samples, alarm="spot", classes=("skin", "spot"))
     quantized = SimpleNamespace(fitted=SimpleNamespace(best=1, epochs=(1, 2, 3)))
-    return RunResults("r", data, None, quantized, verdict, None, 0.0, 0.0)
+    return RunResults("r", data, None, quantized, assessment, None, 0.0, 0.0)
 
 
 def test_of_a_net_that_predicts_one_class_for_all_nothing_else_is_reported():
@@ -292,7 +292,7 @@ def test_a_shortcut_is_weighed_against_the_model_and_guessing(share, border, lev
     results = results_of(share, border=border)
     assert results.shortcut_level() == level
     for fact in ("border", "the outer sixth", f"{100 * border:.1f} %", f"{100 * share:.1f} %"):
-        assert fact in results.first_line()
+        assert fact in results.first_line().lower()
     others = [results_of(0.99, border=other).first_line() for other in (0.99, 0.95, 0.80)]
     assert len(set(others)) == 3
 
