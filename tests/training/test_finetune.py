@@ -111,7 +111,7 @@ def test_a_net_that_loses_over_half_a_point_is_fine_tuned_and_loses_less(data, s
         def note(self, sentence: str) -> None:
             self.notes.append(sentence)
 
-    learn, stop, fitted = train_briefly(data, small_settings, epochs=12)
+    learn, stop, fitted = train_briefly(data, small_settings, epochs=16)
     model = unbalance(fitted.model, 1 / 128)
     notes = Notes()
     made = quantize(Fitted(model, fitted.epochs, fitted.best), learn, stop, small_settings, listener=notes)
