@@ -255,7 +255,7 @@ def test_a_dataset_that_grows_between_attempts_is_an_error_once(archive, kaggle,
     cache = Cache()
     with fails_with(ErrorCode.DOWNLOAD_DAMAGED, str(len(new)), str(len(archive))) as caught:
         take(cache)
-    assert "run it again" in str(caught.value.hint)
+    assert "by hand" in str(caught.value.hint)
     assert not cache.folder("archives").exists()
     assert take(cache).archives[0].path.read_bytes() == new
     assert nothing_unfinished(cache)
