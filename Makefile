@@ -21,7 +21,7 @@ demo: setup ## build the sample dataset: network for packages only, no credentia
 # The App and the cluster are programs of their own that need the whole machine: their tests run alone, after all others.
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run all tests
 	@status=0; \
-	$(BIN)/python -m pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -q --durations=25 -n auto --dist worksteal $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
 	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
