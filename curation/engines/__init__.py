@@ -3,7 +3,7 @@
 An engine decides where work is done and never what comes out of it.
 """
 
-from curation.engines.local import Local, count_cores
+from curation.engines.local import Local, count_cores, keep_workers
 from curation.engines.protocol import Engine
 
-__all__ = ["Engine", "Local", "count_cores"]
+__all__ = ["Engine", "Local", "count_cores", "keep_workers"]

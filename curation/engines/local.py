@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
-from curation.engines.protocol import Result, Task
+from curation.engines.protocol import Engine, Result, Task
 from curation.errors import CurationError, ErrorCode
+
+if TYPE_CHECKING:
+    import loky
 
 SHARDS_AHEAD = 3
 """Shards each worker may be ahead of the consumer; bounds the memory whatever the number of images."""
@@ -36,9 +39,12 @@ class Local:
     workers : int
         1 works in this process. More are started when there is work for two of them, and never import the script
         that called: it needs no ``if __name__ == "__main__":``.
+    kept : KeptWorkers, optional
+        Workers that several calls share; by default each call starts and ends its own. See ``keep_workers``.
     """
 
     workers: int = 1
+    kept: "KeptWorkers | None" = field(default=None, repr=False, compare=False)
     is_remote: ClassVar[bool] = False
 
     def map(self, function: Callable[[Task], Result], shards: Sequence[Task]) -> Iterator[Result]:
@@ -52,7 +58,7 @@ class Local:
         if self.workers == 1 or len(shards) < 2:
             yield from (function(shard) for shard in shards)
             return
-        with _open_pool(min(self.workers, len(shards))) as pool:
+        with self._open_pool(min(self.workers, len(shards))) as pool:
             waiting: deque[Future[Result]] = deque()
             for shard in shards:
                 waiting.append(pool.submit(function, shard))
@@ -66,7 +72,7 @@ class Local:
         if self.workers == 1 or len(shards) < 2:
             yield from enumerate(map(function, shards))
             return
-        with _open_pool(min(self.workers, len(shards))) as pool:
+        with self._open_pool(min(self.workers, len(shards))) as pool:
             waiting: dict[Future[Result], int] = {}
             for number, shard in enumerate(shards):
                 waiting[pool.submit(function, shard)] = number
@@ -75,26 +81,66 @@ class Local:
             while waiting:
                 yield from _take_completed(waiting)
 
+    @contextmanager
+    def _open_pool(self, workers: int) -> Iterator[Executor]:
+        """Give the kept workers, or start some and end them: at once where the consumer fails or stops early."""
+        kept = self.kept or KeptWorkers(workers)
+        try:
+            yield kept.start()
+        except BrokenProcessPool as fault:
+            kept.end(kill=True)
+            raise CurationError(
+                ErrorCode.WORKER_KILLED,
+                "a worker process was ended from outside (the system may be out of memory)",
+                hint="Run the command again: finished work is kept; `--workers 1` needs the least memory.",
+            ) from fault
+        except BaseException:
+            kept.end(kill=True)
+            raise
+        finally:
+            if self.kept is None:
+                kept.end()
+
+
+class KeptWorkers:
+    """Worker processes that are started when first needed, and serve until they are ended."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: loky.ProcessPoolExecutor | None = None
+
+    def start(self) -> Executor:
+        """Return the running workers; start them where there are none."""
+        if self._pool is None:
+            import loky  # a build that starts no worker is done sooner without it
+
+            self._pool = loky.ProcessPoolExecutor(
+                self._workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=NO_RECYCLING
+            )
+        started: Executor = self._pool
+        return started
+
+    def end(self, *, kill: bool = False) -> None:
+        """End the workers, after their work or at once; where none run, nothing happens."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(kill_workers=True) if kill else pool.shutdown()
+
 
 @contextmanager
-def _open_pool(workers: int) -> Iterator[Executor]:
-    """Start workers, and end them: at once where the consumer fails, stops early or is interrupted."""
-    import loky  # a build that starts no worker is done sooner without it
-
-    pool = loky.ProcessPoolExecutor(workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=NO_RECYCLING)
+def keep_workers(engine: Engine) -> Iterator[Engine]:
+    """Give an engine whose calls share their workers until the block ends: starting them costs half a second."""
+    if not isinstance(engine, Local) or engine.workers == 1 or engine.kept is not None:
+        yield engine
+        return
+    kept = KeptWorkers(engine.workers)
     try:
-        yield pool
-    except BrokenProcessPool as fault:
-        raise CurationError(
-            ErrorCode.WORKER_KILLED,
-            "a worker process was ended from outside (the system may be out of memory)",
-            hint="Run the command again: finished work is kept; `--workers 1` needs the least memory.",
-        ) from fault
+        yield replace(engine, kept=kept)
     except BaseException:
-        pool.shutdown(kill_workers=True)
+        kept.end(kill=True)
         raise
     finally:
-        pool.shutdown()
+        kept.end()
 
 
 def _take_completed(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, Result]]:

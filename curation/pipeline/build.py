@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from curation.dataset.decisions import read_ledger, rule
 from curation.dataset.manifest import Manifest, choice_digest
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
+from curation.engines import keep_workers
 from curation.errors import CurationError, ErrorCode
 from curation.hashing import Fingerprints, Pairs, Search, SearchReport, find_candidates
 from curation.pipeline.journal import Journal, StageLine, Stopped
@@ -157,7 +158,8 @@ def build(name: str, options: Options | None = None, *, until: Step | None = Non
     recipe = load_recipe(options.home.dataset(name))
     if until is not None or dry_run:
         return _plan(recipe, options, until=until, dry_run=dry_run)
-    with locked(options.home, name, on_wait=options.listener.note) as held:
+    with locked(options.home, name, on_wait=options.listener.note) as held, keep_workers(options.engine) as engine:
+        options = replace(options, engine=engine)
         journal = Journal(options.listener)
         journal.notes += recover(held)
         try:
@@ -187,7 +189,8 @@ def restore(reference: str, options: Options | None = None) -> Built:
     home, line, name = options.home, find(options.home, reference), parse_reference(reference).name
     recipe = load_recipe(home.dataset(name))
     published_by = _as_published(recipe, line)
-    with locked(home, name, on_wait=options.listener.note) as held:
+    with locked(home, name, on_wait=options.listener.note) as held, keep_workers(options.engine) as engine:
+        options = replace(options, engine=engine)
         journal = Journal(options.listener)
         journal.notes += recover(held)
         folder = home.build(name, line.version)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from curation.engines import Local, count_cores
+from curation.engines import Local, count_cores, keep_workers
 from curation.engines.local import SHARDS_AHEAD
 from curation.errors import CurationError, ErrorCode
 
@@ -213,3 +213,32 @@ def test_workers_end_with_a_parent_that_was_killed(waiting: Any) -> None:
     run.wait()
     wait_until(lambda: not any(process.is_running() for process in started))
     assert not list(Path("/dev/shm").glob(f"*loky-{run.pid}-*"))  # noqa: S108 - where Linux keeps semaphores
+
+
+def test_kept_workers_serve_several_calls_and_end_with_the_block():
+    """The calls of a build share their processes, which are gone afterwards; other calls start their own."""
+    with keep_workers(Local(2)) as engine:
+        first = set(engine.map(_name_process, range(8)))
+        second = set(engine.map(_name_process, range(8)))
+    assert first | second == first
+    assert len(first) <= 2
+    assert set(Local(2).map(_name_process, range(8))).isdisjoint(first)
+    assert not any(Path(f"/proc/{number}").exists() for number in first)
+
+
+def test_kept_workers_are_started_anew_after_a_failure():
+    """A call that fails ends its workers; the next call of the same block has others."""
+    with keep_workers(Local(2)) as engine:
+        first = set(engine.map(_name_process, range(8)))
+        with pytest.raises(ZeroDivisionError):
+            list(engine.map(_divide, [1, 0]))
+        assert set(engine.map(_name_process, range(8))).isdisjoint(first)
+
+
+def _name_process(shard: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
+
+
+def _divide(shard: int) -> float:
+    return 1 / shard
