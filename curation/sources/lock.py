@@ -120,7 +120,7 @@ def find_locked(request: Request[Any], asked: str, *, by_hand: str) -> Fetched |
         raise CurationError(
             ErrorCode.OFFLINE,
             f"source {request.name}: {asked} is not in the cache, and --offline forbids the network",
-            hint=by_hand,
+            hint=f"{by_hand[:1].upper()}{by_hand[1:]}.",
         )
     return None
 

@@ -32,6 +32,9 @@ NEEDED = ("manifest.parquet", SUMS, "version.json")
 LINE_FIELDS = ("version", "digest", "counts", "kept", "rendering")
 
 
+_SHOWN = {"pictures": "images"}  # the key of the JSON is that of 0.1.0
+
+
 @dataclass(frozen=True)
 class Verification:
     """What a check found.
@@ -70,7 +73,7 @@ class Verification:
         """Return the check as lines of text."""
         faults = f"{len(self.problems)} {'problem' if len(self.problems) == 1 else 'problems'}"
         head = f"{self.folder}: {faults if self.problems else 'whole'}"
-        tail = "checked: " + ", ".join(f"{count:,} {what}" for what, count in self.checked.items())
+        tail = "checked: " + ", ".join(f"{count:,} {_SHOWN.get(what, what)}" for what, count in self.checked.items())
         lines = [
             head,
             *list_problems(self.problems),

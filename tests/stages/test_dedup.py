@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -219,7 +219,6 @@ CAST += [reencoded(picture) for picture in CAST] + [np.ascontiguousarray(np.rot9
     ),
     random=st.randoms(use_true_random=False),
 )
-@settings(max_examples=40)
 def test_names_and_their_order_decide_nothing(chosen: list[tuple[int, str | None]], random: object) -> None:
     """Renamed and permuted files give the same images the same fate, group and dispute."""
 
