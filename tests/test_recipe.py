@@ -116,6 +116,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "negative": ({"selection": {"counts": {"train": -1}}}, ["selection.counts.train: -1 is less than 0"]),
     "radius": ({"duplicates": {"radius": 99}}, ["duplicates.radius: input should be less than or equal to 16"]),
+    "tolerance of none": ({"duplicates": {"tolerance": 0}}, ["duplicates.tolerance: input should be greater than 0"]),
+    "tolerance": (
+        {"duplicates": {"tolerance": 4.1}},
+        ["duplicates.tolerance: input should be less than or equal to 4"],
+    ),
     "adjudicator": ({"review": {"agreement": "adjudicator"}}, ["review.adjudicator: missing"]),
     "name": ({"name": "x"}, ["name: not allowed"]),
     "no sources": ({"sources": []}, ["sources: list should have at least 1 item"]),
@@ -199,6 +204,13 @@ def test_comments_and_spelled_out_defaults_do_not_change_the_recipes_digest() ->
         [{"name": "a", "kind": "folder", "path": path, "label": "cat"}] for path in ("/home/anna/x", "/home/ben/x")
     )
     assert parse(sources=here).digest() == parse(sources=there).digest()
+
+
+def test_the_calibrated_tolerance_is_not_part_of_the_recipes_digest_and_another_one_is() -> None:
+    """A recipe from before the key has the digest that it had."""
+    assert "tolerance" not in parse().duplicates.canonical()
+    assert parse().digest() == parse(duplicates={"tolerance": 1.0}).digest()
+    assert parse().digest() != parse(duplicates={"tolerance": 0.5}).digest()
 
 
 def test_a_relative_folder_starts_at_the_recipe(tmp_path: Path) -> None:

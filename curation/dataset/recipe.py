@@ -298,6 +298,14 @@ class Duplicates(_Part):
     symmetries: bool = True
     near: bool = True
     """False leaves near duplicates in (they still share a group, so they cannot leak)."""
+    tolerance: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Factor on the calibrated limit of the largest local difference between two files of one image, in the build and
+    in the audit. Smaller is stricter: fewer images count as the same."""
+
+    def canonical(self) -> dict[str, object]:
+        """Return the rules as they stand in digests: the tolerance only where it is not the calibrated one."""
+        plain = self.model_dump(mode="json")
+        return {key: value for key, value in plain.items() if key != "tolerance" or value != 1.0}
 
 
 class Conflicts(_Part):
@@ -389,6 +397,7 @@ class Recipe(_Part):
             if rule.metadata is not None:
                 source["metadata"]["columns"] = rule.metadata.canonical_columns()
         content["render"] = self.render.canonical()
+        content["duplicates"] = self.duplicates.canonical()
         return digest_of(content)
 
 
