@@ -1,6 +1,7 @@
 """Shared by the benchmarks: one process per measurement, tables, and JSON with the state of the machine."""
 
 import json
+import math
 import os
 import platform
 import resource
@@ -61,6 +62,11 @@ def set_aside(path: Path, into: Path) -> None:
     if path.exists():
         into.mkdir(parents=True, exist_ok=True)
         path.rename(into / f"{path.name}-{time.monotonic_ns()}")
+
+
+def exponent(small: int, large: int, before: float, after: float) -> float:
+    """Return the power of the size with which a cost grew between two sizes."""
+    return math.log(max(after, 1e-3) / max(before, 1e-3)) / math.log(large / small)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1) -> None:

@@ -45,6 +45,7 @@ def list_benchmarks(*, everything: bool) -> list[Benchmark]:
         Benchmark("throughput.py", seconds=1200.0),  # installs the peers where they are missing
         Benchmark("growth.py"),
         Benchmark("growth.py", ("--symmetries",), writes="growth_symmetries"),
+        Benchmark("growth_files.py", seconds=1500.0),
         Benchmark("search.py", mirror, seconds=900.0),
         Benchmark("peers.py"),
         Benchmark("duplicates.py", mirror),
@@ -52,6 +53,14 @@ def list_benchmarks(*, everything: bool) -> list[Benchmark]:
     ]
     if everything:
         more = (Benchmark(name, seconds=3600.0) for name in ("review.py", "firmware.py", "training.py"))
+        benchmarks.append(
+            Benchmark(
+                "growth_files.py",
+                ("--sizes", "100000", "--results", "growth_files_100000"),
+                seconds=3600.0,
+                writes="growth_files_100000",
+            )
+        )
         benchmarks += [benchmark for benchmark in more if (HERE / benchmark.script).exists()]
     return benchmarks
 

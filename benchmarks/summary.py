@@ -7,9 +7,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
-from measuring import RESULTS, print_table
+from measuring import RESULTS, exponent, print_table
 
 Figures = Any  # what JSON holds
 
@@ -113,6 +114,37 @@ def judge_growth(figures: Figures) -> Iterator[Mark]:
         yield at_most("its growth from 10^5 to 10^6, exponent of time", exponent, 1.1, "")
 
 
+def judge_growth_files(figures: Figures) -> Iterator[Mark]:
+    """Judge whole builds of real files: the description against reading and writing, and the growth of each step."""
+    sizes = list(figures["sizes"])
+    large = RESULTS / "growth_files_100000.json"
+    if large.exists():
+        sizes += json.loads(large.read_text())["sizes"]
+    for each in sizes:
+        count, steps, runs = each["images"], each["steps"], each["runs"]
+        share = steps["describe"]["seconds"] / (steps["probe"]["seconds"] + steps["render"]["seconds"])
+        yield at_most(f"{count:,} files: describe over probe and render", share, 1, "x")
+        yield at_most(f"{count:,} files: report.html", each["page_mb"], 3, "MB", 1)
+        if count == 20_000:
+            yield at_most("20,000 files, cold", runs["cold"]["seconds"], 100, digits=1)
+            yield at_most("20,000 files, one image changed", runs["one image changed"]["seconds"], 6)
+            yield at_most("20,000 files, nothing changed", runs["nothing changed"]["seconds"], 1.5)
+        if count == 100_000:
+            yield at_most("100,000 files, memory of all processes", runs["cold"]["peak_mb"], 2000, "MB", 0)
+            for what in ("list", "show", "explain"):
+                yield at_most(f"100,000 files: {what}", runs[what]["seconds"], 1)
+    for small, big in pairwise(each for each in sizes if each["images"] >= 4_000):
+        counts = small["images"], big["images"]
+        powers = {
+            step: exponent(*counts, small["steps"][step]["seconds"], after["seconds"])
+            for step, after in big["steps"].items()
+            if after["seconds"] >= 1
+        }
+        if powers:
+            worst = max(powers, key=powers.__getitem__)
+            yield at_most(f"growth from {counts[0]:,} to {counts[1]:,} files, {worst}", powers[worst], 1.1, "")
+
+
 def judge_builds(figures: Figures) -> Iterator[Mark]:
     """Judge builds in which little or nothing changed, each a whole process."""
     for what, limit in (("melanoma, nothing changed", 1.0), ("melanoma, one image changed", 1.3)):
@@ -162,6 +194,7 @@ JUDGES: Sequence[tuple[str, str, Callable[[Figures], Iterator[Mark]]]] = (
     ("search", "search.py", judge_search),
     ("search", "search.py", judge_faiss),
     ("growth", "growth.py", judge_growth),
+    ("growth_files", "growth_files.py", judge_growth_files),
     ("builds", "builds.py", judge_builds),
     ("cluster", "cluster.py --count 50000", judge_cluster),
     ("training", "training.py", judge_training),
