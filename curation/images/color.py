@@ -5,6 +5,7 @@ Alpha is laid over white before a profile is applied, in the file's own colors: 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, cast
@@ -18,6 +19,8 @@ from curation.reasons import Reason
 
 SRGB_TOLERANCE: Final = 2
 """A profile that moves no color of a 9x9x9 grid by more than this many levels is taken to be sRGB itself."""
+
+_BAND_PIXELS: Final = 1 << 16
 
 _CHANNELS: Final = {"L": 1, "RGB": 3, "CMYK": 4}
 
@@ -35,6 +38,19 @@ def over_white(color: Pixels, alpha: Pixels, *, premultiplied: bool = False, ink
     ink : bool
         The channels count ink (CMYK), so that white is 0.
     """
+    laid = np.empty(color.shape, np.uint8)
+    for band in bands(*alpha.shape):
+        laid[band] = _blend(color[band], alpha[band], premultiplied=premultiplied, ink=ink)
+    return laid
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Yield the rows of an image in bands that are small enough for arithmetic in wider numbers than bytes."""
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    return (slice(start, start + rows) for start in range(0, height, rows))
+
+
+def _blend(color: Pixels, alpha: Pixels, *, premultiplied: bool, ink: bool) -> Pixels:
     opacity = alpha[..., None].astype(np.uint32)
     white = np.zeros_like(opacity) if ink else np.uint32(255) - opacity
     if premultiplied:
@@ -142,5 +158,10 @@ def to_eight_bits(samples: npt.NDArray[Any], *, bits: int, tone: Tone) -> Pixels
 def _scale(samples: npt.NDArray[Any], top: int) -> Pixels:
     """Map 0..top to 0..255, rounded half up; through a table where one is small enough."""
     values = samples.astype(np.uint64) if top > 0xFFFF else np.arange(top + 1, dtype=np.uint64)
-    levels = ((values * np.uint64(510) + np.uint64(top)) // np.uint64(2 * top)).astype(np.uint8)
-    return levels if top > 0xFFFF else levels[np.minimum(samples, top)]
+    levels: Pixels = ((values * np.uint64(510) + np.uint64(top)) // np.uint64(2 * top)).astype(np.uint8)
+    if top > 0xFFFF:
+        return levels
+    scaled = np.empty(samples.shape, np.uint8)
+    for band in bands(len(samples), samples.size // max(1, len(samples))):
+        scaled[band] = levels[np.minimum(samples[band], top)]
+    return scaled

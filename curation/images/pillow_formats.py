@@ -18,7 +18,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from curation.images.color import over_white, to_eight_bits, to_srgb
+from curation.images.color import bands, over_white, to_eight_bits, to_srgb
 from curation.images.orientation import read_orientation, turn_upright, upright_size
 from curation.images.truncation import is_truncated
 from curation.images.types import (
@@ -69,7 +69,10 @@ def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> Decoded
             image.seek(page - 1)
         image.load()
         profile = image.info.get("icc_profile")
-        samples = _deep_samples(content, kind) if header.bits > 8 else None
+        samples = None
+        if header.bits > 8:
+            image.close()  # frees its pixels, which have 8 bits
+            samples = _deep_samples(content, kind)
     if samples is None:
         color, mode = _channels(image, kind)
     else:
@@ -120,8 +123,7 @@ def _depth(image: Image.Image, content: bytes, kind: str) -> tuple[str, int]:
 def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     """Return the channels of a loaded 8-bit image over white, (h, w, 1 or 3 or 4), and their mode."""
     if image.mode in _ALPHA or "transparency" in image.info:
-        rgba = np.asarray(image.convert("RGBA"))
-        return over_white(rgba[..., :3], rgba[..., 3]), "RGB"
+        return _lay_over_white(image), "RGB"
     if image.mode in _GRAY:
         return np.asarray(image.convert("L"))[..., None], "L"
     if image.mode == "CMYK":
@@ -129,6 +131,16 @@ def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     if image.mode in ("RGB", "P", "RGBX", "YCbCr"):
         return np.asarray(image.convert("RGB")), "RGB"
     raise DecodeFailure(Reason.UNSUPPORTED, f"{kind} of mode {image.mode}")
+
+
+def _lay_over_white(image: Image.Image) -> Pixels:
+    """Return (h, w, 3), band by band: four channels of a whole image and their copies are many times its pixels."""
+    laid = np.empty((image.height, image.width, 3), np.uint8)
+    for band in bands(image.height, image.width):
+        rows = image.crop((0, band.start, image.width, min(band.stop, image.height)))
+        rgba = np.asarray(rows.convert("RGBA"))
+        laid[band] = over_white(rgba[..., :3], rgba[..., 3])
+    return laid
 
 
 def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:
