@@ -175,7 +175,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.SYSTEM_FILE: ("system file", "system file: {}"),
     Reason.TOO_LARGE: ("too large for memory", "too large for memory: {}"),
     Reason.TRUNCATED: ("truncated", "truncated: {}"),
-    Reason.UNSUPPORTED: ("not supported", "not supported: {}"),
+    Reason.UNSUPPORTED: ("not read", "not read: {}"),
     Reason.NO_LABEL: ("none found", "none found: {}"),
     Reason.UNLABELLED: ("not labelled yet", "not labelled yet: {}"),
     Reason.EXCLUDED_BY_REVIEWER: ("excluded", "excluded ({})"),

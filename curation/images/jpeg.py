@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from curation.images.color import apply_transform, srgb_transform
-from curation.images.jpeg_segments import FRAMES, LOSSLESS_FRAMES, walk_segments
+from curation.images.jpeg_frame import Frame, check_frame, check_scans, read_frame
 from curation.images.orientation import read_orientation, turn_upright, upright_size
+from curation.images.strict_jpeg import Space, decode_strictly, is_unknown_sampling, with_spare_bytes
 from curation.images.types import (
     DecodedImage,
     DecodeFailure,
@@ -28,44 +29,66 @@ SCALED_SIDE: Final = 64
 
 def read_jpeg_header(content: bytes) -> Header:
     """Read the header of a JPEG. Images after the first (MPF: previews, depth maps) are not pages."""
-    try:
-        with decoder_errors("jpeg", content):
-            return _header(_open(content))
-    except DecodeFailure as failure:
-        _raise_with_depth(failure, content)
+    _read_frame(content)
+    with decoder_errors("jpeg", content):
+        return _header(_open(content))
 
 
 def decode_jpeg(content: bytes, *, scale: Scale, page: int, gray: bool) -> DecodedImage:
-    """Decode a JPEG.
-
-    Pillow's decoder suspends where the file ends, and so notices every cut, at any scale, down to a lost end marker.
-    """
-    try:
-        return _decode(content, scale=scale, page=page, gray=gray)
-    except DecodeFailure as failure:
-        # a lossless JPEG has no DCT to scale by, and libjpeg reports only that something is wrong
-        if scale == "full" or failure.reason is not Reason.DAMAGED or _first_frame(content)[0] not in LOSSLESS_FRAMES:
-            _raise_with_depth(failure, content)
-    return _decode(content, scale="full", page=page, gray=gray)
-
-
-def _decode(content: bytes, *, scale: Scale, page: int, gray: bool) -> DecodedImage:
+    """Decode a JPEG, all of it or nothing: a file that is cut or has a hole gives a reason at any scale."""
+    frame = _read_frame(content)
     with decoder_errors("jpeg", content):
         image = _open(content)
         header = _header(image)
         check_page(page, header.pages)
+        if frame is not None:
+            check_scans(content, frame)
         transform = srgb_transform(image.info.get("icc_profile"), image.mode)
-        if scale == "scaled":
-            factor = dct_factor(*image.size)
-            # the luma channel differs from Pillow's RGB -> L by rounding; "full" must equal what imagehash sees
-            luma = gray and transform is None and image.mode == "RGB"
-            image.draft("L" if luma else None, (image.width // factor, image.height // factor))
-        image.load()
-        srgb = image if transform is None else apply_transform(image, transform)
+        scaled = scale == "scaled" and frame is not None and not frame.is_lossless
+        # the luma channel differs from Pillow's RGB -> L by rounding; "full" must equal what imagehash sees
+        luma = gray and transform is None and scaled
+        srgb = _load(image, content, scaled=scaled, luma=luma)
+        if transform is not None:
+            srgb = apply_transform(srgb, transform)
         if gray or srgb.mode != "RGB":
             srgb = _converted(srgb, gray=gray)
         pixels = np.asarray(srgb)
     return DecodedImage(header, turn_upright(pixels, header.orientation))
+
+
+def _load(image: JpegImagePlugin.JpegImageFile, content: bytes, *, scaled: bool, luma: bool) -> Image.Image:
+    """Decode a JPEG strictly, in its own mode or, where only that is wanted, its luma."""
+    factor = dct_factor(*image.size) if scaled else 1
+    width, height = (-(-side // factor) for side in image.size) if scaled else (0, 0)
+    space: Space = "cmyk" if image.mode == "CMYK" else "gray" if luma or image.mode == "L" else "rgb"
+    try:
+        pixels = decode_strictly(content, space, width=width, height=height)
+    except ValueError as error:
+        if not is_unknown_sampling(error):
+            raise
+        spare = _load_by_pillow(_open(with_spare_bytes(content)), factor=factor, luma=luma)
+        loaded = _load_by_pillow(image, factor=factor, luma=luma)
+        if spare != loaded:
+            raise DecodeFailure(Reason.DAMAGED, "jpeg") from error
+        return loaded
+    if space == "cmyk":
+        return _load_by_pillow(image, factor=factor, luma=False)  # it knows when Adobe's inks are inverted
+    return Image.fromarray(pixels[..., 0] if space == "gray" else pixels)
+
+
+def _load_by_pillow(image: JpegImagePlugin.JpegImageFile, *, factor: int, luma: bool) -> Image.Image:
+    if factor > 1 or luma:
+        image.draft("L" if luma else None, (image.width // factor, image.height // factor))
+    image.load()
+    return image.copy()
+
+
+def _read_frame(content: bytes) -> Frame | None:
+    """Return the first frame, checked; None where it cannot be read, which the decoder then explains."""
+    frame = read_frame(content)
+    if frame is not None:
+        check_frame(frame)
+    return frame
 
 
 def is_upright_srgb(content: bytes) -> bool:
@@ -88,25 +111,6 @@ def dct_factor(width: int, height: int) -> int:
     """Return the largest of libjpeg's divisors 8, 4, 2, 1 that leaves the shorter side at least 64 px."""
     short = min(width, height)
     return next((factor for factor in (8, 4, 2) if -(-short // factor) >= SCALED_SIDE), 1)
-
-
-def _raise_with_depth(failure: DecodeFailure, content: bytes) -> NoReturn:
-    """Raise a failure again, naming a JPEG that is not damaged but has samples of more than 8 bits."""
-    bits = _first_frame(content)[1] if failure.reason is Reason.DAMAGED else 8
-    if bits == 8:
-        raise failure
-    raise DecodeFailure(Reason.UNSUPPORTED, f"{bits}-bit jpeg") from failure
-
-
-def _first_frame(content: bytes) -> tuple[int, int]:
-    """Return the first frame's marker and the bits of its samples; those of a baseline frame where it has none."""
-    try:
-        for marker, segment, _ in walk_segments(content):
-            if marker in FRAMES and len(segment) > 2:
-                return marker, segment[2]
-    except DecodeFailure:
-        pass
-    return 0xC0, 8
 
 
 def _open(content: bytes) -> JpegImagePlugin.JpegImageFile:

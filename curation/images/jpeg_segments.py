@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from curation.images.types import DecodeFailure
 from curation.reasons import Reason
 
-_SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
+SOS: Final = 0xDA
+"""The marker that begins a scan."""
+
+_SOI, _EOI, _TEM = 0xD8, 0xD9, 0x01
 _APP0, _APP14 = 0xE0, 0xEE
 _RESTARTS: Final = frozenset(range(0xD0, 0xD8))
 FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The markers that begin a frame: SOF0 to SOF15, less DHT, JPG and DAC, which lie among them."""
+_ENDS_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 LOSSLESS_FRAMES: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # SOF0..SOF15 (which holds DHT, JPG and DAC too), DQT, DNL, DRI: what a decoder needs, and no other segment
-_NEEDED: Final = frozenset(range(0xC0, 0xD0)) - {0xC8} | {_SOS, 0xDB, 0xDC, 0xDD}
+_NEEDED: Final = frozenset(range(0xC0, 0xD0)) - {0xC8} | {SOS, 0xDB, 0xDC, 0xDD}
 
 
 def strip_metadata(content: bytes) -> bytes:
@@ -48,19 +53,31 @@ def walk_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     if content[:2] != b"\xff\xd8":
         raise DecodeFailure(Reason.NOT_AN_IMAGE)
     while True:
-        marker, at = _next_marker(content, at)
+        marker, at, body_end = read_marker(content, at)
         if marker == _EOI:
             return
+        end = scan_end(content, body_end) if marker == SOS else body_end
+        yield marker, content[at:body_end], content[body_end:end]
+        at = end
+
+
+def read_marker(content: bytes, at: int) -> tuple[int, int, int]:
+    """Return the next marker of a segment or the end, and where its segment begins and ends.
+
+    Stray bytes, and markers without a segment, are passed over, as libjpeg does.
+    """
+    while True:
+        marker, at = _next_marker(content, at)
+        if marker == _EOI:
+            return marker, at, at
         if marker in _RESTARTS or marker in (_TEM, _SOI):
             continue
         length = int.from_bytes(content[at : at + 2], "big")
-        if length < 2 or at + length > len(content):
-            if length < 2:
-                raise DecodeFailure(Reason.DAMAGED, "jpeg")
+        if at + 2 > len(content) or at + length > len(content):
             raise DecodeFailure(Reason.TRUNCATED)
-        end = _scan_end(content, at + length) if marker == _SOS else at + length
-        yield marker, content[at : at + length], content[at + length : end]
-        at = end
+        if length < 2:
+            raise DecodeFailure(Reason.DAMAGED, "jpeg")
+        return marker, at, at + length
 
 
 def _next_marker(content: bytes, at: int) -> tuple[int, int]:
@@ -74,19 +91,12 @@ def _next_marker(content: bytes, at: int) -> tuple[int, int]:
         at += 1
 
 
-def _scan_end(content: bytes, at: int) -> int:
+def scan_end(content: bytes, at: int) -> int:
     """Return where a scan's bytes end: before the first marker that is neither a stuffed zero nor a restart."""
-    while True:
-        at = content.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(content):
-            raise DecodeFailure(Reason.TRUNCATED)
-        code = content[at + 1]
-        if code == 0xFF:
-            at += 1
-        elif code == 0x00 or code in _RESTARTS:
-            at += 2
-        else:
-            return at
+    found = _ENDS_SCAN.search(content, at)
+    if found is None:
+        raise DecodeFailure(Reason.TRUNCATED)
+    return found.start()
 
 
 def _essence(marker: int, segment: bytes) -> bytes:

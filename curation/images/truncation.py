@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 _JPEG_END: Final = b"\xff\xd9"
 _GIF_IMAGE, _GIF_TRAILER = 0x2C, 0x3B
 _PADDING: Final = 4096
+# neither fill, nor a stuffed zero, nor one of the markers that have no segment: TEM, RST0 to RST7, SOI
+_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 
 
 def is_truncated(kind: str, content: bytes) -> bool:
@@ -20,6 +23,16 @@ def is_truncated(kind: str, content: bytes) -> bool:
 
 
 def _is_truncated_jpeg(content: bytes) -> bool:
+    """Walk from marker to marker: bytes behind the end are no part of the image."""
+    at = 2
+    while found := _JPEG_MARKER.search(content, at):
+        if found[1] == b"\xd9":
+            return False
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+    return True
+
+
+def _is_truncated_codestream(content: bytes) -> bool:
     return not content[-_PADDING:].rstrip(b"\x00").endswith(_JPEG_END)
 
 
@@ -61,7 +74,7 @@ def _is_truncated_webp(content: bytes) -> bool:
 
 def _is_truncated_jpeg2000(content: bytes) -> bool:
     if content.startswith(b"\xff\x4f"):
-        return _is_truncated_jpeg(content)
+        return _is_truncated_codestream(content)
     at = 0
     while at + 8 <= len(content):  # ISO/IEC 15444-1, Annex I: boxes of length, type, content; 0 is "to the end"
         length, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8

@@ -107,3 +107,24 @@ def run_tool(name: str, *arguments: str | Path) -> None:
     if shutil.which(name) is None:
         pytest.skip(f"libtiff's {name} is not installed")
     subprocess.run([name, *map(str, arguments)], check=True, capture_output=True)
+
+
+def flat_jpeg(width: int, height: int, sampling: tuple[tuple[int, int], ...]) -> bytes:
+    """Write a JPEG of one color by hand, with any sampling factors (across, down) of its channels."""
+    across, down = (max(factors) for factors in zip(*sampling, strict=True))
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    luma, chroma = "00" + "1010", "00" + "00"  # a difference of 0, the end of the block: the tables of Annex K
+    bits = "".join((luma if place == 0 else chroma) * (h * v) for place, (h, v) in enumerate(sampling)) * units
+    bits += "1" * (-len(bits) % 8)
+    scan = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    example = file_of(draw(16, 16), "JPEG", quality=90)
+    tables = example[example.index(b"\xff\xdb") : example.index(b"\xff\xc0")]
+    codes = example[example.index(b"\xff\xc4") : example.index(b"\xff\xda")]
+    frame = struct.pack(">BHHB", 8, height, width, len(sampling))
+    header = bytes((len(sampling),))
+    for place, (h, v) in enumerate(sampling):
+        frame += bytes((place + 1, h << 4 | v, min(place, 1)))
+        header += bytes((place + 1, 0x11 if place else 0))
+    start = b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + codes
+    header += b"\x00\x3f\x00"
+    return b"\xff\xd8" + tables + start + b"\xff\xda" + struct.pack(">H", len(header) + 2) + header + scan + b"\xff\xd9"

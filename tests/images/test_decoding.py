@@ -126,7 +126,7 @@ def test_a_failure_keeps_its_cause():
     """The library's own error is the cause of the failure."""
     with pytest.raises(DecodeFailure) as failure:
         decode(FILES["jpeg"][:-500])
-    assert isinstance(failure.value.__cause__, OSError)
+    assert "Premature end" in str(failure.value.__cause__)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "GIF"])
