@@ -23,7 +23,7 @@ def is_truncated(kind: str, content: bytes) -> bool:
 
 
 def _is_truncated_jpeg(content: bytes) -> bool:
-    """Walk from marker to marker: bytes behind the end are no part of the image."""
+    """Walk from marker to marker: bytes behind the end do not count."""
     at = 2
     while found := _JPEG_MARKER.search(content, at):
         if found[1] == b"\xd9":
