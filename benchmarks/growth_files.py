@@ -36,6 +36,7 @@ SIZES = (2_000, 4_000, 20_000)
 SIDE = 160
 CHUNK = 500
 SAMPLED_EVERY_S = 0.25
+PAGES = (150, 300, 600)
 SHOWN_FROM_S = 0.5
 """Parts of a step that take less at every size are not listed."""
 NAME = "grown"
@@ -280,6 +281,27 @@ def measure(count: int, code: Path, archives: Path, workers: int, *, commands: b
         return figures
 
 
+def measure_pages(code: Path) -> dict[int, float]:
+    """Return the seconds of a probe, by the number of pages of the one TIFF that it reads (``pages = "each"``)."""
+    import numpy as np
+    import tifffile
+
+    seconds = {}
+    for count in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            dataset = place / "datasets" / NAME
+            dataset.mkdir(parents=True)
+            stack = np.random.default_rng(count).integers(0, 256, (count, 32, 32), np.uint8)
+            for label in "ab":
+                (place / label).mkdir()
+                tifffile.imwrite(place / label / "stack.tif", stack[label == "b" :], photometric="minisblack")
+            (dataset / "recipe.toml").write_text(RECIPE.format(archive=place) + '[decode]\npages = "each"\n')
+            command = [sys.executable, "-m", "curation", "build", NAME, "--until", "probe", "-q", "--workers", "1"]
+            seconds[2 * count - 1] = run(command, code, place)["seconds"]
+    return seconds
+
+
 def list_costs(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return the costs of one size by name: steps, their parts, and whole processes."""
     parts = {f"  part: {name}": each for name, each in figures["parts"].items()}
@@ -343,7 +365,10 @@ def main() -> None:
             found.append(measure(count, code, archives, asked.workers, commands=not asked.no_commands))
             print(f"{count:,} images: {found[-1]['runs']['cold']['seconds']:.1f} s", flush=True)
     print_figures(found)
-    write_results(asked.results, {"code": str(asked.code), "workers": asked.workers, "sizes": found})
+    pages = measure_pages(asked.code.resolve())
+    print("\npages of two TIFFs, each a row, whole process until probe")
+    print_table(("pages", "seconds"), [(count, f"{seconds:.2f}") for count, seconds in pages.items()])
+    write_results(asked.results, {"code": str(asked.code), "workers": asked.workers, "sizes": found, "pages": pages})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from curation.images.camera import (
     to_rgb565,
     to_tensor,
 )
-from curation.images.decoding import decode, read_header
+from curation.images.decoding import ImageReader, decode, read_header
 from curation.images.quality import Quality, gray32, gray32_batch, measure, measure_batch
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
@@ -29,6 +29,7 @@ __all__ = [
     "DecodeFailure",
     "DecodedImage",
     "Header",
+    "ImageReader",
     "Quality",
     "RenderSettings",
     "Step",

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from curation.images.jpeg import decode_jpeg, read_jpeg_header
-from curation.images.pillow_formats import decode_plain, read_plain_header
+from curation.images.pillow_formats import PlainReader, read_plain_header
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.tiff import decode_tiff, read_tiff_header
+from curation.images.tiff import TiffReader, read_tiff_header
 from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone
 from curation.reasons import Reason
 
@@ -65,16 +65,35 @@ def decode(
     DecodeFailure
         With reason and detail; the only way in which decoding can fail.
     """
-    kind = _readable_kind(content)
-    if kind == "jpeg":
-        return decode_jpeg(content, scale=scale, page=page, gray=gray)
-    if kind == "tiff":
-        decoded = decode_tiff(content, tone=tone, page=page)
-    else:
-        decoded = decode_plain(content, kind, tone=tone, page=page)
-    if not gray:
-        return decoded
-    return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
+    return ImageReader(content).decode(scale=scale, tone=tone, page=page, gray=gray)
+
+
+class ImageReader:
+    """Decodes the pages of one file, as ``decode`` does each. What they share is read once.
+
+    Pages in ascending order cost the least: a frame may build on those before it.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self._pages: TiffReader | PlainReader | None = None
+
+    def decode(self, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, gray: bool = False) -> DecodedImage:
+        """Decode one page; parameters, result and errors are those of ``decode``."""
+        kind = _readable_kind(self.content)
+        if kind == "jpeg":
+            return decode_jpeg(self.content, scale=scale, page=page, gray=gray)
+        if self._pages is None:
+            self._pages = TiffReader(self.content) if kind == "tiff" else PlainReader(self.content, kind)
+        decoded = self._pages.decode(page, tone=tone)
+        if not gray:
+            return decoded
+        return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
 
 
 def _readable_kind(content: bytes) -> str:

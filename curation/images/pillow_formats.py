@@ -53,31 +53,55 @@ _GRAY: Final = frozenset({"1", "L"})
 def read_plain_header(content: bytes, kind: str) -> Header:
     """Read the header of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
     with decoder_errors(kind, content):
-        return _header(_open(content, kind), content, kind)
+        return _read_header(_open(content, kind), content, kind)
 
 
-def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
-    """Decode one page of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
-    with decoder_errors(kind, content):
-        image = _open(content, kind)
-        header = _header(image, content, kind)
-        check_page(page, header.pages)
-        # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
-        if kind in _ENDED and is_truncated(kind, content):
-            raise DecodeFailure(Reason.TRUNCATED)
-        if page > 1:
-            image.seek(page - 1)
-        image.load()
-        profile = image.info.get("icc_profile")
-        samples = None
-        if header.bits > 8:
-            image.close()  # frees its pixels, which have 8 bits
-            samples = _deep_samples(content, kind)
-    if samples is None:
-        color, mode = _channels(image, kind)
-    else:
-        color, mode = _deep_channels(samples, header.bits, tone)
-    return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
+class PlainReader:
+    """Decodes the pages of a PNG, GIF, BMP, WebP or JPEG 2000 file.
+
+    A frame may build on those before it: pages in ascending order cost the least.
+    """
+
+    def __init__(self, content: bytes, kind: str) -> None:
+        self._content, self._kind = content, kind
+        self._image: Image.Image | None = None
+        self._header: Header | None = None
+
+    def decode(self, page: int, *, tone: Tone) -> DecodedImage:
+        """Decode one page, from 1."""
+        content, kind = self._content, self._kind
+        with decoder_errors(kind, content):
+            image, self._image = self._image, None  # one that failed is not used again
+            if image is None or image.tell() > page - 1:
+                image = _open(content, kind)
+            if self._header is None:
+                self._header = _read_whole_header(image, content, kind)
+            header = self._header
+            check_page(page, header.pages)
+            if page > 1:
+                image.seek(page - 1)
+            image.load()
+            profile = image.info.get("icc_profile")
+            samples = None
+            if header.bits > 8:
+                image.close()  # frees its pixels, which have 8 bits
+                samples = _deep_samples(content, kind)
+            elif header.pages > 1:
+                self._image = image
+        if samples is None:
+            color, mode = _channels(image, kind)
+        else:
+            color, mode = _deep_channels(samples, header.bits, tone)
+        return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
+
+
+def _read_whole_header(image: Image.Image, content: bytes, kind: str) -> Header:
+    """Read the header of a file, and check that the file does not end before its format does."""
+    header = _read_header(image, content, kind)
+    # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
+    if kind in _ENDED and is_truncated(kind, content):
+        raise DecodeFailure(Reason.TRUNCATED)
+    return header
 
 
 def embedded_size(content: bytes, kind: str) -> tuple[int, int]:
@@ -93,7 +117,7 @@ def _open(content: bytes, kind: str) -> Image.Image:
     return image
 
 
-def _header(image: Image.Image, content: bytes, kind: str) -> Header:
+def _read_header(image: Image.Image, content: bytes, kind: str) -> Header:
     orientation = read_orientation(image)
     width, height = upright_size(*image.size, orientation)
     mode, bits = _depth(image, content, kind)

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from PIL import Image
 
-from curation.images.decoding import decode
+from curation.images.decoding import ImageReader, decode
 from curation.images.jpeg import is_upright_srgb
 from curation.images.jpeg_segments import strip_metadata
 from curation.images.lanczos import downscale
@@ -56,12 +56,19 @@ class RenderSettings:
 
 
 def render(
-    content: bytes, settings: RenderSettings, *, tone: Tone = "scale", page: int = 1, steps: Sequence[Step] = ()
+    file: bytes | ImageReader,
+    settings: RenderSettings,
+    *,
+    tone: Tone = "scale",
+    page: int = 1,
+    steps: Sequence[Step] = (),
 ) -> bytes:
     """Turn an image file into the JPEG of a build.
 
     Parameters
     ----------
+    file : bytes or ImageReader
+        The file's content; a reader saves time where further pages of the file are rendered.
     steps : sequence of functions from (h, w, 3) uint8 to the same
         Applied to the upright sRGB pixels, before they are scaled; with any, nothing is copied.
 
@@ -70,11 +77,12 @@ def render(
     DecodeFailure
         The file cannot be decoded.
     """
+    reader = file if isinstance(file, ImageReader) else ImageReader(file)
     if settings.encode == "keep" and not steps:
-        kept = _keep(content, settings, page=page)
+        kept = _keep(reader.content, settings, page=page)
         if kept is not None:
             return kept
-    pixels = decode(content, tone=tone, page=page).pixels
+    pixels = reader.decode(tone=tone, page=page).pixels
     for step in steps:
         pixels = step(pixels)
     return encode(pixels, settings)

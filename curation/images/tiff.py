@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import cache
 from io import BytesIO
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from curation.images.types import (
 from curation.reasons import Reason
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 _ORIENTATION: Final = 274
 _PHOTOMETRIC: Final = 262
@@ -64,22 +64,46 @@ _JPEG: Final = frozenset({6, 7, 34892, 33007})
 def read_tiff_header(content: bytes) -> Header:
     """Read the header of a TIFF's first page; width, mode and the rest are that page's."""
     pages = read_directories(content)
-    with _open_page(content, pages[0].place) as page:
+    with _open_page(content, pages[0].place, _open(content)) as page:
         return _header(page, len(pages))
 
 
-def decode_tiff(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
-    """Decode one page of a TIFF. The header is the page's own."""
-    directories = read_directories(content)
-    check_page(page, len(directories))
-    with decoder_errors("tiff", content):
-        plain = decode_plain_tiff(content, directories[page - 1], pages=len(directories))
-    if plain is not None:
-        return plain
-    return decode_by_tifffile(content, directories[page - 1], pages=len(directories), tone=tone)
+class TiffReader:
+    """Decodes the pages of a TIFF, and reads its directories once.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+
+    Raises
+    ------
+    DecodeFailure
+        The directories are damaged, or the file is cut off.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._directories = read_directories(content)
+        self._opened: TiffFile | None = None
+
+    def decode(self, page: int, *, tone: Tone) -> DecodedImage:
+        """Decode one page, from 1. The header is the page's own."""
+        check_page(page, len(self._directories))
+        directory, pages = self._directories[page - 1], len(self._directories)
+        with decoder_errors("tiff", self._content):
+            plain = decode_plain_tiff(self._content, directory, pages=pages)
+        if plain is not None:
+            return plain
+        opened, self._opened = self._opened or _open(self._content), None  # one that failed is not used again
+        decoded = decode_by_tifffile(self._content, directory, pages=pages, tone=tone, opened=opened)
+        self._opened = opened
+        return decoded
 
 
-def decode_by_tifffile(content: bytes, directory: Directory, *, pages: int, tone: Tone = "scale") -> DecodedImage:
+def decode_by_tifffile(
+    content: bytes, directory: Directory, *, pages: int, tone: Tone = "scale", opened: TiffFile | None = None
+) -> DecodedImage:
     """Decode one page of a TIFF with tifffile, whatever its layout.
 
     Parameters
@@ -91,8 +115,10 @@ def decode_by_tifffile(content: bytes, directory: Directory, *, pages: int, tone
     pages : int
         The number of pages in the file.
     tone : "scale" or Window
+    opened : tifffile.TiffFile, optional
+        The file, where it was opened for an earlier page: a later one is then found without its predecessors.
     """
-    with _open_page(content, directory.place) as chosen:
+    with _open_page(content, directory.place, opened or _open(content)) as chosen:
         header = _header(chosen, pages)
         _check_strips(chosen, content)
         samples = chosen.asarray(squeeze=False, maxworkers=1)
@@ -108,11 +134,18 @@ def decode_by_tifffile(content: bytes, directory: Directory, *, pages: int, tone
     return DecodedImage(header, turn_upright(pixels, header.orientation))
 
 
+def _open(content: bytes) -> TiffFile:
+    """Open a file in memory, which need not be closed."""
+    with decoder_errors("tiff", content), _silent_log():
+        opened: TiffFile = _tifffile().TiffFile(BytesIO(content))
+        return opened
+
+
 @contextmanager
-def _open_page(content: bytes, place: int) -> Iterator[TiffPage]:
-    """Open the directory at a place in the main chain."""
-    with decoder_errors("tiff", content), _silent_log(), _tifffile().TiffFile(BytesIO(content)) as file:
-        yield file.pages.get(place)
+def _open_page(content: bytes, place: int, opened: TiffFile) -> Iterator[TiffPage]:
+    """Read the directory at a place in the main chain."""
+    with decoder_errors("tiff", content), _silent_log():
+        yield cast("TiffPage", opened.pages.get(place))  # a frame is given only where one is asked for
 
 
 def _header(page: TiffPage, pages: int) -> Header:

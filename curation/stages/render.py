@@ -1,6 +1,6 @@
 """Writes the chosen images as the recipe asks: read in place, rendered, encoded, hashed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from curation.errors import CurationError, ErrorCode
 from curation.hashing import sha256_hex
 from curation.images import (
     DecodeFailure,
+    ImageReader,
     RenderSettings,
     Step,
     Tone,
@@ -149,15 +150,27 @@ def _cut(
     images: Sequence[tuple[str, int, str]], recipe: Recipe, archive_index: ArchiveIndex, folder: Path | None
 ) -> list[RenderShard]:
     (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
-    by_archive: dict[Path, list[tuple[Member, int, str]]] = {}
+    by_archive: dict[Path, dict[str, list[tuple[Member, int, str]]]] = {}
     for name, page, file in images:
         archive, member = archive_index.places[file_of(name, page)]
-        by_archive.setdefault(archive, []).append((member, page, file))
+        by_archive.setdefault(archive, {}).setdefault(member.path, []).append((member, page, file))
     return [
-        RenderShard(archive, tuple(files[start : start + SHARD_FILES]), folder, settings, tone, steps)
+        RenderShard(archive, tuple(together), folder, settings, tone, steps)
         for archive, files in sorted(by_archive.items())
-        for start in range(0, len(files), SHARD_FILES)
+        for together in _group_files(files.values())
     ]
+
+
+def _group_files(files: Iterable[list[tuple[Member, int, str]]]) -> Iterator[list[tuple[Member, int, str]]]:
+    """Yield the images of whole files, their pages in ascending order, some ``SHARD_FILES`` images at a time."""
+    together: list[tuple[Member, int, str]] = []
+    for pages in files:
+        together += sorted(pages, key=lambda image: image[1])
+        if len(together) >= SHARD_FILES:
+            yield together
+            together = []
+    if together:
+        yield together
 
 
 def _write(engine: Engine, shards: Sequence[RenderShard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
@@ -203,10 +216,12 @@ def render_shard(shard: RenderShard) -> list[tuple[str, int]]:
 
 
 def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
+    reader, read = None, None
     for member, page, file in shard.images:
         try:
-            given = read_member(shard.archive, member)
-            content = render_bytes(given, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
+            if reader is None or read != member:
+                reader, read = ImageReader(read_member(shard.archive, member)), member
+            content = render_bytes(reader, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
         except (UnreadableMember, DecodeFailure) as fault:
             raise CurationError(
                 ErrorCode.IMAGE_UNREADABLE,

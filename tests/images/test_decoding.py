@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from curation.images import DecodeFailure, Window, decode, read_header, sniff
+from curation.images import DecodeFailure, ImageReader, Window, decode, read_header, sniff
 from curation.images.jpeg import dct_factor
 from tests.images.builders import (
     draw,
@@ -266,6 +266,42 @@ def test_pages_are_counted_and_chosen():
     assert read_header(FILES["gif of two frames"]).pages == 2
     assert reason_of(FILES["jpeg"], page=2) == ("missing-page", "2 of 1")
     assert reason_of(FILES["jpeg"], page=0) == ("missing-page", "0 of 1")
+
+
+def frames_of(kind, **settings):
+    """Write six frames that differ in a part, some of it transparent."""
+    frames = []
+    for number in range(6):
+        pixels = np.dstack([IMAGE, np.full(IMAGE.shape[:2], 255, np.uint8)])
+        pixels[number * 8 : number * 8 + 20, 10:40] = (40 * number, 200, 30, 255 if number % 3 else 0)
+        frames.append(Image.fromarray(pixels))
+    return file_of(frames[0], kind, save_all=True, append_images=frames[1:], duration=40, **settings)
+
+
+STACKS = {
+    **{f"gif, disposal {number}": frames_of("GIF", disposal=number) for number in (0, 1, 2, 3)},
+    **{f"png, disposal {number}": frames_of("PNG", disposal=number) for number in (0, 1, 2)},
+    "webp": frames_of("WEBP", quality=60),
+    "webp lossless": frames_of("WEBP", lossless=True, minimize_size=True),
+    "tiff": tiff_of(np.stack([draw(seed=n) for n in range(6)]), photometric="rgb", compression="lzw"),
+    "tiff 16-bit": tiff_of(np.stack([draw(seed=n) for n in range(6)]).astype(np.uint16) * 257, photometric="rgb"),
+    "tiff jpeg": tiff_of(np.stack([draw(seed=n) for n in range(6)]), photometric="rgb", compression="jpeg"),
+}
+
+
+@pytest.mark.parametrize("order", [range(1, 7), range(6, 0, -1), (2, 2, 5, 7, 3, 6)], ids=["up", "down", "any"])
+@pytest.mark.parametrize("name", sorted(STACKS))
+def test_a_reader_gives_each_page_as_if_it_were_the_first_that_is_read(name, order):
+    """What the pages of a file share is read once, and makes no difference, in any order, nor after a failure."""
+    reader = ImageReader(STACKS[name])
+    for page in order:
+        if page == 7:
+            with pytest.raises(DecodeFailure):
+                reader.decode(page=page)
+            continue
+        expected, shown = decode(STACKS[name], page=page), reader.decode(page=page)
+        assert shown.header == expected.header
+        assert np.array_equal(shown.pixels, expected.pixels)
 
 
 def test_a_preview_after_a_jpeg_is_not_a_page():

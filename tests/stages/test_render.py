@@ -1,8 +1,12 @@
 """The chosen images are written alike, and taken over where they were written before."""
 
+import hashlib
 import io
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -11,10 +15,11 @@ from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.engines import Local
 from curation.errors import CurationError, ErrorCode
+from curation.images import encode as encode_jpeg
 from curation.sources import fetch_all, index_files
 from curation.stages.ingest import ingest
-from curation.stages.render import estimate_bytes, render
-from curation.storage.archive_index import ArchiveIndex
+from curation.stages.render import estimate_bytes, render, settings_of
+from curation.storage.archive_index import ArchiveIndex, page_id
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
 from curation.versions import PublishedImage
@@ -64,6 +69,52 @@ def test_every_image_comes_out_of_one_size_and_one_encoder_setting(tmp_path: Pat
     assert [min(picture.size) for picture in pictures] == [64, 64, 64]
     assert len({str(picture.quantization) for picture in pictures}) == 1  # type: ignore[attr-defined]  # a JPEG's own
     assert {tuple(picture.info) for picture in pictures} == {("jfif", "jfif_version", "jfif_unit", "jfif_density")}
+
+
+def test_the_pages_of_a_file_are_rendered_by_one_worker_that_opens_it_once(tmp_path: Path) -> None:
+    """A frame may build on those before it: shards of a few pages would read each file from its start again."""
+    pages = [Image.fromarray(texture(number, width=16, height=16)) for number in range(150)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    folder = write_source(tmp_path / "f", {"a.tif": buffer.getvalue(), "b.jpg": as_bytes(texture(8))})
+    recipe, archive_index, manifest = opened(folder)
+    first, other = (row for row in manifest.rows.iter_rows(named=True))
+    rows = [{**first, "id": page_id(first["id"], page), "page": page} for page in range(150, 1, -1)]
+    manifest = Manifest(pl.DataFrame([first, *rows, other], schema=manifest.rows.schema).sort("id"))
+    engine = Counting()
+    after = render(
+        manifest,
+        recipe,
+        archive_index,
+        tmp_path / "out",
+        names=manifest.kept.select(pl.format("images/{}-{}.jpg", "sha256", "page")).to_series(),
+        reuse={},
+        engine=engine,
+        progress=SilentProgress(),
+    )
+    assert engine.shards == [150, 1]
+    for page, digest in after.rows.filter(path="a.tif").select("page", "file_sha256").iter_rows():
+        whole = encode_jpeg(np.asarray(pages[page - 1].convert("RGB")), settings_of(recipe)[0])
+        assert digest == hashlib.sha256(whole).hexdigest()
+
+
+class Counting:
+    """An engine of this process that stores how many images each shard has."""
+
+    workers = 1
+    is_remote = False
+
+    def __init__(self) -> None:
+        self.shards: list[int] = []
+
+    def map(self, function: Callable[[Any], Any], shards: Sequence[Any]) -> Iterator[Any]:
+        """Compute in order."""
+        return map(function, shards)
+
+    def as_completed(self, function: Callable[[Any], Any], shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Count, then compute."""
+        self.shards += [len(shard.images) for shard in shards]
+        return enumerate(map(function, shards))
 
 
 def test_kept_files_are_copied_and_hashed(tmp_path: Path) -> None:

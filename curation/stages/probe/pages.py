@@ -16,7 +16,18 @@ from PIL import Image
 from curation.dataset.columns import SCHEMA, columns_of
 from curation.dataset.recipe import Recipe, ToneWindow
 from curation.hashing import HashName, imagehash_hash, is_flat, pixel_sha256, sha256_hex, symmetries
-from curation.images import SNIFF_BYTES, DecodeFailure, Tone, Window, decode, gray32_batch, measure_batch, sniff
+from curation.images import (
+    SNIFF_BYTES,
+    DecodeFailure,
+    ImageReader,
+    Tone,
+    Window,
+    decode,
+    gray32,
+    gray32_batch,
+    measure_batch,
+    sniff,
+)
 from curation.reasons import Reason, UnusableFile
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
@@ -126,31 +137,33 @@ def _decode_pages(shard: ProbeShard, member: Member, sha: str) -> Iterator[_Page
         changed = UnreadableMember(Reason.FILE_CHANGED, "while it was read")
         yield _Page({"sha256": sha, "page": 1, **_failed(changed)})
         return
-    page = pages = 1
+    page, pages, reader = 1, 1, ImageReader(content)
     while page <= pages:
-        found = _decode_page(content, shard.settings, sha=sha, page=page)
+        found = _decode_page(reader, shard.settings, sha=sha, page=page)
         if shard.settings.pages == "each" and page == 1:
             pages = found.row.get("pages") or 1
         yield found
         page += 1
 
 
-def _decode_page(content: bytes, settings: ProbeSettings, *, sha: str, page: int) -> _Page:
+def _decode_page(reader: ImageReader, settings: ProbeSettings, *, sha: str, page: int) -> _Page:
     """Decode one page once.
 
-    Losslessly coded images are decoded in color, for the sha256 of their pixels.
+    Losslessly coded images are decoded in color, for the sha256 of their pixels; so are the flat ones of several pages,
+    whose file would be read from its start for each of them.
     """
-    name = {"sha256": sha, "page": page}
+    name, content = {"sha256": sha, "page": page}, reader.content
     jpeg = sniff(content[:SNIFF_BYTES]) == "jpeg"
     try:
-        image = decode(content, scale=settings.scale, tone=settings.tone, page=page, gray=jpeg)
+        image = reader.decode(scale=settings.scale, tone=settings.tone, page=page, gray=jpeg)
     except DecodeFailure as fault:
         return _Page(name | _failed(fault) | {"format": sniff(content[:SNIFF_BYTES])})
     gray, header = image.pixels, image.header
     pixels = None
     if not jpeg:
-        pixels = pixel_sha256(gray) if header.lossless else None
-        gray = np.asarray(Image.fromarray(gray).convert("L"))
+        color, gray = gray, np.asarray(Image.fromarray(gray).convert("L"))
+        known = header.lossless or (header.pages > 1 and is_flat(gray32(gray)[None])[0])
+        pixels = pixel_sha256(color) if known else None
     row = name | {
         "format": header.format,
         "width": header.width,
