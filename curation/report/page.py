@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+from PIL import Image
 
 from curation.dataset.finding_texts import AS_PUBLISHED
 from curation.dataset.findings import NOTABLE_AUC, SEVERITIES, Audit
@@ -28,14 +29,20 @@ from curation.report.risk import assess_risk
 from curation.report.sankey import count_flows, draw_flows
 from curation.report.summary import ResolvedConflict, Summary, claim_words, find_resolved, summarize
 from curation.report.templates import MAX_TEXT_LENGTH, read_resource, render_template
-from curation.report.tiles import Sheets, Tile, pack_tiles, read_tile, sample_evenly
+from curation.report.tiles import Sheets, Tile, pack_tiles, pack_within, read_tile, sample_evenly
 from curation.report.version_diff import Changes
 from curation.versions import Version
 
-MAX_TILES: Final = 3000
+MAX_TILES: Final = 1200
 """Of more images the page shows so many, evenly spread over each split and class."""
-SMALL_FROM: Final = 1200
-"""With more images the tiles are smaller, so that the page stays below five megabytes."""
+MAX_GALLERIES: Final = 60
+"""Of more splits and classes the page shows so many."""
+SMALL_FROM: Final = 600
+"""With more images the tiles are smaller."""
+MAX_GALLERY_LENGTH, MAX_EVIDENCE_LENGTH = 1_200_000, 800_000
+"""Characters of the sheets of published and of excluded images: the page stays below 3 MB for any size of set."""
+MAX_COLUMNS: Final = 60
+"""The columns of a table of splits and classes that are shown."""
 MAX_NAMES: Final = 60
 """The number of names that are listed for a finding."""
 ABOUT_ARCHIVE: Final[Mapping[str, Any]] = dict.fromkeys(("version", "licence", "doi", "citation"))
@@ -81,7 +88,7 @@ def write_page(
     manifest, seen = version.manifest, evidence or Evidence()
     summary = summarize(manifest, classes=recipe.classes, grouped=grouped)
     galleries, sheets = show_galleries(version)
-    proofs = pack_tiles(sorted(seen.tiles.items()), side=SIDE, quality=72)
+    proofs = pack_within(sorted(seen.tiles.items()), side=SIDE, quality=72, most=MAX_EVIDENCE_LENGTH)
     originals = {name: Tile(tile.sheet + len(sheets.uris), *_place(tile)) for name, tile in proofs.places.items()}
     tiles = {**sheets.places, **originals}
     first, second = count_flows(manifest.rows)
@@ -96,6 +103,7 @@ def write_page(
         "risk": assess_risk(audit),
         "probes": audit.probes,
         "galleries": galleries,
+        "hidden": hide_galleries(version),
         "sheets": list(zip(sheets.uris + proofs.uris, sheets.sizes + proofs.sizes, strict=True)),
         "flows": (*first, *second),
         "drawing": draw_flows(first, second),
@@ -116,6 +124,7 @@ def write_page(
         "named": MAX_NAMES,
         "sentences": MAX_TEXT_LENGTH,
         "max_conflicts": MAX_CONFLICTS,
+        "max_columns": MAX_COLUMNS,
         "column": column,
     }
     return render_template("page.html.j2", values)
@@ -144,18 +153,35 @@ def _shown(tiles: Mapping[str, Tile], name: str, words: str = "") -> Shown:
 
 def show_galleries(version: Version) -> tuple[tuple[Gallery, ...], Sheets]:
     """Return a gallery for each split and class, and the sheets with their tiles."""
-    samples = version.samples()
+    samples = version.samples().select("id", "split", "label", "file")
     side = 64 if samples.height <= SMALL_FROM else 40
+    parts = samples.partition_by("split", "label", as_dict=True)
+    pairs = splits_and_labels(samples)[:MAX_GALLERIES]
     share = min(1.0, MAX_TILES / max(1, samples.height))
+    read = {pair: _read_tiles(parts[pair], share, side) for pair in pairs}
+    while True:
+        packed = [pack_tiles(tiles, side=side, quality=70) for tiles in read.values()]
+        length = sum(sheets.length for sheets in packed)
+        if length <= MAX_GALLERY_LENGTH or max(map(len, read.values())) == 1:
+            break
+        fewer = 0.95 * MAX_GALLERY_LENGTH / length
+        read = {pair: sample_evenly(tiles, max(1, int(len(tiles) * fewer))) for pair, tiles in read.items()}
     galleries, sheets = [], Sheets()
-    for split, label in splits_and_labels(samples):
-        part = samples.filter((pl.col("split") == split) & (pl.col("label") == label))
-        paths = dict(part.select("id", "file").rows())
-        names = sample_evenly(part["id"].to_list(), max(1, int(part.height * share)))
-        packed = pack_tiles(((name, read_tile(Path(paths[name]), side)) for name in names), side=side, quality=70)
-        sheets = sheets.append(packed)
-        galleries.append(Gallery(split, label, part.height, tuple(_shown(sheets.places, name) for name in names)))
+    for (pair, tiles), own in zip(read.items(), packed, strict=True):
+        sheets = sheets.append(own)
+        names = (name for name, _ in tiles)
+        galleries.append(Gallery(*pair, parts[pair].height, tuple(_shown(sheets.places, name) for name in names)))
     return tuple(galleries), sheets
+
+
+def hide_galleries(version: Version) -> tuple[str, ...]:
+    """Return the splits and classes that have no gallery on the page."""
+    return tuple(f"{split}: {label}" for split, label in splits_and_labels(version.manifest.kept)[MAX_GALLERIES:])
+
+
+def _read_tiles(part: pl.DataFrame, share: float, side: int) -> list[tuple[str, Image.Image]]:
+    chosen = sample_evenly(part.select("id", "file").rows(), max(1, int(part.height * share)))
+    return [(name, read_tile(Path(path), side)) for name, path in chosen]
 
 
 def _show_clusters(manifest: Manifest, tiles: Mapping[str, Tile]) -> dict[str, Any]:

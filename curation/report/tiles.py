@@ -1,18 +1,21 @@
-"""Packs small images into sheets: a hundred in one JPEG, so that three thousand stay below five megabytes."""
+"""Packs small images into sheets, a hundred in one JPEG, and keeps them below a number of bytes."""
 
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+Value = TypeVar("Value")
+
 COLUMNS: Final = 10
 MAX_TILES_PER_SHEET: Final = 100
+LOWEST_QUALITY: Final = 30
 BACKGROUND: Final = (128, 128, 128)
 """Fills the rest of the square of an image that is not square."""
 
@@ -55,6 +58,11 @@ class Sheets:
     sizes: tuple[tuple[int, int], ...] = ()
     places: Mapping[str, Tile] = field(default_factory=dict)
 
+    @property
+    def length(self) -> int:
+        """The characters of all URIs together."""
+        return sum(map(len, self.uris))
+
     def append(self, other: "Sheets") -> "Sheets":
         """Return sheets with the other's after these."""
         moved = {
@@ -96,6 +104,15 @@ def pack_tiles(tiles: Iterable[tuple[str, Image.Image]], *, side: int, quality: 
     return Sheets(tuple(uris), tuple(sizes), places)
 
 
+def pack_within(tiles: Sequence[tuple[str, Image.Image]], *, side: int, quality: int, most: int) -> Sheets:
+    """Pack tiles into sheets of at most ``most`` characters together, at a lower quality where that is needed."""
+    packed = pack_tiles(tiles, side=side, quality=quality)
+    while packed.length > most and quality > LOWEST_QUALITY:
+        quality = max(LOWEST_QUALITY, quality - 14)
+        packed = pack_tiles(tiles, side=side, quality=quality)
+    return packed
+
+
 def data_uri(image: Image.Image, *, quality: int) -> str:
     """Return an image as a JPEG in a data URI."""
     out = io.BytesIO()
@@ -103,7 +120,7 @@ def data_uri(image: Image.Image, *, quality: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def sample_evenly(names: Sequence[str], most: int) -> list[str]:
-    """Return at most ``most`` names, evenly spread over all."""
-    step = len(names) / most if len(names) > most else 1.0
-    return [names[int(number * step)] for number in range(min(len(names), most))]
+def sample_evenly(values: Sequence[Value], most: int) -> list[Value]:
+    """Return at most ``most`` values, evenly spread over all."""
+    step = len(values) / most if len(values) > most else 1.0
+    return [values[int(number * step)] for number in range(min(len(values), most))]

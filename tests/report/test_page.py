@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from curation.audit import audit
 from curation.dataset.findings import Audit, Finding, Probe, Severity
 from curation.hashing import Fingerprints
 from curation.pipeline import Options, build
 from curation.report import excluded_gallery
+from curation.report import page as page_module
 from curation.report.page import read_recipe, write_page
 from curation.report.risk import assess_risk
 from curation.report.version_diff import Changes, compare
@@ -212,9 +214,10 @@ def test_many_files_of_one_hash_are_counted_without_every_pair():
 
 
 @pytest.mark.slow
-def test_three_thousand_images_stay_under_five_megabytes_and_paint(tmp_path):
-    """On textured images, which compress badly; how soon it paints is printed, for that hangs on the machine."""
-    contents = [jpeg(texture(number)) for number in range(60)]
+def test_a_page_stays_below_three_megabytes_and_paints(tmp_path):
+    """On noise, which compresses worst, and many excluded images; how soon it paints is printed, as machines differ."""
+    rng = np.random.default_rng(1)
+    contents = [jpeg(rng.integers(0, 256, (96, 96, 3), np.uint8)) for _ in range(60)]
     samples = [
         sample(
             f"{n}.jpg",
@@ -226,17 +229,33 @@ def test_three_thousand_images_stay_under_five_megabytes_and_paint(tmp_path):
     ]
     version = make_version(tmp_path, samples)
     audited = audit(make_version(tmp_path / "few", samples[:40]))
-    html = write_page(version, read_recipe(version), audited)
+    noise = {f"src/{n}.jpg": Image.fromarray(rng.integers(0, 256, (88, 88, 3), np.uint8)) for n in range(300)}
+    html = write_page(version, read_recipe(version), audited, evidence=excluded_gallery.Evidence(noise))
     path = tmp_path / "report.html"
     path.write_text(html, encoding="utf-8")
-    assert html.count('class="t s') >= 3000
-    assert path.stat().st_size < 5_000_000
+    shown = html.count('class="t s')
+    assert 300 < shown <= 1200
+    assert path.stat().st_size < 3_000_000
+    assert f"{shown:,} of 3,000 images are shown" in html
+    assert "export tiny@v1 FOLDER --to csv" in html
     with open_page(path) as (page, said):
         page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        print(f"{path.stat().st_size / 1e6:.2f} MB, first contentful paint after {paint:.0f} ms")
+        print(f"{path.stat().st_size / 1e6:.2f} MB, {shown} images, first contentful paint after {paint:.0f} ms")
         assert paint > 0
         assert said == []
+
+
+def test_a_page_names_the_classes_that_it_does_not_show(tmp_path, monkeypatch):
+    """With hundreds of classes some have no gallery; the page lists them, and the command that has all images."""
+    monkeypatch.setattr(page_module, "MAX_GALLERIES", 2)
+    samples = [
+        sample(f"{n}.jpg", jpeg(texture(n)), label=label, split=split)
+        for n, (label, split) in enumerate((a, b) for a in ("melanoma", "healthy") for b in ("train", "val", "test"))
+    ]
+    html, _ = page_of(make_version(tmp_path, samples))
+    assert "2 of 6 images are shown; 4 of the splits and classes are not" in html
+    assert "val: healthy" in html
 
 
 def test_a_version_without_probes_reports_an_unknown_risk(tmp_path):
