@@ -143,7 +143,7 @@ def to_eight_bits(samples: npt.NDArray[Any], *, bits: int, tone: Tone) -> Pixels
     if unsigned and (tone == "scale" or bits < 8):
         if bits > 32:
             raise DecodeFailure(Reason.NO_TONE_RULE, f"{bits}-bit samples")
-        return _scale(samples, (1 << bits) - 1)
+        return scale_to_eight_bits(samples, (1 << bits) - 1)
     if tone == "scale":
         kind = "floating-point" if samples.dtype.kind == "f" else "signed"
         raise DecodeFailure(Reason.NO_TONE_RULE, f"{kind} samples (a window does)")
@@ -155,7 +155,7 @@ def to_eight_bits(samples: npt.NDArray[Any], *, bits: int, tone: Tone) -> Pixels
     return np.floor(levels + 0.5).astype(np.uint8)
 
 
-def _scale(samples: npt.NDArray[Any], top: int) -> Pixels:
+def scale_to_eight_bits(samples: npt.NDArray[Any], top: int) -> Pixels:
     """Map 0..top to 0..255, rounded half up; through a table where one is small enough."""
     values = samples.astype(np.uint64) if top > 0xFFFF else np.arange(top + 1, dtype=np.uint64)
     levels: Pixels = ((values * np.uint64(510) + np.uint64(top)) // np.uint64(2 * top)).astype(np.uint8)

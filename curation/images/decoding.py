@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from curation.images.jpeg import decode_jpeg, read_jpeg_header
+<<<<<<< HEAD
 from curation.images.pillow_formats import PlainReader, read_plain_header
+=======
+from curation.images.pillow_formats import decode_plain, read_plain_header
+from curation.images.raster_formats import (
+    decode_ico,
+    decode_pnm,
+    decode_qoi,
+    read_ico_header,
+    read_pnm_header,
+    read_qoi_header,
+)
+>>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import TiffReader, read_tiff_header
 from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone
 from curation.reasons import Reason
 
-_PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "jpeg2000"})
-_IMAGES_NOT_READ: Final = frozenset({"heif", "avif", "jpegxl", "photoshop", "dicom", "svg"})
+_PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "avif", "tga", "jpeg2000"})
+_HEADERS: Final[dict[str, Callable[[bytes], Header]]] = {
+    "jpeg": read_jpeg_header,
+    "tiff": read_tiff_header,
+    "pnm": read_pnm_header,
+    "qoi": read_qoi_header,
+    "ico": read_ico_header,
+}
+_IMAGES_NOT_READ: Final = {
+    "heif": "heif",
+    "dicom": "dicom",
+    "jpegxl": "jpegxl",
+    "photoshop": "photoshop",
+    "fits": "fits",
+    "openexr": "openexr",
+    "radiance": "radiance hdr",
+    "dds": "dds",
+    "pcx": "pcx",
+    "pam": "pam",
+    "pfm": "pfm",
+    "raw": "camera raw",
+    "video": "video",
+    "svg": "svg",
+    "vector": "vector image",
+}
 _SYSTEM_FILES: Final = {"appledouble": "AppleDouble (macOS)", "ds_store": ".DS_Store (macOS)"}
 
 
@@ -28,9 +64,9 @@ def read_header(content: bytes) -> Header:
         The file is not an image, or it must not or cannot be decoded.
     """
     kind = _readable_kind(content)
-    if kind == "jpeg":
-        return read_jpeg_header(content)
-    return read_tiff_header(content) if kind == "tiff" else read_plain_header(content, kind)
+    if kind in _HEADERS:
+        return _HEADERS[kind](content)
+    return read_plain_header(content, kind)
 
 
 def decode(
@@ -65,6 +101,7 @@ def decode(
     DecodeFailure
         With reason and detail; the only way in which decoding can fail.
     """
+<<<<<<< HEAD
     return ImageReader(content).decode(scale=scale, tone=tone, page=page, gray=gray)
 
 
@@ -94,16 +131,39 @@ class ImageReader:
         if not gray:
             return decoded
         return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
+=======
+    kind = _readable_kind(content)
+    if kind == "jpeg":
+        return decode_jpeg(content, scale=scale, page=page, gray=gray)
+    decoded = _decode_color(content, kind, tone=tone, page=page)
+    if not gray:
+        return decoded
+    return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
+>>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
+
+
+def _decode_color(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
+    match kind:
+        case "tiff":
+            return decode_tiff(content, tone=tone, page=page)
+        case "pnm":
+            return decode_pnm(content, tone=tone, page=page)
+        case "qoi":
+            return decode_qoi(content, page=page)
+        case "ico":
+            return decode_ico(content, tone=tone, page=page)
+        case _:
+            return decode_plain(content, kind, tone=tone, page=page)
 
 
 def _readable_kind(content: bytes) -> str:
     kind = sniff(content[:SNIFF_BYTES])
-    if kind == "jpeg" or kind == "tiff" or kind in _PLAIN:
+    if kind in _HEADERS or kind in _PLAIN:
         return kind
     if kind == "empty":
         raise DecodeFailure(Reason.EMPTY_FILE)
     if kind in _IMAGES_NOT_READ:
-        raise DecodeFailure(Reason.UNSUPPORTED, kind)
+        raise DecodeFailure(Reason.UNSUPPORTED, _IMAGES_NOT_READ[kind])
     if kind in _SYSTEM_FILES:
         raise DecodeFailure(Reason.SYSTEM_FILE, _SYSTEM_FILES[kind])
     raise DecodeFailure(Reason.NOT_AN_IMAGE, None if kind == "unknown" else kind)

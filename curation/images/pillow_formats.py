@@ -1,4 +1,4 @@
-"""Reading PNG, GIF, BMP, WebP and JPEG 2000: through Pillow, and through imagecodecs where samples exceed 8 bits."""
+"""Reading PNG, GIF, BMP, WebP, AVIF, TGA and JPEG 2000: through Pillow, or imagecodecs where samples exceed 8 bits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -15,11 +16,13 @@ from PIL import (
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    TgaImagePlugin,
     WebPImagePlugin,
 )
 
 from curation.images.color import bands, over_white, to_eight_bits, to_srgb
 from curation.images.orientation import read_orientation, turn_upright, upright_size
+from curation.images.png import Png, check_rows, read_png
 from curation.images.truncation import is_truncated
 from curation.images.types import (
     DecodedImage,
@@ -40,6 +43,13 @@ _PLUGINS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "png": PngImagePlugin.PngImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
 }
+_OPENERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
+    **_PLUGINS,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "tga": TgaImagePlugin.TgaImageFile,
+}
+_UNUSED_ALPHA: Final = frozenset({"bmp", "ico", "tga"})
+"""Formats whose fourth byte is alpha in some files and padding of zeros in others."""
 _PNG_MODES: Final = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 EMBEDDED: Final[dict[str, type[ImageFile.ImageFile]]] = {**_PLUGINS, "jpeg": JpegImagePlugin.JpegImageFile}
 """The formats whose streams a TIFF may contain as strips or tiles, among those whose size can be read here."""
@@ -51,8 +61,9 @@ _GRAY: Final = frozenset({"1", "L"})
 
 
 def read_plain_header(content: bytes, kind: str) -> Header:
-    """Read the header of a PNG, GIF, BMP, WebP or JPEG 2000 file."""
+    """Read the header of a PNG, GIF, BMP, WebP, AVIF, TGA or JPEG 2000 file."""
     with decoder_errors(kind, content):
+<<<<<<< HEAD
         return _read_header(_open(content, kind), content, kind)
 
 
@@ -102,6 +113,49 @@ def _read_whole_header(image: Image.Image, content: bytes, kind: str) -> Header:
     if kind in _ENDED and is_truncated(kind, content):
         raise DecodeFailure(Reason.TRUNCATED)
     return header
+=======
+        png = read_png(content) if kind == "png" else None
+        return _header(_open(content, kind, png), content, kind, png)
+
+
+def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
+    """Decode one page of a PNG, GIF, BMP, WebP, AVIF, TGA or JPEG 2000 file."""
+    with decoder_errors(kind, content):
+        # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
+        if kind in _ENDED and is_truncated(kind, content):
+            raise DecodeFailure(Reason.TRUNCATED)
+        png = read_png(content) if kind == "png" else None
+        image = _open(content, kind, png)
+        header = _header(image, content, kind, png)
+        check_page(page, header.pages)
+        if page > 1:
+            image.seek(page - 1)
+        image.load()
+        profile = image.info.get("icc_profile") if png is None else png.profile
+        samples = None
+        if header.bits > 8 and page == 1:
+            image.close()  # frees its pixels, which have 8 bits
+            samples = _deep_samples(content if png is None else png.still, kind)
+        elif png is not None and page == 1:
+            _check_last_row(image, png)
+    if samples is None:
+        color, mode = _channels(image, kind)
+    else:
+        color, mode = _deep_channels(samples, header.bits, tone)
+    return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
+>>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
+
+
+def to_pixels(image: Image.Image, kind: str) -> Pixels:
+    """Return the pixels of an image that Pillow decoded to 8 bits: (h, w, 3), over white, in sRGB."""
+    return to_srgb(*_channels(image, kind), image.info.get("icc_profile"))
+
+
+def _check_last_row(image: Image.Image, png: Png) -> None:
+    """Raise where rows are missing; those stay black or, of an interlaced image, are missing anywhere."""
+    last = image.crop((0, image.height - 1, image.width, image.height)).tobytes()
+    if image.info.get("interlace") or not any(last):
+        check_rows(png)
 
 
 def embedded_size(content: bytes, kind: str) -> tuple[int, int]:
@@ -110,15 +164,21 @@ def embedded_size(content: bytes, kind: str) -> tuple[int, int]:
         return EMBEDDED[kind](BytesIO(content)).size
 
 
-def _open(content: bytes, kind: str) -> Image.Image:
+def _open(content: bytes, kind: str, png: Png | None) -> Image.Image:
     # the plugin itself rather than Image.open, whose own check only warns up to twice the limit
-    image = _PLUGINS[kind](BytesIO(content))
+    image = _OPENERS[kind](BytesIO(content if png is None else png.content))
     check_size(*image.size)
     return image
 
 
+<<<<<<< HEAD
 def _read_header(image: Image.Image, content: bytes, kind: str) -> Header:
     orientation = read_orientation(image)
+=======
+def _header(image: Image.Image, content: bytes, kind: str, png: Png | None) -> Header:
+    # getexif of a PNG would load it, and keep an error of its pixels for itself
+    orientation = read_orientation(image) if png is None else png.orientation
+>>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
     width, height = upright_size(*image.size, orientation)
     mode, bits = _depth(image, content, kind)
     return Header(
@@ -129,7 +189,7 @@ def _read_header(image: Image.Image, content: bytes, kind: str) -> Header:
         bits=bits,
         pages=getattr(image, "n_frames", 1),
         orientation=orientation,
-        lossless=kind in ("png", "gif", "bmp") or (kind == "webp" and b"VP8L" in content[:64]),
+        lossless=kind in ("png", "gif", "bmp", "tga") or (kind == "webp" and b"VP8L" in content[:64]),
     )
 
 
@@ -146,6 +206,8 @@ def _depth(image: Image.Image, content: bytes, kind: str) -> tuple[str, int]:
 
 def _channels(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     """Return the channels of a loaded 8-bit image over white, (h, w, 1 or 3 or 4), and their mode."""
+    if kind in _UNUSED_ALPHA and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
+        return np.asarray(image.convert("RGB")), "RGB"
     if image.mode in _ALPHA or "transparency" in image.info:
         return _lay_over_white(image), "RGB"
     if image.mode in _GRAY:
