@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import numpy as np
 from PIL import Image
 
 from curation.images.jpeg import decode_jpeg, read_jpeg_header
-<<<<<<< HEAD
 from curation.images.pillow_formats import PlainReader, read_plain_header
-=======
-from curation.images.pillow_formats import decode_plain, read_plain_header
 from curation.images.raster_formats import (
     decode_ico,
     decode_pnm,
@@ -21,7 +19,6 @@ from curation.images.raster_formats import (
     read_pnm_header,
     read_qoi_header,
 )
->>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import TiffReader, read_tiff_header
 from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone
@@ -101,7 +98,6 @@ def decode(
     DecodeFailure
         With reason and detail; the only way in which decoding can fail.
     """
-<<<<<<< HEAD
     return ImageReader(content).decode(scale=scale, tone=tone, page=page, gray=gray)
 
 
@@ -118,7 +114,7 @@ class ImageReader:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self._pages: TiffReader | PlainReader | None = None
+        self._pages: _Pages | None = None
 
     def decode(self, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, gray: bool = False) -> DecodedImage:
         """Decode one page; parameters, result and errors are those of ``decode``."""
@@ -126,34 +122,30 @@ class ImageReader:
         if kind == "jpeg":
             return decode_jpeg(self.content, scale=scale, page=page, gray=gray)
         if self._pages is None:
-            self._pages = TiffReader(self.content) if kind == "tiff" else PlainReader(self.content, kind)
-        decoded = self._pages.decode(page, tone=tone)
+            self._pages = _open_pages(self.content, kind)
+        decoded = self._pages(page, tone=tone)
         if not gray:
             return decoded
         return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
-=======
-    kind = _readable_kind(content)
-    if kind == "jpeg":
-        return decode_jpeg(content, scale=scale, page=page, gray=gray)
-    decoded = _decode_color(content, kind, tone=tone, page=page)
-    if not gray:
-        return decoded
-    return DecodedImage(decoded.header, np.asarray(Image.fromarray(decoded.pixels).convert("L")))
->>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
 
 
-def _decode_color(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
+class _Pages(Protocol):
+    def __call__(self, page: int, *, tone: Tone) -> DecodedImage: ...
+
+
+def _open_pages(content: bytes, kind: str) -> _Pages:
+    """Return the function that decodes a page of a file other than a JPEG."""
     match kind:
         case "tiff":
-            return decode_tiff(content, tone=tone, page=page)
+            return TiffReader(content).decode
         case "pnm":
-            return decode_pnm(content, tone=tone, page=page)
+            return partial(decode_pnm, content)
         case "qoi":
-            return decode_qoi(content, page=page)
+            return partial(decode_qoi, content)
         case "ico":
-            return decode_ico(content, tone=tone, page=page)
+            return partial(decode_ico, content)
         case _:
-            return decode_plain(content, kind, tone=tone, page=page)
+            return PlainReader(content, kind).decode
 
 
 def _readable_kind(content: bytes) -> str:

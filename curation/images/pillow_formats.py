@@ -63,18 +63,19 @@ _GRAY: Final = frozenset({"1", "L"})
 def read_plain_header(content: bytes, kind: str) -> Header:
     """Read the header of a PNG, GIF, BMP, WebP, AVIF, TGA or JPEG 2000 file."""
     with decoder_errors(kind, content):
-<<<<<<< HEAD
-        return _read_header(_open(content, kind), content, kind)
+        png = read_png(content) if kind == "png" else None
+        return _read_header(_open(content, kind, png), content, kind, png)
 
 
 class PlainReader:
-    """Decodes the pages of a PNG, GIF, BMP, WebP or JPEG 2000 file.
+    """Decodes the pages of a PNG, GIF, BMP, WebP, AVIF, TGA or JPEG 2000 file.
 
     A frame may build on those before it: pages in ascending order cost the least.
     """
 
     def __init__(self, content: bytes, kind: str) -> None:
         self._content, self._kind = content, kind
+        self._png: Png | None = None
         self._image: Image.Image | None = None
         self._header: Header | None = None
 
@@ -84,66 +85,39 @@ class PlainReader:
         with decoder_errors(kind, content):
             image, self._image = self._image, None  # one that failed is not used again
             if image is None or image.tell() > page - 1:
-                image = _open(content, kind)
+                image = self._open()
             if self._header is None:
-                self._header = _read_whole_header(image, content, kind)
+                self._header = _read_header(image, content, kind, self._png)
             header = self._header
             check_page(page, header.pages)
             if page > 1:
                 image.seek(page - 1)
             image.load()
-            profile = image.info.get("icc_profile")
+            profile = image.info.get("icc_profile") if self._png is None else self._png.profile
             samples = None
             if header.bits > 8:
                 image.close()  # frees its pixels, which have 8 bits
-                samples = _deep_samples(content, kind)
+                if page > 1:
+                    raise DecodeFailure(Reason.UNSUPPORTED, f"frames of {header.bits} bits")
+                samples = _deep_samples(content if self._png is None else self._png.still, kind)
             elif header.pages > 1:
                 self._image = image
+            if self._png is not None and page == 1 and samples is None:
+                _check_last_row(image, self._png)
         if samples is None:
             color, mode = _channels(image, kind)
         else:
             color, mode = _deep_channels(samples, header.bits, tone)
         return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
 
-
-def _read_whole_header(image: Image.Image, content: bytes, kind: str) -> Header:
-    """Read the header of a file, and check that the file does not end before its format does."""
-    header = _read_header(image, content, kind)
-    # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
-    if kind in _ENDED and is_truncated(kind, content):
-        raise DecodeFailure(Reason.TRUNCATED)
-    return header
-=======
-        png = read_png(content) if kind == "png" else None
-        return _header(_open(content, kind, png), content, kind, png)
-
-
-def decode_plain(content: bytes, kind: str, *, tone: Tone, page: int) -> DecodedImage:
-    """Decode one page of a PNG, GIF, BMP, WebP, AVIF, TGA or JPEG 2000 file."""
-    with decoder_errors(kind, content):
+    def _open(self) -> Image.Image:
+        """Open the file, and check that it does not end before its format does."""
         # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
-        if kind in _ENDED and is_truncated(kind, content):
+        if self._header is None and self._kind in _ENDED and is_truncated(self._kind, self._content):
             raise DecodeFailure(Reason.TRUNCATED)
-        png = read_png(content) if kind == "png" else None
-        image = _open(content, kind, png)
-        header = _header(image, content, kind, png)
-        check_page(page, header.pages)
-        if page > 1:
-            image.seek(page - 1)
-        image.load()
-        profile = image.info.get("icc_profile") if png is None else png.profile
-        samples = None
-        if header.bits > 8 and page == 1:
-            image.close()  # frees its pixels, which have 8 bits
-            samples = _deep_samples(content if png is None else png.still, kind)
-        elif png is not None and page == 1:
-            _check_last_row(image, png)
-    if samples is None:
-        color, mode = _channels(image, kind)
-    else:
-        color, mode = _deep_channels(samples, header.bits, tone)
-    return DecodedImage(header, turn_upright(to_srgb(color, mode, profile), header.orientation))
->>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
+        if self._kind == "png" and self._png is None:
+            self._png = read_png(self._content)
+        return _open(self._content, self._kind, self._png)
 
 
 def to_pixels(image: Image.Image, kind: str) -> Pixels:
@@ -171,14 +145,9 @@ def _open(content: bytes, kind: str, png: Png | None) -> Image.Image:
     return image
 
 
-<<<<<<< HEAD
-def _read_header(image: Image.Image, content: bytes, kind: str) -> Header:
-    orientation = read_orientation(image)
-=======
-def _header(image: Image.Image, content: bytes, kind: str, png: Png | None) -> Header:
+def _read_header(image: Image.Image, content: bytes, kind: str, png: Png | None) -> Header:
     # getexif of a PNG would load it, and keep an error of its pixels for itself
     orientation = read_orientation(image) if png is None else png.orientation
->>>>>>> 9f2e82f (Damaged PNGs are refused in every mode, and PNM, TGA, ICO, QOI and AVIF are read)
     width, height = upright_size(*image.size, orientation)
     mode, bits = _depth(image, content, kind)
     return Header(

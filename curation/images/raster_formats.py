@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import IcoImagePlugin
 
 from curation.images.color import over_white, scale_to_eight_bits, to_eight_bits, to_srgb
-from curation.images.pillow_formats import decode_plain, to_pixels
+from curation.images.pillow_formats import PlainReader, to_pixels
 from curation.images.types import (
     DecodedImage,
     DecodeFailure,
@@ -33,7 +33,7 @@ _SPARE: Final = (b"\xfe\x11\x7f\xe3", b"\xfe\xe9\x2b\x54")
 """One more pixel of each color: a stream that is whole ignores it."""
 
 
-def decode_pnm(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
+def decode_pnm(content: bytes, page: int, *, tone: Tone) -> DecodedImage:
     """Decode a PBM, PGM or PPM, plain or raw, of 1 to 16 bits."""
     header, maximum, at = _read_pnm(content)
     check_page(page, 1)
@@ -119,7 +119,7 @@ def read_qoi_header(content: bytes) -> Header:
     return Header("qoi", width, height, "RGB" if content[12] == 3 else "RGBA", 8, 1, 1, True)
 
 
-def decode_qoi(content: bytes, *, page: int) -> DecodedImage:
+def decode_qoi(content: bytes, page: int, *, tone: Tone) -> DecodedImage:
     """Decode a QOI; its decoders repeat the last color where the stream ends early, which is noticed here."""
     import imagecodecs
 
@@ -140,10 +140,10 @@ def decode_qoi(content: bytes, *, page: int) -> DecodedImage:
 
 def read_ico_header(content: bytes) -> Header:
     """Read the header of an ICO's largest image."""
-    return decode_ico(content, tone="scale", page=1).header
+    return decode_ico(content, 1, tone="scale").header
 
 
-def decode_ico(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
+def decode_ico(content: bytes, page: int, *, tone: Tone) -> DecodedImage:
     """Decode the largest image of an ICO, at its largest depth; the others are the same icon in other sizes."""
     check_page(page, 1)
     with decoder_errors("ico", content):
@@ -156,7 +156,7 @@ def decode_ico(content: bytes, *, tone: Tone, page: int) -> DecodedImage:
             raise DecodeFailure(Reason.TRUNCATED)
         inner = content[start : start + size]
         if inner.startswith(b"\x89PNG"):
-            decoded = decode_plain(inner, "png", tone=tone, page=1)
+            decoded = PlainReader(inner, "png").decode(1, tone=tone)
             return replace(decoded, header=replace(decoded.header, format="ico"))
         width, height = (int.from_bytes(inner[at : at + 4], "little") for at in (4, 8))
         check_size(width, height // 2)  # it holds the image and the mask of what is opaque
