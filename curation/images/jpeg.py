@@ -17,6 +17,7 @@ from curation.images.types import (
     DecodeFailure,
     Header,
     Scale,
+    check_bomb,
     check_page,
     check_size,
     decoder_errors,
@@ -89,6 +90,32 @@ def _read_frame(content: bytes) -> Frame | None:
     if frame is not None:
         check_frame(frame)
     return frame
+
+
+def check_embedded_jpeg(stream: bytes, *, width: int, height: int) -> None:
+    """Raise `DecodeFailure` where a JPEG stream inside another file would be filled when it is decoded.
+
+    Parameters
+    ----------
+    stream : bytes
+        With its tables.
+    width, height : int
+        The pixels that it has to give at least.
+    """
+    frame = _read_frame(stream)
+    if frame is None:
+        raise DecodeFailure(Reason.DAMAGED, "tiff")
+    check_bomb(frame.width, frame.height)
+    if frame.width < width or frame.height < height:
+        raise DecodeFailure(Reason.TRUNCATED)
+    with decoder_errors("jpeg", stream):
+        check_scans(stream, frame)
+        try:
+            # at an eighth, every code is read and few samples are computed
+            decode_strictly(stream, "gray", **({} if frame.is_lossless else {"width": 1, "height": 1}))
+        except ValueError as error:
+            if not is_unknown_sampling(error):
+                raise
 
 
 def is_upright_srgb(content: bytes) -> bool:

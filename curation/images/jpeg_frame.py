@@ -31,11 +31,15 @@ class Frame:
         0xC0 to 0xCF.
     bits : int
         Bits of one sample.
+    width, height : int
+        Pixels.
     components : tuple of (identifier, horizontal sampling, vertical sampling)
     """
 
     marker: int
     bits: int
+    width: int
+    height: int
     components: tuple[tuple[int, int, int], ...]
 
     @property
@@ -53,7 +57,9 @@ def read_frame(content: bytes) -> Frame | None:
             if marker in FRAMES:
                 body = content[at + 2 : end]
                 places = range(6, 6 + 3 * body[5], 3)
-                return Frame(marker, body[0], tuple((body[p], body[p + 1] >> 4, body[p + 1] & 15) for p in places))
+                height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+                components = tuple((body[place], body[place + 1] >> 4, body[place + 1] & 15) for place in places)
+                return Frame(marker, body[0], width, height, components)
             if marker == SOS:
                 return None
             at = end

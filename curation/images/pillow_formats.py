@@ -115,6 +115,8 @@ class PlainReader:
         # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
         if self._header is None and self._kind in _ENDED and is_truncated(self._kind, self._content):
             raise DecodeFailure(Reason.TRUNCATED)
+        if self._kind == "jpeg2000":
+            check_subsampling(self._content)
         if self._kind == "png" and self._png is None:
             self._png = read_png(self._content)
         return _open(self._content, self._kind, self._png)
@@ -196,6 +198,17 @@ def _lay_over_white(image: Image.Image) -> Pixels:
         rgba = np.asarray(rows.convert("RGBA"))
         laid[band] = over_white(rgba[..., :3], rgba[..., 3])
     return laid
+
+
+def check_subsampling(content: bytes) -> None:
+    """Raise where a JPEG 2000 of more than 8 bits has channels of different sizes, which imagecodecs does not read."""
+    siz = content.find(_SIZ)
+    count = int.from_bytes(content[siz + 40 : siz + 42], "big") if siz >= 0 else 0
+    channels = [content[at : at + 3] for at in range(siz + 42, siz + 42 + 3 * min(count, 16), 3)]
+    if any(len(one) == 3 and (one[0] & 0x7F) > 7 for one in channels) and any(
+        max(one[1:], default=1) > 1 for one in channels
+    ):
+        raise DecodeFailure(Reason.UNSUPPORTED, "subsampled jpeg2000 of more than 8 bits")
 
 
 def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:

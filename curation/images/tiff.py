@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
+from itertools import product
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,11 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from curation.images.ccitt import CCITT, decode_ccitt
 from curation.images.color import over_white, to_eight_bits, to_srgb
+from curation.images.jpeg import check_embedded_jpeg
 from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
-from curation.images.pillow_formats import EMBEDDED, embedded_size
+from curation.images.pillow_formats import EMBEDDED, check_subsampling, embedded_size
 from curation.images.sniffing import SNIFF_BYTES, sniff
+from curation.images.strict_jpeg import decode_strictly
 from curation.images.tiff_directories import Directory, read_directories
 from curation.images.tiff_plain import decode_plain_tiff
 from curation.images.types import (
@@ -59,6 +64,11 @@ _MOST_CHANNELS: Final = 8
 _LOSSLESS: Final = frozenset({1, 2, 3, 4, 5, 8, 32771, 32773, 32946, 34925, 34926, 50000})
 _LEAST_FIRST: Final = 2  # the fill order of bits that are the other way round
 _JPEG: Final = frozenset({6, 7, 34892, 33007})
+_OLD_JPEG: Final = 6
+_PACKED_ROWS: Final = frozenset({8, 32946, 32773, 50000, 34925, 34926})
+"""Deflate, PackBits, Zstandard, LZMA: tifffile refuses a last strip that is packed with rows below the image."""
+_HEIGHT, _OFFSETS, _FAX_OPTIONS = 257, 273, 292
+_PLANES_APART: Final = 2
 
 
 def read_tiff_header(content: bytes) -> Header:
@@ -118,10 +128,13 @@ def decode_by_tifffile(
     opened : tifffile.TiffFile, optional
         The file, where it was opened for an earlier page: a later one is then found without its predecessors.
     """
+    if directory.shift:
+        content = _with_offsets(content, directory)
+        opened = None
     with _open_page(content, directory.place, opened or _open(content)) as chosen:
         header = _header(chosen, pages)
         _check_strips(chosen, content)
-        samples = chosen.asarray(squeeze=False, maxworkers=1)
+        samples = _read_samples(chosen, content, directory.place)
         colormap = chosen.colormap
         profile = chosen.tags.valueof(_PROFILE)
     if samples.ndim != 5:
@@ -132,6 +145,83 @@ def decode_by_tifffile(
     color, mode = _channels(chosen, flat, header, colormap, tone)
     pixels = to_srgb(color, mode, bytes(profile) if profile is not None else None)
     return DecodedImage(header, turn_upright(pixels, header.orientation))
+
+
+def _read_samples(page: TiffPage, content: bytes, place: int) -> npt.NDArray[Any]:
+    """Return the samples, (separate, depth, height, width, contiguous)."""
+    compression = int(page.compression)
+    if compression in CCITT and page.bitspersample == 1:
+        return _assemble(page, content, partial(_decode_fax, page))
+    if compression in _JPEG and page.planarconfig == _PLANES_APART and page.samplesperpixel > 1:
+        return _assemble(page, content, partial(_decode_gray_jpeg, page))
+    try:
+        return page.asarray(squeeze=False, maxworkers=1)
+    except Exception:
+        if compression not in _PACKED_ROWS or page.is_tiled or page.imagelength % page.rowsperstrip == 0:
+            raise
+    # the last strip may be packed with rows below the image; as rows of the image they are read, and cut off
+    rows = -(-page.imagelength // page.rowsperstrip) * page.rowsperstrip
+    longer = _with_value(content, page, _HEIGHT, rows)
+    with _tifffile().TiffFile(BytesIO(longer)) as opened:
+        samples = cast("TiffPage", opened.pages.get(place)).asarray(squeeze=False, maxworkers=1)
+    return samples[:, :, : page.imagelength]
+
+
+def _assemble(
+    page: TiffPage, content: bytes, decode: Callable[[bytes, int, int], npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    """Return the samples of a page of one channel a strip or tile, each decoded from its bytes, width and height."""
+    height, width = page.imagelength, page.imagewidth
+    across, down = (page.tilewidth, page.tilelength) if page.is_tiled else (width, min(page.rowsperstrip, height))
+    columns, rows = -(-width // across), -(-height // down)
+    apart = page.samplesperpixel if page.planarconfig == _PLANES_APART else 1
+    samples: npt.NDArray[Any] | None = None
+    places = product(range(apart), range(0, rows * down, down), range(0, columns * across, across))
+    for (plane, top, left), offset, count in zip(places, page.dataoffsets, page.databytecounts, strict=False):
+        wanted = down if page.is_tiled else min(down, height - top)
+        part = decode(content[offset : offset + count], across, wanted)
+        if samples is None:
+            samples = np.zeros((apart, 1, height, width, 1), part.dtype)
+        target = samples[plane, 0, top : top + down, left : left + across, 0]
+        target[:] = part[: target.shape[0], : target.shape[1]]
+    if samples is None:
+        raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
+    return samples
+
+
+def _decode_fax(page: TiffPage, packed: bytes, width: int, height: int) -> npt.NDArray[np.bool_]:
+    return decode_ccitt(
+        packed,
+        width=width,
+        rows=height,
+        compression=int(page.compression),
+        options=page.tags.valueof(_FAX_OPTIONS, default=0),
+        reverse_bits=page.fillorder == _LEAST_FIRST,
+    )
+
+
+def _decode_gray_jpeg(page: TiffPage, stream: bytes, width: int, height: int) -> Pixels:
+    return decode_strictly(_with_tables(page, stream), "gray")[..., 0]
+
+
+def _with_tables(page: TiffPage, stream: bytes) -> bytes:
+    """Return a strip's JPEG with the tables that the page keeps for all strips."""
+    tables = page.jpegtables
+    return tables[:-2] + stream[2:] if tables and tables.endswith(b"\xff\xd9") else stream
+
+
+def _with_offsets(content: bytes, directory: Directory) -> bytes:
+    """Return a file whose directory states the strips of one of the planes that share it."""
+    with _open_page(content, directory.place, _open(content)) as page:
+        return _with_value(content, page, _OFFSETS, *directory.numbers[_OFFSETS])
+
+
+def _with_value(content: bytes, page: TiffPage, tag: int, *values: int) -> bytes:
+    """Return a file with other integers in a tag of a page."""
+    entry = page.tags[tag]
+    form = page.parent.byteorder + str(len(values)) + {3: "H", 4: "I", 16: "Q"}[int(entry.dtype)]
+    size = struct.calcsize(form)
+    return content[: entry.valueoffset] + struct.pack(form, *values) + content[entry.valueoffset + size :]
 
 
 def _open(content: bytes) -> TiffFile:
@@ -201,22 +291,39 @@ def _alpha(page: TiffPage) -> tuple[int, bool] | None:
 
 
 def _check_strips(page: TiffPage, content: bytes) -> None:
-    """Raise where strips or tiles are missing, which tifffile would leave empty, and where one contains a bomb."""
+    """Raise where tifffile would leave strips or tiles empty or fill them, and where one contains a bomb."""
     wanted = math.prod(page.chunked)
     if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
         raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
     compression = int(page.compression)
+    if compression == _OLD_JPEG:
+        raise DecodeFailure(Reason.UNSUPPORTED, "old-style jpeg in a tiff")
     if compression in _LOSSLESS - {LZW}:  # those codecs get the size of their output
         return
-    for offset, count in zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True):
+    for place, (offset, count) in enumerate(zip(page.dataoffsets[:wanted], page.databytecounts[:wanted], strict=True)):
         stream = content[offset : offset + count]
         if compression == LZW:
             if not is_safe_lzw(stream, reverse_bits=page.fillorder == _LEAST_FIRST):
                 raise DecodeFailure(Reason.DAMAGED, "tiff")
             continue
+        if compression in _JPEG:
+            width, height = _chunk_size(page, place)
+            check_embedded_jpeg(_with_tables(page, stream), width=width, height=height)
+            continue
         kind = sniff(stream[:SNIFF_BYTES])
         if kind in EMBEDDED:
             check_bomb(*embedded_size(stream, kind))
+        if kind == "jpeg2000":
+            check_subsampling(stream)
+
+
+def _chunk_size(page: TiffPage, place: int) -> tuple[int, int]:
+    """Return the width and height that a strip or tile has to give; tiles at the border may be cut to the image."""
+    across = page.tilewidth if page.is_tiled else page.imagewidth
+    down = page.tilelength if page.is_tiled else page.rowsperstrip
+    columns, rows = -(-page.imagewidth // across), -(-page.imagelength // down)
+    row, column = place // columns % rows, place % columns
+    return min(across, page.imagewidth - column * across), min(down, page.imagelength - row * down)
 
 
 def _channels(

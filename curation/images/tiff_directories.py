@@ -6,9 +6,10 @@ never existed. Here truncation is found before a pixel is read. TIFF 6.0, sectio
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import add
 from typing import Final
 
@@ -50,6 +51,28 @@ _NEEDED: Final = frozenset(
 )
 
 
+# their places may lie outside the file: no pixel depends on them
+_DESCRIPTION: Final = 270
+_SUBDIRECTORIES: Final = 330
+_RAW_VERSION: Final = 50706
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _CHANNELS, _COUNTS = (
+    256,
+    257,
+    258,
+    259,
+    262,
+    273,
+    277,
+    279,
+)
+_SENSOR: Final = frozenset({32803, 34892})
+"""The photometric interpretations of a sensor's samples: a color filter array, and linear raw."""
+_SENSOR_COMPRESSIONS: Final = frozenset({32767, 34713, 65000, 65535})  # Sony, Nikon, Kodak, Pentax
+_MOST_SUBDIRECTORIES: Final = 16
+_PLANES: Final = re.compile(rb"\AImageJ=[^\x00]*?\nimages=(\d{1,9})")
+_SHAPED: Final = re.compile(rb'\A\{"shape": \[([\d, ]{1,200})\]')
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """How a file writes its numbers: classic or big, and in which byte order."""
@@ -83,6 +106,9 @@ class Directory:
         The ICC profile.
     value_bytes : int
         What `numbers` and `profile` occupy in the file.
+    description : bytes
+    shift : int
+        The bytes by which this page's strips lie behind those that the directory states: of planes that share it.
     """
 
     place: int
@@ -91,6 +117,8 @@ class Directory:
     numbers: dict[int, tuple[int, ...]]
     profile: bytes | None
     value_bytes: int
+    description: bytes = b""
+    shift: int = 0
 
 
 def read_directories(content: bytes) -> list[Directory]:
@@ -113,7 +141,80 @@ def read_directories(content: bytes) -> list[Directory]:
             raise DecodeFailure(Reason.DAMAGED, "tiff")
     if not found:
         raise DecodeFailure(Reason.MISSING_PAGE)
+    if any(_is_of_sensor(directory) or _is_preview_of_sensor(content, directory, layout) for directory in found):
+        raise DecodeFailure(Reason.UNSUPPORTED, "camera raw")
+    if len(found) == 1:
+        return _planes(found[0], len(content))
     return [directory for directory in found if not directory.kind & _REDUCED_OR_MASK] or found[:1]
+
+
+def _is_of_sensor(directory: Directory) -> bool:
+    numbers = directory.numbers
+    return (
+        _RAW_VERSION in directory.tags
+        or bool(_SENSOR & set(numbers.get(_PHOTOMETRIC, ())))
+        or bool(_SENSOR_COMPRESSIONS & set(numbers.get(_COMPRESSION, ())))
+    )
+
+
+def _is_preview_of_sensor(content: bytes, directory: Directory, layout: _Layout) -> bool:
+    """Return whether a directory below this one has a sensor's samples: cameras put a thumbnail above them."""
+    for at in directory.numbers.get(_SUBDIRECTORIES, ())[:_MOST_SUBDIRECTORIES]:
+        try:
+            below = _read_directory(content, at, layout, directory.place, room=_VALUES_FLOOR_BYTES)
+        except DecodeFailure:
+            continue
+        if _is_of_sensor(below):
+            return True
+    return False
+
+
+def _planes(directory: Directory, size: int) -> list[Directory]:
+    """Return a directory for each plane of a stack whose planes lie one behind the other and share one directory.
+
+    ImageJ writes stacks of more than 4 GB so, and tifffile on request. A description alone is no stack: programs copy
+    it to a single plane.
+    """
+    numbers = directory.numbers
+    offsets, counts = numbers.get(_OFFSETS, ()), numbers.get(_COUNTS, ())
+    if (
+        numbers.get(_COMPRESSION, (1,)) != (1,)
+        or not offsets
+        or not all(
+            start + count == follower for start, count, follower in zip(offsets, counts, offsets[1:], strict=False)
+        )
+    ):
+        return [directory]
+    plane = sum(counts)
+    wanted, room = _count_planes(directory), (size - offsets[0]) // plane if plane else 0
+    if wanted < 2 or room < 2:
+        return [directory]
+    if room < wanted:
+        raise DecodeFailure(Reason.TRUNCATED)
+    return [
+        replace(
+            directory,
+            shift=shift,
+            numbers={**numbers, _OFFSETS: tuple(offset + shift for offset in offsets)},
+        )
+        for shift in range(0, wanted * plane, plane)
+    ]
+
+
+def _count_planes(directory: Directory) -> int:
+    """Return how many planes ImageJ's or tifffile's description states."""
+    found = _PLANES.match(directory.description)
+    if found:
+        return int(found[1])
+    shaped = _SHAPED.match(directory.description)
+    if not shaped or b'"truncated": true' not in directory.description:
+        return 1
+    samples = 1
+    for side in shaped[1].split(b","):
+        samples *= int(side)
+    height, width, channels = (next(iter(directory.numbers.get(tag, (1,))), 1) for tag in (_HEIGHT, _WIDTH, _CHANNELS))
+    plane = height * width * channels
+    return samples // plane if plane and samples % plane == 0 else 1
 
 
 def _read_layout(content: bytes) -> tuple[_Layout, int]:
@@ -144,17 +245,24 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int, *, roo
         raise DecodeFailure(Reason.TRUNCATED)
     tags: list[int] = []
     numbers: dict[int, tuple[int, ...]] = {}
-    profile = None
+    profile, description = None, b""
     value_bytes = 0
     entry = struct.Struct(f"{layout.order}HH{layout.offset[-1]}")
     for start in range(first, first + entries * layout.entry, layout.entry):
         tag, kind, count = entry.unpack_from(content, start)
         tags.append(tag)
-        if tag not in _NEEDED:
+        if tag not in _NEEDED and tag not in (_DESCRIPTION, _SUBDIRECTORIES):
             continue
         size = count * _TYPE_SIZES.get(kind, 1)
         inline = start + layout.entry - layout.inline
         begin = inline if size <= layout.inline else _number(content, inline, layout.offset)
+        if tag == _DESCRIPTION:
+            description = content[begin : begin + min(size, 4096)]
+            continue
+        if tag == _SUBDIRECTORIES:
+            if kind in _INTEGERS and count <= _MOST_SUBDIRECTORIES and begin + size <= len(content):
+                numbers[tag] = struct.unpack_from(f"{layout.order}{count}{_INTEGERS[kind]}", content, begin)
+            continue
         if begin + size > len(content):
             raise DecodeFailure(Reason.TRUNCATED)
         value_bytes += size
@@ -166,7 +274,7 @@ def _read_directory(content: bytes, at: int, layout: _Layout, place: int, *, roo
             numbers[tag] = struct.unpack_from(f"{layout.order}{count}{_INTEGERS[kind]}", content, begin)
     _check_strips(numbers, len(content))
     kind = next(iter(numbers.get(_SUBFILE, ())), 0)
-    return Directory(place, kind, tuple(tags), numbers, profile, value_bytes)
+    return Directory(place, kind, tuple(tags), numbers, profile, value_bytes, description)
 
 
 def _check_strips(numbers: dict[int, tuple[int, ...]], size: int) -> None:
