@@ -172,8 +172,8 @@ def _is_preview_of_sensor(content: bytes, directory: Directory, layout: _Layout)
 def _planes(directory: Directory, size: int) -> list[Directory]:
     """Return a directory for each plane of a stack whose planes lie one behind the other and share one directory.
 
-    ImageJ writes stacks of more than 4 GB so, and tifffile on request. A description alone is no stack: programs copy
-    it to a single plane.
+    ImageJ writes stacks of more than 4 GB so, and tifffile on request. A description alone does not make a stack:
+    programs copy it to a single plane.
     """
     numbers = directory.numbers
     offsets, counts = numbers.get(_OFFSETS, ()), numbers.get(_COUNTS, ())
