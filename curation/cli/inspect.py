@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from curation.cli.build import print_splits
-from curation.cli.console import clean_parts
+from curation.cli.console import Screen, clean_parts
 from curation.cli.options import AsJson, Published, Reference, Verbose, examples, folders_of
 from curation.cli_runner import clean, print_json, print_table
 from curation.storage.control_characters import show_lines
@@ -141,7 +141,10 @@ def verify(context: typer.Context, reference: Published, as_json: AsJson = False
     from curation.versions import verify as verify_version
     from curation.versions.upload import verify_url
 
-    found = verify_url(reference) if is_url(reference) else verify_version(folders_of(context).home, reference)
+    screen = Screen(as_json=as_json)
+    with screen.progress as progress:
+        home = folders_of(context).home
+        found = verify_url(reference) if is_url(reference) else verify_version(home, reference, progress=progress)
     if as_json:
         print_json(found.as_json())
     else:

@@ -311,7 +311,7 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
                 progress=progress,
             )
         with journal.step("commit"):
-            done = commit(staging)
+            done = commit(staging, progress=progress)
     _copy_newest_card(home, recipe.name)
     journal.notes += done.notes
     folder = home.build(recipe.name, done.line.version)

@@ -160,8 +160,9 @@ def cause_of(error: OSError) -> Cause:
 
 def list_files(folder: Path) -> tuple[str, ...]:
     """Return every file below ``folder``, relative, with ``/``, sorted; a symbolic link counts as a file."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        found += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
+    found, base = [], os.fspath(folder)
+    for root, folders, files in os.walk(base):
+        inside = "" if root == base else os.path.relpath(root, base).replace(os.sep, "/") + "/"
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]  # noqa: PTH114, PTH118 (speed)
+        found += [inside + name for name in (*files, *links)]
     return tuple(sorted(found))

@@ -4,9 +4,10 @@ import os
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from curation.storage.folders import list_files
+from curation.storage.progress import Advance, ignore_bytes
 
 BUILD, DRAFT, GONE = ".build-", ".draft-", ".gone-"
 """Prefixes of temporary folders. Only the holder of the lock makes them, so its next holder may remove leftovers."""
@@ -19,19 +20,28 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def flush_tree(folder: Path) -> None:
-    """Flush every file and folder below ``folder`` to the disk, several at a time."""
-    files = [folder / name for name in list_files(folder)]
+def flush_tree(folder: Path, *, advance: Advance = ignore_bytes) -> None:
+    """Flush every file and folder below ``folder`` to the disk, several at a time.
+
+    Parameters
+    ----------
+    advance : function of int
+        Receives the bytes of each file.
+    """
+    names = list_files(folder)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(flush_file, files))
-    for path in sorted({parent for file in files for parent in file.parents if parent.is_relative_to(folder)}):
-        flush_folder(path)
+        for size_bytes in pool.map(flush_file, (folder / name for name in names)):
+            advance(size_bytes)
+    inside = set(map(PurePosixPath, {name.rpartition("/")[0] for name in names}))
+    for parent in sorted({folder / each for path in inside for each in (path, *path.parents)}):
+        flush_folder(parent)
 
 
-def flush_file(path: Path) -> None:
-    """Flush the bytes of a file to the disk, so that they outlast a power cut."""
+def flush_file(path: Path) -> int:
+    """Flush the bytes of a file to the disk, so that they outlast a power cut, and return their number."""
     with path.open("rb+") as handle:  # Windows flushes only what may be written
         os.fsync(handle.fileno())
+        return os.fstat(handle.fileno()).st_size
 
 
 def append_text(path: Path, text: str) -> None:

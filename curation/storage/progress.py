@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 
 class Progress(Protocol):
@@ -32,8 +32,16 @@ class SilentProgress:
         """End nothing."""
 
 
+Advance: TypeAlias = Callable[[int], None]
+"""Counts bytes that are done."""
+
+
+def ignore_bytes(size_bytes: int) -> None:
+    """Count nothing."""
+
+
 @contextmanager
-def show_progress(progress: Progress, description: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+def show_progress(progress: Progress, description: str, total_bytes: int | None) -> Iterator[Advance]:
     """Start a task and yield the function that counts its bytes; the task ends with the block."""
     task = progress.start(description, total_bytes)
     try:

@@ -16,12 +16,13 @@ from curation.errors import CurationError, ErrorCode
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.fsync import BUILD, flush_folder, flush_tree, make_temp_folder
+from curation.storage.progress import Progress, SilentProgress, show_progress
 from curation.versions.describe import write_sums, write_text
 from curation.versions.drafts import drop_draft
 from curation.versions.locks import Lock
 from curation.versions.problems import list_problems
 from curation.versions.store import Version, open_folder, other_bytes
-from curation.versions.verify import check_folder
+from curation.versions.verify import check_folder, size_of
 from curation.versions.version_index import VersionLine, format_lines, make_line, published, split_table
 
 
@@ -71,7 +72,7 @@ def open_staging(held: Lock) -> Iterator[Staging]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def commit(build: Staging, *, created: str | None = None) -> Published:
+def commit(build: Staging, *, created: str | None = None, progress: Progress | None = None) -> Published:
     """Publish the staged folder under the lock: verify, flush, rename, then git's texts.
 
     Parameters
@@ -81,6 +82,8 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
         and report.
     created : str, optional
         The moment of publication (ISO 8601); now, where it is not given.
+    progress : Progress, optional
+        Counts the bytes of the files, each three times: they are hashed, checked and flushed.
 
     Raises
     ------
@@ -109,10 +112,7 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
             hint="Move it away and build again.",
         )
     with explain_disk_faults(f"{target}: v{number} could not be published", within=home.datasets):
-        write_sums(build.folder)
-        if problems := check_folder(build.folder).problems:
-            raise RuntimeError(f"{build.folder}: the build does not verify\n" + "\n".join(list_problems(problems)))
-        flush_tree(build.folder)
+        _check_and_flush(build.folder, progress or SilentProgress())
         build.folder.rename(target)
         flush_folder(target.parent)
         drop_draft(held)
@@ -120,6 +120,15 @@ def commit(build: Staging, *, created: str | None = None) -> Published:
         if line:
             return Published(line, "restored", _restore_texts(held, version, line))
         return Published(write_texts(held, version, created=created), "published")
+
+
+def _check_and_flush(folder: Path, progress: Progress) -> None:
+    """Write the checksums, check everything, and flush it to the disk."""
+    with show_progress(progress, "check and flush files", 3 * size_of(folder)) as advance:
+        write_sums(folder, advance=advance)
+        if problems := check_folder(folder, advance=advance).problems:
+            raise RuntimeError(f"{folder}: the build does not verify\n" + "\n".join(list_problems(problems)))
+        flush_tree(folder, advance=advance)
 
 
 def write_texts(held: Lock, version: Version, *, created: str | None = None) -> VersionLine:

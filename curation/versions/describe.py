@@ -12,6 +12,7 @@ from curation.dataset.split_counts import count_splits
 from curation.storage.atomic_files import replace_file
 from curation.storage.folders import list_files
 from curation.storage.hash_index import hash_file
+from curation.storage.progress import Advance, ignore_bytes
 
 if TYPE_CHECKING:
     from curation.dataset.recipe import Recipe
@@ -132,8 +133,18 @@ def write_text(path: Path, text: str) -> None:
     replace_file(path, text.encode())
 
 
-def write_sums(folder: Path) -> None:
-    """Write ``SHA256SUMS`` over every other file, so that ``sha256sum -c SHA256SUMS`` checks the folder anywhere."""
-    names = [name for name in list_files(folder) if name != SUMS]
-    text = "".join(f"{hash_file(folder / name)}  {name}\n" for name in names)
-    write_text(folder / SUMS, text)
+def write_sums(folder: Path, *, advance: Advance = ignore_bytes) -> None:
+    """Write ``SHA256SUMS`` over every other file, so that ``sha256sum -c SHA256SUMS`` checks the folder anywhere.
+
+    Parameters
+    ----------
+    advance : function of int
+        Receives the bytes of each file.
+    """
+    lines = []
+    for name in list_files(folder):
+        if name != SUMS:
+            path = folder / name
+            lines.append(f"{hash_file(path)}  {name}\n")
+            advance(path.stat().st_size)
+    write_text(folder / SUMS, "".join(lines))

@@ -17,6 +17,7 @@ from curation.dataset.split_counts import count_splits
 from curation.errors import CurationError, ErrorCode
 from curation.storage.folders import list_files
 from curation.storage.hash_index import hash_file
+from curation.storage.progress import Advance, Progress, SilentProgress, ignore_bytes, show_progress
 from curation.versions.describe import (
     SUMS,
     metadata_tables,
@@ -83,8 +84,13 @@ class Verification:
         return "\n".join([*lines, f"hint: {self.hint}"] if self.hint else lines)
 
 
-def verify(home: Home, reference: str) -> Verification:
+def verify(home: Home, reference: str, *, progress: Progress | None = None) -> Verification:
     """Check a published version against its files, its line and its split.
+
+    Parameters
+    ----------
+    progress : Progress, optional
+        Counts the bytes of the files.
 
     Raises
     ------
@@ -99,7 +105,8 @@ def verify(home: Home, reference: str) -> Verification:
             f"{name}@v{line.version}: its files are not on this machine ({folder})",
             hint=f"`{restore_command(name, line.version)}` makes them again from the sources.",
         )
-    alone = check_folder(folder)
+    with show_progress(progress or SilentProgress(), "check files", size_of(folder)) as advance:
+        alone = check_folder(folder, advance=advance)
     problems, notes, split = list(alone.problems), list(alone.notes), home.split(name, line.version)
     in_git: list[Problem] = []
     with contextlib.suppress(CurationError):  # a description or a manifest that cannot be read is a problem already
@@ -114,19 +121,30 @@ def verify(home: Home, reference: str) -> Verification:
     return Verification(folder, (*problems, *in_git), tuple(notes), alone.checked, hint)
 
 
-def check_folder(folder: Path) -> Verification:
-    """Check a version's folder, wherever it is, from its own files alone."""
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum((folder / name).lstat().st_size for name in list_files(folder))
+
+
+def check_folder(folder: Path, *, advance: Advance = ignore_bytes) -> Verification:
+    """Check a version's folder, wherever it is, from its own files alone.
+
+    Parameters
+    ----------
+    advance : function of int
+        Receives the bytes of each file.
+    """
     present = frozenset(list_files(folder))
     checked = {"files": len(present), "bytes": sum((folder / name).lstat().st_size for name in present)}
     version = _read_version(folder)
     if isinstance(version, Problem):
-        problems = [version, *_check_files(folder, present=present, images=None, tables=frozenset())]
+        problems = [version, *_check_files(folder, present, images=None, tables=frozenset(), advance=advance)]
         return Verification(folder, tuple(problems), (), checked)
     manifest = version.manifest
     kept = manifest.kept
     images = dict(kept.select("file", "file_sha256").drop_nulls().rows())
     tables = metadata_tables(manifest)
-    problems = list(_check_files(folder, present=present, images=images, tables=frozenset(tables)))
+    problems = list(_check_files(folder, present, images=images, tables=frozenset(tables), advance=advance))
     problems += _check_images(folder, present & set(images))
     problems += check_contracts(manifest, classes=version.description.get("classes", ()))
     problems += _check_description(manifest, version.description)
@@ -153,7 +171,12 @@ def _read_version(folder: Path) -> Version | Problem:
 
 
 def _check_files(
-    folder: Path, *, present: frozenset[str], images: Mapping[str, str] | None, tables: frozenset[str]
+    folder: Path,
+    present: frozenset[str],
+    *,
+    images: Mapping[str, str] | None,
+    tables: frozenset[str],
+    advance: Advance,
 ) -> Iterator[Problem]:
     """Check every byte; at most one problem per file, including missing and unexpected ones.
 
@@ -167,7 +190,9 @@ def _check_files(
         path = folder / name
         if name not in present:
             yield Problem.at(ProblemCode.FILE_MISSING, name, "missing")
-        elif path.is_symlink():
+            continue
+        advance(path.lstat().st_size)
+        if path.is_symlink():
             yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "a symbolic link, where only files belong")
         elif not path.is_file():
             yield Problem.at(ProblemCode.FILE_NOT_REGULAR, name, "not a regular file")
