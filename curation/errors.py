@@ -42,6 +42,7 @@ class ErrorCode(ExplainedCode):
     ARCHIVE_REFUSED = "archive-refused", "An archive exceeds a limit."
     CREDENTIALS_MISSING = "credentials-missing", "The server asks for credentials."
     DOWNLOAD_DAMAGED = "download-damaged", "The downloaded file differs from the announced one."
+    LAYOUT_AMBIGUOUS = "layout-ambiguous", "Several folders or columns could be the labels."
     LAYOUT_UNKNOWN = "layout-unknown", "The files of a folder have no known layout."
     LOCK_FILE_INVALID = "lock-file-invalid", "`lock.json` is not valid."
     MIRROR_INCOMPLETE = "mirror-incomplete", "The mirror lacks something or is ambiguous."

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     FOLDER_UNREADABLE = "folder-unreadable", "ingest", "The folder cannot be listed. Detail: the system's message."
     METADATA_FILE = "metadata-file", "ingest", "A table that describes the images."
     NOT_A_FILE = "not-a-file", "ingest", "A link that is not followed, a device or a pipe. Detail: what it is."
+    PROGRAM_FOLDER = "program-folder", "ingest", "A program keeps it in a folder of its own. Detail: the folder."
     UNSUPPORTED_COMPRESSION = (
         "unsupported-compression",
         "ingest",
@@ -164,6 +165,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.FOLDER_UNREADABLE: ("folder cannot be opened", "folder cannot be opened: {}"),
     Reason.METADATA_FILE: ("metadata file", "metadata file: {}"),
     Reason.NOT_A_FILE: ("not a file", "not a file: {}"),
+    Reason.PROGRAM_FOLDER: ("folder of a program", "folder of a program: {}"),
     Reason.UNSUPPORTED_COMPRESSION: ("unsupported compression method", "unsupported compression method ({})"),
     Reason.DAMAGED: ("damaged", "damaged {}"),
     Reason.DECOMPRESSION_BOMB: ("decompression bomb", "decompression bomb: {}"),

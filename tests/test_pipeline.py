@@ -110,7 +110,7 @@ def test_what_a_system_left_is_counted_apart_and_leaks_nothing(tmp_path: Path) -
     assert built.summary.leaks == ()
     told = list_remarks(built.summary, verbose=False)
     assert "- 2 files could not be read" in told
-    assert "- ignored 4 files of an operating system: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)" in told
+    assert "- ignored 4 files of an operating system or a program: 2 AppleDouble (macOS), 2 Thumbs.db (Windows)" in told
     assert built.folder is not None
     page = (built.folder / "report.html").read_text(encoding="utf-8")
     assert "2 of 29 files" in page

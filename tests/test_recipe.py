@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from curation.dataset.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, parse_recipe
+from curation.dataset.recipe import REMEDIES, SPLIT_NAMES, AnySource, Recipe, load_recipe, name_classes, parse_recipe
 from curation.errors import CurationError, ErrorCode
 from curation.init import start_dataset
 from curation.versions import Home
@@ -324,6 +324,25 @@ def test_the_comment_on_kind_names_every_kind(tmp_path: Path) -> None:
     assert len(kinds) == 8
     assert not {kind for kind in kinds if kind not in comment}
     assert "in train only, and with counts only" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "fact"),
+    [("dataset", "not a key of kind 'folder' (of kaggle)"), ("patern", "did you mean 'pattern'?")],
+)
+def test_a_key_of_another_kind_is_named_as_such(key: str, fact: str) -> None:
+    """A folder with `dataset` was answered with "did you mean 'dataset'?"."""
+    source = {"name": "x", "kind": "folder", "path": "images", "label": "a", key: "owner/name"}
+    with pytest.raises(CurationError, match=re.escape(fact)):
+        parse(sources=[source])
+
+
+@pytest.mark.parametrize("name", ["con", "AUX", "nul", "COM1", "lpt9.x"])
+def test_a_class_that_windows_cannot_name_is_refused(name: str) -> None:
+    """No folder of Windows can have the name of a device; `init` gives such a label another class."""
+    with pytest.raises(CurationError, match=f"labels.classes.{re.escape(name)}"):
+        parse(labels={"classes": {name: ["a"], "other": ["b"]}})
+    assert name_classes([name])[name] == f"class {name}"
 
 
 def test_init_overwrites_nothing_and_says_what_it_cannot_use(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from curation.board.frames import Frame, encode_png
 from curation.board.messages import BoardVersion
-from curation.dataset.recipe import CLASS_PATTERN
+from curation.dataset.recipe import is_class_name
 from curation.errors import CurationError, ErrorCode
 from curation.sources.board import CAPTURES, name_image, read_number
 from curation.storage.atomic_files import replace_file, sweep_leftovers
@@ -90,7 +90,7 @@ def collect(
     CurationError
         The label or the group is invalid, the folder cannot be written, or the board has a fault.
     """
-    if not CLASS_PATTERN.fullmatch(label):
+    if not is_class_name(label):
         raise CurationError(
             ErrorCode.NAME_INVALID,
             f"{label!r} is not a valid label",

@@ -12,8 +12,10 @@ from curation.cli.options import (
     BRIEF,
     Address,
     AsJson,
+    ClassFolder,
     EngineName,
     Folders,
+    LabelColumn,
     Mirror,
     Name,
     Offline,
@@ -32,13 +34,22 @@ if TYPE_CHECKING:
     from curation.engines import Engine
     from curation.pipeline import Built, Options
     from curation.report.summary import Summary
+    from curation.sources.folder_layout import FolderLayout, LabelTable
+
+
+SHOWN_CLASSES = 20
+"""The number of classes that `init` lists."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command(epilog=examples("build sample", "build melanoma --mirror ../shared/mirror --json"))(build)
     app.command(epilog=examples("pull melanoma", "pull melanoma --update"))(pull)
-    app.command(epilog=examples("init birds", "init birds --images ~/pictures/birds"))(init)
+    app.command(
+        epilog=examples(
+            "init birds", "init birds --images ~/pictures/birds", "init plain --images ~/new --classes cat,dog"
+        )
+    )(init)
 
 
 def build(
@@ -142,24 +153,105 @@ def init(
     context: typer.Context,
     name: Name,
     images: Annotated[
-        Path | None, typer.Option(help="A folder, zip or tar with one subfolder per class; its classes are filled in")
+        Path | None,
+        typer.Option(
+            help="A folder, zip or tar; the classes that its folders, tables or file names give are filled in"
+        ),
     ] = None,
+    classes: Annotated[
+        str, typer.Option(metavar="A,B,...", help="The classes that reviewers will give to images without labels")
+    ] = "",
+    class_folder: ClassFolder = None,
+    label_column: LabelColumn = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write a commented recipe for a new dataset."""
+    """Write a commented recipe for a new dataset, and print what its folder of images contains."""
     from curation.init import start_dataset
 
-    started = start_dataset(folders_of(context).home, name, images=images)
+    screen = Screen(quiet=False, as_json=as_json)
+    with screen.progress:
+        started = start_dataset(
+            folders_of(context).home,
+            name,
+            images=images,
+            classes=[each.strip() for each in classes.split(",") if each.strip()],
+            class_folder=class_folder,
+            label_column=label_column,
+            progress=screen.progress,
+        )
     layout = started.layout
+    if as_json:
+        print_json({"recipe": str(started.recipe), "layout": layout and layout.as_json()})
+        return
+    if layout:
+        print_layout(layout)
     typer.echo(f"wrote {clean(started.recipe)}")
-    for label, class_name in layout.classes.items() if layout else ():
+    if layout and layout.origin == "none":
+        if not layout.classes:
+            typer.echo(f"next: name the classes under [labels.classes] in {clean(started.recipe)}, then run")
+        else:
+            typer.echo("next:")
+        typer.echo(
+            f"      python -m curation build {name} --until dedup    # finds duplicates, and leaves a draft to review"
+        )
+        typer.echo(f"      python -m curation review {name}                 # give each image its label")
+    else:
+        typer.echo(f"next: edit the recipe, then run `python -m curation build {name} --until select`")
+
+
+_ORIGINS = {
+    "folders": "labels from the folders' names",
+    "table": "labels from a table",
+    "names": "labels from the files' names",
+    "none": "no labels",
+}
+
+
+def print_layout(layout: "FolderLayout") -> None:
+    """Print what was found about a folder of images: counts, what is not used, and what to check."""
+    table = f" ({layout.table.file}: {_describe_columns(layout.table)})" if layout.table else ""
+    typer.echo(clean(f"found {number(layout.images, 'image', 'images')}, {_ORIGINS[layout.origin]}{table}"))
+    if layout.counts:
+        splits = sorted({split for counts in layout.counts.values() for split in counts}, key=_split_order)
+        rows = [
+            (clean(label), *(counts.get(split, 0) for split in splits))
+            for label, counts in list(layout.counts.items())[:SHOWN_CLASSES]
+        ]
+        print_table(("class", *(split or ("images" if len(splits) == 1 else "no split") for split in splits)), rows)
+        if len(layout.counts) > SHOWN_CLASSES:
+            typer.echo(f"... and {len(layout.counts) - SHOWN_CLASSES} more classes")
+    for label, class_name in layout.classes.items():
         if label != class_name:
             typer.echo(
-                f"label {clean(repr(label))} becomes class {class_name!r}, because a class must be a valid folder name"
+                f"- label {clean(repr(label))} becomes class {class_name!r}, "
+                "because a class must be a valid folder name"
             )
-    if layout and layout.splits:
+    if layout.splits:
         sides = ", ".join(map(clean, layout.splits))
-        typer.echo(f"kept the source's own splits ({sides}); its test images are not used for training")
-    typer.echo(f"next: edit the recipe, then run `python -m curation build {name} --until select`")
+        kept = "; its test images are not used for training" if "test" in layout.splits.values() else ""
+        typer.echo(f"- kept the source's own splits ({sides}){kept}")
+    fate = "" if layout.origin == "none" else " without a label: in no class until reviewed"
+    for folder, count in layout.unlabelled.items():
+        typer.echo(clean(f"- {number(count, 'image', 'images')} in {folder}{fate}"))
+    for note in layout.notes:
+        typer.echo(clean(f"- {note}"))
+    for question in layout.questions:
+        typer.echo(clean(f"? {question}"))
+
+
+def _describe_columns(table: "LabelTable") -> str:
+    what = {"stem": "the file name without its suffix", "name": "the file name", "path": "the path"}[table.match]
+    label = (
+        f"one column for each of {len(table.label)} labels"
+        if isinstance(table.label, tuple)
+        else f"label in {table.label!r}"
+    )
+    split = f", split in {table.split!r}" if table.split else ""
+    return f"{what} in {table.key!r}, {label}{split}"
+
+
+def _split_order(split: str) -> int:
+    return ("train", "val", "test", "").index(split)
 
 
 def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
@@ -175,7 +267,9 @@ def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
         for note in built.notes:
             typer.echo(f"- {clean(note)}")
     typer.echo(_result(built))
-    if not quiet and built.folder is not None:
+    if not quiet and built.folder is not None and built.line is None:
+        typer.echo(f"next: python -m curation review {built.name}")
+    elif not quiet and built.folder is not None:
         typer.echo(f"next:    python -m curation report {built.name} --open")
         typer.echo(
             f"         python -m curation show {built.name}\n         python -m curation explain {built.name} FILE"
@@ -183,6 +277,8 @@ def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
 
 
 def _result(built: "Built") -> str:
+    if built.line is None and built.folder is not None:
+        return f"{built.outcome}: the draft in {built.folder} can be reviewed; no version was written"
     if built.line is None:
         size = f"; estimated size: {built.estimated_bytes / 1e6:.1f} MB" if built.estimated_bytes is not None else ""
         return f"{built.outcome}: nothing was written{size}"
@@ -241,12 +337,14 @@ def list_remarks(summary: "Summary", *, verbose: bool) -> list[str]:
         )
     if summary.system_files:
         files = number(
-            sum(summary.system_files.values()), "file of an operating system", "files of an operating system"
+            sum(summary.system_files.values()),
+            "file of an operating system or a program",
+            "files of an operating system or a program",
         )
         kinds = ", ".join(f"{count} {what}" for what, count in summary.system_files.items())
         remark(f"ignored {files}: {kinds}")
     for source, count in summary.unlabelled.items():
-        images = number(count, f"image of {source} has", f"images of {source} have")
+        images = number(count, f"image of source {source} has", f"images of source {source} have")
         remark(f"{images} no label yet; label with `python -m curation review`")
     for source, count in summary.no_group.items():
         which = "none of its images" if source in summary.ungrouped else f"all but {number(count, 'image', 'images')}"

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from curation.cli.build import print_splits
+from curation.cli.build import print_layout, print_splits
 from curation.cli.console import Screen
-from curation.cli.options import AsJson, Quiet, examples, folders_of
+from curation.cli.options import AsJson, ClassFolder, LabelColumn, Quiet, examples, folders_of
 from curation.cli_runner import clean, print_json
 
 
@@ -66,6 +66,8 @@ def import_set(
         str | None,
         typer.Option(help="imagefolder, huggingface, fiftyone or edge-impulse [detected from the files]"),
     ] = None,
+    class_folder: ClassFolder = None,
+    label_column: LabelColumn = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -77,11 +79,23 @@ def import_set(
 
     if layout is not None and layout not in LAYOUTS:
         raise typer.BadParameter(f"{layout!r} is not a layout; layouts: {', '.join(LAYOUTS)}", param_hint="--layout")
-    found = import_dataset(folders_of(context).home, folder, name, layout=layout)  # type: ignore[arg-type]  # checked above
+    screen = Screen(quiet=quiet, as_json=as_json)
+    with screen.progress:
+        found = import_dataset(
+            folders_of(context).home,
+            folder,
+            name,
+            layout=layout,  # type: ignore[arg-type]  # checked above
+            class_folder=class_folder,
+            label_column=label_column,
+            progress=screen.progress,
+        )
     if as_json:
         print_json(found.as_json())
         return
-    if not quiet:
+    if not quiet and found.tree:
+        print_layout(found.tree)
+    elif not quiet:
         print_splits(found.splits)
         for label, chosen in found.classes.items():
             if label != chosen:
@@ -89,8 +103,8 @@ def import_set(
                     f"- label {clean(repr(label))} becomes class {clean(repr(chosen))}, "
                     "because a class must be a valid folder name"
                 )
-        if found.content_digest:
-            typer.echo(f"- a complete export of this program, content digest {clean(found.content_digest[:12])}")
+    if not quiet and found.content_digest:
+        typer.echo(f"- a complete export of this program, content digest {clean(found.content_digest[:12])}")
     typer.echo(f"wrote {clean(found.recipe)} for {found.pictures:,} images in the layout of {found.layout}")
     if not quiet:
         typer.echo(f"next: python -m curation build {name}")

@@ -70,3 +70,15 @@ def examples(*lines: str) -> str:
     """Return the epilog of a verb's help."""
     # \b keeps the lines as they are.
     return "\n".join(["\b", "Examples:", *(f"  python -m curation {line}" for line in lines)])
+
+
+ClassFolder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The name of a folder that is a class, where folders of several levels could be classes"
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The column of a table that has the labels, where several columns could"),
+]

@@ -183,9 +183,10 @@ def is_not_image() -> pl.Expr:
 def is_unreadable() -> pl.Expr:
     """Return whether a row is a file that could not be read; never null.
 
-    A table that describes the images and what an operating system left are as they should be.
+    A table that describes the images and what an operating system or a program left are as they should be.
     """
-    expected = pl.col("reason").is_in([Reason.METADATA_FILE.value, Reason.SYSTEM_FILE.value])
+    reasons = (Reason.METADATA_FILE, Reason.PROGRAM_FOLDER, Reason.SYSTEM_FILE)
+    expected = pl.col("reason").is_in([reason.value for reason in reasons])
     return is_not_image() & ~expected.fill_null(value=False)
 
 

@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -31,7 +31,10 @@ SPLIT_NAMES: Mapping[str, Split] = {
 KINDS = ("kaggle", "figshare", "folder", "drawn", "board", "huggingface", "fiftyone", "edge-impulse")
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CLASS_PATTERN = re.compile(r"[^\W_](?:[\w .+-]{0,62}[\w+-])?")
-"""Names a folder on every system: Windows takes a dot or a space from the end."""
+"""Names a folder on every system: Windows takes a dot or a space from the end; see also `is_class_name`."""
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
 COLUMN_PATTERN = re.compile(r"[^\W\d_]\w{0,63}")
 BOARD_PATTERN = r"(?P<label>[^/]+)/[^/]+-\d{4,}\.png\Z"
 BOARD_GROUP = r"([^/]+)-\d{4,}\.png\Z"
@@ -82,10 +85,12 @@ class MetadataFile(_Part):
     """What of the image's path equals the key: the file name without its suffix, with it, or the whole path."""
     columns: dict[str, MetadataColumn] = Field(default_factory=dict)
     """Name in the manifest -> column of the file: its name, or a table of ``from`` and ``role``."""
-    label: str | None = None
-    """The column that holds the source label, where the path does not."""
+    label: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    """The column that holds the source label, where the path does not; or one column of 0 and 1 for each label."""
     split: str | None = None
     """The column that holds the source's own split."""
+    header: bool = True
+    """Whether the first line of a CSV names the columns; otherwise they are ``column_1``, ``column_2`` and so on."""
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -188,6 +193,8 @@ class ForeignSource(_Source):
 
     kind: Literal["huggingface", "fiftyone", "edge-impulse"]
     path: SourcePath
+    label_column: str | None = None
+    """The column of the labels, where several columns of a Hugging Face dataset could be it."""
 
 
 class BoardSource(_Source):
@@ -220,7 +227,8 @@ AnySource = Annotated[
 class Labels(_Part):
     """Source label -> class; context labels stay in the table so that a conflict is seen."""
 
-    classes: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+    classes: dict[str, tuple[str, ...]]
+    """Empty where the sources have no labels and the classes are not known yet: such a set is only reviewed."""
     context: tuple[str, ...] | Literal["*"] = ()
 
     @field_validator("classes", "context", mode="before")
@@ -393,9 +401,13 @@ class Recipe(_Part):
         content = self.model_dump(mode="json")
         for source in content["sources"]:
             source.pop("path", None)
+            if source.get("label_column", "") is None:
+                del source["label_column"]
         for source, rule in zip(content["sources"], self.sources, strict=True):
             if rule.metadata is not None:
                 source["metadata"]["columns"] = rule.metadata.canonical_columns()
+                if rule.metadata.header:
+                    del source["metadata"]["header"]
         content["render"] = self.render.canonical()
         content["duplicates"] = self.duplicates.canonical()
         return digest_of(content)
@@ -443,6 +455,15 @@ def check_name(name: str) -> None:
         )
 
 
+def is_class_name(name: str) -> bool:
+    """Return whether a class can have this name on every system; Windows keeps some, with any suffix, for devices.
+
+    >>> is_class_name("healthy"), is_class_name("Aux"), is_class_name("con.1"), is_class_name("a/b")
+    (True, False, False, False)
+    """
+    return bool(CLASS_PATTERN.fullmatch(name)) and name.partition(".")[0].rstrip().casefold() not in _DEVICES
+
+
 def name_classes(labels: Iterable[str]) -> dict[str, str]:
     """Return label -> class, where a label that cannot name a folder of its own gets a name that can.
 
@@ -453,9 +474,10 @@ def name_classes(labels: Iterable[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for label in sorted(labels, key=lambda label: not CLASS_PATTERN.fullmatch(label)):  # those that can keep theirs
-        plain = re.sub(r"^[\W_]+", "", re.sub(r"[^\w .+-]+", "-", label))[:56].strip(" .-") or "class"
-        name, number = (label if CLASS_PATTERN.fullmatch(label) else plain), 1
+    for label in sorted(labels, key=lambda label: not is_class_name(label)):  # those that can keep theirs
+        plain = re.sub(r"^[\W_]+", "", re.sub(r"[^\w .+-]+", "-", label))[:48].strip(" .-") or "class"
+        plain = plain if is_class_name(plain) else f"class {plain}"
+        name, number = (label if is_class_name(label) else plain), 1
         while name.casefold() in taken:
             number += 1
             name = f"{plain} {number}"
@@ -533,6 +555,8 @@ _PATTERNS = {"previous": "'newest', 'none' or a version such as 'v2'", "dataset"
 def _describe(error: dict[str, Any]) -> str:
     location = _locate(error)
     path, kind, context = ".".join(location), error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden" and location[0] == "sources" and len(location) == 3:
+        return f"{path}: {_describe_source_key(location[-1], error['loc'])}"
     if kind == "extra_forbidden":
         return f"{path}: unknown key{_did_you_mean(location[-1], _keys_next_to(location))}"
     if kind == "missing":
@@ -552,6 +576,26 @@ def _describe(error: dict[str, Any]) -> str:
         message = f"it must be {_PATTERNS[location[-1]]}"
     message = re.sub(r"dictionary(?: or instance of \w+)?", "table", message).replace("tuple", "list")
     return f"{path}: {message} (it is {_brief(error['input'])})"
+
+
+def _describe_source_key(key: str, loc: Sequence[object]) -> str:
+    """Return why a kind of source does not take a key: it belongs to other kinds, or is misspelled."""
+    keys = {
+        name: set(kind.model_fields) - {"base"}
+        for kind in _source_kinds()
+        for name in get_args(kind.model_fields["kind"].annotation)
+    }
+    own = next((str(part) for part in loc if part in KINDS), None)
+    others = [name for name in KINDS if key in keys[name]]
+    if others and own is not None:
+        return f"not a key of kind {own!r} (of {', '.join(others)})"
+    known = keys[own] if own is not None else set().union(*keys.values())
+    return f"unknown key{_did_you_mean(key, tuple(sorted(known)))}"
+
+
+def _source_kinds() -> tuple[type[_Source], ...]:
+    kinds: tuple[type[_Source], ...] = get_args(get_args(AnySource)[0])
+    return kinds
 
 
 def _brief(value: object) -> str:
@@ -586,8 +630,7 @@ def _keys_next_to(location: list[str]) -> tuple[str, ...]:
     if parents[-2:-1] == ["columns"]:
         return ("from", "role")
     if parents[-1] == "sources":
-        fields = {name for kind in get_args(get_args(AnySource)[0]) for name in kind.model_fields}
-        return tuple(sorted(fields))
+        return tuple(sorted({name for kind in _source_kinds() for name in kind.model_fields}))
     return tuple(tables[parents[-1]].model_fields) if parents[-1] in tables else ()
 
 
@@ -596,6 +639,8 @@ def _cross_check(raw: Mapping[str, Any]) -> Iterator[str]:
     labels, selection = compose(_table(raw, "labels")), compose(_table(raw, "selection"))
     classes = _table(labels, "classes")
     yield from _check_sources(raw.get("sources"))
+    if not classes and "classes" in labels and not _is_unlabelled(raw.get("sources")):
+        yield "labels.classes: it names no class"
     folders: dict[str, str] = {}
     for name in sorted(classes):
         if not CLASS_PATTERN.fullmatch(name) or name.startswith("context:"):
@@ -603,6 +648,8 @@ def _cross_check(raw: Mapping[str, Any]) -> Iterator[str]:
                 f"labels.classes.{name}: it becomes a folder's name: only letters, digits, spaces and . + - _ "
                 "(64 at most), without a dot or space at its end"
             )
+        elif not is_class_name(name):
+            yield f"labels.classes.{name}: Windows keeps this name for a device, so that no folder can have it"
         if (other := folders.setdefault(name.casefold(), name)) != name:
             yield f"labels.classes.{name}: on Windows and macOS its folder is that of {other!r}: rename one of them"
     yield from _check_label_map(classes, labels.get("context", ()))
@@ -612,6 +659,12 @@ def _cross_check(raw: Mapping[str, Any]) -> Iterator[str]:
         yield "review.adjudicator: missing (agreement is 'adjudicator')"
     if "name" in raw:
         yield "name: not allowed; the folder's name is the dataset's"
+
+
+def _is_unlabelled(sources: object) -> bool:
+    """Return whether no source has labels, so that a recipe may leave the classes for later."""
+    tables = [source for source in sources if isinstance(source, dict)] if isinstance(sources, list) else []
+    return bool(tables) and all(source.get("label") == "" for source in tables)
 
 
 def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -7,8 +7,8 @@ program is imported completely: its build has the content digest of the exported
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,11 +16,20 @@ from curation.dataset.manifest import SPLITS
 from curation.dataset.recipe import SPLIT_NAMES, check_name, compose, name_classes
 from curation.errors import CurationError, ErrorCode
 from curation.sources import edge_impulse, fiftyone, huggingface
-from curation.sources.folder_layout import TOOLS, Tool, check_folder_name, find_layout, find_tool, is_image_name
+from curation.sources.folder_layout import (
+    TOOLS,
+    FolderLayout,
+    Tool,
+    check_folder_name,
+    find_layout,
+    find_tool,
+    write_label_rule,
+    write_table,
+)
 from curation.sources.protocol import SidecarLabel
-from curation.storage.archives import list_members
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
+from curation.storage.progress import Progress
 from curation.storage.toml_text import quote
 from curation.versions import Home
 
@@ -28,7 +37,6 @@ Layout: TypeAlias = Tool
 LAYOUTS = TOOLS
 
 _LABEL_READERS = {
-    "huggingface": huggingface.read_labels,
     "fiftyone": fiftyone.read_labels,
     "edge-impulse": edge_impulse.read_labels,
 }
@@ -50,6 +58,8 @@ class ImportedDataset:
         Split -> class -> number of images; ``"none"`` for images without a split.
     content_digest : str, optional
         Of the exported version, where the folder is a complete export.
+    tree : FolderLayout, optional
+        What was found about a folder whose paths, tables or file names give the labels.
     """
 
     recipe: Path
@@ -58,13 +68,24 @@ class ImportedDataset:
     classes: Mapping[str, str]
     splits: Mapping[str, Mapping[str, int]]
     content_digest: str | None
+    tree: FolderLayout | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
-        return {**asdict(self), "recipe": str(self.recipe)}
+        tree = self.tree.as_json() if self.tree else None
+        return {**asdict(replace(self, tree=None)), "recipe": str(self.recipe), "tree": tree}
 
 
-def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None = None) -> ImportedDataset:
+def import_dataset(
+    home: Home,
+    folder: Path,
+    name: str,
+    *,
+    layout: Layout | None = None,
+    class_folder: str | None = None,
+    label_column: str | None = None,
+    progress: Progress | None = None,
+) -> ImportedDataset:
     """Write ``datasets/<name>/recipe.toml`` for a dataset that another tool wrote.
 
     Parameters
@@ -75,11 +96,14 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
         The name of the new dataset.
     layout : str, optional
         The layout of the folder; detected from its files by default.
+    class_folder, label_column : str, optional
+        What gives the labels, where several folders or columns could; see `find_layout`.
 
     Raises
     ------
     CurationError
-        Where the folder has no known layout, no image has a label, the name is invalid, or the recipe exists.
+        Where the folder has no known layout, no image has a label, a split has an unknown name, the name is invalid,
+        or the recipe exists.
     """
     check_name(name)
     path = home.dataset(name) / "recipe.toml"
@@ -90,7 +114,50 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
             ErrorCode.SOURCE_MISSING, f"{folder}: no such folder", hint="Check the path. An archive must be unpacked."
         )
     layout = layout or find_tool(folder)
-    found, pattern = _read_labels(folder, layout)
+    tree = None
+    if layout == "imagefolder":
+        tree = _find_tree(folder, class_folder=class_folder, label_column=label_column, progress=progress)
+        classes, splits, images = tree.classes, _split_tree(tree), tree.images
+    else:
+        found = _read_labels(folder, layout, label_column)
+        classes, splits, images = _classes_of(folder, found), {}, len(found)
+        splits = _count_splits(found, classes)
+    signature = _read_signature(folder, splits)
+    text = _write_recipe(
+        folder.resolve(), name, layout, classes, splits, tree=tree, label_column=label_column, signature=signature
+    )
+    with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    digest = str(signature["content_digest"]) if signature else None
+    return ImportedDataset(path, layout, images, classes, splits, digest, tree)
+
+
+def _find_tree(
+    folder: Path, *, class_folder: str | None, label_column: str | None, progress: Progress | None
+) -> FolderLayout:
+    tree = find_layout(
+        folder, single_split=True, class_folder=class_folder, label_column=label_column, progress=progress
+    )
+    if tree.origin == "none":
+        raise CurationError(
+            ErrorCode.LAYOUT_UNKNOWN,
+            f"{folder}: neither its folders, nor a table, nor the names of its files give labels",
+            hint=f"These can be imported: {', '.join(LAYOUTS)}. `init --images` takes images without labels.",
+        )
+    return tree
+
+
+def _split_tree(tree: FolderLayout) -> dict[str, dict[str, int]]:
+    """Return split -> class -> number of images; ``"none"`` for images without a split."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for label, by_split in tree.counts.items():
+        for split, count in by_split.items():
+            counts[split or "none", tree.classes[label]] += count
+    return _by_split(counts, tree.classes)
+
+
+def _classes_of(folder: Path, found: Sequence[SidecarLabel]) -> dict[str, str]:
     labels = sorted({image.label for image in found if image.label})
     if not labels:
         raise CurationError(
@@ -98,31 +165,42 @@ def import_dataset(home: Home, folder: Path, name: str, *, layout: Layout | None
             f"{folder}: no image has a label",
             hint="Write a recipe with `init`, and label the images with `review`.",
         )
-    classes = name_classes(labels)
-    counts = Counter((image.split or "none", classes[image.label]) for image in found if image.label)
-    splits = {
-        split: {label: counts[split, label] for label in sorted(set(classes.values()))}
+    return name_classes(labels)
+
+
+def _count_splits(found: Sequence[SidecarLabel], classes: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    return _by_split(Counter((image.split or "none", classes[image.label]) for image in found if image.label), classes)
+
+
+def _by_split(counts: Mapping[tuple[str, str], int], classes: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    return {
+        split: {label: counts.get((split, label), 0) for label in sorted(set(classes.values()))}
         for split in (*SPLITS, "none")
         if any(key[0] == split for key in counts)
     }
-    signature = _read_signature(folder, splits)
-    text = _write_recipe(folder.resolve(), name, layout, classes, splits, pattern=pattern, signature=signature)
-    with explain_disk_faults(f"{path}: the recipe could not be written", within=home.datasets):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode())
-    return ImportedDataset(
-        path, layout, len(found), classes, splits, str(signature["content_digest"]) if signature else None
-    )
 
 
-def _read_labels(folder: Path, layout: Layout) -> tuple[list[SidecarLabel], str | None]:
-    """Return the label and split of each image, and the pattern of the paths that give them."""
-    if layout != "imagefolder":
-        return [_normalize(label) for label in _LABEL_READERS[layout](folder).values()], None
-    pattern = find_layout(folder, single_split=True).pattern
-    paths = (compose(member.path) for member in list_members(folder) if is_image_name(member.path))
-    matches = [match.groupdict() for path in paths if (match := re.search(pattern, path))]
-    return [_normalize(SidecarLabel(match["label"], match.get("split"))) for match in matches], pattern
+def _read_labels(folder: Path, layout: Layout, label_column: str | None) -> list[SidecarLabel]:
+    """Return the label and split of each image.
+
+    Raises
+    ------
+    CurationError
+        A split has an unknown name: ignoring it would put its test images into train.
+    """
+    if layout == "huggingface":
+        given = list(huggingface.read_labels(folder, label_column=label_column).values())
+    else:
+        given = list(_LABEL_READERS[layout](folder).values())
+    unknown = Counter(label.split for label in given if label.split and label.split.lower() not in SPLIT_NAMES)
+    if unknown:
+        names = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items()))
+        raise CurationError(
+            ErrorCode.SPLIT_UNKNOWN,
+            f"{folder}: the dataset's own splits have unknown names: {names}",
+            hint=f"Rename the files to one of {', '.join(sorted(SPLIT_NAMES))}, or move them out of the folder.",
+        )
+    return [_normalize(label) for label in given]
 
 
 def _normalize(given: SidecarLabel) -> SidecarLabel:
@@ -148,7 +226,8 @@ def _write_recipe(
     classes: Mapping[str, str],
     splits: Mapping[str, Mapping[str, int]],
     *,
-    pattern: str | None,
+    tree: FolderLayout | None,
+    label_column: str | None,
     signature: Mapping[str, Any] | None,
 ) -> str:
     kind = "folder" if layout == "imagefolder" else layout
@@ -165,7 +244,9 @@ def _write_recipe(
         f"kind = {quote(kind)}",
         f"path = {quote(str(folder))}",
         *_licence_line(signature),
-        *([f"pattern = '{pattern}'"] if pattern else []),
+        *(write_label_rule(tree) if tree else []),
+        *([f"label_column = {quote(label_column)}"] if label_column and tree is None else []),
+        *(write_table(tree.table) if tree and tree.table else []),
         "",
         "[labels]",
         'context = "*"',

@@ -10,7 +10,7 @@ import polars as pl
 
 from curation.dataset.columns import Metadata
 from curation.dataset.manifest import SPLITS
-from curation.dataset.recipe import CLASS_PATTERN
+from curation.dataset.recipe import is_class_name
 from curation.errors import CurationError, ErrorCode
 from curation.versions import Version
 
@@ -180,7 +180,7 @@ def gather(version: Version, *, advance: Advance = lambda size_bytes: None) -> O
 def _open(folder: Path, row: Mapping[str, Any]) -> Sample:
     file, label, split = str(row["file"]), str(row["label"]), str(row["split"])
     name = PurePosixPath(file)
-    if split not in SPLITS or not CLASS_PATTERN.fullmatch(label) or name.is_absolute() or ".." in name.parts:
+    if split not in SPLITS or not is_class_name(label) or name.is_absolute() or ".." in name.parts:
         raise CurationError(
             ErrorCode.VERSION_DAMAGED,
             f"{folder / 'manifest.parquet'}: invalid sample: {file!r}, {label!r}, {split!r}",

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curation.dataset.decisions import read_ledger, rule
-from curation.dataset.manifest import Manifest, choice_digest
+from curation.dataset.manifest import Manifest, choice_digest, is_excluded_by
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import keep_workers
 from curation.errors import CurationError, ErrorCode
@@ -142,7 +142,8 @@ def build(name: str, options: Options | None = None, *, until: Step | None = Non
         The folder under ``datasets/``; or a published version, ``name@v2``, as for ``restore``.
     options : Options, optional
     until : str, optional
-        Stop after this step. Nothing is written.
+        Stop after this step. Nothing is written, except that a build until ``dedup`` or ``select`` of images without
+        labels leaves a draft, so that they can be reviewed.
     dry_run : bool
         Run every step that chooses, write nothing, and estimate the disk space.
 
@@ -326,8 +327,23 @@ def _plan(recipe: Recipe, options: Options, *, until: Step | None, dry_run: bool
         grouped = find_groups(recipe, options, journal)
         rows = choose_split(grouped, recipe, journal)
     except Stopped:
-        return _finish(recipe, journal, options, outcome)
+        return _finish(recipe, journal, options, outcome, folder=_draft_unlabelled(recipe, journal, options, until))
     return _finish(recipe, journal, options, outcome, estimated_bytes=estimate_bytes(rows, recipe, grouped.archives))
+
+
+def _draft_unlabelled(recipe: Recipe, journal: Journal, options: Options, until: Step | None) -> Path | None:
+    """Leave a draft where images wait for a label, so that `review` needs no failing build; return its folder."""
+    waiting = journal.rows.rows.filter(is_excluded_by("label")).height if until in {"dedup", "select"} else 0
+    if not waiting:
+        return None
+    fault = CurationError(
+        ErrorCode.NO_LABELS,
+        f"{waiting} images have no label yet",
+        hint=f"`python -m curation review {recipe.name}` shows them.",
+    )
+    with locked(options.home, recipe.name, on_wait=options.listener.note) as held:
+        texts = _read_texts(options.home.dataset(recipe.name), options)
+        return write_draft(held, journal.rows, stage=str(until), fault=fault, texts=texts)
 
 
 def _finish(

@@ -12,7 +12,7 @@ from curation.dataset.split_counts import splits_and_labels
 from curation.reasons import Reason
 
 FATES: Final = (
-    (has_reason(Reason.SYSTEM_FILE), "system files"),
+    (has_reason(Reason.SYSTEM_FILE, Reason.PROGRAM_FOLDER), "system files"),
     (has_reason(Reason.METADATA_FILE), "metadata files"),
     (is_not_image(), "unreadable"),
     (is_excluded_by("decide"), "excluded by a reviewer"),

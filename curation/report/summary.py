@@ -110,7 +110,7 @@ def _by_source(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _count_system_files(rows: pl.DataFrame) -> dict[str, int]:
-    left = rows.filter(has_reason(Reason.SYSTEM_FILE))
+    left = rows.filter(has_reason(Reason.SYSTEM_FILE, Reason.PROGRAM_FOLDER))
     return dict(left.group_by("detail").len().sort("detail").rows())
 
 

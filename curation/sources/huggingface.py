@@ -75,7 +75,7 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
             f"source {request.name}: there is no {folder}",
             hint="A relative path in a recipe starts at the recipe's folder: put the files there, or correct the path.",
         )
-    tables = find_tables(folder)
+    tables = find_tables(folder, label_column=request.settings.label_column)
     archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
     labels = {
         (path if len(tables) == 1 else f"{archive.name}/{path}"): label
@@ -95,31 +95,36 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     )
 
 
-def read_labels(folder: Path) -> Mapping[str, SidecarLabel]:
+def read_labels(folder: Path, *, label_column: str | None = None) -> Mapping[str, SidecarLabel]:
     """Return the label and split of every image, by file and row, without reading an image."""
     return {
         f"{table.name}/{path}": label
-        for table in find_tables(folder)
+        for table in find_tables(folder, label_column=label_column)
         for path, label in zip(_paths(table), _labels(table), strict=True)
     }
 
 
-def find_tables(folder: Path) -> tuple[Table, ...]:
+def holds_images(folder: Path) -> bool:
+    """Return whether a Parquet file of the folder contains images; a damaged one is an error."""
+    return any(any(map(_holds_images, _read_schema(path).values())) for _, path in _list_parquet(folder))
+
+
+def find_tables(folder: Path, *, label_column: str | None = None) -> tuple[Table, ...]:
     """Return the Parquet files that contain images, sorted by name.
+
+    Parameters
+    ----------
+    label_column : str, optional
+        The column of the labels, where several could be it.
 
     Raises
     ------
     CurationError
         There are none, or one cannot be read.
     """
-    places = [
-        (member.path, Path(member.locator.path))
-        for member in list_members(folder)
-        if member.path.lower().endswith(".parquet")
-        and isinstance(member.locator, FilePlace)
-        and name_system_file(member.path) is None
-    ]
-    tables = tuple(table for name, path in places if (table := _open(path, name)) is not None)
+    tables = tuple(
+        table for name, path in _list_parquet(folder) if (table := _open(path, name, label_column)) is not None
+    )
     if not tables:
         raise CurationError(
             ErrorCode.NO_FILES,
@@ -129,21 +134,43 @@ def find_tables(folder: Path) -> tuple[Table, ...]:
     return tables
 
 
-def _open(path: Path, name: str) -> Table | None:
+def _list_parquet(folder: Path) -> list[tuple[str, Path]]:
+    return [
+        (member.path, Path(member.locator.path))
+        for member in list_members(folder)
+        if member.path.lower().endswith(".parquet")
+        and isinstance(member.locator, FilePlace)
+        and name_system_file(member.path) is None
+    ]
+
+
+def _read_schema(path: Path) -> Mapping[str, pl.DataType]:
     try:
-        schema, metadata = pl.read_parquet_schema(path), pl.read_parquet_metadata(path)
+        return pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as fault:
+        raise _unreadable(path, fault) from fault
+
+
+def _unreadable(path: Path, fault: Exception) -> CurationError:
+    return CurationError(
+        ErrorCode.FILE_UNREADABLE,
+        f"{path}: it cannot be read as Parquet: {fault}",
+        hint="Download or copy it again.",
+    )
+
+
+def _open(path: Path, name: str, label_column: str | None) -> Table | None:
+    schema = _read_schema(path)
+    try:
+        metadata = pl.read_parquet_metadata(path)
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
         features = json.loads(metadata.get("huggingface", "{}")).get("info", {}).get("features", {})
     except (pl.exceptions.PolarsError, OSError, ValueError, AttributeError) as fault:
-        raise CurationError(
-            ErrorCode.FILE_UNREADABLE,
-            f"{path}: it cannot be read as Parquet: {fault}",
-            hint="Download or copy it again.",
-        ) from fault
+        raise _unreadable(path, fault) from fault
     images = [column for column, kind in schema.items() if _holds_images(kind)]
     if not images:
         return None
-    label, names = _find_label(schema, features if isinstance(features, dict) else {})
+    label, names = _find_label(schema, features if isinstance(features, dict) else {}, path, label_column)
     return Table(path, name, _find_split(name), images[0], label, names, rows)
 
 
@@ -153,26 +180,57 @@ def _holds_images(kind: pl.DataType) -> bool:
 
 
 def _find_label(
-    schema: Mapping[str, pl.DataType], features: Mapping[str, object]
+    schema: Mapping[str, pl.DataType], features: Mapping[str, object], path: Path, given: str | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Return the label's column, and its classes: a ClassLabel before a column of a usual name."""
-    for column, feature in sorted(features.items()):
-        if column in schema and isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            return column, tuple(str(name) for name in feature.get("names") or ())
-    return next((column for column in _LABEL_COLUMNS if column in schema), None), ()
+    """Return the label's column, and its classes: the one named ``label``, else the only ClassLabel or usual name.
+
+    Raises
+    ------
+    CurationError
+        Several columns could be the label.
+    """
+    classes = {
+        column: tuple(str(name) for name in feature.get("names") or ())
+        for column, feature in sorted(features.items())
+        if column in schema and isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
+    if given is not None:
+        if given not in schema:
+            raise CurationError(
+                ErrorCode.SOURCE_INVALID,
+                f"{path}: there is no column {given!r}",
+                hint=f"Its columns: {', '.join(schema)}.",
+            )
+        return given, classes.get(given, ())
+    usual = [column for column in _LABEL_COLUMNS if column in schema]
+    if "label" in usual or not classes:
+        return (usual[0], classes.get(usual[0], ())) if usual else (None, ())
+    if len(classes) > 1:
+        raise CurationError(
+            ErrorCode.LAYOUT_AMBIGUOUS,
+            f"{path}: several columns could be the label: {', '.join(classes)}",
+            hint=f"Name the one: `--label-column {next(iter(classes))}`, or `label_column` in the recipe's source.",
+        )
+    (column,) = classes
+    return column, classes[column]
 
 
 def _find_split(name: str) -> str | None:
     """Return the split in the name of a file, or else of the nearest folder.
 
+    A file that is one of several parts is named after its split, also where that is an unknown one.
+
     >>> _find_split("data/train-00000-of-00001.parquet"), _find_split("validation/0.parquet"), _find_split("0.parquet")
     ('train', 'validation', None)
+    >>> _find_split("data/held_back-00000-of-00001.parquet")
+    'held_back'
     """
     for part in reversed(name.lower().split("/")):
         for word in re.split(r"[^a-z]+", part):
             if word in SPLIT_NAMES:
                 return word
-    return None
+    part_of = re.fullmatch(r"(?:.*/)?([^/]+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.parquet", name, re.IGNORECASE)
+    return part_of[1] if part_of else None
 
 
 def _labels(table: Table) -> Iterator[SidecarLabel]:

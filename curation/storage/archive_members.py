@@ -162,6 +162,45 @@ def name_system_file(path: str) -> str | None:
     return "AppleDouble (macOS)" if name.startswith("._") else _SYSTEM_FILES.get(name)
 
 
+_PROGRAM_FOLDERS = {
+    ".ipynb_checkpoints": ".ipynb_checkpoints (Jupyter)",
+    ".thumbnails": ".thumbnails",
+    ".thumbs": ".thumbs",
+    "@eadir": "@eaDir (Synology)",
+    "#recycle": "#recycle (Synology)",
+    "__macosx": "__MACOSX (macOS)",
+    ".appledouble": ".AppleDouble (macOS)",
+    ".trashes": ".Trashes (macOS)",
+    ".spotlight-v100": ".Spotlight-V100 (macOS)",
+    "$recycle.bin": "$RECYCLE.BIN (Windows)",
+    "system volume information": "System Volume Information (Windows)",
+    ".picasaoriginals": ".picasaoriginals (Picasa)",
+    ".dropbox.cache": ".dropbox.cache (Dropbox)",
+    ".git": ".git",
+    ".cache": ".cache",
+    "__pycache__": "__pycache__ (Python)",
+}
+
+
+def name_program_folder(path: str) -> str | None:
+    """Return the folder on a path in which a program keeps copies for itself; None where there is none.
+
+    Its images are copies, thumbnails or deleted: they are neither images of a dataset nor evidence about one.
+
+    >>> name_program_folder("cat/.ipynb_checkpoints/1-checkpoint.png"), name_program_folder("cat/1.png")
+    ('.ipynb_checkpoints (Jupyter)', None)
+    >>> name_program_folder(".Trash-1000/files/1.png")
+    '.Trash-1000 (trash)'
+    """
+    for folder in path.split("/")[:-1]:
+        name = folder.lower()
+        if name in _PROGRAM_FOLDERS:
+            return _PROGRAM_FOLDERS[name]
+        if name == ".trash" or name.startswith(".trash-"):
+            return f"{folder} (trash)"
+    return None
+
+
 def number_duplicates(members: Sequence[Member]) -> tuple[Member, ...]:
     """Add ``~2``, ``~3`` before the extension to the second and later members of one path, and sort by path.
 

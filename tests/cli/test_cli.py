@@ -325,8 +325,8 @@ def test_one_is_not_told_as_many() -> None:
         "- 1 disputed mole image is used in train to reach the requested count",
         "- 1 leak between the source's own splits (1 in a class, 0 only in context)",
         "- 1 file could not be read",
-        "- ignored 1 file of an operating system: 1 Thumbs.db (Windows)",
-        "- 1 image of src has no label yet; label with `python -m curation review`",
+        "- ignored 1 file of an operating system or a program: 1 Thumbs.db (Windows)",
+        "- 1 image of source src has no label yet; label with `python -m curation review`",
         "- the group rule of src matches all but 1 image; every unmatched image is its own group",
     ]
     assert told(2, "train", "test") == [
@@ -335,8 +335,8 @@ def test_one_is_not_told_as_many() -> None:
         "- 2 disputed mole images are used in train to reach the requested count",
         "- 2 leaks between the source's own splits (2 in a class, 0 only in context)",
         "- 2 files could not be read",
-        "- ignored 2 files of an operating system: 2 Thumbs.db (Windows)",
-        "- 2 images of src have no label yet; label with `python -m curation review`",
+        "- ignored 2 files of an operating system or a program: 2 Thumbs.db (Windows)",
+        "- 2 images of source src have no label yet; label with `python -m curation review`",
         "- the group rule of src matches all but 2 images; every unmatched image is its own group",
     ]
 

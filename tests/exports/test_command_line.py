@@ -6,6 +6,7 @@ import pytest
 
 from curation.cli import main
 from curation.exports import FORMATS
+from tests.builders import as_bytes, texture
 from tests.exports.builders import tree
 
 
@@ -76,7 +77,7 @@ def test_renamed_labels_are_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CURATION_DATASETS", str(tmp_path / "datasets"))
     for label in ("=1+1\x1b[2J", "cat"):
         (tmp_path / "set" / label).mkdir(parents=True)
-        (tmp_path / "set" / label / "a.jpg").write_bytes(b"")
+        (tmp_path / "set" / label / "a.jpg").write_bytes(as_bytes(texture(1)))
     assert main(["import", str(tmp_path / "set"), "--as", "new"]) == 0
     said = capsys.readouterr().out
     assert "\x1b" not in said

@@ -15,7 +15,7 @@ from curation.reasons import Reason
 from curation.sources import Fetched
 from curation.stages.ingest.listing import list_archive
 from curation.stages.ingest.metadata_tables import join_metadata, unify_columns
-from curation.storage.archive_members import name_system_file
+from curation.storage.archive_members import name_program_folder, name_system_file
 from curation.storage.cache import Cache
 from curation.storage.progress import Progress
 
@@ -77,7 +77,7 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> tuple
         reason="reason",
         detail="detail",
     )
-    rows = _mark_metadata_files(rows, sorted(given.sidecar_files))
+    rows = _mark_metadata_files(_mark_program_folders(rows), sorted(given.sidecar_files))
     _check_pattern(source, given, paths)
     names = [_read_names(source, given, path) for path in paths]
     rows = rows.with_columns(
@@ -88,7 +88,9 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> tuple
     if source.metadata is not None:
         rows, file, columns = join_metadata(rows, source, given)
         rows = _mark_metadata_files(rows, [file])
-    rows = rows.with_columns(pl.col("source_label", "source_split").str.normalize("NFC"))
+    is_kept = (pl.col("reason") != Reason.PROGRAM_FOLDER.value).fill_null(value=True)
+    named = pl.col("source_label", "source_split").str.normalize("NFC")
+    rows = rows.with_columns(pl.when(is_kept).then(named))
     _check_splits(source, rows)
     rows = rows.with_columns(
         source_split=pl.Series([_split_of(source, name) for name in rows["source_split"]], dtype=pl.String)
@@ -135,7 +137,7 @@ def _check_splits(source: AnySource, rows: pl.DataFrame) -> None:
     names = [name for name in rows["source_split"].drop_nulls().unique() if _split_of(source, name) is None]
     of_unknown = rows.filter(pl.col("source_split").is_in(names)).select("source_split", "path").rows()
     # System files have no split: `__MACOSX/cat/._1.jpg` is not an image of a split named __MACOSX.
-    unknown = sorted(Counter(name for name, path in of_unknown if name_system_file(path) is None).items())
+    unknown = sorted(Counter(name for name, path in of_unknown if not _is_left_over(path)).items())
     if unknown:
         names_found = ", ".join(f"{name!r} ({count} files)" for name, count in unknown)
         raise CurationError(
@@ -162,6 +164,21 @@ def _match_group(rule: str, path: str) -> str | None:
     if match is None:
         return None
     return "|".join(part or "" for part in match.groups()) if match.groups() else match.group()
+
+
+def _is_left_over(path: str) -> bool:
+    return name_system_file(path) is not None or name_program_folder(path) is not None
+
+
+def _mark_program_folders(rows: pl.DataFrame) -> pl.DataFrame:
+    """Exclude what programs keep in folders of their own, such as thumbnails: they would dispute their originals."""
+    names = [None if name_system_file(path) else name_program_folder(path) for path in rows["path"]]
+    folders = pl.Series(names, dtype=pl.String)
+    marked = folders.is_not_null()
+    return rows.with_columns(
+        reason=pl.when(marked).then(pl.lit(Reason.PROGRAM_FOLDER.value)).otherwise("reason"),
+        detail=pl.when(marked).then(folders).otherwise("detail"),
+    )
 
 
 def _mark_metadata_files(rows: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:

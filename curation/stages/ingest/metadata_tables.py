@@ -1,8 +1,7 @@
 """Joins a source's own table to its rows: metadata columns, labels and splits, under the names of the recipe."""
 
 import fnmatch
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from curation.dataset.columns import TEXT, Metadata, Role
 from curation.dataset.recipe import AnySource, MetadataFile, compose
 from curation.errors import CurationError, ErrorCode
 from curation.sources import Fetched
+from curation.sources.table_files import read_table
 from curation.storage.archive_members import UnreadableMember, name_system_file
 from curation.storage.archives import read_member
 
@@ -55,7 +55,9 @@ def join_metadata(rows: pl.DataFrame, source: AnySource, given: Fetched) -> tupl
         for name, column in rule.columns.items()
     ]
     facts = _take_facts(source, rule, table, columns)
-    rows = rows.with_columns(_key=pl.Series([_metadata_key(rule, path) for path in rows["path"]], dtype=pl.String))
+    known = frozenset(facts["_key"])
+    keys = [_metadata_key(rule, path, table.file, known) for path in rows["path"]]
+    rows = rows.with_columns(_key=pl.Series(keys, dtype=pl.String))
     keyed = rows.select("path", "_key").rows()
     names = [key for path, key in keyed if path != table.file and not name_system_file(path)]
     _check_matches(source, rule, table.file, names, facts["_key"])
@@ -83,7 +85,7 @@ def read_metadata(source: AnySource, rule: MetadataFile, given: Fetched) -> Tabl
     """Return the table of a metadata file, which lies inside the source or next to the recipe."""
     if rule.file.startswith("./"):
         path = (source.base or Path()) / rule.file
-        return Table(rule.file, _parse(source, path, lambda: path.read_bytes()), _is_typed(rule.file))
+        return _parse(source, rule, rule.file, lambda: path.read_bytes())
     found = [
         (part.inner_path(member.path), part.archive, member)
         for part in given.parts
@@ -98,29 +100,18 @@ def read_metadata(source: AnySource, rule: MetadataFile, given: Fetched) -> Tabl
             hint="Give its whole path inside the source, or a glob that matches one file.",
         )
     name, archive, member = found[0]
-    return Table(name, _parse(source, Path(name), lambda: read_member(archive.path, member)), _is_typed(name))
+    return _parse(source, rule, name, lambda: read_member(archive.path, member))
 
 
-def _is_typed(path: str) -> bool:
-    return path.rpartition(".")[2].lower() in {"parquet", "json", "jsonl", "ndjson"}
-
-
-def _parse(source: AnySource, path: Path, read: Callable[[], bytes]) -> pl.DataFrame:
+def _parse(source: AnySource, rule: MetadataFile, name: str, read: Callable[[], bytes]) -> Table:
     """Return the table in a file's bytes; ``read`` returns these."""
-    suffix = path.suffix[1:].lower()
     try:
-        content = read()
-        if suffix == "parquet":
-            return pl.read_parquet(io.BytesIO(content))
-        if suffix == "json":
-            return pl.read_json(content)
-        if suffix in {"jsonl", "ndjson"}:
-            return pl.read_ndjson(io.BytesIO(content))
-        return pl.read_csv(io.BytesIO(content), separator="\t" if suffix == "tsv" else ",", infer_schema=False)
+        table = read_table(read(), name, header=rule.header)
     except (UnreadableMember, OSError, pl.exceptions.PolarsError, ValueError) as fault:
         raise CurationError(
-            ErrorCode.METADATA_INVALID, f"{source.name}: {path} cannot be read as a table: {fault}"
+            ErrorCode.METADATA_INVALID, f"{source.name}: {name} cannot be read as a table: {fault}"
         ) from fault
+    return Table(name, table.rows, table.typed)
 
 
 def _kind_of(table: Table, name: str, role: Role | None) -> pl.DataType:
@@ -141,7 +132,10 @@ def _kind_of(table: Table, name: str, role: Role | None) -> pl.DataType:
 def _take_facts(source: AnySource, rule: MetadataFile, table: Table, columns: Sequence[Metadata]) -> pl.DataFrame:
     """Return the key and the columns that the recipe names, one row for each image that the table has."""
     rows, file = table.rows, table.file
-    wanted = {rule.key, *(column.source for column in rule.columns.values()), *filter(None, (rule.label, rule.split))}
+    one_hot = rule.label if isinstance(rule.label, tuple) else ()
+    named = [rule.label] if isinstance(rule.label, str) else list(one_hot)
+    named += [rule.split] if rule.split else []
+    wanted = {rule.key, *(column.source for column in rule.columns.values()), *named}
     missing = sorted(wanted - set(rows.columns))
     if missing:
         raise CurationError(
@@ -157,13 +151,19 @@ def _take_facts(source: AnySource, rule: MetadataFile, table: Table, columns: Se
             hint="Choose other columns, or write the table with plain values.",
         )
     _check_numbers(source, rule, table, columns)
-    chosen = [
+    chosen: list[pl.Expr | pl.Series] = [
         pl.col(rule.columns[column.name].source).cast(column.kind, strict=False).alias(column.name)
         for column in columns
     ]
-    chosen += [pl.col(rule.label).cast(pl.String).alias("_label")] if rule.label else []
+    if one_hot:
+        chosen.append(_label_of_columns(source, table, one_hot).alias("_label"))
+    elif rule.label:
+        chosen.append(pl.col(str(rule.label)).cast(pl.String).alias("_label"))
     chosen += [pl.col(rule.split).cast(pl.String).alias("_split")] if rule.split else []
-    key = pl.col(rule.key).cast(pl.String).str.normalize("NFC").alias("_key")
+    key = pl.col(rule.key).cast(pl.String).str.normalize("NFC")
+    key = (key.str.replace_all("\\", "/", literal=True).str.strip_prefix("./") if rule.match == "path" else key).alias(
+        "_key"
+    )
     facts = rows.select(key, *chosen).filter(pl.col("_key").is_not_null()).unique(maintain_order=True)
     twice = facts.filter(pl.col("_key").is_duplicated())["_key"].unique(maintain_order=True)
     if len(twice):
@@ -202,9 +202,44 @@ def _check_matches(source: AnySource, rule: MetadataFile, file: str, names: Sequ
     )
 
 
-def _metadata_key(rule: MetadataFile, path: str) -> str:
+def _metadata_key(rule: MetadataFile, path: str, table: str, known: Collection[str]) -> str:
+    """Return what of an image's path the table may name.
+
+    A whole path is that inside the source, or one that starts at the table's folder; with or without its suffix.
+    """
     path = compose(path)
     if rule.match == "path":
-        return path
+        inner = path.removeprefix(compose(table).rpartition("/")[0] + "/")
+        spellings = (path, inner, _without_suffix(path), _without_suffix(inner))
+        return next((spelling for spelling in spellings if spelling in known), path)
     name = path.rpartition("/")[2]
-    return name if rule.match == "name" or "." not in name else name.rpartition(".")[0]
+    return name if rule.match == "name" else _without_suffix(name)
+
+
+def _without_suffix(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.rpartition('.')[0] or name}"
+
+
+def _label_of_columns(source: AnySource, table: Table, columns: Sequence[str]) -> pl.Series:
+    """Return the label of each row of a table that has a column of 0 and 1 for each label.
+
+    Raises
+    ------
+    CurationError
+        A row has several labels, or a share of one.
+    """
+    values = table.rows.select(pl.col(columns).cast(pl.Float64, strict=False).fill_null(0.0))
+    for what, is_wrong in (
+        ("shares of labels, such as votes", ~pl.all_horizontal(pl.all().is_in([0.0, 1.0]))),
+        ("several labels", pl.sum_horizontal(pl.all()) > 1),
+    ):
+        wrong = values.select(is_wrong).to_series().sum()
+        if wrong:
+            raise CurationError(
+                ErrorCode.METADATA_INVALID,
+                f"{source.name}: {wrong} rows of {table.file} have {what} in {', '.join(columns[:5])}",
+                hint="An image has one label here. Write a column with the label of each image, and give its name.",
+            )
+    names = [pl.when(pl.col(name) == 1).then(pl.lit(name)) for name in columns]
+    return values.select(pl.coalesce(names)).to_series()

@@ -21,6 +21,9 @@ from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 
 __all__ = ["ShortCountError", "select"]
 
+MAX_LISTED = 12
+"""The number of labels that a hint lists."""
+
 
 class ShortCountError(CurationError):
     """A count cannot be reached.
@@ -59,6 +62,7 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     CurationError
         Where images are disputed and the recipe's policy is ``error``.
     """
+    _check_labelled(manifest, recipe)
     manifest = _set_context_aside(manifest)
     manifest = _apply_conflict_policy(manifest, recipe)
     rule = recipe.selection
@@ -73,6 +77,18 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     manifest = _mark(manifest, plan, chosen)
     _check_counts(manifest, recipe, pool)
     return manifest
+
+
+def _check_labelled(manifest: Manifest, recipe: Recipe) -> None:
+    """Raise where no image has a label yet, or the recipe names no class: such a set is reviewed first."""
+    rows = manifest.rows
+    labelled = rows.select((pl.col("label").is_not_null() | (pl.col("source_label") != "")).any()).item()
+    if recipe.classes and (labelled or not rows.height):
+        return
+    what = "no image has a label yet" if recipe.classes else "the recipe names no class"
+    first = "" if recipe.classes else "Name the classes under [labels.classes] in the recipe, then "
+    then = f"label the images with `python -m curation review {recipe.name}` and build again."
+    raise CurationError(ErrorCode.NO_LABELS, what, hint=first + (then if first else then[0].upper() + then[1:]))
 
 
 def _set_context_aside(manifest: Manifest) -> Manifest:
@@ -177,7 +193,7 @@ def _check_counts(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
     lines += [f"{unlabelled} images have no label"] if unlabelled else []
     raise ShortCountError(
         "Too few images\n" + "\n".join(f"  {line}" for line in lines),
-        hint="Write the labels in the recipe's labels.classes as the files have them."
+        hint=f"The source has these labels: {_count_labels(manifest)}. Put them under their classes in labels.classes."
         if absent and any(label not in labels for label, _ in short)
         else _advise(recipe, manifest, pool, {split for _, split in short}),
         manifest=manifest,
@@ -203,9 +219,17 @@ def _name_absent_labels(manifest: Manifest, recipe: Recipe, short: set[str]) -> 
         if absent:
             near = [f"did you mean {name!r}?" for name in get_close_matches(absent[0], seen, n=1)]
             names = ", ".join(map(repr, absent))
-            there = ", ".join(map(repr, seen[:12])) + (", ..." if len(seen) > 12 else "")
+            there = ", ".join(map(repr, seen[:MAX_LISTED])) + (", ..." if len(seen) > MAX_LISTED else "")
             lines.append("; ".join([f"{label}: no file has the label {names}; the labels are {there}", *near]))
     return lines
+
+
+def _count_labels(manifest: Manifest) -> str:
+    """Return the source labels with their numbers of images, the most frequent first."""
+    counts = manifest.rows.filter(pl.col("source_label") != "")["source_label"].value_counts()
+    found = counts.sort(["count", "source_label"], descending=[True, False]).rows()
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    return ", ".join(f"{label!r} ({count})" for label, count in found[:MAX_LISTED]) + more or "none"
 
 
 def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -> str:
