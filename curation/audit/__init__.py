@@ -3,6 +3,7 @@
 The same version gives the same findings, byte for byte: nothing is random, and no sum is split over threads.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +20,53 @@ from curation.audit.licences import find_license_faults
 from curation.audit.measurements import measure_version
 from curation.audit.privacy import find_private
 from curation.audit.quality import find_poor, find_unreadable
-from curation.audit.remedies import advise, try_remedies
+from curation.audit.remedies import Trials, advise, try_remedies
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
 from curation.cross_validation import cut_folds
 from curation.dataset.findings import Audit, Finding, waive
+from curation.dataset.layout import Home
+from curation.storage.atomic_files import replace_file
+from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.progress import Progress
-from curation.versions import Version
+from curation.versions import Version, load
 
-__all__ = ["audit", "rank_doubtful", "read_waivers"]
+__all__ = ["audit", "audit_published", "rank_doubtful", "read_waivers"]
+
+
+def audit_published(
+    home: Home,
+    reference: str,
+    *,
+    run: Path | None = None,
+    remedies: bool = False,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit a published version by its name; findings that the current recipe waives are waived too.
+
+    With a run, the audit is also written next to the version, as ``v<n>.audit.json``, where the review reads the queue
+    of doubtful labels.
+
+    Parameters
+    ----------
+    home : Home
+    reference : str
+        ``name``, ``name@v<n>`` or ``name@<digest>``.
+    run, remedies, progress
+        As of ``audit``.
+
+    Raises
+    ------
+    CurationError
+        As ``load`` and ``audit``, and where the queue cannot be written.
+    """
+    version = load(home, reference)
+    waivers = read_waivers(home.dataset(version.name))
+    audited = audit(version, run=run, remedies=remedies, waivers=waivers, progress=progress)
+    if run is not None:
+        queue = version.folder.with_name(f"{version.folder.name}.audit.json")
+        with explain_disk_faults(f"{queue}: cannot be written", within=queue.parent):
+            replace_file(queue, (json.dumps(audited.as_json(), indent=1) + "\n").encode())
+    return audited
 
 
 def audit(
@@ -81,10 +121,11 @@ def audit(
             ),
             find_private(measured, rows, version.manifest.metadata),
         ]
-        tried = try_remedies(version, progress=progress) if remedies else {}
+        trials = try_remedies(version, progress=progress) if remedies else Trials({})
     reasons = _reasons(recipe) | dict(waivers or {})
     findings = tuple(finding for part in parts for finding in part.findings)
-    findings = advise(findings, tried) if tried else point_to_trial(findings, _reference(version))
+    findings = advise(findings, trials.probes) if remedies else point_to_trial(findings, _reference(version))
+    findings += _left_out(trials)
     findings += _unused(reasons, findings)
     return Audit(
         reference=_reference(version),
@@ -93,7 +134,7 @@ def audit(
         checks=tuple(check for part in parts for check in part.checks),
         crosstabs=tuple(crosstab for part in parts for crosstab in part.crosstabs),
         table=measured.table.drop("file"),
-        remedies=tried,
+        remedies=trials.probes,
     )
 
 
@@ -136,6 +177,13 @@ def _reasons(recipe: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(waived, Mapping):
         return {}
     return {str(name): str(reason) for name, reason in sorted(waived.items())}
+
+
+def _left_out(trials: Trials) -> tuple[Finding, ...]:
+    if not trials.left_out:
+        return ()
+    which = tuple(f"{name}: {reason}" for name, reason in trials.left_out)
+    return (Finding(id="quality-not-rendered", severity="warning", count=len(which), which=which),)
 
 
 def _unused(reasons: Mapping[str, str], findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -4,7 +4,7 @@ A trial starts from the published files, not from the sources, so it shows what 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,6 @@ from curation.audit.measurements import measure_version
 from curation.audit.shortcuts import probe_shortcuts
 from curation.dataset.finding_texts import ALL_REMEDIES, AS_PUBLISHED
 from curation.dataset.findings import NOTABLE_AUC, Finding, Probe
-from curation.errors import CurationError, ErrorCode
 from curation.images import DecodeFailure, RenderSettings, Step, apply_color_constancy, crop_border, render, soften
 from curation.storage.progress import Progress
 from curation.versions import Version
@@ -26,8 +25,24 @@ QUANTILE: Final = 0.1
 """The common sharpness that is tried: that of the softest tenth."""
 
 
-def try_remedies(version: Version, *, progress: Progress | None = None) -> Mapping[str, tuple[Probe, ...]]:
-    """Return the probes after each remedy, after all of them, and as published.
+@dataclass(frozen=True)
+class Trials:
+    """What the remedies came to.
+
+    Parameters
+    ----------
+    probes : mapping of str to tuple of Probe
+        The probes as published, after each remedy, and after all of them.
+    left_out : tuple of (str, str)
+        Id and reason of the images that can be opened but not rendered again: no trial contains them.
+    """
+
+    probes: Mapping[str, tuple[Probe, ...]]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def try_remedies(version: Version, *, progress: Progress | None = None) -> Trials:
+    """Return the probes after each remedy, and the images that could not be part of it.
 
     Parameters
     ----------
@@ -35,16 +50,11 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
         Its files are read once for each remedy; nothing is written.
     progress : Progress, optional
         Shows the progress of each trial.
-
-    Raises
-    ------
-    CurationError
-        Where a published image cannot be rendered again.
     """
     published = measure_version(version, progress=progress)
     tried: dict[str, tuple[Probe, ...]] = {AS_PUBLISHED: probe_shortcuts(published)}
     if not len(published.gray):
-        return tried
+        return Trials(tried)
     side = min([SHORT_SIDE, *map(int, published.table["short_side"].drop_nulls())])
     softest = float(np.expm1(published.table["sharpness_fine"].quantile(QUANTILE) or 0.0))
     sharpness = max(1.0, round(softest))
@@ -59,11 +69,15 @@ def try_remedies(version: Version, *, progress: Progress | None = None) -> Mappi
     trials |= {name: (step,) for name, step in single.items()}
     names = tuple(single)
     trials[ALL_REMEDIES] = (single[names[0]], single[names[1]], single[names[3]])
+    left_out: dict[str, str] = {}
     for name, steps in trials.items():
         settings = RenderSettings(encode="uniform", short_side=inner if single[names[0]] in steps else side)
         measured = measure_version(version, change=_changed(settings, steps), progress=progress, what=f"try {name}")
         tried[name] = probe_shortcuts(measured)
-    return tried
+        left_out |= dict(measured.unreadable)
+    for unread, _ in published.unreadable:  # the audit has a finding for these
+        left_out.pop(unread, None)
+    return Trials(tried, tuple(sorted(left_out.items())))
 
 
 def advise(findings: Iterable[Finding], tried: Mapping[str, tuple[Probe, ...]]) -> tuple[Finding, ...]:
@@ -73,7 +87,7 @@ def advise(findings: Iterable[Finding], tried: Mapping[str, tuple[Probe, ...]]) 
     ----------
     findings : iterable of Finding
     tried : mapping of str to tuple of Probe
-        The result of ``try_remedies``.
+        ``Trials.probes``.
     """
     auc: dict[str, dict[str, float]] = {}
     for remedy, probes in tried.items():
@@ -104,8 +118,6 @@ def _changed(settings: RenderSettings, steps: tuple[Step, ...]) -> Callable[[byt
         try:
             return render(content, settings, steps=steps)
         except DecodeFailure as fault:
-            raise CurationError(
-                ErrorCode.IMAGE_UNREADABLE, f"a published image cannot be rendered again: {fault}"
-            ) from fault
+            raise ValueError(str(fault)) from fault  # the measurement names the file and this reason
 
     return change

@@ -9,8 +9,8 @@ build, pull             ``curation.pipeline.build``, ``pull``
 init                    ``curation.init.start_dataset``
 list, show, explain     ``curation.versions.published``, ``show``, ``explain``
 diff, verify            ``curation.versions.diff``, ``verify``; ``upload.verify_url``
-gc                      ``curation.versions.plan_gc``, then ``carry_out``
-audit                   ``curation.audit.audit`` of a version that ``curation.versions.load`` opens
+gc                      ``curation.versions.free_space``
+audit                   ``curation.audit.audit_published``
 report                  ``curation.report.api.make_page``, ``make_sheet``
 export, import          ``curation.exports.export``, ``import_dataset``
 review                  ``curation.review.app_server.review``, ``agreement.review_status``

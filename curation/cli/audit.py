@@ -1,6 +1,5 @@
 """Verbs that assess a version: audit and report."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,28 +42,21 @@ def audit(
     The other checks are of labels, balance, quality, licences and privacy. Findings that [audit.waive] of the
     current recipe accepts are waived. With --run, the doubtful labels become the review queue of that name.
     """
-    from curation.audit import audit as audit_version
-    from curation.audit import read_waivers
+    from curation.audit import audit_published
     from curation.dataset.findings import SEVERITIES
-    from curation.versions import load
 
     if fail_on is not None and fail_on not in SEVERITIES:
         raise typer.BadParameter(f"{fail_on!r} is not a level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
     screen = Screen(as_json=as_json)
     with screen.progress:
         home = folders_of(context).home
-        version = load(home, reference)
-        waivers = read_waivers(home.dataset(version.name))
-        audited = audit_version(version, run=run, remedies=remedies, waivers=waivers, progress=screen.progress)
-    if run is not None:
-        doubts = version.folder.with_name(f"{version.folder.name}.audit.json")
-        write_file(doubts, json.dumps(audited.as_json(), indent=1) + "\n")
+        audited = audit_published(home, reference, run=run, remedies=remedies, progress=screen.progress)
     if as_json:
         print_json(audited.as_json())
     else:
         _print_audit(audited, verbose=verbose)
         if run is not None:
-            typer.echo(f"next: python -m curation review {version.name}@v{version.number} --queue doubtful")
+            typer.echo(f"next: python -m curation review {audited.reference} --queue doubtful")
     failing = audited.at_least(fail_on) if fail_on is not None else ()
     if failing:
         typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse", err=True)
@@ -125,8 +117,7 @@ def report(
     """Show the page of a version, or write it to a file."""
     import webbrowser
 
-    from curation.audit import audit as audit_version
-    from curation.audit import read_waivers
+    from curation.audit import audit_published
     from curation.report.api import make_page, make_sheet
     from curation.versions import load
 
@@ -144,8 +135,9 @@ def report(
         page = output or Path(f"{version.name}-v{version.number}-report.html")
         screen = Screen()
         with screen.progress:
-            waivers = read_waivers(home.dataset(version.name))
-            audited = audit_version(version, remedies=remedies, waivers=waivers, progress=screen.progress)
+            audited = audit_published(
+                home, f"{version.name}@v{version.number}", remedies=remedies, progress=screen.progress
+            )
         write_file(page, make_page(home, version, audited, places=source or (), cache=cache))
         typer.echo(f"wrote {page}")
     opened = open_it and webbrowser.open(page.resolve().as_uri())

@@ -1,6 +1,5 @@
 """Verbs that inspect versions: list, show, explain, diff and verify; and gc, which frees disk space."""
 
-import datetime
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -13,7 +12,7 @@ from curation.storage.control_characters import show_lines
 from curation.storage.fsspec_paths import is_url
 
 if TYPE_CHECKING:
-    from curation.versions import Diff
+    from curation.versions import Diff, GcPlan
 
 
 def add_to(app: typer.Typer) -> None:
@@ -172,25 +171,21 @@ def gc(
 
     Lists what would be removed, and asks for confirmation. Published versions can be built again.
     """
-    from curation.versions import CachePart, carry_out, plan_gc
+    from curation.versions import free_space
 
-    parts = []
-    if cache_older_than is not None:
-        limit = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=cache_older_than)
-        for cached in folders_of(context).open_cache().usage():
-            used = datetime.datetime.fromtimestamp(cached.last_used, datetime.UTC)
-            if used <= limit:
-                parts.append(CachePart(cached.path, cached.size_bytes, cached.kind, f"{used:%Y-%m-%d}"))
-    plan = plan_gc(folders_of(context).home, name, keep=keep, cache=parts)
-    if as_json:
-        print_json(plan.as_json())
-    else:
-        typer.echo(show_lines(str(plan)))
-    if not plan.targets:
+    def confirm(plan: "GcPlan") -> bool:
+        if as_json:
+            print_json(plan.as_json())
+        else:
+            typer.echo(show_lines(str(plan)))
+        return bool(plan.targets) and (yes or (not as_json and typer.confirm("Remove these?")))
+
+    folders = folders_of(context)
+    cache = folders.open_cache() if cache_older_than is not None else None
+    freed = free_space(folders.home, name, keep=keep, confirm=confirm, cache=cache, unused_days=cache_older_than)
+    if as_json or not freed.plan.targets:
         return
-    if yes or (not as_json and typer.confirm("Remove these?")):
-        removed = carry_out(plan)
-        if not as_json:
-            typer.echo(f"removed {len(removed)} of {len(plan.targets)}; `build` builds a version again")
-    elif not as_json:
+    if freed.removed:
+        typer.echo(f"removed {len(freed.removed)} of {len(freed.plan.targets)}; `build` builds a version again")
+    else:
         typer.echo("Nothing was removed.")

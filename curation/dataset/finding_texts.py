@@ -328,6 +328,14 @@ def _describe_unreadable(finding: "Finding") -> FindingText:
     )
 
 
+def _describe_not_rendered(finding: "Finding") -> FindingText:
+    return FindingText(
+        f"{count_of(finding.count, 'published file')} can be opened but not rendered again, so no trial contains "
+        f"{'it' if finding.count == 1 else 'them'}.",
+        "The figures after each remedy are without these files. `verify` lists files that changed after publication.",
+    )
+
+
 # shortcut
 
 SHORTCUT_ADVICE: Final[Mapping[str, str]] = {
@@ -445,6 +453,7 @@ _TEXTS: Final[Mapping[str, Callable[["Finding"], FindingText]]] = {
     "privacy-metadata": _describe_embedded,
     "privacy-patients": _describe_patients,
     **{f"quality-{name}": _describe_quality(text) for name, text in QUALITY.items()},
+    "quality-not-rendered": _describe_not_rendered,
     "quality-unreadable": _describe_unreadable,
     **{f"shortcut-{name}": _describe_shortcut(name) for name in SHORTCUT_ADVICE},
     "shortcut-source": _describe_source,

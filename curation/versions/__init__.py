@@ -6,7 +6,7 @@ from curation.versions.describe import describe_version, name_images, write_tabl
 from curation.versions.diff import Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Explanation, explain
-from curation.versions.gc import CachePart, GcPlan, carry_out, plan_gc
+from curation.versions.gc import CachePart, Freed, GcPlan, carry_out, free_space, plan_gc
 from curation.versions.hardlinks import PublishedImage, link_or_copy, reuse
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
@@ -34,6 +34,7 @@ __all__ = [
     "Diff",
     "Draft",
     "Explanation",
+    "Freed",
     "GcPlan",
     "Home",
     "Lock",
@@ -52,6 +53,7 @@ __all__ = [
     "explain",
     "find",
     "find_digest",
+    "free_space",
     "link_or_copy",
     "load",
     "locked",

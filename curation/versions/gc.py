@@ -1,5 +1,6 @@
 """Frees disk space of what can be made again: first the plan, with the bytes it would free, then its execution."""
 
+import datetime
 import os
 import shutil
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from curation.dataset.layout import Home
 from curation.errors import CurationError, ErrorCode
+from curation.storage.cache import Cache
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.folders import list_files
 from curation.storage.fsync import BUILD, DRAFT, GONE, remove_tree
@@ -76,6 +78,56 @@ class GcPlan:
         lines = [f"{target.path}: {target.size_bytes:,} bytes ({target.why})" for target in self.targets]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, f"{self.size_bytes:,} bytes in all"])
+
+
+@dataclass(frozen=True)
+class Freed:
+    """The plan, and what was removed of it: nothing where it was not confirmed."""
+
+    plan: GcPlan
+    removed: tuple[Target, ...]
+
+
+def free_space(
+    home: Home,
+    name: str | None = None,
+    *,
+    keep: int,
+    confirm: Callable[[GcPlan], bool],
+    cache: Cache | None = None,
+    unused_days: int | None = None,
+) -> Freed:
+    """Remove what can be made again, once a plan of it is confirmed.
+
+    Parameters
+    ----------
+    home : Home
+    name, keep
+        As of ``plan_gc``.
+    confirm : callable
+        Gets the plan, also an empty one; nothing is removed unless it returns True.
+    cache : Cache, optional
+        Also remove its files that were not used for ``unused_days``.
+    unused_days : int, optional
+
+    Raises
+    ------
+    CurationError
+        As ``plan_gc`` and ``carry_out``.
+    """
+    parts = _find_unused(cache, unused_days) if cache is not None and unused_days is not None else ()
+    plan = plan_gc(home, name, keep=keep, cache=parts)
+    return Freed(plan, carry_out(plan) if confirm(plan) else ())
+
+
+def _find_unused(cache: Cache, days: int) -> tuple[CachePart, ...]:
+    limit = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+    found = []
+    for cached in cache.usage():
+        used = datetime.datetime.fromtimestamp(cached.last_used, datetime.UTC)
+        if used <= limit:
+            found.append(CachePart(cached.path, cached.size_bytes, cached.kind, f"{used:%Y-%m-%d}"))
+    return tuple(found)
 
 
 def plan_gc(home: Home, name: str | None = None, *, keep: int, cache: Sequence[CachePart] = ()) -> GcPlan:

@@ -10,7 +10,6 @@ from curation.audit import audit
 from curation.audit.remedies import advise, try_remedies
 from curation.audit.shortcuts import find_shortcuts, probe_shortcuts
 from curation.dataset.findings import Finding, Probe
-from curation.errors import CurationError, ErrorCode
 from curation.pipeline import Options, build
 from curation.versions import Home, load
 from tests.audit.builders import jpeg, make_version, measure, sample
@@ -125,7 +124,7 @@ def test_an_interval_too_wide_to_tell_is_a_warning(tmp_path, auc, low, high, unk
 def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
     """The remedies are tried on the published images, and each shows its own effect."""
     version = make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels, quality=70), count=20))
-    tried = try_remedies(version)
+    tried = try_remedies(version).probes
     assert auc_of(tried["as published"], "encoding") == 1.0
     assert auc_of(tried['encode = "uniform", short_side = 96'], "encoding") == 0.5
 
@@ -137,7 +136,7 @@ def test_gray_world_is_shown_to_take_a_tint_away(tmp_path):
     tint = np.array([0.98, 0.75, 0.52])  # as bright as the others
     tinted = [sample(f"b{n}.jpg", jpeg((texture(500 + n) * tint).astype(np.uint8))) for n in range(30)]
     version = make_version(tmp_path, [*plain, *tinted])
-    tried = try_remedies(version)
+    tried = try_remedies(version).probes
     assert auc_of(tried["as published"], "colour") > 0.9
     assert auc_of(tried['colour_constancy = "grey-world"'], "colour") < auc_of(tried["as published"], "colour") - 0.1
 
@@ -176,13 +175,26 @@ def test_the_advice_is_to_try_an_untried_remedy_first(tmp_path):
     assert "--remedies" not in advice.get("shortcut-thumbnail", "")
 
 
-def test_a_published_file_that_cannot_be_rendered_ends_the_trial_with_its_code(tmp_path):
-    """A remedy cannot be judged on a part of the images."""
+def test_a_published_file_that_cannot_be_rendered_again_is_named_and_the_trials_go_on(tmp_path):
+    """Pillow opens a 16-bit image that the decoding rules refuse: the remedies are tried on all others."""
+    version = make_version(tmp_path, samples_of(jpeg, count=6))
+    strange = version.samples().row(0, named=True)
+    Image.fromarray(np.arange(64 * 64, dtype=np.float32).reshape(64, 64)).save(strange["file"], format="TIFF")
+    audited = audit(version, remedies=True)
+    found = next(each for each in audited.findings if each.id == "quality-not-rendered")
+    assert found.severity == "warning"
+    assert [line.partition(":")[0] for line in found.which] == [strange["id"]]
+    assert len(audited.remedies) == 7
+    assert "quality-unreadable" not in {each.id for each in audited.findings}
+
+
+def test_a_file_that_cannot_be_opened_at_all_is_in_one_finding_only(tmp_path):
+    """The trials do not repeat what the audit reports about such a file."""
     version = make_version(tmp_path, samples_of(jpeg, count=1))
     Path(version.samples()["file"][0]).write_bytes(b"<html>not here</html>")
-    with pytest.raises(CurationError) as caught:
-        try_remedies(version)
-    assert caught.value.code == ErrorCode.IMAGE_UNREADABLE
+    found = {each.id for each in audit(version, remedies=True).findings}
+    assert "quality-unreadable" in found
+    assert "quality-not-rendered" not in found
 
 
 @pytest.mark.slow

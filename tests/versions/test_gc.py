@@ -12,6 +12,7 @@ from curation.versions import (
     CachePart,
     Home,
     carry_out,
+    free_space,
     link_or_copy,
     load,
     locked,
@@ -46,6 +47,17 @@ def test_the_plan_removes_nothing(home):
     plan = plan_gc(home, keep=1)
     assert "v1: " in str(plan)
     assert sorted(home.datasets.rglob("*")) == before
+
+
+def test_one_call_removes_only_what_was_confirmed(home):
+    """The caller gets the plan before anything is removed; without its consent nothing is."""
+    asked = []
+    kept = free_space(home, keep=2, confirm=lambda plan: bool(asked.append(plan)))
+    assert kept.removed == ()
+    assert home.build("squares", 1).exists()
+    freed = free_space(home, keep=2, confirm=lambda plan: plan == kept.plan)
+    assert freed.removed == kept.plan.targets
+    assert not home.build("squares", 1).exists()
 
 
 def test_the_newest_builds_stay_and_the_texts_of_all(home):
