@@ -38,6 +38,7 @@ class Reason(StrEnum):
 
     # probe
     DAMAGED = "damaged", "probe", "The image file contradicts itself. Detail: its format, and how."
+    DECODER_CRASHED = "decoder-crashed", "probe", "The decoder ends the process, also where it reads this file alone."
     DECOMPRESSION_BOMB = "decompression-bomb", "probe", "The image has more pixels than the limit. Detail: how many."
     EMPTY_FILE = "empty-file", "probe", "The file has no bytes."
     MISSING_PAGE = (
@@ -102,6 +103,9 @@ class Reason(StrEnum):
     NOT_IN_VERSION = "not-in-version", "select", "A restored version did not choose it. Detail: the version."
     SURPLUS = "surplus", "select", "The recipe asks for fewer images. Detail: the split."
 
+    # render, which also gives the reasons of probe
+    TOO_LONG = "too-long", "render", "A side is longer than a JPEG can be. Detail: the side and the limit."
+
 
 class Cause(NamedTuple):
     """Why one file is not usable: a reason, and its detail where there is one."""
@@ -149,6 +153,7 @@ VARYING: Final = frozenset(
         Reason.DISPUTED,
         Reason.DISPUTED_HELD_OUT,
         Reason.LEAKAGE,
+        Reason.TOO_LONG,
         Reason.UNSUPPORTED_COMPRESSION,
     }
 )
@@ -168,6 +173,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.PROGRAM_FOLDER: ("folder of a program", "folder of a program: {}"),
     Reason.UNSUPPORTED_COMPRESSION: ("unsupported compression method", "unsupported compression method ({})"),
     Reason.DAMAGED: ("damaged", "damaged {}"),
+    Reason.DECODER_CRASHED: ("decoder crashed", "decoder crashed: {}"),
     Reason.DECOMPRESSION_BOMB: ("decompression bomb", "decompression bomb: {}"),
     Reason.EMPTY_FILE: ("empty file", "empty file: {}"),
     Reason.MISSING_PAGE: ("no pages", "no page {}"),
@@ -197,6 +203,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.LEAKAGE: ("leakage", "leakage (its group is on the {} side)"),
     Reason.NOT_IN_VERSION: ("not in the version", "not in {}"),
     Reason.SURPLUS: ("surplus", "surplus in {}"),
+    Reason.TOO_LONG: ("longer than a JPEG can be", "longer than a JPEG can be ({})"),
 }
 
 

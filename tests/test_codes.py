@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from curation.dataset.columns import STEPS
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 from curation.versions.problems import ProblemCode
@@ -121,7 +122,7 @@ def test_codes_and_reasons_are_explained():
         assert member.meaning[0].isupper() or not member.meaning[0].isalpha(), member
         assert member.meaning.endswith("."), member
         assert "|" not in member.meaning, member
-    assert {reason.step for reason in Reason} <= {"ingest", "probe", "label", "decide", "quality", "dedup", "select"}
+    assert {reason.step for reason in Reason} <= set(STEPS)
 
 
 def test_the_page_of_codes_is_what_the_enumerations_hold():

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -220,6 +221,40 @@ def test_a_build_that_falls_short_leaves_a_draft_to_look_at(tmp_path: Path) -> N
     write_recipe(tmp_path / "datasets", images=tmp_path / "images", train=8)
     assert build("tiny", options).outcome == "published"
     assert not options.home.draft("tiny").exists()
+
+
+def with_line_scans(folder: Path, *, train: int) -> Options:
+    """Return the options of a tiny dataset with three images that are too long for a JPEG."""
+    options = make_tiny(folder, train=train)
+    for seed in range(3):
+        scan = np.tile(texture(100 + seed, width=40, height=1000), (66, 1, 1))
+        write_source(folder / "images", {f"melanoma/scan{seed}.png": as_bytes(scan, "PNG", compress_level=1)})
+    return options
+
+
+def test_an_image_that_cannot_be_rendered_is_excluded_and_the_split_chosen_again(tmp_path: Path) -> None:
+    """A line scan of 66,000 px passes the probe; it ended the build without its name."""
+    options = with_line_scans(tmp_path, train=6)
+    built = build("tiny", options)
+    assert built.summary.splits == {"train": {"healthy": 6, "melanoma": 6}, "test": {"healthy": 2, "melanoma": 2}}
+    assert not verify(options.home, "tiny").problems
+    excluded = built.manifest.rows.filter(pl.col("excluded_by") == "render")
+    assert excluded["path"].str.starts_with("melanoma/scan").all()
+    assert set(excluded.select("reason", "detail").rows()) == {("too-long", "66000 px, > 65500")}
+    assert build("tiny", options).outcome == "unchanged"
+
+
+def test_a_count_that_render_makes_short_leaves_a_draft(tmp_path: Path) -> None:
+    """The draft names the images that could not be rendered."""
+    options = with_line_scans(tmp_path, train=9)
+    write_source(tmp_path / "images", {"healthy/more.jpg": as_bytes(texture(1100))})
+    with fails_with(ErrorCode.COUNT_SHORT, "melanoma"):
+        build("tiny", options)
+    shown = show(options.home, "tiny@draft")
+    assert [(each.stage, each.reason, each.rows) for each in shown.reasons if each.stage == "render"] == [
+        ("render", "too-long", 3)
+    ]
+    assert "longer than a JPEG can be" in str(explain(options.home, "tiny@draft", "scan0.png"))
 
 
 @pytest.mark.parametrize("step", STEPS)

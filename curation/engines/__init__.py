@@ -4,6 +4,6 @@ An engine decides where work is done and never what comes out of it.
 """
 
 from curation.engines.local import Local, count_cores, keep_workers
-from curation.engines.protocol import Engine
+from curation.engines.protocol import Engine, WorkerCrashedError, survive_crashes
 
-__all__ = ["Engine", "Local", "count_cores", "keep_workers"]
+__all__ = ["Engine", "Local", "WorkerCrashedError", "count_cores", "keep_workers", "survive_crashes"]

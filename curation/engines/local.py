@@ -1,7 +1,10 @@
 """The engine of one machine: this process, or a pool of fresh processes, which is the same on every system."""
 
+import faulthandler
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections import deque
@@ -10,9 +13,10 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from curation.engines.protocol import Engine, Result, Task
+from curation.engines.protocol import Engine, Result, Task, WorkerCrashedError
 from curation.errors import CurationError, ErrorCode
 
 if TYPE_CHECKING:
@@ -54,6 +58,8 @@ class Local:
         ------
         CurationError
             Where a worker was killed from outside (out of memory, most often).
+        WorkerCrashedError
+            Where a worker was ended by its own code; in this process that ends the program.
         """
         if self.workers == 1 or len(shards) < 2:
             yield from (function(shard) for shard in shards)
@@ -72,14 +78,44 @@ class Local:
         if self.workers == 1 or len(shards) < 2:
             yield from enumerate(map(function, shards))
             return
-        with self._open_pool(min(self.workers, len(shards))) as pool:
-            waiting: dict[Future[Result], int] = {}
-            for number, shard in enumerate(shards):
-                waiting[pool.submit(function, shard)] = number
-                while len(waiting) >= self.workers * SHARDS_AHEAD:
+        waiting: dict[Future[Result], int] = {}
+        number = -1
+        try:
+            with self._open_pool(min(self.workers, len(shards))) as pool:
+                for number, shard in enumerate(shards):
+                    waiting[pool.submit(function, shard)] = number
+                    while len(waiting) >= self.workers * SHARDS_AHEAD:
+                        yield from _take_completed(waiting)
+                while waiting:
                     yield from _take_completed(waiting)
-            while waiting:
-                yield from _take_completed(waiting)
+        except WorkerCrashedError as crash:
+            raise WorkerCrashedError(sorted({*waiting.values(), number})) from crash
+
+    def each_alone(
+        self, function: Callable[[Task], Result], shards: Sequence[Task]
+    ) -> Iterator[tuple[int, Result | None]]:
+        """Yield number and result of one shard at a time, in another process; None where that crashes twice.
+
+        Raises
+        ------
+        CurationError
+            Where that process was killed from outside.
+        """
+        alone = Local(1)
+        workers = KeptWorkers(1)
+        try:
+            for number, shard in enumerate(shards):
+                result = None
+                for _ in range(2):
+                    try:
+                        with replace(alone, kept=workers)._open_pool(1) as pool:
+                            result = pool.submit(function, shard).result()
+                        break
+                    except WorkerCrashedError:
+                        continue
+                yield number, result
+        finally:
+            workers.end(kill=True)
 
     @contextmanager
     def _open_pool(self, workers: int) -> Iterator[Executor]:
@@ -88,7 +124,10 @@ class Local:
         try:
             yield kept.start()
         except BrokenProcessPool as fault:
+            crashed = kept.has_crashed()
             kept.end(kill=True)
+            if crashed:
+                raise WorkerCrashedError from fault
             raise CurationError(
                 ErrorCode.WORKER_KILLED,
                 "a worker process was ended from outside (the system may be out of memory)",
@@ -108,23 +147,35 @@ class KeptWorkers:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool: loky.ProcessPoolExecutor | None = None
+        self._traces: Path | None = None
 
     def start(self) -> Executor:
         """Return the running workers; start them where there are none."""
         if self._pool is None:
             import loky  # a build that starts no worker is done sooner without it
 
+            self._traces = Path(tempfile.mkdtemp(prefix="curation-workers-"))
             self._pool = loky.ProcessPoolExecutor(
-                self._workers, initializer=_prepare_worker, initargs=(os.getpid(),), env=NO_RECYCLING
+                self._workers,
+                initializer=_prepare_worker,
+                initargs=(os.getpid(), str(self._traces)),
+                env=NO_RECYCLING,
             )
         started: Executor = self._pool
         return started
+
+    def has_crashed(self) -> bool:
+        """Return whether a worker left a trace of a fatal error, which one that is killed from outside does not."""
+        return self._traces is not None and any(trace.stat().st_size for trace in self._traces.iterdir())
 
     def end(self, *, kill: bool = False) -> None:
         """End the workers, after their work or at once; where none run, nothing happens."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(kill_workers=True) if kill else pool.shutdown()
+        traces, self._traces = self._traces, None
+        if traces is not None:
+            shutil.rmtree(traces, ignore_errors=True)
 
 
 @contextmanager
@@ -147,11 +198,18 @@ def _take_completed(waiting: dict[Future[Result], int]) -> Iterator[tuple[int, R
     """Wait for one shard at least, and yield and forget all that are completed."""
     completed, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in sorted(completed, key=waiting.__getitem__):
-        yield waiting.pop(future), future.result()
+        result = future.result()  # one that fails is still among those that wait
+        yield waiting.pop(future), result
 
 
-def _prepare_worker(parent: int) -> None:
-    """Let the parent alone answer Ctrl-C, and end with the parent where that is killed."""
+_traces: list[BinaryIO] = []
+"""The open file that a fatal error is written to."""
+
+
+def _prepare_worker(parent: int, traces: str) -> None:
+    """Let the parent alone answer Ctrl-C, end with the parent where that is killed, and leave a trace of a crash."""
+    _traces.append(Path(traces, str(os.getpid())).open("wb", buffering=0))  # noqa: SIM115 - open as long as the worker
+    faulthandler.enable(_traces[-1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix":
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

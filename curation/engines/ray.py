@@ -112,6 +112,12 @@ class Ray:
                 raise outcome.error
             yield int(row["number"]), outcome
 
+    def each_alone(
+        self, function: Callable[[Task], Result], shards: Sequence[Task]
+    ) -> Iterator[tuple[int, Result | None]]:
+        """Yield number and result of each shard; a crash of a worker is an error of the cluster, which repeats it."""
+        yield from self.as_completed(function, shards)
+
     def _rows(self, dataset: "ray.data.Dataset") -> Iterator[Batch]:
         with _explained():
             yield from dataset.iter_rows()

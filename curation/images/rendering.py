@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from curation.images.decoding import ImageReader, decode
@@ -17,9 +18,12 @@ from curation.images.jpeg import is_upright_srgb
 from curation.images.jpeg_segments import strip_metadata
 from curation.images.lanczos import downscale
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.types import Pixels, Tone
+from curation.images.types import DecodedImage, DecodeFailure, Pixels, Tone
+from curation.reasons import Reason
 
 Step: TypeAlias = Callable[[Pixels], Pixels]
+LONGEST: Final = 65_500
+"""The longest side of a JPEG, in pixels, as libjpeg has it."""
 _SUBSAMPLING: Final = {"4:4:4": 0, "4:2:0": 2}
 
 
@@ -94,8 +98,15 @@ def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
     Parameters
     ----------
     pixels : (h, w, 3) uint8 ndarray, upright sRGB
+
+    Raises
+    ------
+    DecodeFailure
+        A side would be longer than a JPEG can be.
     """
     image = downscale(Image.fromarray(pixels), settings.short_side)
+    if max(image.size) > LONGEST:
+        raise DecodeFailure(Reason.TOO_LONG, f"{max(image.size)} px, > {LONGEST}")
     out = BytesIO()
     image.save(out, "JPEG", quality=settings.quality, subsampling=_SUBSAMPLING[settings.subsampling])
     return out.getvalue()
@@ -105,7 +116,18 @@ def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | Non
     """Return a JPEG without its metadata, or None where its pixels have to change."""
     if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not is_upright_srgb(content):
         return None
-    header = decode(content, scale="scaled", gray=True).header  # read to its end: a damaged file is not copied
+    looked_at = decode(content, scale="scaled")  # read to its end: a damaged file is not copied
+    header = looked_at.header
     if settings.short_side is not None and min(header.width, header.height) > settings.short_side:
         return None
-    return strip_metadata(content)
+    kept = strip_metadata(content)
+    return kept if kept == content or _shows(kept, looked_at) else None
+
+
+def _shows(kept: bytes, original: DecodedImage) -> bool:
+    """Return whether a copy has the pixels of its original: a segment that is no metadata to others may be lost."""
+    try:
+        copied = decode(kept, scale="scaled")
+    except DecodeFailure:
+        return False
+    return copied.header.mode == original.header.mode and np.array_equal(copied.pixels, original.pixels)

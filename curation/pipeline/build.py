@@ -20,6 +20,7 @@ from curation.errors import CurationError, ErrorCode
 from curation.hashing import Fingerprints, Pairs, Search, SearchReport, find_candidates
 from curation.pipeline.journal import Journal, StageLine, Stopped
 from curation.pipeline.options import Listener, Options
+from curation.reasons import describe as describe_exclusion
 from curation.report.summary import Summary, summarize
 from curation.sources import Fetched, fetch_all, index_files
 from curation.stages.decide import decide
@@ -28,7 +29,7 @@ from curation.stages.ingest import ingest
 from curation.stages.label import label
 from curation.stages.probe import probe
 from curation.stages.quality import quality
-from curation.stages.render import encoder_name, estimate_bytes, render
+from curation.stages.render import UnrenderableImages, encoder_name, estimate_bytes, render
 from curation.stages.restore_split import restore_split
 from curation.stages.select import ShortCountError, select
 from curation.storage.archive_index import ArchiveIndex
@@ -60,8 +61,10 @@ from curation.versions.upload import upload
 Step = Literal["fetch", "ingest", "probe", "label", "decide", "quality", "dedup", "select"]
 BuildOutcome = Literal["published", "restored", "unchanged", "stopped", "planned"]
 STEPS: tuple[Step, ...] = get_args(Step)
-LEAVE_DRAFT = frozenset(STEPS[STEPS.index("label") :])
+LEAVE_DRAFT = frozenset({*STEPS[STEPS.index("label") :], "render"})
 """The steps whose failure leaves a draft: the images were read by then."""
+MOST_NAMED = 10
+"""Images that cannot be rendered and are named while the build runs; the others are in the manifest."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,10 @@ def build(name: str, options: Options | None = None, *, until: Step | None = Non
         try:
             grouped = find_groups(recipe, options, journal)
             rows = choose_split(grouped, recipe, journal)
+            built = _publish_what_can_be_rendered(held, recipe, grouped, rows, journal, options)
         except CurationError as fault:
             _fail(held, fault, journal, options)
-        built = _note_newest(publish(held, recipe, grouped, rows, journal, options), options.home)
+        built = _note_newest(built, options.home)
     return _upload(built, options)
 
 
@@ -200,7 +204,15 @@ def restore(reference: str, options: Options | None = None) -> Built:
             return _upload(_finish(published_by, journal, options, "unchanged", line=line, folder=folder), options)
         grouped = find_groups(recipe, options, journal)
         rows = retake_split(grouped, chosen(home, reference), line, journal, reference=f"{name}@v{line.version}")
-        built = publish(held, published_by, grouped, rows, journal, options)
+        try:
+            built = publish(held, published_by, grouped, rows, journal, options)
+        except UnrenderableImages as found:
+            name, cause = min(found.causes.items())
+            raise CurationError(
+                ErrorCode.IMAGE_UNREADABLE,
+                f"{name}: {reference} contains it, but it cannot be rendered: {cause}",
+                hint="Another version of Pillow may have read it. Build the recipe: that excludes the image.",
+            ) from found
     return _upload(built, options)
 
 
@@ -317,6 +329,28 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
     journal.notes += done.notes
     folder = home.build(recipe.name, done.line.version)
     return _finish(recipe, journal, options, done.outcome, line=done.line, folder=folder)
+
+
+def _publish_what_can_be_rendered(
+    held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journal: Journal, options: Options
+) -> Built:
+    """Publish what was chosen; where an image cannot be rendered after all, exclude it and choose again."""
+    while True:
+        try:
+            return publish(held, recipe, grouped, rows, journal, options)
+        except UnrenderableImages as found:
+            causes = {name: (cause.reason.value, cause.detail) for name, cause in found.causes.items()}
+        ids = grouped.rows.rows["id"]
+        reasons, details = (
+            pl.Series([causes.get(name, (None, None))[place] for name in ids], dtype=pl.String) for place in (0, 1)
+        )
+        grouped = grouped._replace(rows=grouped.rows.exclude("render", reasons, details))
+        for name, (reason, detail) in sorted(causes.items())[:MOST_NAMED]:
+            why = describe_exclusion("render", reason, detail)
+            options.listener.note(f"{name}: {why}; the split is chosen again without it")
+        # what was surplus may be chosen now: the reasons of the first choice do not stay
+        with journal.step("select", conserves=False) as record:
+            rows = record(select(grouped.rows, recipe, previous=grouped.previous))
 
 
 def _plan(recipe: Recipe, options: Options, *, until: Step | None, dry_run: bool) -> Built:
@@ -456,7 +490,7 @@ def _copy_newest_card(home: Home, name: str) -> None:
 
 def _fail(held: Lock, fault: CurationError, journal: Journal, options: Options) -> NoReturn:
     """Raise the error; where the images were read before it, leave a draft and name the command that reads it."""
-    if journal.current not in LEAVE_DRAFT:
+    if journal.current not in LEAVE_DRAFT or fault.code in (ErrorCode.DISK_FULL, ErrorCode.DISK_READ_ONLY):
         raise fault
     rows = fault.manifest if isinstance(fault, ShortCountError) else journal.rows
     write_draft(

@@ -11,7 +11,7 @@ from PIL import features
 
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, Render
-from curation.engines import Engine
+from curation.engines import Engine, survive_crashes
 from curation.errors import CurationError, ErrorCode
 from curation.hashing import sha256_hex
 from curation.images import (
@@ -26,6 +26,7 @@ from curation.images import (
     soften,
 )
 from curation.images import render as render_bytes
+from curation.reasons import Cause, Reason
 from curation.storage.archive_index import ArchiveIndex, file_of
 from curation.storage.archive_members import Member, UnreadableMember
 from curation.storage.archives import read_member
@@ -33,6 +34,23 @@ from curation.storage.progress import Progress, show_progress
 from curation.versions import PublishedImage, link_or_copy
 
 SHARD_FILES = 64
+
+Written = tuple[str, int]
+"""The sha256 of an image that was written, and its bytes."""
+
+
+class UnrenderableImages(Exception):
+    """Raised where images that were probed cannot be rendered; all others were rendered by then.
+
+    Attributes
+    ----------
+    causes : mapping of str to Cause
+        Why, by the row's id.
+    """
+
+    def __init__(self, causes: Mapping[str, Cause]) -> None:
+        super().__init__(f"{len(causes)} images cannot be rendered")
+        self.causes = causes
 
 
 @dataclass(frozen=True)
@@ -95,8 +113,10 @@ def render(
 
     Raises
     ------
+    UnrenderableImages
+        Where an image cannot be decoded in full, or cannot be a JPEG.
     CurationError
-        Where an image can no longer be read or decoded.
+        Where an image can no longer be read.
     """
     kept = manifest.kept.select("id", "sha256", "page").with_columns(file=names)
     for parent in sorted({str(Path(name).parent) for name in names}):
@@ -121,7 +141,7 @@ def estimate_bytes(manifest: Manifest, recipe: Recipe, archive_index: ArchiveInd
     kept = manifest.kept.select("id", "page").gather_every(max(1, manifest.kept.height // sample))
     images = [(name, page or 1, "") for name, page in kept.iter_rows()]
     shards = _cut(images, recipe, archive_index, None)
-    sizes = [size for shard in shards for _, size in render_shard(shard)]
+    sizes = [written[1] for shard in shards for written in render_shard(shard) if not isinstance(written, Cause)]
     return round(sum(sizes) / len(sizes) * manifest.kept.height) if sizes else 0
 
 
@@ -137,12 +157,18 @@ def _render_all(
     shards = _cut(images, recipe, archive_index, folder) if images else []
     names = {file: name for name, _, file in images}
     digests: dict[str, str] = {}
+    causes: dict[str, Cause] = {}
     size = sum(member.size_bytes for shard in shards for member, *_ in shard.images)
     with show_progress(progress, "write images", size) as advance:
         for number, written in _write(engine, shards):
-            for (member, _, file), (digest, _) in zip(shards[number].images, written, strict=True):
-                digests[names[file]] = digest
+            for (member, _, file), result in zip(shards[number].images, written, strict=True):
+                if isinstance(result, Cause):
+                    causes[names[file]] = result
+                else:
+                    digests[names[file]] = result[0]
                 advance(member.size_bytes)
+    if causes:
+        raise UnrenderableImages(causes)
     return digests
 
 
@@ -173,21 +199,27 @@ def _group_files(files: Iterable[list[tuple[Member, int, str]]]) -> Iterator[lis
         yield together
 
 
-def _write(engine: Engine, shards: Sequence[RenderShard]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-    """Yield number and (sha256, bytes) of the images of each shard once they are written."""
+def _write(engine: Engine, shards: Sequence[RenderShard]) -> Iterator[tuple[int, list[Written | Cause]]]:
+    """Yield number of each shard, and (sha256, bytes) of its images or why there is none, once they are written."""
     if not engine.is_remote:
-        yield from engine.as_completed(render_shard, shards)
+        yield from survive_crashes(engine, render_shard, shards, split=_split, join=_join)
         return
     tasks = [(replace(shard, folder=None), encoder_name()) for shard in shards]
     for number, contents in engine.as_completed(render_remote, tasks):
-        shard = shards[number]
-        for (_, _, file), content in zip(shard.images, contents, strict=True):
-            if shard.folder is not None:
-                (shard.folder / file).write_bytes(content)
-        yield number, [(sha256_hex(content), len(content)) for content in contents]
+        images = [(file, content) for (_, _, file), content in zip(shards[number].images, contents, strict=True)]
+        yield number, _write_files(images, shards[number].folder)
 
 
-def render_remote(task: tuple[RenderShard, str]) -> list[bytes]:
+def _split(shard: RenderShard) -> list[RenderShard]:
+    """Return a shard for each image."""
+    return [replace(shard, images=(image,)) for image in shard.images]
+
+
+def _join(shard: RenderShard, pieces: Sequence[list[Written | Cause] | None]) -> list[Written | Cause]:
+    return [result for one in pieces for result in ([Cause(Reason.DECODER_CRASHED)] if one is None else one)]
+
+
+def render_remote(task: tuple[RenderShard, str]) -> list[bytes | Cause]:
     """Return the images of a shard, rendered on a machine that cannot write to their folder.
 
     Raises
@@ -205,27 +237,35 @@ def render_remote(task: tuple[RenderShard, str]) -> list[bytes]:
     return [content for _, content in _render_each(shard)]
 
 
-def render_shard(shard: RenderShard) -> list[tuple[str, int]]:
-    """Write the images of a shard and return (sha256, bytes) of each; the work of one worker."""
-    written = []
-    for file, content in _render_each(shard):
-        if shard.folder is not None:
-            (shard.folder / file).write_bytes(content)
+def render_shard(shard: RenderShard) -> list[Written | Cause]:
+    """Write the images of a shard and return (sha256, bytes) of each, or why there is none; the work of one worker."""
+    return _write_files(_render_each(shard), shard.folder)
+
+
+def _write_files(images: Iterable[tuple[str, bytes | Cause]], folder: Path | None) -> list[Written | Cause]:
+    written: list[Written | Cause] = []
+    for file, content in images:
+        if isinstance(content, Cause):
+            written.append(content)
+            continue
+        if folder is not None:
+            (folder / file).write_bytes(content)
         written.append((sha256_hex(content), len(content)))
     return written
 
 
-def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes]]:
+def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes | Cause]]:
     reader, read = None, None
     for member, page, file in shard.images:
         try:
             if reader is None or read != member:
                 reader, read = ImageReader(read_member(shard.archive, member)), member
-            content = render_bytes(reader, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
-        except (UnreadableMember, DecodeFailure) as fault:
+            yield file, render_bytes(reader, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
+        except UnreadableMember as fault:
             raise CurationError(
                 ErrorCode.IMAGE_UNREADABLE,
-                f"{member.path}: was probed but cannot be rendered: {fault}",
-                hint="The source may have changed: build again, and exclude the image if the error stays.",
+                f"{member.path}: was probed but can no longer be read: {fault}",
+                hint="The source may have changed: build again.",
             ) from fault
-        yield file, content
+        except DecodeFailure as fault:
+            yield file, Cause(fault.reason, fault.detail)

@@ -223,10 +223,12 @@ def _check_images(folder: Path, names: Iterable[str]) -> Iterator[Problem]:
 def _check_jpeg(name: str, content: bytes) -> Problem | None:
     """Return what an image's file has in addition to the image; a clean file loses nothing when it is stripped."""
     # These import numpy and Pillow, which reading a version does not need.
+    from curation.images.jpeg import decode_jpeg
     from curation.images.jpeg_segments import strip_metadata, walk_segments
     from curation.images.types import DecodeFailure
 
     try:
+        decode_jpeg(content, scale="scaled", page=1, gray=True)
         if strip_metadata(content) == content:
             return None
         segments = [(marker, segment[2:]) for marker, segment, _ in walk_segments(content)]

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from curation.engines import Local, count_cores, keep_workers
+from curation.engines import Local, count_cores, keep_workers, survive_crashes
 from curation.engines.local import SHARDS_AHEAD
 from curation.errors import CurationError, ErrorCode
 
@@ -242,3 +242,55 @@ def _name_process(shard: int) -> int:
 
 def _divide(shard: int) -> float:
     return 1 / shard
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+def test_a_shard_that_crashes_its_worker_costs_itself_alone(name: str) -> None:
+    """The unfinished shards are repeated piece by piece; what crashes again is the only one without a result."""
+    shards = [tuple(range(start, start + 3)) for start in range(0, 30, 3)]
+    found = dict(
+        survive_crashes(Local(2), _crash_at_seven, [(name, shard) for shard in shards], split=_pieces, join=_all)
+    )
+    expected = [[None if number == 7 else 2 * number for number in shard] for shard in shards]
+    assert [found[place] for place in range(len(shards))] == expected
+
+
+def test_a_worker_that_is_killed_from_outside_is_no_crash() -> None:
+    """A machine's memory, or a person, decides nothing about an image."""
+    shards = [("SIGKILL", (number,)) for number in range(12)]
+    with pytest.raises(CurationError) as caught:
+        list(survive_crashes(Local(2), _crash_at_seven, shards, split=_pieces, join=_all))
+    assert caught.value.code == ErrorCode.WORKER_KILLED
+
+
+def test_a_crash_that_does_not_come_again_costs_nothing(tmp_path: Path) -> None:
+    """The first attempt leaves a mark and crashes, the second one works."""
+    found = dict(Local(2).each_alone(_crash_once, [tmp_path / str(number) for number in range(3)]))
+    assert found == {0: 1, 1: 1, 2: 1}
+
+
+Numbers = tuple[str, tuple[int, ...]]
+
+
+def _crash_at_seven(shard: Numbers) -> list[int | None]:
+    name, numbers = shard
+    if 7 in numbers:
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(5)
+    return [2 * number for number in numbers]
+
+
+def _crash_once(mark: Path) -> int:
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(5)
+    return 1
+
+
+def _pieces(shard: Numbers) -> list[Numbers]:
+    return [(shard[0], (number,)) for number in shard[1]]
+
+
+def _all(shard: Numbers, pieces: Sequence[list[int | None] | None]) -> list[int | None]:
+    return [number for piece in pieces for number in (piece or [None])]

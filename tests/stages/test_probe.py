@@ -1,8 +1,14 @@
 """Each file is read once: values, hashes, or the reason why it is not an image."""
 
 import io
+import os
+import signal
 import sys
+import time
 import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +65,52 @@ def fate(manifest: Manifest, name: str) -> tuple[str, str, str | None]:
     """Return step, reason and detail of an excluded row."""
     row = cells(manifest, name)
     return row["excluded_by"], row["reason"], row["detail"]
+
+
+@dataclass(frozen=True)
+class FragileDecoder:
+    """Two workers whose decoder ends its process at one file."""
+
+    engine: Local = field(default_factory=partial(Local, 2))
+    workers: int = 2
+    is_remote: bool = False
+
+    def map(self, function: Any, shards: Sequence[Any]) -> Iterator[Any]:
+        """Work as the engine does, without a fault."""
+        return self.engine.map(function, shards)
+
+    def as_completed(self, function: Any, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Work as the engine does."""
+        return self.engine.as_completed(partial(_crash_at_one_file, function), shards)
+
+    def each_alone(self, function: Any, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Work as the engine does."""
+        return self.engine.each_alone(partial(_crash_at_one_file, function), shards)
+
+
+def _crash_at_one_file(function: Any, shard: Any) -> Any:
+    if any(member.path.endswith("crash.png") for member in shard.members):
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(5)
+    return function(shard)
+
+
+def test_a_file_that_crashes_its_decoder_is_excluded(tmp_path: Path) -> None:
+    """Its worker ends by a signal; the others of its shard, and all other shards, are read as ever."""
+    for name in ("one", "two"):
+        images = {f"{number}.png": as_bytes(texture(number + 50 * len(name)), "PNG") for number in range(3)}
+        write_source(tmp_path / name, images)
+    write_source(tmp_path / "two", {"crash.png": as_bytes(texture(99), "PNG")})
+    sources = [
+        {"name": name, "kind": "folder", "path": str(tmp_path / name), "label": "melanoma"} for name in ("one", "two")
+    ]
+    recipe = recipe_of(tmp_path, sources=sources)
+    fetched = fetch_all(recipe.sources, cache=Cache())
+    before = ingest(recipe, fetched, cache=Cache(), engine=Local(1), progress=SilentProgress())
+    settings: Any = {"cache": Cache(), "engine": FragileDecoder(), "progress": SilentProgress()}
+    after, _ = probe(before, recipe, index_files(fetched), **settings)
+    assert fate(after, "crash.png") == ("probe", "decoder-crashed", None)
+    assert after.kept.height == 6
 
 
 BAD = {

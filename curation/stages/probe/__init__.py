@@ -4,17 +4,27 @@ This is the one place where a failure to decode becomes a reason.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
-from curation.engines import Engine
+from curation.engines import Engine, survive_crashes
 from curation.errors import CurationError, ErrorCode
 from curation.hashing import Fingerprints, ThumbnailStore
 from curation.reasons import Reason
-from curation.stages.probe.pages import COLUMNS, FINDINGS, ProbeSettings, ProbeShard, probe_shard, tone_of
+from curation.stages.probe.pages import (
+    COLUMNS,
+    FINDINGS,
+    ProbeSettings,
+    ProbeShard,
+    crashed_shard,
+    probe_shard,
+    tone_of,
+)
 from curation.stages.probe.probe_cache import ProbeCache, as_parquet, store_thumbnails
 from curation.storage.archive_index import ArchiveIndex, page_id
 from curation.storage.archive_members import Member, name_system_file
@@ -77,8 +87,25 @@ def _probe_shards(engine: Engine, shards: Sequence[ProbeShard]) -> Iterator[tupl
         for number, content in engine.as_completed(probe_remote, shards):
             yield number, pl.read_parquet(content, schema=FINDINGS)
     else:
-        for number, rows in engine.as_completed(probe_shard, shards):
-            yield number, pl.DataFrame(rows, schema=FINDINGS)
+        for number, tables in survive_crashes(engine, probe_tables, shards, split=_split, join=_join):
+            yield number, pl.concat([pl.DataFrame(rows, schema=FINDINGS) for rows in tables])
+
+
+def probe_tables(shard: ProbeShard) -> list[dict[str, list[Any]]]:
+    """Return what ``probe_shard`` finds, as a list of one; the work of one worker."""
+    return [probe_shard(shard)]
+
+
+def _split(shard: ProbeShard) -> list[ProbeShard]:
+    """Return a shard for each file."""
+    return [
+        replace(shard, members=(member,), shas=(sha,)) for member, sha in zip(shard.members, shard.shas, strict=True)
+    ]
+
+
+def _join(shard: ProbeShard, pieces: Sequence[list[dict[str, list[Any]]] | None]) -> list[dict[str, list[Any]]]:
+    alone = zip(_split(shard), pieces, strict=True)
+    return [table for one, found in alone for table in ([crashed_shard(one)] if found is None else found)]
 
 
 def probe_remote(shard: ProbeShard) -> bytes:

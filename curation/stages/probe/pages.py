@@ -110,6 +110,15 @@ def probe_shard(shard: ProbeShard) -> dict[str, list[Any]]:
     return columns
 
 
+def crashed_shard(shard: ProbeShard) -> dict[str, list[Any]]:
+    """Return the findings on files whose decoder ends its process."""
+    count = len(shard.shas)
+    columns: dict[str, Any] = {name: [None] * count for name in FINDINGS}
+    columns |= {"sha256": list(shard.shas), "page": [1] * count, "failure": [Reason.DECODER_CRASHED.value] * count}
+    columns |= {"symmetries": np.zeros((count, 8), np.uint64), "thumbnail": [_NO_THUMBNAIL.tobytes()] * count}
+    return columns
+
+
 _NO_THUMBNAIL = np.zeros((32, 32), np.uint8)
 
 
