@@ -125,7 +125,7 @@ def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | Non
 
 
 def _shows(kept: bytes, original: DecodedImage) -> bool:
-    """Return whether a copy has the pixels of its original: a segment that is no metadata to others may be lost."""
+    """Return whether a copy has the pixels of its original: a segment that changes the colors may be lost."""
     try:
         copied = decode(kept, scale="scaled")
     except DecodeFailure:
