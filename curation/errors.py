@@ -27,6 +27,7 @@ class ErrorCode(ExplainedCode):
     DECISION_INVALID = "decision-invalid", "A decision lacks something or contradicts itself."
     DISPUTED_IMAGES = "disputed-images", "Images have several labels, and `conflicts.policy` is `error`."
     DUPLICATE_PATH = "duplicate-path", "Two files of one source have the same path."
+    GROUP_SPANS_SPLITS = "group-spans-splits", "A group joins images that were in test and in val before."
     LABEL_UNKNOWN = "label-unknown", "The recipe does not define the label."
     LEDGER_INVALID = "ledger-invalid", "`decisions.jsonl` or a table of decisions has invalid lines."
     METADATA_INVALID = "metadata-invalid", "The metadata table of a source does not fit the recipe or the images."

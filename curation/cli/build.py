@@ -322,6 +322,14 @@ def list_remarks(summary: "Summary", *, verbose: bool) -> list[str]:
     for label, ids in summary.reserve.items():
         used = number(len(ids), f"disputed {label} image is used", f"disputed {label} images are used")
         remark(f"{used} in train to reach the requested count", ids)
+    if summary.missed_ratios:
+        remark(
+            "groups stay whole, so the ratios are missed by more than a point",
+            [
+                f"{miss.label or 'all images'}: {miss.split} has {miss.share:.1%} instead of {miss.wanted:.1%}"
+                for miss in summary.missed_ratios
+            ],
+        )
     if summary.leaks:
         touched = sum(leak.touches_classes for leak in summary.leaks)
         remark(

@@ -407,7 +407,7 @@ def _finish(
 
 def _summarize(rows: Manifest, recipe: Recipe) -> Summary:
     grouped = [source.name for source in recipe.sources if source.group is not None]
-    return summarize(rows, classes=recipe.classes, grouped=grouped)
+    return summarize(rows, classes=recipe.classes, grouped=grouped, ratios=recipe.selection.ratios)
 
 
 def _fetch(recipe: Recipe, options: Options, *, update: bool = False) -> tuple[Fetched, ...]:

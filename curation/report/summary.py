@@ -16,6 +16,7 @@ from curation.dataset.manifest import (
     is_not_image,
     is_unreadable,
 )
+from curation.dataset.recipe import Split
 from curation.dataset.split_counts import count_splits
 from curation.reasons import Reason
 
@@ -46,6 +47,17 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class MissedRatio:
+    """A split whose share of a class, or of all images, differs from the recipe's ratio by more than a point."""
+
+    label: str | None
+    """The class; None for all images."""
+    split: str
+    wanted: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a build reports; ids are sorted."""
 
@@ -66,15 +78,25 @@ class Summary:
     """Source -> images without a label (yet)."""
     system_files: dict[str, int] = field(default_factory=dict)
     """Kind of file left by an operating system -> number of files."""
+    missed_ratios: tuple[MissedRatio, ...] = ()
+    """With ratios: what came out otherwise by more than a point, because groups are whole."""
 
 
-def summarize(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[str] = ()) -> Summary:
+def summarize(
+    manifest: Manifest,
+    *,
+    classes: Sequence[str],
+    grouped: Sequence[str] = (),
+    ratios: Mapping[Split, float] | None = None,
+) -> Summary:
     """Return the summary of a manifest; the fields of steps that have not run are empty.
 
     Parameters
     ----------
     grouped : sequence of str
         Sources whose recipe has a group rule.
+    ratios : mapping of str to float, optional
+        What the recipe asks for.
     """
     rows, kept = manifest.rows, manifest.kept
     conflicts = find_conflicts(rows)
@@ -102,7 +124,26 @@ def summarize(manifest: Manifest, *, classes: Sequence[str], grouped: Sequence[s
         ungrouped=tuple(sorted(set(loners["source"]) - set(matched))),
         unlabelled=_by_source(rows.filter(is_excluded_by("label"))),
         system_files=_count_system_files(rows),
+        missed_ratios=find_missed_ratios(kept, ratios or {}),
     )
+
+
+POINT: Final = 0.01
+
+
+def find_missed_ratios(kept: pl.DataFrame, ratios: Mapping[Split, float]) -> tuple[MissedRatio, ...]:
+    """Return where the share of a split differs from its ratio by more than a point: in all, then by class."""
+    if not ratios or kept["split"].null_count() == kept.height:
+        return ()
+    parts = [(None, kept), *((label, part) for (label,), part in kept.partition_by("label", as_dict=True).items())]
+    found = []
+    for label, part in sorted(parts, key=lambda each: (each[0] is not None, each[0] or "")):
+        counts = dict(part.group_by("split").len().iter_rows())
+        for split, wanted in ratios.items():
+            share = counts.get(split, 0) / part.height
+            if abs(share - wanted) > POINT:
+                found.append(MissedRatio(label, split, wanted, share))
+    return tuple(found)
 
 
 def _by_source(rows: pl.DataFrame) -> dict[str, int]:

@@ -5,7 +5,7 @@ two sides of a split) and the *dispute* (one image under two labels). The radius
 is *excluded*: no chain of near duplicates excludes an image that does not resemble the one that is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ def dedup(
     preferred: Mapping[str, int] | None = None,
     protected: frozenset[str] = frozenset(),
     search: Search | None = None,
+    matches: Iterable[tuple[str, str]] = (),
 ) -> Manifest:
     """Find duplicates, name groups, choose representatives and mark disputes.
 
@@ -47,6 +48,8 @@ def dedup(
         What was held out (test, val) before represents next, so that a grown dataset stays comparable.
     search : callable, optional
         What finds the candidates, such as an engine's; the result does not depend on it.
+    matches : iterable of (sha256, sha256)
+        Files that show the same scene: they share a group, and nothing is excluded for it.
 
     Returns
     -------
@@ -63,17 +66,21 @@ def dedup(
     order = rank(some, claims["disputed"].gather(linked), preferred=preferred or {}, protected=protected)
     fate = choose(rows, likeness, order, near=rules.near, apart=apart)
     manifest = manifest.with_columns(
-        name_groups(rows, likeness), *claims, likeness.as_column(rows["id"]), *fate.columns()
+        name_groups(rows, likeness, matches), *claims, likeness.as_column(rows["id"]), *fate.columns()
     )
     return manifest.exclude("dedup", fate.reasons(), fate.representatives())
 
 
-def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
-    """Return each row's group: the smallest sha256 among all that look alike or share a ``group_key`` or a file."""
+def name_groups(rows: pl.DataFrame, likeness: Likeness, matches: Iterable[tuple[str, str]] = ()) -> pl.Series:
+    """Return each row's group: the smallest sha256 among all that look alike, match, or share a ``group_key`` or file.
+
+    A match of a file that no source contains now is ignored.
+    """
     every = np.arange(rows.height)
     key, file = first_of(rows["group_key"]), first_of(rows["sha256"])
+    one, other = find_matches(rows["sha256"], matches)
     part = connected_components(
-        rows.height, np.concatenate([likeness.a, key, file]), np.concatenate([likeness.b, every, every])
+        rows.height, np.concatenate([likeness.a, key, file, one]), np.concatenate([likeness.b, every, every, other])
     )
     # The order of the sha256 as numbers: the smallest text of each part is then the smallest number.
     order = rows["sha256"].arg_sort(nulls_last=True).to_numpy()
@@ -82,6 +89,17 @@ def name_groups(rows: pl.DataFrame, likeness: Likeness) -> pl.Series:
     smallest = np.full(rows.height, rows.height)
     np.minimum.at(smallest, part, rank)
     return rows["sha256"].gather(order[smallest[part]]).alias("group")
+
+
+def find_matches(shas: pl.Series, matches: Iterable[tuple[str, str]]) -> tuple[Integers, Integers]:
+    """Return the rows of both ends of the matches whose files are there, (k,) int64 each; a row of each file."""
+    pairs = pl.DataFrame(list(matches), schema={"one": pl.String, "other": pl.String}, orient="row")
+    rows = pl.DataFrame({"sha256": shas}).with_row_index("row").drop_nulls().unique("sha256", keep="first")
+    for name in ("one", "other"):
+        pairs = pairs.join(rows.rename({"sha256": name, "row": f"{name} row"}), on=name)
+    ends = (pairs[f"{name} row"].to_numpy().astype(np.int64) for name in ("one", "other"))
+    one, other = ends
+    return one, other
 
 
 def name_disputes(rows: pl.DataFrame, part: Integers) -> pl.DataFrame:

@@ -16,8 +16,9 @@ from curation.dataset.manifest import SPLITS, Manifest, count_reasons, has_reaso
 from curation.dataset.recipe import Recipe, Split
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
-from curation.stages.select.plan import SplitPlan, Targets, choose, held_before, level, share_out
+from curation.stages.select.plan import SplitPlan, choose
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
+from curation.stages.select.ratios import divide
 
 __all__ = ["ShortCountError", "select"]
 
@@ -68,14 +69,11 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     rule = recipe.selection
     pool = draw_pool(manifest.rows, rule, previous=previous)
     if rule.ratios is None:
-        targets: Targets = {label: rule.wanted(label) for label in recipe.classes}
+        plan, chosen = choose(pool, {label: rule.wanted(label) for label in recipe.classes})
     else:
-        targets = _by_ratio(pool, recipe, rule.ratios)
-    plan, chosen = choose(pool, targets, exact=rule.ratios is None or rule.balance)
-    if rule.ratios is not None and rule.balance:
-        chosen = plan.take(level(pool, targets, chosen), exact=True)
+        plan, chosen = divide(pool, recipe.classes, rule.ratios, balance=rule.balance)
     manifest = _mark(manifest, plan, chosen)
-    _check_counts(manifest, recipe, pool)
+    _check_counts(manifest, recipe, plan)
     return manifest
 
 
@@ -110,16 +108,6 @@ def _apply_conflict_policy(manifest: Manifest, recipe: Recipe) -> Manifest:
         return manifest
     reasons = manifest.rows.select(pl.when(pl.col("disputed")).then(pl.lit(Reason.DISPUTED.value))).to_series()
     return manifest.exclude("select", reasons, manifest.rows["claims"].list.join(", "))
-
-
-def _by_ratio(pool: Pool, recipe: Recipe, ratios: Mapping[Split, float]) -> Targets:
-    """Return samples per class and split; with balance the same number of each class, and room for what was tested."""
-    sizes = {label: pool.count(label) for label in recipe.classes}
-    if not recipe.selection.balance:
-        return {label: share_out(size, ratios) for label, size in sizes.items()}
-    held = [held_before(pool, label) for label in recipe.classes]
-    least = {split: max(of_class[split] for of_class in held) for split in HELD_OUT if split in ratios}
-    return {label: share_out(min(sizes.values()), ratios, least=least) for label in recipe.classes}
 
 
 def _mark(manifest: Manifest, plan: SplitPlan, chosen: Sides) -> Manifest:
@@ -161,8 +149,9 @@ _REASON = (
 _DETAIL = pl.when(~(pl.col("may_stand") & pl.col("disputed"))).then("lies")
 
 
-def _check_counts(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
+def _check_counts(manifest: Manifest, recipe: Recipe, plan: SplitPlan) -> None:
     """Raise where a count is short; with ratios, where a split that is asked for has no image of a class."""
+    pool = plan.pool
     counts = manifest.kept.group_by("label", "split").len()
     kept = Counter({(label, split): count for label, split, count in counts.iter_rows()})
     if recipe.selection.ratios is None:
@@ -186,6 +175,9 @@ def _check_counts(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         reasons = [f"{each.rows} {each}" for each in count_reasons(rejected)]
         out = f"{rejected.height} excluded ({'; '.join(reasons)})" if reasons else "none excluded"
         lines.append(f"{label}: {seen.height} in all, {out}{_describe_groups(pool, label)}")
+        if (label, "train") in short and (moved := _count_moved(plan, label)):
+            images = "1 image that was" if moved == 1 else f"{moved} images that were"
+            lines.append(f"{label}: {images} in train would move, as their groups have images that were held out")
     labels = set(manifest.rows["label"].drop_nulls().unique())
     absent = _name_absent_labels(manifest, recipe, {label for label, _ in short})
     lines += absent
@@ -195,7 +187,7 @@ def _check_counts(manifest: Manifest, recipe: Recipe, pool: Pool) -> None:
         "Too few images\n" + "\n".join(f"  {line}" for line in lines),
         hint=f"The source has these labels: {_count_labels(manifest)}. Put them under their classes in labels.classes."
         if absent and any(label not in labels for label, _ in short)
-        else _advise(recipe, manifest, pool, {split for _, split in short}),
+        else _advise(recipe, manifest, plan, set(short)),
         manifest=manifest,
         short={(label, split): (count, kept[label, split]) for (label, split), count in short.items()},
     )
@@ -232,9 +224,20 @@ def _count_labels(manifest: Manifest) -> str:
     return ", ".join(f"{label!r} ({count})" for label, count in found[:MAX_LISTED]) + more or "none"
 
 
-def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -> str:
+def _count_moved(plan: SplitPlan, label: str) -> int:
+    """Return how many images of a class were in train and lie on a held-out side now because of the version before."""
+    pool, part = plan.pool, plan.pool.labels.get(label, slice(0, 0))
+    by_source = np.unique(pool.group[pool.side > NUMBER["train"]])
+    moved = (pool.before[part] == NUMBER["train"]) & (pool.given[pool.group[part]] > NUMBER["train"])
+    return int(np.count_nonzero(moved & ~np.isin(pool.group[part], by_source)))
+
+
+def _advise(recipe: Recipe, manifest: Manifest, plan: SplitPlan, keys: set[tuple[str, Split]]) -> str:
     """Return what would help here, the most likely first."""
-    rule, advice = recipe.selection, []
+    rule, advice, pool, short = recipe.selection, list[str](), plan.pool, {split for _, split in keys}
+    joined = any(split == "train" and _count_moved(plan, label) for label, split in keys)
+    if joined:
+        advice.append('`selection.previous = "none"` draws a new split; nothing stays held out because of the last one')
     disputes = has_reason(Reason.DISPUTED, Reason.DISPUTED_HELD_OUT, Reason.DISPUTED_NOT_NEEDED)
     counted, disputed = rule.ratios is None, manifest.rows.select(disputes.any()).item()
     held_out = (has_reason(Reason.SURPLUS) & pl.col("detail").is_in(HELD_OUT)) | has_reason(Reason.LEAKAGE)
@@ -254,7 +257,7 @@ def _advise(recipe: Recipe, manifest: Manifest, pool: Pool, short: set[Split]) -
         advice.append(
             'selection.refill_test = true or source_split = "ignore" would take images of the source\'s train'
         )
-    if (pool.before > NUMBER["train"]).any() and manifest.rows.select(held_out.any()).item():
+    if not joined and (pool.before > NUMBER["train"]).any() and manifest.rows.select(held_out.any()).item():
         advice.append('selection.previous = "none" would release the test images of the previous version')
     if counted:
         return "; ".join([*advice, "lower what selection asks for, or add a source"])

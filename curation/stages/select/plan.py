@@ -58,14 +58,13 @@ class SplitPlan:
         order = np.lexsort((first, reluctant))
         return groups[order], gains[order]
 
-    def fill(self, label: str, split: Split, count: int, *, in_part: bool) -> None:
+    def fill(self, label: str, split: Split, count: int) -> None:
         """Move free groups to a held-out side until the class can have its count there.
 
-        Where groups may be taken in part, those that fit whole come first, in hash order, so that little is left over.
-        Where they may not, they come in hash order, so that a split comes out within one group.
+        Those that fit whole come first, in hash order, so that little is left over.
         """
         need = count - len(self.usable(label, split))
-        for whole in (True, False) if in_part else (False,):
+        for whole in (True, False):
             if need <= 0:
                 return
             groups, gains = self.free_groups(label, split)
@@ -100,11 +99,11 @@ def _fit_whole(gains: npt.NDArray[np.int64], need: int) -> Flags:
     return taken
 
 
-def choose(pool: Pool, targets: Targets, *, exact: bool) -> tuple[SplitPlan, Sides]:
-    """Return the sides of the groups and the split of each candidate.
+def choose(pool: Pool, targets: Targets) -> tuple[SplitPlan, Sides]:
+    """Return the sides of the groups and the split of each candidate, for exact counts.
 
-    Groups that hold several classes make one order of serving them fail where another does not: with exact counts a
-    few are tried, and the first that falls short of nothing is taken, else the one that falls short of least.
+    Groups that hold several classes make one order of serving them fail where another does not: a few are tried, and
+    the first that falls short of nothing is taken, else the one that falls short of least.
     """
     labels = list(targets)
     orders = [labels, labels[::-1], sorted(labels, key=pool.count)]
@@ -114,11 +113,11 @@ def choose(pool: Pool, targets: Targets, *, exact: bool) -> tuple[SplitPlan, Sid
             plan = SplitPlan(pool)
             for split in sorted(HELD_OUT, key=lambda split: split != first):
                 for label in order:
-                    plan.fill(label, split, targets[label].get(split, 0), in_part=exact)
-            plan.release(plan.take(targets, exact=exact))
-            chosen = plan.take(targets, exact=exact)
+                    plan.fill(label, split, targets[label].get(split, 0))
+            plan.release(plan.take(targets, exact=True))
+            chosen = plan.take(targets, exact=True)
             missing = count_missing(pool, targets, chosen)
-            if not missing or not exact:
+            if not missing:
                 return plan, chosen
             tried.append((missing, len(tried), plan, chosen))
     _, _, plan, chosen = min(tried, key=lambda attempt: attempt[:2])
@@ -132,20 +131,6 @@ def count_missing(pool: Pool, targets: Targets, chosen: Sides) -> int:
         for label, wanted in targets.items()
         for split, count in wanted.items()
     )
-
-
-def level(pool: Pool, targets: Targets, chosen: Sides) -> Targets:
-    """Return the targets cut, in each split, to the smallest class; what was tested stays."""
-    got = {
-        label: np.bincount(side[side != NOWHERE], minlength=len(SPLITS))
-        for label in targets
-        for side in (chosen[pool.labels.get(label, slice(0, 0))],)
-    }
-    least = np.minimum.reduce(list(got.values()))
-    return {
-        label: {split: max(int(least[NUMBER[split]]), held_before(pool, label).get(split, 0)) for split in wanted}
-        for label, wanted in targets.items()
-    }
 
 
 def held_before(pool: Pool, label: str) -> dict[Split, int]:
