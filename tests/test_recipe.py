@@ -258,7 +258,7 @@ def test_remedies_and_waivers_of_the_template_are_valid(tmp_path: Path) -> None:
     """What stands behind their # is taken as it stands."""
     path = start_dataset(Home(tmp_path / "datasets"), "pets").recipe
     text = path.read_text(encoding="utf-8")
-    for key in (*REMEDIES, "people", '"quality-hair"', "[audit]", "[audit.waive]"):
+    for key in (*REMEDIES, "people", '"quality-lines"', "[audit]", "[audit.waive]"):
         text, found = re.subn(rf"(?m)^# (?={re.escape(key)})", "", text)
         assert found == 1, key
     path.write_text(text, encoding="utf-8")

@@ -124,7 +124,8 @@ def print_evaluation(run: "Run", found: "VersionEvaluation") -> None:
 
 def print_warning(run: "Run") -> None:
     """Print, after predictions, what they do not mean."""
-    typer.echo("Not a medical device: see a doctor about any spot that worries you.", err=True)
+    if run.metrics.get("domain", "dermatology") == "dermatology":  # older runs do not state it
+        typer.echo("Not a medical device: see a doctor about any spot that worries you.", err=True)
     if run.metrics.get("one_answer"):  # older runs do not have it
         typer.echo(run.metrics["first_line"], err=True)
     elif alarms := run.metrics["context"]["alarms"]:

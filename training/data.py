@@ -102,6 +102,11 @@ class TrainingData:
         return reference_of(self.version)
 
     @property
+    def domain(self) -> str | None:
+        """The field that the version's recipe states."""
+        return self.version.domain
+
+    @property
     def alarm_index(self) -> int:
         """The number of the output that belongs to the alarm class."""
         return self.classes.index(self.alarm)

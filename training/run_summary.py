@@ -18,10 +18,11 @@ from training.quantize import QuantizedModel
 
 EXPLAINED: Final = 0.9
 """A shortcut that reaches this share of the way from guessing to the model's accuracy explains nearly all of it."""
-NOT_A_DEVICE: Final = (
-    "**Not a medical device.** It was made to show how a detector is built. It must not be used to find, exclude or "
-    "follow any disease. See a doctor about any spot on the skin that worries you."
-)
+CAUTIONS: Final[Mapping[str, str]] = {
+    "dermatology": "**Not a medical device.** It was made to show how a detector is built. It must not be used to "
+    "find, exclude or follow any disease. See a doctor about any spot on the skin that worries you."
+}
+"""Field that a recipe states -> what every reader of a run's card has to know."""
 ShortcutLevel = Literal["better", "equal", "nearly", "less"]
 
 
@@ -99,6 +100,7 @@ class RunResults:
             },
             "classes": list(self.data.classes),
             "alarm": self.data.alarm,
+            "domain": self.data.domain,
             "one_answer": self.one_answer(),
             "first_line": self.first_line(),
             "second_line": self.second_line(),
@@ -144,7 +146,7 @@ class RunResults:
         return "nearly" if share - chance >= EXPLAINED * ((own.share or 0.0) - chance) else "less"
 
     def first_line(self) -> str:
-        """Return the sentence that every reader has to see: what a model that never sees the lesion reaches.
+        """Return the sentence that every reader has to see: what a model that sees one simple feature reaches.
 
         Where the model has learned nothing, the sentence is that: its other figures mean nothing.
         """
@@ -216,7 +218,8 @@ def write_card(results: RunResults) -> str:
 def _card_lines(results: RunResults) -> Iterator[str]:
     data, assessment, settings = results.data, results.assessment, results.settings
     yield f"# Model card: {results.name}\n"
-    yield NOT_A_DEVICE + "\n"
+    if caution := CAUTIONS.get(data.domain or ""):
+        yield caution + "\n"
     yield results.first_line() + "\n"
     if second := results.second_line():
         yield second + "\n"

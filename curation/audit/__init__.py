@@ -99,12 +99,13 @@ def audit(
     """
     rows = version.samples()
     recipe = _read_recipe(version.folder)
+    domain = str(recipe.get("domain"))
     with threadpool_limits(1):
         measured = measure_version(version, progress=progress)
         with ThreadPoolExecutor(1) as pool:  # the comparison of pairs leaves the interpreter free for the rest
             leaks = pool.submit(find_leaks, measured)
             folds = cut_folds(measured.readable)
-            probes = probe_shortcuts(measured, folds)
+            probes = probe_shortcuts(measured, folds, domain=domain)
             doubtful = find_doubtful(measured, rows, run=run, folds=folds)
         parts = [
             find_shortcuts(measured, probes),
@@ -112,7 +113,7 @@ def audit(
             doubtful,
             find_imbalance(rows, version.manifest.metadata, people=_shows_people(recipe)),
             find_unreadable(measured, _reference(version)),
-            find_poor(measured),
+            find_poor(measured, domain=domain),
             find_license_faults(
                 rows,
                 licence=recipe.get("licence"),

@@ -16,23 +16,34 @@ RULES: Final[Mapping[str, pl.Expr]] = {
     "exposure": (pl.col("overexposed") > 0.1) | ((pl.col("underexposed") - pl.col("black_border")) > 0.1),
     "size": pl.col("short_side") < 48,
     "compression": pl.col("table0_mean") > 30,
-    "hair": pl.col("hair") > 0.03,
-    "ruler": pl.col("ruler") > 0.75,
+    "lines": pl.col("hair") > 0.03,
+    "marks": pl.col("ruler") > 0.75,
     "border": pl.col("black_border") > 0.02,
 }
+WORDS_OF: Final[Mapping[str, Mapping[str, str]]] = {"dermatology": {"lines": "hair", "marks": "ruler"}}
+"""What a check is called where the recipe states the field: thin dark lines on skin are hairs."""
 RARE: Final = 0.01
 """The p-value of Fisher's exact test below which a difference between train and a held-out split counts."""
 LOPSIDED: Final = 0.15
 """The difference of shares between two classes from which on an artifact predicts a label."""
 
 
-def find_poor(measured: Measured) -> AuditPart:
-    """Return the images of poor quality, and artifacts that one class shows more often than another."""
+def find_poor(measured: Measured, *, domain: str | None = None) -> AuditPart:
+    """Return the images of poor quality, and artifacts that one class shows more often than another.
+
+    Parameters
+    ----------
+    measured : Measured
+    domain : str, optional
+        The field that the recipe states; its words name the checks.
+    """
+    words_of = WORDS_OF.get(domain or "", {})
+    named = {words_of.get(name, name): rule for name, rule in RULES.items()}
     if not len(measured.gray):
         return AuditPart(checks=(Check("quality", "quality", "no image could be read"),))
     table = measured.table.filter(pl.col("bytes").is_not_null())
     findings, checks = [], []
-    for name, rule in RULES.items():
+    for name, rule in named.items():
         hit = table.filter(rule).sort("id")
         by_class = table.group_by("label").agg(rule.mean().alias("share")).sort("label").rows()
         shares = ", ".join(f"{100 * share:.1f} % of {label}" for label, share in by_class)
@@ -52,7 +63,7 @@ def find_poor(measured: Measured) -> AuditPart:
                 facts={"classes": [list(row) for row in by_class], "lopsided": lopsided, "shifts": shifts},
             )
         )
-    rules = {f"images that {QUALITY[name].several}": rule for name, rule in RULES.items()}
+    rules = {f"images that {QUALITY[name].several}": rule for name, rule in named.items()}
     crosstab = share_rules(table, rules, name="quality", says="Share of the images")
     return AuditPart(tuple(findings), tuple(checks), (crosstab,))
 

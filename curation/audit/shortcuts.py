@@ -32,7 +32,7 @@ COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         ("border0", "border1", "border2", "corners", "border_deviation"),
     ),
     "artefacts": (
-        "hairs, rulers, black borders and overexposed spots",
+        "thin dark lines, regular marks, black areas at the border and overexposed spots",
         ("hair", "ruler", "black_border", "overexposed", "underexposed"),
     ),
     "colour": (
@@ -41,6 +41,11 @@ COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
 }
 """Probe -> what it sees, and the measured values that it is given."""
+
+WORDS_OF: Final[Mapping[str, Mapping[str, str]]] = {
+    "dermatology": {"artefacts": "hairs, rulers, black borders and overexposed spots"}
+}
+"""Field that a recipe states -> what a probe sees in the words of that field."""
 
 THUMBNAILS: Final[Mapping[str, str]] = {
     "surroundings": "a blurred 8x8 thumbnail with its center grayed out",
@@ -74,7 +79,9 @@ def point_to_trial(findings: Iterable[Finding], reference: str) -> tuple[Finding
     )
 
 
-def probe_shortcuts(measured: Measured, folds: Folds | NoFolds | None = None) -> tuple[Probe, ...]:
+def probe_shortcuts(
+    measured: Measured, folds: Folds | NoFolds | None = None, *, domain: str | None = None
+) -> tuple[Probe, ...]:
     """Return the result of every probe; where the images cannot be cut into folds, each carries the reason.
 
     Parameters
@@ -82,7 +89,15 @@ def probe_shortcuts(measured: Measured, folds: Folds | NoFolds | None = None) ->
     measured : Measured
     folds : Folds or NoFolds, optional
         The result of ``cut_folds`` for the readable images, where it is known already.
+    domain : str, optional
+        The field that the recipe states.
     """
+    words_of = WORDS_OF.get(domain or "", {})
+    found = _probe_all(measured, folds)
+    return tuple(replace(each, looks_at=words_of.get(each.name, each.looks_at)) for each in found)
+
+
+def _probe_all(measured: Measured, folds: Folds | NoFolds | None) -> tuple[Probe, ...]:
     readable = measured.readable
     folds = cut_folds(readable) if folds is None else folds
     if isinstance(folds, NoFolds):
@@ -110,7 +125,8 @@ def _probe_columns(readable: pl.DataFrame, folds: Folds, name: str) -> Probe:
 
 def find_shortcuts(measured: Measured, probes: tuple[Probe, ...]) -> AuditPart:
     """Return the shortcuts that the probes show, and whether each class has sources of its own."""
-    findings = [_judge(each, len(measured.gray)) for each in probes]
+    classes = measured.table["label"].n_unique()
+    findings = [_judge(each, len(measured.gray), classes) for each in probes]
     findings.append(_own_source(measured.table))
     measured_ones = [each for each in probes if each.auc is not None]
     if all(each is None or each.severity == "note" for each in findings):
@@ -126,7 +142,7 @@ def _figures(found: Probe) -> dict[str, float]:
     return {"auc": found.auc or 0.0, "low": found.low or 0.0, "high": found.high or 0.0}
 
 
-def _judge(found: Probe, images: int) -> Finding | None:
+def _judge(found: Probe, images: int, classes: int) -> Finding | None:
     if found.severity is None:
         return None
     return Finding(
@@ -134,7 +150,7 @@ def _judge(found: Probe, images: int) -> Finding | None:
         severity=found.severity,
         count=images,
         figures=_figures(found),
-        facts={"looks_at": found.looks_at, "label": found.label},
+        facts={"looks_at": found.looks_at, "label": found.label, **({"classes": classes} if classes > 2 else {})},
     )
 
 

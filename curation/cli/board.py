@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
             "board",
             "board /dev/ttyACM0",
             "board /dev/ttyACM0 --inject mole.jpg",
-            "board /dev/ttyACM0 --collect melanoma --into ~/captures --group mole-3 --count 20 --every 2",
+            "board /dev/ttyACM0 --collect cracked --into ~/captures --group part-3 --count 20 --every 2",
         )
     )(board)
 

@@ -21,8 +21,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the verb."""
     app.command(
         epilog=examples(
-            'decide melanoma --file ISIC_0000004.jpg --exclude --reason "ruler in the way"',
-            "decide melanoma --import table.csv",
+            'decide pets --file dog/17.jpg --exclude --reason "two animals"',
+            "decide pets --import table.csv",
         )
     )(decide)
 

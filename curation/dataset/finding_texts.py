@@ -288,15 +288,21 @@ QUALITY: Final[Mapping[str, QualityText]] = {
         "are visibly compressed",
         "Raise `quality` under [render], or look for better originals.",
     ),
-    "hair": QualityText("shows hairs", "show hairs", "Make sure that both classes have them."),
+    "hair": QualityText("shows hairs", "show hairs", "Make sure that all classes have them."),
+    "lines": QualityText("has thin dark lines", "have thin dark lines", "Make sure that all classes have them."),
+    "marks": QualityText(
+        "has regular marks along a side",
+        "have regular marks along a side",
+        "Make sure that all classes have them, or try `crop_border` (see `audit --remedies`).",
+    ),
     "ruler": QualityText(
         "may show a ruler",
         "may show a ruler",
-        "Make sure that both classes have them, or try `crop_border` (see `audit --remedies`).",
+        "Make sure that all classes have them, or try `crop_border` (see `audit --remedies`).",
     ),
     "border": QualityText(
-        "has a black border",
-        "have a black border",
+        "has black areas at its border",
+        "have black areas at their border",
         "Try `crop_border` under [render]: `audit --remedies` shows whether it helps.",
     ),
 }
@@ -342,12 +348,12 @@ SHORTCUT_ADVICE: Final[Mapping[str, str]] = {
     "encoding": 'Set `encode = "uniform"` under [render]: every image is then written with the same encoder settings.',
     "file-size": 'With `encode = "uniform"` only the amount of detail is left in it. Never give a model the file size.',
     "frame": 'Set `encode = "uniform"` and `short_side` under [render]. A different aspect ratio needs a crop.',
-    "sharpness": "Set `common_sharpness` under [render], augment with blur and noise, and test on images of both "
+    "sharpness": "Set `common_sharpness` under [render], augment with blur and noise, and test on images of all "
     "classes from one camera.",
     "border": "Set `crop_border` under [render], and a `short_side` that every image still has after the crop.",
-    "artefacts": "Set `crop_border` under [render], and add images of the other class that show hairs and rulers.",
+    "artefacts": "Set `crop_border` under [render], and add images of the other classes that show the same.",
     "colour": "Set `colour_constancy` under [render], and augment the colors.",
-    "surroundings": "Collect both classes with one camera and one light. Until then do not trust any accuracy on this "
+    "surroundings": "Collect all classes with one camera and one light. Until then do not trust any accuracy on this "
     "dataset.",
     "thumbnail": "Some of this may be what the images are about. Compare with `surroundings`, which cannot see it.",
 }
@@ -365,9 +371,11 @@ def _describe_shortcut(name: str) -> Callable[["Finding"], FindingText]:
 
     def describe(finding: "Finding") -> FindingText:
         figures = finding.figures
+        against = " against the rest" if finding.facts.get("classes", 0) > 2 else ""
         return FindingText(
             f"{_capitalize(str(finding.facts['looks_at']))}: AUC {figures['auc']:.3f} ({figures['low']:.3f} to "
-            f"{figures['high']:.3f}) for {finding.facts['label']}, where 0.5 is chance. {strength[finding.severity]}",
+            f"{figures['high']:.3f}) for {finding.facts['label']}{against}, where 0.5 is chance. "
+            f"{strength[finding.severity]}",
             _shortcut_advice(SHORTCUT_ADVICE[name], finding.facts),
         )
 

@@ -366,6 +366,8 @@ class Recipe(_Part):
 
     name: str
     title: str
+    domain: Literal["dermatology"] | None = None
+    """The field whose words the audit, the page, the card and a run use; it changes no image and no digest."""
     description: str = ""
     licence: str | None = None
     sources: Annotated[tuple[AnySource, ...], Field(min_length=1)]
@@ -398,7 +400,7 @@ class Recipe(_Part):
 
         The path of a folder depends on the machine; its content is identified by the archives' sha256.
         """
-        content = self.model_dump(mode="json")
+        content = self.model_dump(mode="json", exclude={"domain"})
         for source in content["sources"]:
             source.pop("path", None)
             if source.get("label_column", "") is None:

@@ -71,7 +71,7 @@ def write_card(
         _limits(recipe, summary),
         _findings(findings),
         "## Uses",
-        "This dataset is made for teaching and research. Do not base medical decisions on it.",
+        _uses(recipe),
         "## Citation",
         _citation(recipe, description, fetched),
     ]
@@ -117,14 +117,21 @@ def _quoted(text: str) -> str:
     return json.dumps(" ".join(text.split()))
 
 
+def _uses(recipe: Recipe) -> str:
+    made_for = "This dataset is made for teaching and research."
+    if recipe.domain == "dermatology":
+        return f"{made_for} Do not base medical decisions on it."
+    return f"{made_for} Read its limits before you use a model that was trained on it."
+
+
 def _warning(findings: Sequence[Finding]) -> str:
     shortcuts = [each for each in findings if each.topic == "shortcut" and each.severity == "error"]
     if not shortcuts:
         return ""
     said = " ".join(_cell(each.says) for each in shortcuts[:4])
     return (
-        "> **Read this before any accuracy.** A model can score high on this dataset without using the content of the "
-        f"images. {said}"
+        "> **Read this before any accuracy.** On this dataset, a model that sees one simple feature only can score "
+        f"high. {said}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,6 +174,16 @@ class Version:
     def manifest(self) -> Manifest:
         """All rows, the excluded ones too; read at the first use."""
         return read_manifest(self.folder / "manifest.parquet")
+
+    @cached_property
+    def domain(self) -> str | None:
+        """The field that the recipe of the version states; None where it states none or is not there."""
+        try:
+            raw = tomllib.loads((self.folder / "recipe.toml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            return None
+        domain = raw.get("domain")
+        return domain if isinstance(domain, str) else None
 
     def samples(self) -> pl.DataFrame:
         """Return the kept rows, with ``file`` as an absolute path, sorted by split, label, sha256 and page."""

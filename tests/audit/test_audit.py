@@ -383,7 +383,7 @@ def test_quality_is_reported_by_class_and_split(tmp_path):
     framed[:20] = 3
     rows = [*MIXED[3:], *(sample(f"f{n}.jpg", jpeg(framed), split="test") for n in range(3))]
     tally = next(each for each in audit(make_version(tmp_path, rows)).crosstabs if each.name == "quality")
-    shares = dict(zip(tally.columns, dict(tally.rows)["images that have a black border"], strict=True))
+    shares = dict(zip(tally.columns, dict(tally.rows)["images that have black areas at their border"], strict=True))
     assert shares == {"train: healthy": 0, "train: melanoma": 0, "test: healthy": 0, "test: melanoma": 1}
 
 

@@ -155,7 +155,9 @@ def test_the_risk_is_the_first_section_of_a_page(built):
     """Before the story, before the images, before any praise."""
     html = built.read_text(encoding="utf-8")
     heads = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
-    assert heads[0].startswith(("A model can score high", "The label can be", "Too few images", "It is not known"))
+    assert heads[0].startswith(
+        ("The source of an image alone", "The label can be", "Too few images", "It is not known")
+    )
     assert html.index('id="risk"') < html.index('id="story"')
 
 
@@ -328,10 +330,10 @@ def test_an_area_below_chance_stands_below_chance(tmp_path):
     ("findings", "severity", "headline"),
     [
         ([], "good", "No strong shortcut"),
-        ([("shortcut-colour", "note")], "note", "The label can be predicted weakly"),
+        ([("shortcut-colour", "note")], "note", "Simple features predict the label weakly"),
         ([("shortcut-unknown", "warning")], "warning", "Too few images to know"),
         ([("shortcut-colour", "note"), ("shortcut-unknown", "warning")], "warning", "Too few images to know"),
-        ([("shortcut-source", "error")], "error", "A model can score high"),
+        ([("shortcut-source", "error")], "error", "The source of an image alone"),
     ],
 )
 def test_only_what_was_shown_is_praised(findings, severity, headline):

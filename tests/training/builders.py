@@ -13,6 +13,7 @@ from curation.versions import Home
 
 RECIPE = """
 title = "Drawn spots against drawn skin"
+domain = "dermatology"
 [[sources]]
 name = "drawn"
 kind = "folder"
