@@ -44,7 +44,7 @@ def test_a_page_and_a_card_have_no_word_of_a_field(shapes: Options) -> None:
         visible = re.sub(r"data:[^\"')]+", "", text)
         assert sorted(set(FIELD.findall(visible))) == [], name
     recipe = (shapes.home.dataset("shapes") / "recipe.toml").read_text(encoding="utf-8")
-    assert set(FIELD.findall(recipe)) <= {"dermatology", "patient"}
+    assert set(FIELD.findall(recipe)) <= {"dermatology"}
 
 
 def test_lines_are_called_what_they_are(shapes: Options) -> None:
