@@ -359,3 +359,17 @@ def test_init_overwrites_nothing_and_says_what_it_cannot_use(tmp_path: Path) -> 
         with pytest.raises(CurationError) as caught:
             start_dataset(home, name, images=images)
         assert caught.value.code is code
+
+
+def test_a_window_may_begin_below_zero_and_end_at_a_fraction():
+    """In the units of the file; whole numbers are one setting however they are written, and the limit is a setting."""
+    low = make_recipe(decode={"tone": {"low": -1000, "high": 400}})
+    assert low.digest() == make_recipe(decode={"tone": {"low": -1000.0, "high": 400.0}}).digest()
+    assert low.rendering()["tone"] == {"low": -1000, "high": 400}
+    fraction = make_recipe(decode={"tone": {"low": 0, "high": 0.5}})
+    assert fraction.rendering()["tone"] == {"low": 0, "high": 0.5}
+    assert make_recipe(decode={"max_megapixels": 400}).probe_settings() != make_recipe().probe_settings()
+    assert "max_megapixels" not in str(make_recipe().probe_settings())
+    for wrong in ({"low": 5, "high": 5}, {"low": 0, "high": -1}, {"low": 0, "high": float("inf")}):
+        with pytest.raises(CurationError):
+            make_recipe(decode={"tone": wrong})

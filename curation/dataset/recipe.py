@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from curation.dataset.columns import IMPLIED_ROLES, RESERVED_NAMES, SCHEMA, Role
 from curation.dataset.manifest import SPLITS, digest_of
@@ -241,16 +250,24 @@ class Labels(_Part):
         return {label: name for name, labels in sorted(self.classes.items()) for label in labels}
 
 
-class ToneWindow(_Part):
-    """16-bit values from ``low`` to ``high`` become 0 to 255, linearly."""
+def _whole(value: object) -> object:
+    """Return a whole number as an integer, so that 400 and 400.0 are one setting, with one digest."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    low: Annotated[int, Field(ge=0)]
-    high: Annotated[int, Field(gt=0)]
+
+Bound = Annotated[int | Annotated[float, Field(allow_inf_nan=False)], BeforeValidator(_whole)]
+
+
+class ToneWindow(_Part):
+    """Samples from ``low`` to ``high`` become 0 to 255, linearly; in the units of the file, negative ones included."""
+
+    low: Bound
+    high: Bound
 
     @field_validator("high")
     @classmethod
-    def _above_low(cls, value: int, others: ValidationInfo) -> int:
-        if value <= others.data.get("low", -1):
+    def _above_low(cls, value: float, others: ValidationInfo) -> float:
+        if value <= others.data.get("low", float("-inf")):
             raise ValueError(f"it must be above low, which is {others.data['low']}")
         return value
 
@@ -261,6 +278,13 @@ class Decode(_Part):
     scale: Literal["scaled", "full"] = "scaled"
     tone: Literal["scale"] | ToneWindow = "scale"
     pages: Literal["first", "each"] = "first"
+    max_megapixels: Annotated[int, Field(ge=1, le=2000)] | None = None
+    """Larger images are refused as decompression bombs; by default those above Pillow's own limit, 179."""
+
+    def canonical(self) -> dict[str, object]:
+        """Return the settings as they stand in digests: the limit only where it is set."""
+        plain = self.model_dump(mode="json")
+        return {key: value for key, value in plain.items() if key != "max_megapixels" or value is not None}
 
 
 class Render(_Part):
@@ -388,7 +412,7 @@ class Recipe(_Part):
 
     def probe_settings(self) -> dict[str, object]:
         """Return what decides a probe's result, in addition to the file's bytes and the probe's version."""
-        return {"decode": self.decode.model_dump(mode="json"), "hash": self.duplicates.hash}
+        return {"decode": self.decode.canonical(), "hash": self.duplicates.hash}
 
     def rendering(self) -> dict[str, object]:
         """Return what decides a published pixel, in addition to the file's bytes: a part of the version's digest."""
@@ -410,6 +434,7 @@ class Recipe(_Part):
                 source["metadata"]["columns"] = rule.metadata.canonical_columns()
                 if rule.metadata.header:
                     del source["metadata"]["header"]
+        content["decode"] = self.decode.canonical()
         content["render"] = self.render.canonical()
         content["duplicates"] = self.duplicates.canonical()
         return digest_of(content)

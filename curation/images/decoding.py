@@ -21,7 +21,7 @@ from curation.images.raster_formats import (
 )
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.tiff import TiffReader, read_tiff_header
-from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone
+from curation.images.types import DecodedImage, DecodeFailure, Header, Scale, Tone, limit_pixels
 from curation.reasons import Reason
 
 _PLAIN: Final = frozenset({"png", "gif", "bmp", "webp", "avif", "tga", "jpeg2000"})
@@ -67,7 +67,13 @@ def read_header(content: bytes) -> Header:
 
 
 def decode(
-    content: bytes, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, gray: bool = False
+    content: bytes,
+    *,
+    scale: Scale = "full",
+    tone: Tone = "scale",
+    page: int = 1,
+    gray: bool = False,
+    max_pixels: int | None = None,
 ) -> DecodedImage:
     """Decode one page of an image file.
 
@@ -87,6 +93,8 @@ def decode(
     gray : bool
         Return (h, w): Pillow's "L" of the RGB image, as imagehash sees it; of a scaled JPEG the file's own luma
         channel, which is that but for rounding and costs less.
+    max_pixels : int, optional
+        Images of more pixels are refused; by default those of more than Pillow decodes, 179 million.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def decode(
     DecodeFailure
         With reason and detail; the only way in which decoding can fail.
     """
-    return ImageReader(content).decode(scale=scale, tone=tone, page=page, gray=gray)
+    return ImageReader(content, max_pixels=max_pixels).decode(scale=scale, tone=tone, page=page, gray=gray)
 
 
 class ImageReader:
@@ -110,14 +118,21 @@ class ImageReader:
     ----------
     content : bytes
         The whole file.
+    max_pixels : int, optional
+        As for ``decode``.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, max_pixels: int | None = None) -> None:
         self.content = content
+        self.max_pixels = max_pixels
         self._pages: _Pages | None = None
 
     def decode(self, *, scale: Scale = "full", tone: Tone = "scale", page: int = 1, gray: bool = False) -> DecodedImage:
         """Decode one page; parameters, result and errors are those of ``decode``."""
+        with limit_pixels(self.max_pixels):
+            return self._decode(scale=scale, tone=tone, page=page, gray=gray)
+
+    def _decode(self, *, scale: Scale, tone: Tone, page: int, gray: bool) -> DecodedImage:
         kind = _readable_kind(self.content)
         if kind == "jpeg":
             return decode_jpeg(self.content, scale=scale, page=page, gray=gray)

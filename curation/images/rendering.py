@@ -13,12 +13,12 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from curation.images.decoding import ImageReader, decode
+from curation.images.decoding import ImageReader
 from curation.images.jpeg import is_upright_srgb
 from curation.images.jpeg_segments import strip_metadata
 from curation.images.lanczos import downscale
 from curation.images.sniffing import SNIFF_BYTES, sniff
-from curation.images.types import DecodedImage, DecodeFailure, Pixels, Tone
+from curation.images.types import DecodedImage, DecodeFailure, Pixels, Tone, limit_pixels
 from curation.reasons import Reason
 
 Step: TypeAlias = Callable[[Pixels], Pixels]
@@ -83,7 +83,7 @@ def render(
     """
     reader = file if isinstance(file, ImageReader) else ImageReader(file)
     if settings.encode == "keep" and not steps:
-        kept = _keep(reader.content, settings, page=page)
+        kept = _keep(reader, settings, page=page)
         if kept is not None:
             return kept
     pixels = reader.decode(tone=tone, page=page).pixels
@@ -112,22 +112,25 @@ def encode(pixels: Pixels, settings: RenderSettings) -> bytes:
     return out.getvalue()
 
 
-def _keep(content: bytes, settings: RenderSettings, *, page: int) -> bytes | None:
+def _keep(reader: ImageReader, settings: RenderSettings, *, page: int) -> bytes | None:
     """Return a JPEG without its metadata, or None where its pixels have to change."""
-    if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg" or not is_upright_srgb(content):
+    content = reader.content
+    if page != 1 or sniff(content[:SNIFF_BYTES]) != "jpeg":
         return None
-    looked_at = decode(content, scale="scaled")  # read to its end: a damaged file is not copied
-    header = looked_at.header
-    if settings.short_side is not None and min(header.width, header.height) > settings.short_side:
+    with limit_pixels(reader.max_pixels):
+        if not is_upright_srgb(content):
+            return None
+    probed = reader.decode(scale="scaled")  # read to its end: a damaged file is not copied
+    if settings.short_side is not None and min(probed.header.width, probed.header.height) > settings.short_side:
         return None
     kept = strip_metadata(content)
-    return kept if kept == content or _shows(kept, looked_at) else None
+    return kept if kept == content or _shows(ImageReader(kept, max_pixels=reader.max_pixels), probed) else None
 
 
-def _shows(kept: bytes, original: DecodedImage) -> bool:
+def _shows(copy: ImageReader, original: DecodedImage) -> bool:
     """Return whether a copy has the pixels of its original: a segment that changes the colors may be lost."""
     try:
-        copied = decode(kept, scale="scaled")
+        copied = copy.decode(scale="scaled")
     except DecodeFailure:
         return False
     return copied.header.mode == original.header.mode and np.array_equal(copied.pixels, original.pixels)

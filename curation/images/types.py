@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -35,8 +36,8 @@ class Window:
     signed and floating-point samples.
     """
 
-    low: int
-    high: int
+    low: float
+    high: float
 
     def __post_init__(self) -> None:
         if self.high <= self.low:
@@ -110,12 +111,27 @@ def decoder_errors(kind: str, content: bytes) -> Iterator[None]:
             raise DecodeFailure(Reason.DAMAGED, kind) from error
 
 
+_LIMIT: ContextVar[int | None] = ContextVar("the most pixels that are decoded", default=None)
+
+
+@contextmanager
+def limit_pixels(most: int | None) -> Iterator[None]:
+    """Refuse images of more pixels within the block; None is the default limit."""
+    token = _LIMIT.set(most)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
 def check_bomb(width: int, height: int) -> None:
     """Raise `DecodeFailure` where so many pixels must not be decoded.
 
-    The limit is Pillow's own `Image.MAX_IMAGE_PIXELS`, where Pillow only warns; read at each call, so it can be raised.
+    The default limit is that at which Pillow raises, twice its `Image.MAX_IMAGE_PIXELS`; read at each call.
     """
-    limit = Image.MAX_IMAGE_PIXELS
+    limit = _LIMIT.get()
+    if limit is None and Image.MAX_IMAGE_PIXELS is not None:
+        limit = 2 * Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
         raise DecodeFailure(Reason.DECOMPRESSION_BOMB, f"{width * height / 1e6:.0f} megapixels")
 

@@ -63,6 +63,7 @@ class RenderShard:
     settings: RenderSettings
     tone: Tone
     steps: tuple[Step, ...] = ()
+    max_pixels: int | None = None
 
 
 def steps_of(rule: Render) -> tuple[Step, ...]:
@@ -176,12 +177,14 @@ def _cut(
     images: Sequence[tuple[str, int, str]], recipe: Recipe, archive_index: ArchiveIndex, folder: Path | None
 ) -> list[RenderShard]:
     (settings, tone), steps = settings_of(recipe), steps_of(recipe.render)
+    megapixels = recipe.decode.max_megapixels
+    max_pixels = None if megapixels is None else megapixels * 1_000_000
     by_archive: dict[Path, dict[str, list[tuple[Member, int, str]]]] = {}
     for name, page, file in images:
         archive, member = archive_index.places[file_of(name, page)]
         by_archive.setdefault(archive, {}).setdefault(member.path, []).append((member, page, file))
     return [
-        RenderShard(archive, tuple(together), folder, settings, tone, steps)
+        RenderShard(archive, tuple(together), folder, settings, tone, steps, max_pixels)
         for archive, files in sorted(by_archive.items())
         for together in _group_files(files.values())
     ]
@@ -259,7 +262,7 @@ def _render_each(shard: RenderShard) -> Iterator[tuple[str, bytes | Cause]]:
     for member, page, file in shard.images:
         try:
             if reader is None or read != member:
-                reader, read = ImageReader(read_member(shard.archive, member)), member
+                reader, read = ImageReader(read_member(shard.archive, member), max_pixels=shard.max_pixels), member
             yield file, render_bytes(reader, shard.settings, tone=shard.tone, page=page, steps=shard.steps)
         except UnreadableMember as fault:
             raise CurationError(

@@ -115,11 +115,33 @@ def test_a_jpeg_bomb_is_refused_by_its_header():
 
 
 def test_the_limit_is_pillows_own(monkeypatch):
-    """The limit is read from Pillow at each call."""
+    """The limit at which Pillow raises is read at each call."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert reason_of(FILES["png"])[0] == "decompression-bomb"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert decode(FILES["png"]).pixels.shape == IMAGE.shape
+
+
+def test_the_limit_can_be_raised_and_lowered():
+    """A phone photographs 108 megapixels: that is no bomb, and a recipe states another limit."""
+    header = bytearray(FILES["jpeg"])
+    frame = header.index(b"\xff\xc0")
+    header[frame + 5 : frame + 9] = (9000).to_bytes(2, "big") + (12000).to_bytes(2, "big")
+    assert (read_header(bytes(header)).width, read_header(bytes(header)).height) == (12000, 9000)
+    assert reason_of(bytes(header), max_pixels=100_000_000) == ("decompression-bomb", "108 megapixels")
+    assert reason_of(png_of_size(20000, 20000), max_pixels=500_000_000) == ("truncated", None)
+    assert reason_of(FILES["png"], max_pixels=1000)[0] == "decompression-bomb"
+
+
+def test_a_window_covers_signed_and_fractional_samples():
+    """Hounsfield units, and floats of 0 to 1."""
+    units = np.arange(-1024, 1024, 8, dtype=np.int16).reshape(16, 16)
+    shown = decode(tiff_of(units, photometric="minisblack"), tone=Window(-1000, 400), gray=True).pixels
+    assert np.array_equal(shown, np.floor((units.clip(-1000, 400) + 1000.0) * 255 / 1400 + 0.5))
+    shares = np.linspace(-0.5, 1.5, 256, dtype=np.float32).reshape(16, 16)
+    shown = decode(tiff_of(shares, photometric="minisblack"), tone=Window(0, 0.5), gray=True).pixels
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert reason_of(tiff_of(units, photometric="minisblack"))[0] == "no-tone-rule"
 
 
 def test_a_failure_keeps_its_cause():

@@ -60,11 +60,13 @@ class ProbeSettings:
     tone: Tone
     pages: Literal["first", "each"]
     hash: Literal["phash"] | HashName
+    max_pixels: int | None = None
 
     @classmethod
     def of(cls, recipe: Recipe) -> "ProbeSettings":
         """Return the recipe's settings."""
-        return cls(recipe.decode.scale, tone_of(recipe.decode.tone), recipe.decode.pages, recipe.duplicates.hash)
+        rule = recipe.decode
+        return cls(rule.scale, tone_of(rule.tone), rule.pages, recipe.duplicates.hash, pixels_of(rule.max_megapixels))
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class ProbeShard:
 def tone_of(tone: Literal["scale"] | ToneWindow) -> Tone:
     """Return the recipe's tone rule as the decoder takes it."""
     return tone if isinstance(tone, str) else Window(tone.low, tone.high)
+
+
+def pixels_of(megapixels: int | None) -> int | None:
+    """Return the recipe's limit as the decoder takes it."""
+    return None if megapixels is None else megapixels * 1_000_000
 
 
 def probe_shard(shard: ProbeShard) -> dict[str, list[Any]]:
@@ -146,7 +153,7 @@ def _decode_pages(shard: ProbeShard, member: Member, sha: str) -> Iterator[_Page
         changed = UnreadableMember(Reason.FILE_CHANGED, "while it was read")
         yield _Page({"sha256": sha, "page": 1, **_failed(changed)})
         return
-    page, pages, reader = 1, 1, ImageReader(content)
+    page, pages, reader = 1, 1, ImageReader(content, max_pixels=shard.settings.max_pixels)
     while page <= pages:
         found = _decode_page(reader, shard.settings, sha=sha, page=page)
         if shard.settings.pages == "each" and page == 1:
@@ -227,7 +234,9 @@ def _finish(pages: Sequence[_Page], settings: ProbeSettings) -> list[tuple[dict[
         row, thumbnail = page.row | values, thumbnails[number]
         if flat[number] and row["pixel_sha256"] is None:
             try:
-                again = decode(page.content, scale="full", tone=settings.tone, page=row["page"])
+                again = decode(
+                    page.content, scale="full", tone=settings.tone, page=row["page"], max_pixels=settings.max_pixels
+                )
                 row["pixel_sha256"] = pixel_sha256(again.pixels)
             except DecodeFailure as fault:
                 row = {name: row[name] for name in ("sha256", "page", "format")} | _failed(fault)
