@@ -41,6 +41,7 @@ class ErrorCode(ExplainedCode):
     # Sources and archives
     ARCHIVE_DAMAGED = "archive-damaged", "An archive cannot be read to its end."
     ARCHIVE_REFUSED = "archive-refused", "An archive exceeds a limit."
+    ARCHIVE_UNSUPPORTED = "archive-unsupported", "An archive is of a kind that is not read."
     CREDENTIALS_MISSING = "credentials-missing", "The server asks for credentials."
     DOWNLOAD_DAMAGED = "download-damaged", "The downloaded file differs from the announced one."
     LAYOUT_AMBIGUOUS = "layout-ambiguous", "Several folders or columns could be the labels."

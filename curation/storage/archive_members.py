@@ -79,13 +79,13 @@ class Limits:
     ratio : int
         Unpacked over packed size; deflate of zeros reaches 1032.
     ratio_floor_bytes : int
-        Below this size the ratio is not checked: a blank image compresses well.
+        Below this size the ratio is not checked: a blank image without compression packs a thousandfold.
     """
 
     members: int = 5_000_000
     member_bytes: int = 1 << 30
     ratio: int = 200
-    ratio_floor_bytes: int = 16 << 20
+    ratio_floor_bytes: int = 256 << 20
 
     def refuse_size(self, size_bytes: int, packed_bytes: int | None = None) -> Cause | None:
         """Return why a file of this size is not read, or None."""
@@ -126,6 +126,8 @@ def storable_name(name: str) -> str:
 
     >>> storable_name("caf\udce9.jpg"), storable_name("./a/b.jpg")
     ('caf\\xe9.jpg', 'a/b.jpg')
+    >>> storable_name("a//b.jpg")
+    'a/b.jpg'
     """
     try:
         raw = name.encode("utf-8", "surrogateescape")
@@ -134,6 +136,8 @@ def storable_name(name: str) -> str:
     text = raw.decode("utf-8", "backslashreplace")
     while text.startswith("./"):  # `tar cf x.tar .` names what a folder listing names without it
         text = text[2:].lstrip("/")
+    while "//" in text:  # a folder without a name is not a class
+        text = text.replace("//", "/")
     return text or "unnamed"
 
 

@@ -37,6 +37,12 @@ __all__ = [
 ArchiveKind = Literal["folder", "zip", "tar", "file"]
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"\x04\x22\x4d\x18": "lz4",
+}
 _MAX_OPEN_ARCHIVES = 16
 
 
@@ -95,6 +101,12 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
         if kind == "tar":
             packing = tar_packing(path)
             return list_tar(path, packing or "plain", name=label, limits=limits)
+        if kind == "file" and (other := _name_other_archive(path)):
+            raise CurationError(
+                ErrorCode.ARCHIVE_UNSUPPORTED,
+                f"{label}: {other} archives are not read",
+                hint="Unpack it and use the folder, or pack it again as zip, tar or tar.gz.",
+            )
         if label.lower().endswith(_ARCHIVE_SUFFIXES):
             raise CurationError(
                 ErrorCode.ARCHIVE_DAMAGED,
@@ -106,6 +118,12 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
         raise CurationError(
             ErrorCode.FILE_UNREADABLE, f"{path}: {describe_os_error(error)}", hint="Check the path and its permissions."
         ) from error
+
+
+def _name_other_archive(path: Path) -> str | None:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return next((name for magic, name in _OTHER_ARCHIVES.items() if start.startswith(magic)), None)
 
 
 class ArchiveReader:

@@ -90,20 +90,39 @@ def list_tar(path: Path, packing: Packing, *, name: str, limits: Limits) -> tupl
 
 
 def _read_headers(stream: BinaryIO, packing: Packing, *, name: str, limits: Limits) -> list[tarfile.TarInfo]:
-    headers = []
-    with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-        for header in archive:
-            headers.append(header)
-            if len(headers) > limits.members:
-                raise limits.too_many(name)
+    """Return the headers of a tar, and of those that were appended to it behind its end."""
+    headers: list[tarfile.TarInfo] = []
+    at: int | None = 0
+    while at is not None:
+        stream.seek(at)
+        with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+            for header in archive:
+                headers.append(header)
+                if len(headers) > limits.members:
+                    raise limits.too_many(name)
+            end = archive.offset
         # tarfile treats any broken header except the first as the end.
-        stream.seek(archive.offset)
+        stream.seek(end)
         if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise tarfile.ReadError(f"no end mark at byte {archive.offset}")
-        if packing != "plain":  # a compressed stream ends in a checksum
-            while stream.read(_CHUNK_BYTES):
-                pass
+            raise tarfile.ReadError(f"no end mark at byte {end}")
+        at = _find_next_tar(stream, end + tarfile.BLOCKSIZE)
+    if packing != "plain":  # a compressed stream ends in a checksum
+        while stream.read(_CHUNK_BYTES):
+            pass
     return headers
+
+
+def _find_next_tar(stream: BinaryIO, at: int) -> int | None:
+    """Return where a tar begins behind the end of another, after blocks of zeros; None where other bytes follow."""
+    while block := stream.read(tarfile.BLOCKSIZE):
+        if block.strip(b"\0"):
+            try:
+                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except tarfile.HeaderError:
+                return None
+            return at
+        at += len(block)
+    return None
 
 
 def _describe(header: tarfile.TarInfo, targets: Mapping[str, tarfile.TarInfo], limits: Limits) -> Member:

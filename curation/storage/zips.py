@@ -33,6 +33,7 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfil
 _FLAG_UTF8 = 0x800
 _FLAG_ENCRYPTED = 0x1 | 0x40 | 0x2000
 _MADE_ON_DOS = 0
+_UNICODE_PATH = 0x7075
 # Raised by zipfile on a damaged directory, in addition to its own error.
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, EOFError)
 
@@ -76,16 +77,52 @@ def _refuse(info: zipfile.ZipInfo, limits: Limits) -> Cause | None:
 
 
 def _decode_name(info: zipfile.ZipInfo) -> str:
-    name = info.filename
-    if not info.flag_bits & _FLAG_UTF8:
+    """Return the name of a file, by one rule on every Python: later versions read the UTF-8 path field, 3.11 does not.
+
+    It is the UTF-8 path field (Info-ZIP's 0x7075) where its checksum is that of the name; else UTF-8, declared or not;
+    else code page 437.
+    """
+    stored = info.orig_filename.partition("\0")[0]
+    declared = bool(info.flag_bits & _FLAG_UTF8)
+    raw = stored.encode("utf-8" if declared else "cp437", "replace")
+    name = stored
+    if not declared:
         # Many tools write UTF-8 without declaring it; cp437 maps every byte, so encoding restores the bytes.
+        stated = _read_unicode_path(info.extra, raw)
         try:
-            name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            name = info.filename
-    if info.create_system == _MADE_ON_DOS:
+            name = raw.decode("utf-8") if stated is None else stated
+        except UnicodeDecodeError:
+            name = stored
+    if info.create_system == _MADE_ON_DOS and not _is_shift_jis(name, raw):
         name = name.replace("\\", "/")
     return storable_name(name)
+
+
+def _read_unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """Return the name in Info-ZIP's UTF-8 path field; None where there is none, or it belongs to another name."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        body = extra[at + 4 : at + 4 + size]
+        at += 4 + size
+        if kind == _UNICODE_PATH and len(body) >= 5 and body[0] == 1:
+            if int.from_bytes(body[1:5], "little") != zlib.crc32(raw):
+                return None
+            try:
+                return body[5:].decode("utf-8") or None
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def _is_shift_jis(name: str, raw: bytes) -> bool:
+    """Return whether every backslash in a name is the second byte of a character of Shift-JIS, not a separator."""
+    if "\\" not in name or raw.isascii():
+        return False
+    try:
+        return "\\" not in raw.decode("cp932")
+    except UnicodeDecodeError:
+        return False
 
 
 def _refuse_overlaps(infos: Sequence[zipfile.ZipInfo], members: Sequence[Member]) -> list[Member]:
