@@ -147,3 +147,13 @@ class CurationError(Exception):
 
 def _rebuild(code: ErrorCode, message: str, hint: str | None) -> CurationError:
     return CurationError(code, message, hint=hint)
+
+
+def first_line(fault: Exception) -> str:
+    r"""Return what a library reports of a fault, without the advice to its caller that follows.
+
+    >>> first_line(ValueError("\nfound more fields than defined\n\nConsider setting 'truncate_ragged_lines=True'."))
+    'found more fields than defined'
+    """
+    lines = (line.strip() for line in str(fault).splitlines())
+    return next((line.rstrip(".") for line in lines if line), type(fault).__name__)

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     METADATA_FILE = "metadata-file", "ingest", "A table that describes the images."
     NOT_A_FILE = "not-a-file", "ingest", "A link that is not followed, a device or a pipe. Detail: what it is."
     PROGRAM_FOLDER = "program-folder", "ingest", "A program keeps it in a folder of its own. Detail: the folder."
+    STORED_ELSEWHERE = "stored-elsewhere", "ingest", "A table names it and does not contain it. Detail: the name."
     UNSUPPORTED_COMPRESSION = (
         "unsupported-compression",
         "ingest",
@@ -154,6 +155,7 @@ VARYING: Final = frozenset(
         Reason.DISPUTED_HELD_OUT,
         Reason.LEAKAGE,
         Reason.TOO_LONG,
+        Reason.STORED_ELSEWHERE,
         Reason.UNSUPPORTED_COMPRESSION,
     }
 )
@@ -171,6 +173,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.METADATA_FILE: ("metadata file", "metadata file: {}"),
     Reason.NOT_A_FILE: ("not a file", "not a file: {}"),
     Reason.PROGRAM_FOLDER: ("folder of a program", "folder of a program: {}"),
+    Reason.STORED_ELSEWHERE: ("stored elsewhere", "stored elsewhere: {}"),
     Reason.UNSUPPORTED_COMPRESSION: ("unsupported compression method", "unsupported compression method ({})"),
     Reason.DAMAGED: ("damaged", "damaged {}"),
     Reason.DECODER_CRASHED: ("decoder crashed", "decoder crashed: {}"),

@@ -11,7 +11,7 @@ from curation.audit.crop_matching import WHOLE, coarse_matches, refine_all
 from curation.audit.measurements import Measured
 from curation.cross_validation import Folds, NoFolds, cut_folds, held_out_scores
 from curation.dataset.findings import AuditPart, Check, Finding
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 
 DOUBTFUL: Final = 0.1
 """A label is doubtful where a model that was not fitted on its group gives it a lower probability."""
@@ -123,7 +123,9 @@ def _embedded(readable: pl.DataFrame, run: Path) -> tuple[pl.DataFrame, NDArray[
             ErrorCode.FILE_MISSING, f"{path}: not found", hint="Name the folder of a training run."
         ) from None
     except (pl.exceptions.PolarsError, OSError, TypeError) as fault:
-        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: not a table of embeddings: {fault}") from None
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE, f"{path}: not a table of embeddings: {first_line(fault)}"
+        ) from None
     joined = readable.join(table, on="sha256", maintain_order="left")
     return joined.drop("embedding"), joined["embedding"].to_numpy().astype(np.float64).reshape(joined.height, -1)
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from curation.dataset.columns import SCHEMA, InForce, Metadata, Step
 from curation.dataset.decisions import describe_actions
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.reasons import VARYING, Reason, describe, describe_reason
 from curation.storage.atomic_files import replace_file
 
@@ -143,7 +143,9 @@ class Manifest:
             return cls(rows, tuple(Metadata(each["name"], each["role"], rows.schema[each["name"]]) for each in columns))
         except (pl.exceptions.PolarsError, LookupError, TypeError, ValueError, OSError) as fault:
             raise CurationError(
-                ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}", hint="Build it again."
+                ErrorCode.VERSION_DAMAGED,
+                f"{path}: not a readable manifest: {first_line(fault)}",
+                hint="Build it again.",
             ) from fault
 
     def digest(self) -> str:
@@ -172,7 +174,9 @@ def read_schema_number(path: Path) -> int:
             ErrorCode.FILE_MISSING, f"{path}: there is no manifest", hint="Build the dataset first."
         ) from None
     except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
-        raise CurationError(ErrorCode.FILE_UNREADABLE, f"{path}: not a readable manifest: {fault}") from fault
+        raise CurationError(
+            ErrorCode.FILE_UNREADABLE, f"{path}: not a readable manifest: {first_line(fault)}"
+        ) from fault
 
 
 def is_not_image() -> pl.Expr:

@@ -14,7 +14,7 @@ import polars as pl
 
 from curation.dataset.decisions import CONTEXT, Action, Decision, now
 from curation.dataset.manifest import describe_excluded
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.release import VERSION
 from curation.review.review_session import ReviewSession, check_labels
 from curation.storage.cache import Cache
@@ -92,7 +92,9 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise CurationError(ErrorCode.FILE_MISSING, f"{path}: no such file") from None
     except (csv.Error, UnicodeDecodeError, OSError) as fault:
         raise CurationError(
-            ErrorCode.FILE_UNREADABLE, f"{path}: cannot be read as CSV: {fault}", hint="Save it as CSV in UTF-8."
+            ErrorCode.FILE_UNREADABLE,
+            f"{path}: cannot be read as CSV: {first_line(fault)}",
+            hint="Save it as CSV in UTF-8.",
         ) from None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 
 
 def read_predictions(run: Path) -> pl.DataFrame:
@@ -71,4 +71,4 @@ def _read(path: Path, columns: Sequence[str], *, what: str) -> pl.DataFrame:
             ErrorCode.RUN_INVALID, f"{path}: the run has no {what}", hint="Give the folder of a training run."
         ) from None
     except (pl.exceptions.PolarsError, OSError) as fault:
-        raise CurationError(ErrorCode.RUN_INVALID, f"{path}: cannot be read as {what}: {fault}") from None
+        raise CurationError(ErrorCode.RUN_INVALID, f"{path}: cannot be read as {what}: {first_line(fault)}") from None

@@ -29,7 +29,8 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
     """Use the folder in place, with the labels that its files contain."""
     fetched = fetch_folder(request)
     (archive,) = fetched.archives
-    return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members))
+    sidecars = frozenset(member.path for member in archive.members if member.path.rpartition("/")[2] == LABELS)
+    return replace(fetched, sidecar_labels=read_labels(archive.path, archive.members), sidecar_files=sidecars)
 
 
 def read_labels(folder: Path, members: Sequence[Member] | None = None) -> Mapping[str, SidecarLabel]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curation.dataset.recipe import SPLIT_NAMES
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.sources.folder import identify_archive
 from curation.sources.protocol import Fetched, SidecarLabel
 from curation.storage.archive_index import Archive
@@ -77,10 +77,17 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         )
     tables = find_tables(folder, label_column=request.settings.label_column)
     archives = tuple(_lay_out(table, cache=request.cache, progress=request.progress) for table in tables)
+    prefixes = ["" if len(tables) == 1 else f"{archive.name}/" for archive in archives]
     labels = {
-        (path if len(tables) == 1 else f"{archive.name}/{path}"): label
-        for archive, table in zip(archives, tables, strict=True)
+        prefix + path: label
+        for prefix, table in zip(prefixes, tables, strict=True)
         for path, label in zip(_paths(table), _labels(table), strict=True)
+    }
+    elsewhere = {
+        prefix + path: name
+        for prefix, table in zip(prefixes, tables, strict=True)
+        for path, name in zip(_paths(table), _names_elsewhere(table), strict=True)
+        if name is not None
     }
     return Fetched(
         source=request.name,
@@ -92,6 +99,7 @@ def fetch(request: Request[ForeignSource]) -> Fetched:
         url=None,
         origin="folder",
         sidecar_labels=labels,
+        stored_elsewhere=elsewhere,
     )
 
 
@@ -154,7 +162,7 @@ def _read_schema(path: Path) -> Mapping[str, pl.DataType]:
 def _unreadable(path: Path, fault: Exception) -> CurationError:
     return CurationError(
         ErrorCode.FILE_UNREADABLE,
-        f"{path}: it cannot be read as Parquet: {fault}",
+        f"{path}: it cannot be read as Parquet: {first_line(fault)}",
         hint="Download or copy it again.",
     )
 
@@ -280,8 +288,20 @@ def _lay_out(table: Table, *, cache: Cache, progress: Progress) -> Archive:
     return Archive(path=plain, name=table.name, sha256=archive.sha256, size_bytes=archive.size_bytes)
 
 
+def _names_elsewhere(table: Table) -> list[str | None]:
+    """Return the name of each row's image that the table does not contain; None for the others."""
+    kind = pl.read_parquet_schema(table.path)[table.image]
+    fields = {field.name for field in kind.fields} if isinstance(kind, pl.Struct) else set()
+    if "path" not in fields:
+        return [None] * table.rows
+    image = pl.col(table.image).struct
+    name = pl.when(image.field("bytes").is_null()).then(image.field("path"))
+    found: list[str | None] = pl.scan_parquet(table.path).select(name.alias("name")).collect()["name"].to_list()
+    return found
+
+
 def _images(table: Table) -> Iterator[bytes]:
-    """Yield each row's image; one that is stored elsewhere (a path without bytes) is empty, and so reported."""
+    """Yield each row's image; one that is stored elsewhere (a path without bytes) is empty."""
     images = pl.col(table.image)
     kind = pl.read_parquet_schema(table.path)[table.image]
     wanted = images if kind == pl.Binary else images.struct.field("bytes")

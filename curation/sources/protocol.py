@@ -39,6 +39,8 @@ class Fetched:
         By path inside the source, where files rather than paths give labels and splits.
     sidecar_files : frozenset of str
         Paths of the files that only describe others; they are not images, and are excluded as such.
+    stored_elsewhere : mapping of str to str
+        The images that a table names without containing them, by their paths in the archive: the names.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Fetched:
     asked: str | None = None
     sidecar_labels: Mapping[str, SidecarLabel] = field(default_factory=dict)
     sidecar_files: frozenset[str] = frozenset()
+    stored_elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[SourceArchive, ...]:

@@ -101,7 +101,7 @@ def list_members(path: Path, *, name: str | None = None, limits: Limits = LIMITS
         if kind == "tar":
             packing = tar_packing(path)
             return list_tar(path, packing or "plain", name=label, limits=limits)
-        if kind == "file" and (other := _name_other_archive(path)):
+        if other := _name_other_archive(path):
             raise CurationError(
                 ErrorCode.ARCHIVE_UNSUPPORTED,
                 f"{label}: {other} archives are not read",

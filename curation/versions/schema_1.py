@@ -10,7 +10,7 @@ import polars as pl
 
 from curation.dataset.columns import ACTION, IMPLIED_ROLES, Metadata
 from curation.dataset.manifest import Manifest
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.reasons import Cause, Reason
 
 _EXACT: Final[Mapping[str, Cause]] = {
@@ -103,7 +103,9 @@ def read_schema_1(path: Path) -> Manifest:
     except CurationError as fault:
         raise CurationError(fault.code, f"{path}: {fault.message}", hint=fault.hint) from fault
     except (pl.exceptions.PolarsError, ValueError, OSError) as fault:
-        raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {fault}") from fault
+        raise CurationError(
+            ErrorCode.VERSION_DAMAGED, f"{path}: not a readable manifest: {first_line(fault)}"
+        ) from fault
 
 
 def _named_columns(recipe: Path) -> frozenset[str]:

@@ -14,7 +14,7 @@ from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, canonical_json, choice_digest, content_digest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.dataset.split_counts import count_splits
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.storage.folders import list_files
 from curation.storage.hash_index import hash_file
 from curation.storage.progress import Advance, Progress, SilentProgress, ignore_bytes, show_progress
@@ -268,7 +268,7 @@ def _check_table(path: Path, wanted: pl.DataFrame, *, name: str) -> Iterator[Pro
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as fault:
-        yield Problem.at(ProblemCode.TABLE_DIFFERS, name, f"cannot be read: {fault}")
+        yield Problem.at(ProblemCode.TABLE_DIFFERS, name, f"cannot be read: {first_line(fault)}")
         return
     if not table.equals(wanted):
         yield Problem.at(ProblemCode.TABLE_DIFFERS, name, "differs from the manifest")

@@ -11,7 +11,7 @@ import polars as pl
 
 from curation.dataset.layout import Home
 from curation.dataset.manifest import canonical_json, choice_digest
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 
 SPLIT_COLUMNS: Mapping[str, Any] = {
     "sha256": pl.String(),
@@ -167,7 +167,7 @@ def read_split(path: Path) -> pl.DataFrame:
         ) from None
     except (pl.exceptions.PolarsError, OSError) as fault:
         raise CurationError(
-            ErrorCode.VERSION_INDEX_INVALID, f"{path}: not a published split: {fault}", hint=hint
+            ErrorCode.VERSION_INDEX_INVALID, f"{path}: not a published split: {first_line(fault)}", hint=hint
         ) from None
     if table.columns != list(SPLIT_COLUMNS) or table["page"].null_count():
         raise CurationError(

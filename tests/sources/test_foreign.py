@@ -150,3 +150,44 @@ def test_a_relative_path_starts_at_the_recipe(tmp_path):
         base=tmp_path,
     )
     assert recipe.sources[0].path == tmp_path / "set"
+
+
+def fates_of(tmp_path, recipe):
+    """Return step, reason and detail of each file that ingest excludes, by path."""
+    cache = Cache(tmp_path / "cache")
+    fetched = fetch_all(recipe.sources, cache=cache)
+    manifest = ingest(recipe, fetched, cache=cache, engine=Local(1), progress=SilentProgress())
+    return {row[0]: row[1:] for row in manifest.rejected.select("path", "excluded_by", "reason", "detail").rows()}
+
+
+def test_label_files_are_metadata_and_not_unreadable_images(tmp_path):
+    """`info.labels` and FiftyOne's `labels.json` describe the images next to them."""
+    listed = {"files": [{"path": "a.jpg", "category": "training", "label": "cat"}]}
+    files = {"training/info.labels": json.dumps(listed).encode(), "training/a.jpg": b"x"}
+    recipe = recipe_of("edge-impulse", write_source(tmp_path / "ei", files))
+    assert fates_of(tmp_path, recipe) == {"training/info.labels": ("ingest", "metadata-file", None)}
+    files = {"labels.json": b'{"classes": ["cat"], "labels": {"a": 0}}', "data/a.jpg": b"x"}
+    recipe = recipe_of("fiftyone", write_source(tmp_path / "fo", files))
+    assert fates_of(tmp_path, recipe) == {"labels.json": ("ingest", "metadata-file", None)}
+
+
+def test_images_that_a_parquet_file_only_names_are_stored_elsewhere(tmp_path):
+    """A set that was written without embedding its images holds their paths; they were called empty files."""
+    (tmp_path / "set").mkdir()
+    images = [{"bytes": None, "path": "/home/me/cat.jpg"}, {"bytes": b"x", "path": None}, {"bytes": None, "path": None}]
+    table = pl.DataFrame(
+        {"image": images, "label": ["cat", "cat", "cat"]},
+        schema={"image": pl.Struct({"bytes": pl.Binary, "path": pl.String}), "label": pl.String},
+    )
+    table.write_parquet(tmp_path / "set" / "train.parquet")
+    found = fates_of(tmp_path, recipe_of("huggingface", tmp_path / "set"))
+    assert found == {"0000000": ("ingest", "stored-elsewhere", "/home/me/cat.jpg")}
+
+
+def test_an_error_of_a_table_has_no_advice_to_programmers(tmp_path):
+    """Polars names options of its own functions, which no user of this program can set."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(CurationError) as caught:
+        huggingface.find_tables(tmp_path / "set")
+    assert "\n" not in caught.value.message

@@ -12,6 +12,7 @@ from curation.dataset.recipe import Recipe, parse_recipe
 from curation.engines import Local
 from curation.errors import CurationError, ErrorCode
 from curation.sources import fetch_all
+from curation.sources.table_files import read_table
 from curation.stages.ingest import ingest
 from curation.storage.cache import Cache
 from curation.storage.progress import SilentProgress
@@ -247,3 +248,11 @@ def test_a_pattern_that_matches_no_path_is_named(tmp_path: Path) -> None:
     assert "sources.pattern" in (caught.value.hint or "")
     told = ingested(recipe_of(folder, pattern="(?P<split>train)/", label="cat")).rows
     assert told["source_label"].to_list() == ["cat", "cat"]
+
+
+def test_a_number_of_a_json_table_keeps_its_fraction() -> None:
+    """149 in one record and 149.5 in the next: the first number decided that all were whole."""
+    table = read_table(
+        b'[{"id": "a", "height": 149}, {"id": "b", "height": 149.5}, {"id": "c", "height": null}]', "m.json"
+    )
+    assert table.rows["height"].to_list() == [149.0, 149.5, None]

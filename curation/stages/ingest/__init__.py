@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -78,6 +78,7 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> tuple
         detail="detail",
     )
     rows = _mark_metadata_files(_mark_program_folders(rows), sorted(given.sidecar_files))
+    rows = _mark_stored_elsewhere(rows, given.stored_elsewhere)
     _check_pattern(source, given, paths)
     names = [_read_names(source, given, path) for path in paths]
     rows = rows.with_columns(
@@ -178,6 +179,18 @@ def _mark_program_folders(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         reason=pl.when(marked).then(pl.lit(Reason.PROGRAM_FOLDER.value)).otherwise("reason"),
         detail=pl.when(marked).then(folders).otherwise("detail"),
+    )
+
+
+def _mark_stored_elsewhere(rows: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """Exclude the images that a table names without containing them; their files are empty."""
+    if not names:
+        return rows
+    elsewhere = pl.Series([names.get(path) for path in rows["path"]], dtype=pl.String)
+    marked = elsewhere.is_not_null()
+    return rows.with_columns(
+        reason=pl.when(marked).then(pl.lit(Reason.STORED_ELSEWHERE.value)).otherwise("reason"),
+        detail=pl.when(marked).then(elsewhere).otherwise("detail"),
     )
 
 

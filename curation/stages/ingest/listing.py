@@ -19,7 +19,7 @@ from curation.storage.progress import Progress, show_progress
 SHARD_FILES = 512
 IN_PROCESS_BYTES = 512 << 20
 LISTING = {"path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String, "reason": pl.String, "detail": pl.String}
-LISTINGS = "listings-2"
+LISTINGS = "listings-3"
 """The folder of the cache; its number rises with the layout of what it keeps."""
 _READ = (None, None)
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from curation.dataset.columns import TEXT, Metadata, Role
 from curation.dataset.recipe import AnySource, MetadataFile, compose
-from curation.errors import CurationError, ErrorCode
+from curation.errors import CurationError, ErrorCode, first_line
 from curation.sources import Fetched
 from curation.sources.table_files import read_table
 from curation.storage.archive_members import UnreadableMember, name_system_file
@@ -109,7 +109,7 @@ def _parse(source: AnySource, rule: MetadataFile, name: str, read: Callable[[], 
         table = read_table(read(), name, header=rule.header)
     except (UnreadableMember, OSError, pl.exceptions.PolarsError, ValueError) as fault:
         raise CurationError(
-            ErrorCode.METADATA_INVALID, f"{source.name}: {name} cannot be read as a table: {fault}"
+            ErrorCode.METADATA_INVALID, f"{source.name}: {name} cannot be read as a table: {first_line(fault)}"
         ) from fault
     return Table(name, table.rows, table.typed)
 
