@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from curation.hashing.plan import Band, SearchReport, reorder
 
+_FILLED: Final = 0.25  # of the buckets: with fewer, looking at each place costs more than the entries that have it
+_MOST_LEADS: Final = 12
 _MANY: Final = 64  # masks of a band whose probes take far longer than its table
 
 # Rows i < j, distance, symmetry.
@@ -60,20 +62,20 @@ class _Entries:
 class _Table:
     """Entries in a direct-address table; bucket b is ``offsets[b]:offsets[b + 1]``.
 
-    ``lead`` is the first hash of each bucket: most probes are settled by this one look-up. In an empty bucket it is
-    the complement of the bucket's number at the band's bits, far from every query. The entries behind a lead are the
-    ``rest``.
+    ``leads`` are the first hashes of each bucket, one array for each place in it: most probes are settled by these
+    look-ups. An empty place has the complement of the bucket's number at the band's bits, far from every query. The
+    entries behind the leads are the ``rest``.
     """
 
     entries: _Entries
     offsets: NDArray[np.int32]
-    lead: NDArray[np.uint64]
+    leads: tuple[NDArray[np.uint64], ...]
     crowded: NDArray[np.bool_]
     rest: NDArray[np.intp]
 
 
 def _cut(table: _Table, behind: NDArray[np.bool_], top: int, *, queries: int) -> tuple[_Entries, _Entries]:
-    """Return the entries that query leads where masks have this top bit, and those that query the rest."""
+    """Return the entries that query the leads where masks have this top bit, and those that query the rest."""
     buckets = table.entries.buckets
     lower = np.empty(len(buckets), np.bool_)
     for start in range(0, len(buckets), queries):
@@ -131,7 +133,7 @@ class Comparison:
         behind[table.rest] = True
         for top in range(band.width if band.threshold else 0):
             # Of the two buckets that a mask joins, the one without the mask's top bit asks for pairs of leads and for
-            # pairs of the rest; entries behind a lead query the other bucket's lead.
+            # pairs of the rest; entries behind the leads query the other bucket's leads.
             asking, crowd = _cut(table, behind, top, queries=self.sizes.queries)
             for mask in _masks(band):
                 if mask.bit_length() == top + 1:
@@ -159,30 +161,31 @@ class Comparison:
     def _ask_leads(
         self, table: _Table, entries: _Entries, *, number: int, mask: int, symmetry: int, swapped: bool
     ) -> Iterator[Found]:
-        """Compare each entry with the lead of the bucket that differs from its own by the mask."""
+        """Compare each entry with the leads of the bucket that differs from its own by the mask."""
         for start in range(0, len(entries.rows), self.sizes.queries):
             asking = entries.take(slice(start, start + self.sizes.queries))
             bucket = asking.buckets ^ mask
-            difference = table.lead.take(bucket, mode="clip")  # numpy's quickest way: the places are right
-            difference ^= asking.hashes
-            hits = np.flatnonzero(np.bitwise_count(difference) <= self.report.radius)
-            if not len(hits):
-                continue
-            begin = table.offsets[bucket[hits]]
-            filled = begin < table.offsets[bucket[hits] + 1]
-            hits, mates = hits[filled], table.entries.rows[begin[filled]]
-            asked = asking.rows[hits]
-            upright, turned = (asked, mates) if swapped else (mates, asked)
-            yield from self._accept(number, difference[hits], upright, turned, symmetry)
+            for place, lead in enumerate(table.leads):
+                difference = lead.take(bucket, mode="clip")  # numpy's quickest way: the places are right
+                difference ^= asking.hashes
+                hits = np.flatnonzero(np.bitwise_count(difference) <= self.report.radius)
+                if not len(hits):
+                    continue
+                begin = table.offsets[bucket[hits]] + place
+                filled = begin < table.offsets[bucket[hits] + 1]
+                hits, mates = hits[filled], table.entries.rows[begin[filled]]
+                asked = asking.rows[hits]
+                upright, turned = (asked, mates) if swapped else (mates, asked)
+                yield from self._accept(number, difference[hits], upright, turned, symmetry)
 
     def _ask_rest(self, table: _Table, entries: _Entries, *, number: int, mask: int, symmetry: int) -> Iterator[Found]:
-        """Compare each entry with those behind the lead of the bucket that differs from its own by the mask."""
+        """Compare each entry with those behind the leads of the bucket that differs from its own by the mask."""
         for start in range(0, len(entries.rows), self.sizes.queries):
             asking = entries.take(slice(start, start + self.sizes.queries))
             bucket = asking.buckets ^ mask
             crowd = np.flatnonzero(table.crowded[bucket])
             bucket = bucket[crowd]
-            begin = table.offsets[bucket].astype(np.intp) + 1
+            begin = table.offsets[bucket].astype(np.intp) + len(table.leads)
             count = table.offsets[bucket + 1] - begin
             yield from self._compare(
                 table, asking.take(crowd), number=number, begin=begin, count=count, symmetry=symmetry
@@ -308,9 +311,19 @@ def _build_table(hashes: NDArray[np.uint64], band: Band) -> _Table:
     order &= (1 << row_bits) - 1
     entries = _Entries(hashes[order], buckets, order.astype(np.int32))
     del order
-    leads = np.diff(entries.buckets, prepend=-1) > 0
-    lead = np.arange(1 << band.width, dtype=np.uint64)
-    np.invert(lead, out=lead)
-    lead <<= np.uint64(band.shift)
-    lead[entries.buckets[leads]] = entries.hashes[leads]
-    return _Table(entries, offsets, lead, np.diff(offsets) > 1, np.flatnonzero(~leads))
+    counts = np.diff(offsets)
+    depth = next((place for place in range(1, _MOST_LEADS) if np.mean(counts > place) < _FILLED), _MOST_LEADS)
+    empty = np.arange(1 << band.width, dtype=np.uint64)
+    np.invert(empty, out=empty)
+    empty <<= np.uint64(band.shift)
+    within = np.arange(len(hashes), dtype=np.int32)
+    within -= offsets[buckets]
+    leads = tuple(_fill(empty, entries, within == place) for place in range(depth))
+    return _Table(entries, offsets, leads, counts > depth, np.flatnonzero(within >= depth))
+
+
+def _fill(empty: NDArray[np.uint64], entries: _Entries, chosen: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Return the chosen entries' hashes by bucket, at most one in each, between those of empty buckets."""
+    lead = empty.copy()
+    lead[entries.buckets[chosen]] = entries.hashes[chosen]
+    return lead
