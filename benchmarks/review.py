@@ -6,7 +6,10 @@ database, a second one while nothing runs, and one while the App is running. The
 Finally Chromium selects a hundred images and excludes them: one clock stops when their lines are in the ledger, another
 when the screen shows them as excluded; then once more with all hundred small images on one screen.
 
-It needs Chromium, Playwright, and a database (``bash tests/review/setup``).
+With ``--files N`` only the start is measured, of N small images whose build failed at its selection, so that its draft
+is reviewed: the first start and the second, each with the peak memory of all its processes, the database included.
+
+It needs a database (``bash tests/review/setup``) and, without ``--files``, Chromium and Playwright.
 """
 
 import argparse
@@ -17,14 +20,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from builds import prepare
+from growth_files import draw_chunk
 from measuring import ROOT, load_average, print_table, set_aside, timed, write_results
 
 from curation.review.mongodb import bundled_mongod, fetched_folder, free_port
@@ -62,7 +68,8 @@ class Place:
     """The folders of one run of the benchmark."""
 
     folder: Path
-    mirror: Path
+    mirror: Path | None
+    name: str = "melanoma"
 
     @property
     def environ(self) -> dict[str, str]:
@@ -80,8 +87,9 @@ class Place:
 
     def review(self, port: int) -> list[str]:
         """Return the command that is measured."""
-        options = ("--mirror", str(self.mirror), "--reviewer", "bench", "--no-browser", "--port", str(port))
-        return self.command("review", "melanoma", *options)
+        options = ("--reviewer", "bench", "--no-browser", "--port", str(port))
+        mirror = ("--mirror", str(self.mirror)) if self.mirror else ()
+        return self.command("review", self.name, *mirror, *options)
 
 
 def set_up(folder: Path) -> Place:
@@ -94,12 +102,75 @@ def set_up(folder: Path) -> Place:
         stdout=subprocess.DEVNULL,
         check=True,
     )
+    link_database(folder)
+    return place
+
+
+def link_database(folder: Path) -> None:
+    """Lay the database's program into the cache."""
     fetched = fetched_folder(Cache(FETCHED))
     if bundled_mongod() is None and fetched.is_dir():
         target = fetched_folder(Cache(folder / "cache"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(fetched)
+
+
+def set_up_draft(folder: Path, count: int) -> Place:
+    """Let a build of so many images fail at its selection: it asks for more than there are."""
+    contents = [content for start in range(0, 2000, 500) for content in draw_chunk(start, start + 500)]
+    with zipfile.ZipFile(folder / "set.zip", "w") as archive:
+        for number in range(count):
+            comment = f"{number:08}".encode()  # other bytes of the same image
+            content = contents[number % len(contents)]
+            content = content[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + content[2:]
+            archive.writestr(f"{'ab'[number % 2]}/{number:08}.jpg", content)
+    dataset = folder / "datasets" / "many"
+    dataset.mkdir(parents=True)
+    (dataset / "recipe.toml").write_text(
+        f"[[sources]]\nname = 'src'\nkind = 'folder'\npath = '{folder / 'set.zip'}'\npattern = '(?P<label>[^/]+)/'\n"
+        f"[labels.classes]\na = ['a']\nb = ['b']\n[selection.counts]\ntrain = {count}\n"
+    )
+    place = Place(folder, None, "many")
+    subprocess.run(
+        place.command("build", "many", "-q"),
+        env={**os.environ, **place.environ},
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,  # it leaves a draft
+    )
+    link_database(folder)
     return place
+
+
+def watch_memory(ended: threading.Event, peaks: list[float]) -> None:
+    """Store the memory in MB of all processes that this one started, until the event."""
+    while not ended.wait(0.5):
+        size = 0
+        for each in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                memory = each.memory_full_info()
+                size += getattr(memory, "pss", memory.uss)
+        peaks.append(size / 1e6)
+
+
+def measure_large(count: int) -> dict[str, dict[str, float]]:
+    """Return the figures of the first and the second start."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = set_up_draft(Path(folder), count)
+        for what in ("first review", "second review, nothing runs"):
+            ended, peaks = threading.Event(), [0.0]
+            watcher = threading.Thread(target=watch_memory, args=(ended, peaks))
+            watcher.start()
+            try:
+                with running(place, free_port()) as (_, figures):
+                    time.sleep(5)
+            finally:
+                ended.set()
+                watcher.join()
+            found[what] = {**figures, "peak_mb": max(peaks)}
+            print(f"{what}: {found[what]}", flush=True)
+    return found
 
 
 @contextmanager
@@ -210,7 +281,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write ``results/review.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=int, help="measure the start alone, with so many files")
     asked = parser.parse_args(arguments)
+    if asked.files:
+        found = measure_large(asked.files)
+        print(f"\nreview of {asked.files:,} files")
+        print_table(
+            ("what", "seconds", "CPU s", "MB", "load"),
+            [
+                (name, f"{each['seconds']:.1f}", f"{each['cpu']:.1f}", f"{each['peak_mb']:.0f}", f"{each['load']:.1f}")
+                for name, each in found.items()
+            ],
+        )
+        write_results("review_large", {"files": asked.files, "runs": found})
+        return
     alone = import_seconds()
     with tempfile.TemporaryDirectory() as folder:
         place = set_up(Path(folder))
