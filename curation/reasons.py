@@ -42,6 +42,7 @@ class Reason(StrEnum):
     DECODER_CRASHED = "decoder-crashed", "probe", "The decoder ends the process, also where it reads this file alone."
     DECOMPRESSION_BOMB = "decompression-bomb", "probe", "The image has more pixels than the limit. Detail: how many."
     EMPTY_FILE = "empty-file", "probe", "The file has no bytes."
+    EXTRA_MISSING = "extra-missing", "probe", "Its format needs the extra `formats`. Detail: which."
     MISSING_PAGE = (
         "missing-page",
         "probe",
@@ -179,6 +180,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.DECODER_CRASHED: ("decoder crashed", "decoder crashed: {}"),
     Reason.DECOMPRESSION_BOMB: ("decompression bomb", "decompression bomb: {}"),
     Reason.EMPTY_FILE: ("empty file", "empty file: {}"),
+    Reason.EXTRA_MISSING: ("needs the extra formats", "needs the extra formats: {}"),
     Reason.MISSING_PAGE: ("no pages", "no page {}"),
     Reason.NO_PIXELS: ("no pixels", "{}"),
     Reason.NO_TONE_RULE: ("no tone rule covers its samples", "no tone rule covers {}"),

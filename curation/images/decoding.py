@@ -9,6 +9,8 @@ from typing import Final, Protocol
 import numpy as np
 from PIL import Image
 
+from curation.images.dicom import decode_dicom, read_dicom_header
+from curation.images.heif import decode_heif, read_heif_header
 from curation.images.jpeg import decode_jpeg, read_jpeg_header
 from curation.images.pillow_formats import PlainReader, read_plain_header
 from curation.images.raster_formats import (
@@ -31,10 +33,10 @@ _HEADERS: Final[dict[str, Callable[[bytes], Header]]] = {
     "pnm": read_pnm_header,
     "qoi": read_qoi_header,
     "ico": read_ico_header,
+    "dicom": read_dicom_header,
+    "heif": read_heif_header,
 }
 _IMAGES_NOT_READ: Final = {
-    "heif": "heif",
-    "dicom": "dicom",
     "jpegxl": "jpegxl",
     "photoshop": "photoshop",
     "fits": "fits",
@@ -159,6 +161,10 @@ def _open_pages(content: bytes, kind: str) -> _Pages:
             return partial(decode_qoi, content)
         case "ico":
             return partial(decode_ico, content)
+        case "dicom":
+            return partial(decode_dicom, content)
+        case "heif":
+            return partial(decode_heif, content)
         case _:
             return PlainReader(content, kind).decode
 

@@ -65,8 +65,8 @@ _VIDEO_BRANDS = frozenset(
 _QUICKTIME_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip"})
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*[\r\n])+\d")
 _PFM = re.compile(rb"P[fF]\s+\d")
-_GROUP_8 = re.compile(rb"\x08\x00[\x00-\x18]\x00(?:CS|UI|SH|DA|UL)[\x00-\x40]\x00")
-"""The first element of a DICOM file without a preamble: of group 8, with its value's type."""
+_GROUP_8 = re.compile(rb"\x08\x00[\x00-\x18]\x00(?:(?:CS|UI|SH|DA|UL)[\x00-\x40]\x00|[\x02-\x40]\x00\x00\x00)")
+"""The first element of a DICOM file without a preamble: of group 8, with its type and length, or its length alone."""
 _TEXT_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 

@@ -87,6 +87,18 @@ def _is_truncated_jpeg2000(content: bytes) -> bool:
     return True
 
 
+def _is_truncated_iso_media(content: bytes) -> bool:
+    at = 0
+    while at + 8 <= len(content):  # ISO/IEC 14496-12: boxes of length and type; 0 is "to the end"
+        length = int.from_bytes(content[at : at + 4], "big")
+        if length == 1:
+            length = int.from_bytes(content[at + 8 : at + 16], "big")
+        if length == 0:
+            return False
+        at += max(length, 8)
+    return at > len(content)
+
+
 _CHECKS: Final[dict[str, Callable[[bytes], bool]]] = {
     "jpeg": _is_truncated_jpeg,
     "png": _is_truncated_png,
@@ -94,4 +106,6 @@ _CHECKS: Final[dict[str, Callable[[bytes], bool]]] = {
     "bmp": _is_truncated_bmp,
     "webp": _is_truncated_webp,
     "jpeg2000": _is_truncated_jpeg2000,
+    "avif": _is_truncated_iso_media,
+    "heif": _is_truncated_iso_media,
 }
