@@ -6,7 +6,6 @@ The same version gives the same findings, byte for byte: nothing is random, and 
 import json
 import tomllib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from curation.audit.measurements import measure_version
 from curation.audit.privacy import find_private
 from curation.audit.quality import find_poor, find_unreadable
 from curation.audit.remedies import Trials, advise, try_remedies
+from curation.audit.same_images import find_same_images
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
 from curation.cross_validation import cut_folds
 from curation.dataset.findings import Audit, Finding, waive
 from curation.dataset.layout import Home
+from curation.engines import Engine
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.progress import Progress
@@ -75,6 +76,7 @@ def audit(
     run: Path | None = None,
     remedies: bool = False,
     waivers: Mapping[str, str] | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Audit a version, published or being described.
@@ -89,8 +91,10 @@ def audit(
         Try every remedy on the images, and probe again after each: some seconds a remedy.
     waivers : mapping of str to str, optional
         Finding -> why it is accepted, in addition to those of the version's own recipe.
+    engine : Engine, optional
+        Where images are measured and compared; this process by default. The findings do not depend on it.
     progress : Progress, optional
-        Shows the progress of reading the images.
+        Shows the progress.
 
     Raises
     ------
@@ -102,14 +106,13 @@ def audit(
     domain = str(recipe.get("domain"))
     with threadpool_limits(1):
         measured = measure_version(version, progress=progress)
-        with ThreadPoolExecutor(1) as pool:  # the comparison of pairs leaves the interpreter free for the rest
-            leaks = pool.submit(find_leaks, measured)
-            folds = cut_folds(measured.readable)
-            probes = probe_shortcuts(measured, folds, domain=domain)
-            doubtful = find_doubtful(measured, rows, run=run, folds=folds)
+        same = find_same_images(measured, tolerance=_tolerance(recipe), engine=engine, progress=progress)
+        folds = cut_folds(measured.readable)
+        probes = probe_shortcuts(measured, folds, domain=domain)
+        doubtful = find_doubtful(measured, rows, same, run=run, folds=folds)
         parts = [
             find_shortcuts(measured, probes),
-            leaks.result(),
+            find_leaks(measured, same),
             doubtful,
             find_imbalance(rows, version.manifest.metadata, people=_shows_people(recipe)),
             find_unreadable(measured, _reference(version)),
@@ -155,6 +158,13 @@ def _shows_people(recipe: Mapping[str, Any]) -> bool:
     """Return whether the recipe states that its images show people."""
     rules = recipe.get("audit")
     return isinstance(rules, Mapping) and rules.get("people") is True
+
+
+def _tolerance(recipe: Mapping[str, Any]) -> float:
+    """Return the recipe's factor on how much two files of one image may differ in one place."""
+    rules = recipe.get("duplicates")
+    value = rules.get("tolerance", 1.0) if isinstance(rules, Mapping) else 1.0
+    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def _sources(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,291 +1,335 @@
-"""Finds an image inside another: every whole image is compared with crops of every other, then aligned with them."""
+"""Judges whether an image is the same as another one, or as a crop of it: aligned, they must agree everywhere.
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Final, TypeAlias
+A candidate is aligned by Gauss-Newton steps on the crop's side and place (Lucas and Kanade, "An iterative image
+registration technique", 1981), then a tone curve is fitted, because one of the two may be brighter. What is left is
+averaged over 3x3 cells and divided by how steep the two images are there, since half a cell of misplacement or a softer
+encoder change most at edges. Two images are the same where this stays below a limit everywhere: a mark, a crack or a
+finger in one place makes two images, however well the rest agrees.
+
+The limits were set on re-encoded (JPEG quality 40 and more), resized, brightened and cropped copies of photographs and
+of drawn images, against pairs of solar cells, gauges and signs that are framed alike. The build compares thumbnails
+and takes no crops; nothing of it is used here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.images.orientation import SYMMETRIES, turn
+from curation.audit.candidate_index import Candidates, places
+from curation.audit.resampling import Floats, box_mean, cut, gradients
+from curation.images.orientation import turn
 
-SMALL, FINE = 16, 48
-CUTS: Final = ((0.95, 3), (0.9, 4), (0.85, 5), (0.8, 5))
-"""The sides of the crops, as shares of the image's, and at how many places down and across each is tried."""
-NEAR: Final = 0.93
-"""Correlation of 16x16 cells from which on every pair is aligned."""
-NEIGHBORS, MIN_NEAR = 2, 0.7
-"""The nearest few of every image are aligned from this on: a texture correlates less with a misplaced crop."""
-SURE: Final = 0.6
-"""Correlation of the fine detail from which on two images are the same: between real lesions it stays below 0.56."""
-DETAIL_LIMIT, WHOLE_LIMIT = 0.38, 0.965
-"""Two images are also the same where the detail correlates this much and the whole image that much: two lesions of
-similar outline agree in one of them, not in both."""
-HOPELESS: Final = 0.2
-"""Pairs that agree less after the first step are dropped."""
-STEPS: Final = ((0.03, 1), (0.012, 2), (0.005, 2))
-"""How a crop is aligned: the step, as a share of the side, and the number of steps each way; coarse to fine."""
-BLACK: Final = 26
-"""Gray level below which a cell shows nothing."""
-MIN_SHOWN: Final = 0.2
-"""Two images with a smaller share of cells that both show are not compared."""
-AS_WHOLE: Final = 0.985
+COARSE, MIDDLE, FINE = 24, 48, 96
+"""Cells a side at which a pair is aligned first, compared, and compared closely."""
+COARSE_STEPS, MIDDLE_STEPS, FINE_STEPS = 4, 2, 2
+LARGEST_STEP: Final = np.float32(0.04)
+"""Of the place, as a share of the image's side."""
+SMALLEST: Final = np.float32(0.7)
+"""Side of the smallest crop."""
+ALMOST_WHOLE: Final = 0.975
+"""Side of the crop with which the alignment of two wholes begins: it may grow to the whole, or shrink."""
+AS_WHOLE: Final = 0.992
 """A crop of a larger side is the whole image."""
-MAX_MATCHES: Final = 2000
-"""Pairs that are aligned, the nearest first."""
-THREADS: Final = 2
-"""Pairs that are aligned at once; the result does not depend on it."""
-_BLOCK: Final = 1024
-
-Floats: TypeAlias = NDArray[np.float32]
-Place: TypeAlias = tuple[float, float, float]
-"""A crop: its side, and where it begins down and across, as shares of the image's side."""
-ORIENTATIONS: Final = tuple(
-    SYMMETRIES.index(name)
-    for name in (
-        *("upright", "rotate_90", "rotate_180", "rotate_270"),
-        *("flip_left_right", "transpose", "flip_top_bottom", "transverse"),
-    )
-)
-"""The order in which orientations are tried: of equally near ones the first is taken."""
-WHOLE: Final[tuple[Place, ...]] = ((1.0, 0.0, 0.0),)
+FEW: Final = 500
+"""One cell in so many may exceed ``MOST``: where detail is finer than a cell, single cells are noise."""
+MOST, LARGEST = 1.2, 2.4
+"""Limits of the difference between two images that are the same, at 96x96: of all but a few cells, and of every one."""
+QUICK: Final = 2.2
+"""Limit of the largest difference at 64x64, or 48x48 for a crop: others are not compared closely."""
+HOPELESS: Final = 0.9
+"""Correlation of the aligned 24x24 cells below which two images are not compared further."""
+KNOTS: Final = 7
+"""Of the piecewise linear tone curve."""
+SMOOTH: Final = 8.0
+"""Weight of the curve's bends, in cells."""
+PAIRS: Final = 64
+"""Pairs that are worked on at once; bounds the memory, and keeps it in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One image that may be found in another.
+    """Two images that are the same, or one that is found in the other.
 
     Parameters
     ----------
     one, other : int
-        Rows: ``one`` is aligned with a crop of ``other``.
-    symmetry : int
-        Index into ``SYMMETRIES``: the orientation into which ``one`` is turned.
-    scale, top, left : float
-        The crop's side and place, as shares of the side of ``other``.
-    coarse, detail : float
-        Correlation of the cells, and of what is left without the coarse shapes.
+        Rows: ``one``, in some orientation, is a crop of ``other``.
+    scale : float
+        The crop's side, as a share of the side of ``other``; 1 where the two are the same image.
+    difference : float
+        The largest local difference, as a multiple of the limit: at most the tolerance.
     """
 
     one: int
     other: int
-    symmetry: int
     scale: float
-    top: float
-    left: float
-    coarse: float
-    detail: float = 0.0
+    difference: float
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """The two rows, in ascending order."""
+        return min(self.one, self.other), max(self.one, self.other)
 
 
-def coarse_matches(
-    gray: NDArray[np.uint8], left: NDArray[np.integer], right: NDArray[np.integer], *, tried: Sequence[Place]
-) -> list[Match]:
-    """Return the pairs of rows, one of either side, near as wholes or as whole and crop, the nearest first.
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where n crops lie: (n,) float32 each, as shares of the image's side."""
+
+    scale: Floats
+    top: Floats
+    left: Floats
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> "Placed":
+        """Return some of them."""
+        return Placed(self.scale[rows], self.top[rows], self.left[rows])
+
+    def snapped(self) -> "Placed":
+        """Return the places; a crop that is nearly the whole image becomes the whole image."""
+        whole = self.scale >= AS_WHOLE
+        zero = np.float32(0)
+        return Placed(
+            np.where(whole, np.float32(1), self.scale),
+            np.where(whole, zero, self.top),
+            np.where(whole, zero, self.left),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The result of comparing n pairs.
 
     Parameters
     ----------
-    gray : (n, 64, 64) uint8 ndarray
-    left, right : (k,), (m,) integer ndarray
-        Rows of the two sides.
-    tried : sequence of (scale, top, left)
-        The crops to compare with: ``places()``, or ``WHOLE`` alone, at a fortieth of the cost.
+    placed : Placed
+        Where the crop lies in the other image.
+    difference : (n,) float32 ndarray
+        The largest local difference; infinite for pairs that were given up after the first alignment.
+    exchanged : (n,) bool ndarray
+        Whether the second image is the crop of the first one.
     """
-    found: list[Match] = []
-    for start in range(0, len(left), _BLOCK):
-        for begin in range(0, len(right), _BLOCK):
-            found += _block_matches(gray, left[start : start + _BLOCK], right[begin : begin + _BLOCK], tried)
-    return sorted(found, key=lambda match: (-round(match.coarse, 5), match.one, match.other))
+
+    placed: Placed
+    difference: Floats
+    exchanged: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.integer] | slice) -> "Compared":
+        """Return some of them."""
+        return Compared(self.placed.take(rows), self.difference[rows], self.exchanged[rows])
 
 
-def refine_all(gray: NDArray[np.uint8], matches: Sequence[Match]) -> list[Match]:
-    """Return those of the nearest matches that hold when they are aligned, in the same order."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        every = pool.map(partial(refine, gray), matches[:MAX_MATCHES])
-        return [match for match in every if match is not None]
+def first_places(candidates: Candidates) -> Placed:
+    """Return where the index found each candidate."""
+    scale, top, left = np.array(places(), np.float32)[candidates.place].T
+    return Placed(scale, top, left)
 
 
-def _block_matches(
-    gray: NDArray[np.uint8], left: NDArray[np.integer], right: NDArray[np.integer], tried: Sequence[Place]
-) -> Iterator[Match]:
-    """Yield what is near among all pairs of two blocks, each at its best place."""
-    ahead, best_ahead = _best_places(gray, left, right, tried)
-    back, best_back = _best_places(gray, right, left, tried)
-    forward = ahead >= back.T
-    value = np.where(forward, ahead, back.T)
-    chosen = value >= NEAR
-    for nearest in (value, value.T):
-        count = min(NEIGHBORS, nearest.shape[1])
-        columns = np.argpartition(-nearest, count - 1, axis=1)[:, :count]
-        mask = np.zeros(nearest.shape, np.bool_)
-        np.put_along_axis(mask, columns, True, axis=1)
-        chosen |= (mask if nearest is value else mask.T) & (value >= MIN_NEAR)
-    for row, column in np.argwhere(chosen):
-        code = int(best_ahead[row, column] if forward[row, column] else best_back[column, row])
-        one, other = (left[row], right[column]) if forward[row, column] else (right[column], left[row])
-        place, number = divmod(code, len(ORIENTATIONS))
-        yield Match(int(one), int(other), ORIENTATIONS[number], *tried[place], float(value[row, column]))
+def turn_each(images: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return each image in its orientation: (n, s, s) uint8."""
+    turned = np.empty_like(images)
+    for k in np.unique(symmetry):
+        rows = np.flatnonzero(symmetry == k)
+        turned[rows] = np.moveaxis(turn(np.moveaxis(images[rows], 0, -1), int(k)), -1, 0)
+    return turned
 
 
-def _best_places(
-    gray: NDArray[np.uint8], whole: NDArray[np.integer], cut: NDArray[np.integer], tried: Sequence[Place]
-) -> tuple[Floats, NDArray[np.int16]]:
-    """Return how well each whole fits the best crop of each other, and which: (k, m), place * 8 + orientation."""
-    turned = _turned(_standardize(_resample(gray[whole], 1.0, 0.0, 0.0, SMALL))).reshape(len(whole) * 8, -1)
-    best = np.full((len(whole), len(cut)), -1, np.float32)
-    code = np.zeros(best.shape, np.int16)
-    for number, place in enumerate(tried):
-        cells = _standardize(_resample(gray[cut], *place, SMALL)).reshape(len(cut), -1)
-        near = (turned @ cells.T / np.float32(SMALL * SMALL)).reshape(len(whole), 8, len(cut))
-        if number == 0:
-            near += np.float32(0.01)  # a whole is preferred to a crop that is hardly nearer
-        symmetry = near.argmax(axis=1)
-        value = np.take_along_axis(near, symmetry[:, None], axis=1)[:, 0]
-        better = value > best
-        best[better] = value[better]
-        code[better] = (number * 8 + symmetry[better]).astype(np.int16)
-    return best, code
+def compare(whole: NDArray[np.uint8], other: NDArray[np.uint8], placed: Placed) -> Compared:
+    """Align each image with its crop of the other, and measure how much the two differ.
 
-
-@lru_cache(maxsize=1)
-def places() -> tuple[Place, ...]:
-    """Return every crop as (scale, top, left), the whole image first."""
-    found = [*WHOLE]
-    for scale, steps in CUTS:
-        free = (1 - scale) / (steps - 1)
-        found += [(scale, top * free, left * free) for top in range(steps) for left in range(steps)]
-    return tuple(found)
-
-
-def refine(gray: NDArray[np.uint8], match: Match) -> Match | None:
-    """Align a match with its crop as exactly as possible; return it with the correlation of its detail, or None.
-
-    Two images of one kind agree in their coarse shapes; an image and its copy also in the detail, whatever was done to
-    brightness, size or encoding.
+    Parameters
+    ----------
+    whole, other : (n, 64, 64) uint8 ndarray
+        ``whole`` turned already.
+    placed : Placed
+        Where to begin. Of two wholes, either may turn out to be a crop of the other.
     """
-    whole = _resample(gray[match.one][None], 1.0, 0.0, 0.0, FINE)[0]
-    target = np.ascontiguousarray(turn(whole, match.symmetry))[None]
-    wanted, lit = _detail(target), _lit(target)
-    best = match
-    for step, reach in STEPS:
-        tried = _around(best, step, reach)
-        rows = np.stack([_weights(scale, top, FINE) for scale, top, _ in tried])
-        columns = np.stack([_weights(scale, left, FINE) for scale, _, left in tried])
-        cuts: Floats = (rows @ gray[match.other].astype(np.float32)) @ columns.transpose(0, 2, 1)
-        values = _agreement(wanted, _detail(cuts), lit * _lit(cuts))
-        top = int(np.argmax(values))
-        if float(values[top]) > best.detail:
-            scale, down, across = tried[top]
-            best = replace(best, scale=scale, top=down, left=across, detail=float(values[top]))
-        if best.detail < HOPELESS:
-            return None
-    if best.detail < SURE:
-        aligned = _resample(gray[match.other][None], best.scale, best.top, best.left, FINE)
-        similarity = float(_agreement(_centered(target), _centered(aligned), lit * _lit(aligned))[0])
-        if best.detail < DETAIL_LIMIT or similarity < WHOLE_LIMIT:
-            return None
-    return replace(best, scale=1.0) if best.scale > AS_WHOLE else best
+    found = []
+    for start in range(0, len(whole), PAIRS):
+        part = slice(start, start + PAIRS)
+        found.append(_compare_block(whole[part].astype(np.float32), other[part].astype(np.float32), placed.take(part)))
+    return join_compared(found)
 
 
-def _centered(images: Floats) -> Floats:
-    """Return each image less the mean of what it shows."""
-    lit = _lit(images)
-    shown = np.maximum(lit.sum(axis=(1, 2), keepdims=True), np.float32(1))
-    centered: Floats = images - (images * lit).sum(axis=(1, 2), keepdims=True) / shown
-    return centered
+def join_compared(parts: Sequence[Compared]) -> Compared:
+    """Return the results of several parts as one."""
+    return Compared(
+        join_places([part.placed for part in parts]),
+        np.concatenate([np.zeros(0, np.float32), *(part.difference for part in parts)]),
+        np.concatenate([np.zeros(0, np.bool_), *(part.exchanged for part in parts)]),
+    )
 
 
-def _agreement(wanted: Floats, details: Floats, weights: Floats) -> Floats:
-    """Return the correlation of one detail with each other, over the cells that both show: (n,) float32."""
-    both = np.einsum("xhw,nhw,nhw->n", wanted, details, weights)
-    power = np.einsum("xhw,nhw->n", wanted * wanted, weights) * np.einsum("nhw,nhw->n", details * details, weights)
-    shown = weights.mean(axis=(1, 2)) >= MIN_SHOWN
-    values: Floats = np.where(shown & (power > 0), both / np.sqrt(np.maximum(power, np.float32(1e-9))), np.float32(0))
-    return values
+def _compare_block(whole: Floats, other: Floats, placed: Placed) -> Compared:
+    wholes = placed.scale == 1
+    slack = np.float32(1 - ALMOST_WHOLE)
+    begin = Placed(
+        np.where(wholes, np.float32(ALMOST_WHOLE), placed.scale),
+        np.where(wholes, slack / 2, placed.top),
+        np.where(wholes, slack / 2, placed.left),
+    )
+    scale, top, left, similar = _align_coarsely(whole, other, begin)
+    exchanged = np.zeros(len(whole), np.bool_)
+    rows = np.flatnonzero(wholes)
+    if len(rows):
+        back = _align_coarsely(other[rows], whole[rows], begin.take(rows))
+        better = back[3] > similar[rows]
+        exchanged[rows] = better
+        for values, others in zip((scale, top, left, similar), back, strict=True):
+            values[rows] = np.where(better, others, values[rows])
+    pick = exchanged[:, None, None]
+    whole, other = np.where(pick, other, whole), np.where(pick, whole, other)
+    difference = np.full(len(whole), np.inf, np.float32)
+    hopeful = np.flatnonzero(similar >= HOPELESS)
+    if len(hopeful):
+        aligned, _ = _align(
+            whole[hopeful],
+            other[hopeful],
+            Placed(scale, top, left).take(hopeful),
+            side=MIDDLE,
+            steps=MIDDLE_STEPS,
+            smooth=False,
+        )
+        scale[hopeful], top[hopeful], left[hopeful] = aligned.scale, aligned.top, aligned.left
+        snapped = aligned.snapped()
+        for chosen, side in ((snapped.scale == 1, whole.shape[1]), (snapped.scale < 1, MIDDLE)):
+            if chosen.any():
+                pair = _cut_pair(whole[hopeful[chosen]], other[hopeful[chosen]], snapped.take(chosen), side)
+                difference[hopeful[chosen]] = local_differences(*pair).max(axis=1)
+    return Compared(Placed(scale, top, left), difference, exchanged)
 
 
-def _lit(images: Floats) -> Floats:
-    """Return 1 where a cell and those around it show something, 0 at and next to black cells: (n, h, w) float32.
+def _align_coarsely(whole: Floats, other: Floats, placed: Placed) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return scale, top and left after the first alignment, and how well the two correlate there."""
+    found, similar = _align(whole, other, placed, side=COARSE, steps=COARSE_STEPS, smooth=True)
+    return found.scale, found.top, found.left, similar
 
-    The border of a round field of view is the same in all images of one microscope.
+
+def compare_closely(whole: NDArray[np.uint8], other: NDArray[np.uint8], placed: Placed) -> tuple[Placed, Floats]:
+    """Align once more at 96x96, and return the place and the difference as a multiple of what one image may show.
+
+    Parameters
+    ----------
+    whole, other : (n, 96, 96) uint8 ndarray
+        ``whole`` turned already.
+    placed : Placed
+        As ``compare`` returns it.
+
+    Returns
+    -------
+    Placed, (n,) float32 ndarray
     """
-    dark: Floats = (images < BLACK).astype(np.float32)
-    if not dark.any():
-        return np.ones_like(dark)
-    lit: Floats = (_around_mean(dark, 3) < np.float32(1e-6)).astype(np.float32)
-    return lit
+    found, ratios = [], []
+    for start in range(0, len(whole), PAIRS):
+        part = slice(start, start + PAIRS)
+        one, two = whole[part].astype(np.float32), other[part].astype(np.float32)
+        place, _ = _align(one, two, placed.take(part), side=FINE, steps=FINE_STEPS, smooth=False)
+        place = place.snapped()
+        differences = local_differences(*_cut_pair(one, two, place, FINE))
+        few = differences.shape[1] // FEW
+        ordered = np.partition(differences, -few - 1, axis=1)
+        ratios.append(np.maximum(ordered[:, -few - 1] / np.float32(MOST), ordered.max(axis=1) / np.float32(LARGEST)))
+        found.append(place)
+    return join_places(found), np.concatenate([np.zeros(0, np.float32), *ratios])
 
 
-def _around(match: Match, step: float, reach: int) -> list[Place]:
-    found, shifts = set(), range(-reach, reach + 1)
-    for scale in (match.scale - step, match.scale, match.scale + step):
-        side = min(1.0, max(0.7, scale))
-        free = 1 - side
-        for down in shifts:
-            for across in shifts:
-                top = min(free, max(0.0, match.top + down * step))
-                left = min(free, max(0.0, match.left + across * step))
-                found.add((round(side, 4), round(top, 4), round(left, 4)))
-    return sorted(found)
+def join_places(parts: Sequence[Placed]) -> Placed:
+    """Return the places of several parts as one."""
+    none = np.zeros(0, np.float32)
+    return Placed(
+        np.concatenate([none, *(part.scale for part in parts)]),
+        np.concatenate([none, *(part.top for part in parts)]),
+        np.concatenate([none, *(part.left for part in parts)]),
+    )
 
 
-def _resample(gray: NDArray[np.uint8], scale: float, top: float, left: float, side: int) -> Floats:
-    """Return a crop of each image, averaged to side x side: (..., side, side) float32."""
-    rows, columns = _weights(scale, top, side), _weights(scale, left, side)
-    images = gray.astype(np.float32)
-    cut: Floats = np.matmul(np.matmul(rows, images), columns.T)
-    return cut
+def _cut_pair(whole: Floats, other: Floats, placed: Placed, side: int) -> tuple[Floats, Floats]:
+    """Return each whole and its crop of the other, both of side x side cells."""
+    ones, zeros = np.ones(len(whole), np.float32), np.zeros(len(whole), np.float32)
+    return cut(whole, ones, zeros, zeros, side), cut(other, placed.scale, placed.top, placed.left, side)
 
 
-@lru_cache(maxsize=4096)
-def _weights(scale: float, start: float, side: int, *, length: int = 64) -> Floats:
-    """Return the (side, length) matrix that averages a stretch of a line into ``side`` equal cells."""
-    edges = (start + np.arange(side + 1) * scale / side) * length
-    before, after = np.maximum(edges[:-1, None], np.arange(length)), np.minimum(edges[1:, None], np.arange(length) + 1)
-    weights = np.maximum(after - before, 0)
-    shares: Floats = (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
-    return shares
+def _align(
+    whole: Floats, other: Floats, placed: Placed, *, side: int, steps: int, smooth: bool
+) -> tuple[Placed, Floats]:
+    """Return the places where crop and whole differ least, and the correlation at the last step's beginning.
 
-
-def _standardize(cells: Floats) -> Floats:
-    """Return each image with mean 0 and deviation 1; one without contrast becomes 0 and correlates with nothing."""
-    centered = cells - cells.mean(axis=(1, 2), keepdims=True)
-    deviation = centered.std(axis=(1, 2), keepdims=True)
-    scaled: Floats = np.where(deviation > 1.0, centered / np.maximum(deviation, 1.0), 0).astype(np.float32)
-    return scaled
-
-
-def _detail(images: Floats) -> Floats:
-    """Return what is left of each image without its coarse shapes, of equal strength everywhere, standardized.
-
-    Every cell less the mean of the 5x5 around it, divided by the local strength of that: otherwise the sharp border of
-    a round field of view, which all images of one microscope share, would outweigh everything within it.
+    Each step fits ``whole = gain * crop + offset + place`` by least squares, with the crop's derivatives by its side
+    and place.
     """
-    detail = images - _around_mean(images, 2)
-    strength = np.sqrt(_around_mean(detail * detail, 4))
-    even = detail / (strength + np.float32(0.5))
-    deviation = even.std(axis=(1, 2), keepdims=True)
-    scaled: Floats = ((even - even.mean(axis=(1, 2), keepdims=True)) / np.maximum(deviation, 0.05)).astype(np.float32)
-    return scaled
+    ones, zeros = np.ones(len(whole), np.float32), np.zeros(len(whole), np.float32)
+    target = cut(whole, ones, zeros, zeros, side)
+    target = box_mean(target, 1) if smooth else target
+    wanted = target.reshape(len(whole), -1, 1)
+    along = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    similar = np.zeros(len(whole), np.float32)
+    for _ in range(steps):
+        crop = cut(other, placed.scale, placed.top, placed.left, side)
+        crop = box_mean(crop, 1) if smooth else crop
+        similar = _correlation(target, crop)
+        down, across = gradients(crop)
+        cells = (np.float32(side) / placed.scale)[:, None, None]
+        growth = down * along[:, None] + across * along
+        terms = np.stack([crop, np.ones_like(crop), growth * cells, down * cells, across * cells], axis=1)
+        terms = terms.reshape(len(whole), 5, -1)
+        normal = (terms @ terms.transpose(0, 2, 1)).astype(np.float64)
+        diagonal = np.arange(5)
+        normal[:, diagonal, diagonal] = normal[:, diagonal, diagonal] * (1 + 1e-4) + 1e-2
+        fitted = np.linalg.solve(normal, (terms @ wanted).astype(np.float64))[:, :, 0]
+        gain = np.where(np.abs(fitted[:, 0]) > 0.2, fitted[:, 0], np.inf)
+        step = np.clip(fitted[:, 2:] / gain[:, None], -LARGEST_STEP, LARGEST_STEP).astype(np.float32)
+        scale = np.clip(placed.scale + step[:, 0], SMALLEST, np.float32(1))
+        placed = Placed(
+            scale, np.clip(placed.top + step[:, 1], 0, 1 - scale), np.clip(placed.left + step[:, 2], 0, 1 - scale)
+        )
+    return placed, similar
 
 
-def _around_mean(images: Floats, reach: int) -> Floats:
-    """Return the mean of the (2 * reach + 1) squared cells around each; edge cells are repeated outwards."""
-    size = 2 * reach + 1
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-    height, width = images.shape[1:]
-    rows = padded[:, :height].copy()
-    for shift in range(1, size):
-        rows += padded[:, shift : shift + height]
-    sums = rows[:, :, :width].copy()
-    for shift in range(1, size):
-        sums += rows[:, :, shift : shift + width]
-    sums /= np.float32(size * size)
-    return sums
+def _correlation(one: Floats, other: Floats) -> Floats:
+    left = one - one.mean(axis=(1, 2), keepdims=True)
+    right = other - other.mean(axis=(1, 2), keepdims=True)
+    power = (left * left).sum(axis=(1, 2)) * (right * right).sum(axis=(1, 2))
+    found: Floats = (left * right).sum(axis=(1, 2)) / np.sqrt(np.maximum(power, np.float32(1e-6)))
+    return found
 
 
-def _turned(images: Floats) -> Floats:
-    """Return each image in its eight orientations, in the order of ``ORIENTATIONS``: (n, 8, h, w)."""
-    last = np.moveaxis(images, 0, -1)
-    return np.ascontiguousarray(np.stack([np.moveaxis(turn(last, k), -1, 0) for k in ORIENTATIONS], axis=1))
+def local_differences(one: Floats, other: Floats) -> Floats:
+    """Return how much two aligned images differ around each cell, in gray levels per level of slope: (n, cells).
+
+    The tone curve is fitted in both directions, and the one that explains more is taken: a clipped image follows from
+    the unclipped one, not the reverse.
+
+    Parameters
+    ----------
+    one, other : (n, s, s) float32 ndarray
+        Gray levels, 0 to 255.
+    """
+    slopes = [box_mean(np.hypot(*gradients(image)), 1) for image in (one, other)]
+    strength = [np.maximum(image.std(axis=(1, 2), keepdims=True), np.float32(1)) for image in (one, other)]
+    found = []
+    for image, seen, own, shown, ratio in (
+        (one, other, slopes[0], slopes[1], strength[0] / strength[1]),
+        (other, one, slopes[1], slopes[0], strength[1] / strength[0]),
+    ):
+        shared = shown * ratio
+        slope = np.minimum(own, shared) + np.float32(0.25) * np.maximum(own, shared)
+        left = np.abs(box_mean(image - _fit_tone(image, seen), 1))
+        found.append((left / (1 + slope)).reshape(len(one), -1))
+    forward = found[0].max(axis=1) <= found[1].max(axis=1)
+    chosen: Floats = np.where(forward[:, None], found[0], found[1])
+    return chosen
+
+
+def _fit_tone(wanted: Floats, seen: Floats) -> Floats:
+    """Return each seen image with the tone curve that brings it nearest to the wanted one: (n, s, s) float32."""
+    count = len(wanted)
+    width = np.float32(255 / (KNOTS - 1))
+    knots = np.arange(KNOTS, dtype=np.float32) * width
+    share = np.maximum(0, 1 - np.abs(seen.reshape(count, 1, -1) - knots[:, None]) / width)
+    bends = np.diff(np.eye(KNOTS), 2, axis=0)
+    normal = (share @ share.transpose(0, 2, 1)).astype(np.float64)
+    normal += SMOOTH * (bends.T @ bends) + 1e-3 * np.eye(KNOTS)
+    levels = np.linalg.solve(normal, (share @ wanted.reshape(count, -1, 1)).astype(np.float64))
+    fitted: Floats = (levels.transpose(0, 2, 1).astype(np.float32) @ share).reshape(wanted.shape)
+    return fitted

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.crop_matching import WHOLE, coarse_matches, refine_all
 from curation.audit.measurements import Measured
+from curation.audit.same_images import SameImages
 from curation.cross_validation import Folds, NoFolds, cut_folds, held_out_scores
 from curation.dataset.findings import AuditPart, Check, Finding
 from curation.errors import CurationError, ErrorCode, first_line
@@ -19,12 +19,15 @@ SIMPLE: Final = (
     "sharpness_fine", "sharpness_coarse", "noise", "corners", "red", "green", "blue", "red_to_green", "blue_to_green",
     "contrast", "saturation",
 )  # fmt: skip
-MAX_COMPARED: Final = 4000
-"""Of a class with more images only these are compared across labels, in the order of their sha256."""
 
 
 def find_doubtful(
-    measured: Measured, rows: pl.DataFrame, *, run: Path | None = None, folds: Folds | NoFolds | None = None
+    measured: Measured,
+    rows: pl.DataFrame,
+    same: SameImages,
+    *,
+    run: Path | None = None,
+    folds: Folds | NoFolds | None = None,
 ) -> AuditPart:
     """Return the doubtful labels.
 
@@ -32,6 +35,8 @@ def find_doubtful(
     ----------
     rows : polars.DataFrame
         The version's kept rows, for ``disputed`` and ``reserve``.
+    same : SameImages
+        The images that are the same.
     run : Path, optional
         A training run's folder: its ``embeddings.parquet`` (``sha256``, ``embedding``) replaces the simple features.
     folds : Folds or NoFolds, optional
@@ -43,7 +48,7 @@ def find_doubtful(
         Where ``run`` has no such file, or it cannot be read.
     """
     findings = [_disputed(rows)]
-    two_labels, compared = _two_labels(measured)
+    two_labels, compared = _two_labels(measured, same)
     ranked, method = rank_doubtful(measured, run=run, folds=folds)
     doubtful = ranked.filter(pl.col("confidence") < DOUBTFUL)
     findings.append(two_labels)
@@ -143,22 +148,14 @@ def _disputed(rows: pl.DataFrame) -> Finding | None:
     )
 
 
-def _two_labels(measured: Measured) -> tuple[Finding | None, str]:
-    """Compare all images of each two classes, as the leakage check compares those of two splits."""
+def _two_labels(measured: Measured, same: SameImages) -> tuple[Finding | None, str]:
+    """Return the pairs of different labels that show the same image, and what was compared."""
     readable = measured.readable
-    labels, order = readable["label"].to_numpy(), readable["sha256"].arg_sort().to_numpy()
-    classes = sorted(set(labels[labels != None]))  # noqa: E711  # element by element
-    sides = {label: order[labels[order] == label][:MAX_COMPARED].astype(np.int64) for label in classes}
-    pairs, found = 0, []
-    for number, one in enumerate(classes):
-        for other in classes[number + 1 :]:
-            pairs += len(sides[one]) * len(sides[other])
-            near = coarse_matches(measured.gray, sides[one], sides[other], tried=WHOLE)
-            found += refine_all(measured.gray, near)
-    result = f"{pairs:,} pairs of different labels compared: {len(found)} show the same image"
+    labels, ids = readable["label"].to_list(), readable["id"]
+    found = [match for match in same.matches if match.scale == 1.0 and labels[match.one] != labels[match.other]]
+    result = f"{same.describe()}: {len(found)} of different labels show the same image"
     if not found:
         return None, result
-    ids = readable["id"]
-    ranked = sorted(found, key=lambda match: (-round(match.detail, 5), match.one, match.other))
-    which = tuple(" = ".join(sorted((str(ids[match.one]), str(ids[match.other])))) for match in ranked)
-    return Finding(id="labels-twins", severity="error", count=len(which), which=which), result
+    which = tuple(" = ".join(sorted((str(ids[match.one]), str(ids[match.other])))) for match in found)
+    facts = same.facts(found)
+    return Finding(id="labels-twins", severity="error", count=len(which), which=which, facts=facts), result

@@ -1,21 +1,22 @@
 """Finds what lies on two sides of the split: near duplicates by other means than the build's, and shared origins.
 
-The build proposes by hash and confirms by thumbnail. Here every pair across the split is compared: whole against whole
-in eight orientations, and whole against crops of the other. Near pairs are aligned and must agree in their fine detail
-too, since one dark spot on pale skin resembles the next in everything else.
+The build proposes by hash and confirms by thumbnail. Here an index of descriptors proposes, whole against whole in
+eight orientations and whole against crops of the other; the published files are aligned and must agree everywhere.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curation.audit.crop_matching import MAX_MATCHES, Match, coarse_matches, places, refine_all
+from curation.audit.candidate_index import places
+from curation.audit.crop_matching import Match
 from curation.audit.measurements import Measured
-from curation.dataset.finding_texts import ORIGINS, count_of
+from curation.audit.same_images import SameImages
+from curation.dataset.finding_texts import ORIGINS
 from curation.dataset.findings import AuditPart, Check, Finding
 
 NUMBERED: Final = re.compile(r"(?P<stem>.*?)(?P<number>\d{3,})$")
@@ -24,22 +25,25 @@ BURST_CORRELATION: Final = 0.9
 NEAR_DUPLICATES: Final = "near duplicates across splits"
 
 
-def find_leaks(measured: Measured) -> AuditPart:
-    """Return what lies on two sides of the split, and every check that was made."""
+def find_leaks(measured: Measured, same: SameImages) -> AuditPart:
+    """Return what lies on two sides of the split, and every check that was made.
+
+    Parameters
+    ----------
+    measured : Measured
+    same : SameImages
+        The images that are the same.
+    """
     readable = measured.readable
-    splits = readable["split"].drop_nulls().unique().sort().to_list()
-    if len(splits) < 2:
+    if readable["split"].drop_nulls().n_unique() < 2:
         return AuditPart(checks=(Check("near-duplicates-across-splits", NEAR_DUPLICATES, "there is only one split"),))
-    matches, near, close = _compare(measured.gray, readable, splits)
+    split = readable["split"].to_list()
+    matches = [match for match in same.matches if split[match.one] != split[match.other]]
     whole = [match for match in matches if match.scale == 1.0]
     cropped = [match for match in matches if match.scale < 1.0]
-    pairs = sum(_count(readable, one) * _count(readable, other) for one, other in _across(splits))
-    ids = readable["id"]
-    looks = _name_pairs(ids, ((match.one, match.other, match.detail) for match in whole))
-    crops = _name_pairs(ids, ((match.one, match.other, match.detail) for match in cropped))
     findings = [
-        _pairs_found("leakage-look-alike", looks),
-        _pairs_found("leakage-crop", crops),
+        _pairs_found("leakage-look-alike", readable["id"], whole, same),
+        _pairs_found("leakage-crop", readable["id"], cropped, same),
         *_shared(measured.table),
         _bursts(measured, readable),
     ]
@@ -47,38 +51,16 @@ def find_leaks(measured: Measured) -> AuditPart:
         Check(
             "near-duplicates-across-splits",
             NEAR_DUPLICATES,
-            f"{pairs:,} pairs compared as a whole in eight orientations: {len(whole)} found",
+            f"each compared with its nearest as a whole, in eight orientations: {len(whole)} found; {same.describe()}",
         ),
         Check(
             "crops-across-splits",
             "crops across splits",
-            f"each compared with {len(places()) - 1} crops of the other, down to 80 %: {len(cropped)} found; "
-            f"of {count_of(near, 'near pair')} the nearest {close:,} were aligned",
+            f"each compared with {len(places()) - 1} crops of the others, down to 80 %: {len(cropped)} found",
         ),
         *_origin_checks(measured.table),
     ]
     return AuditPart(tuple(each for each in findings if each is not None), tuple(checks))
-
-
-def _across(splits: list[str]) -> Iterator[tuple[str, str]]:
-    return ((one, other) for number, one in enumerate(splits) for other in splits[number + 1 :])
-
-
-def _count(table: pl.DataFrame, split: str) -> int:
-    return int((table["split"] == split).sum())
-
-
-def _compare(gray: NDArray[np.uint8], readable: pl.DataFrame, splits: list[str]) -> tuple[list[Match], int, int]:
-    """Return the pairs that show the same image, the number of near pairs, and how many of these were aligned."""
-    split = readable["split"].to_numpy()
-    found: list[Match] = []
-    near = close = 0
-    for one, other in _across(splits):
-        left, right = np.flatnonzero(split == one), np.flatnonzero(split == other)
-        candidates = coarse_matches(gray, left, right, tried=places())
-        near, close = near + len(candidates), close + min(len(candidates), MAX_MATCHES)
-        found += refine_all(gray, candidates)
-    return found, near, close
 
 
 def _name_pairs(ids: pl.Series, pairs: Iterable[tuple[int, int, float]]) -> list[str]:
@@ -86,8 +68,11 @@ def _name_pairs(ids: pl.Series, pairs: Iterable[tuple[int, int, float]]) -> list
     return [" = ".join(sorted((str(ids[one]), str(ids[other])))) for one, other, _ in ranked]
 
 
-def _pairs_found(name: str, which: list[str]) -> Finding | None:
-    return Finding(id=name, severity="error", count=len(which), which=tuple(which)) if which else None
+def _pairs_found(name: str, ids: pl.Series, matches: Sequence[Match], same: SameImages) -> Finding | None:
+    if not matches:
+        return None
+    which = tuple(" = ".join(sorted((str(ids[match.one]), str(ids[match.other])))) for match in matches)
+    return Finding(id=name, severity="error", count=len(which), which=which, facts=same.facts(matches))
 
 
 ORIGIN_COLUMNS: Final = {

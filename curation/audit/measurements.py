@@ -169,10 +169,15 @@ def measure_file(content: bytes) -> Measurement:
     values |= _border_values(np.asarray(rgb.convert("L"))) | _color_values(rgb) | measure_artifacts(rgb)
     return Measurement(
         values,
-        np.asarray(native.convert("L").resize((GRAY_SIDE, GRAY_SIDE), Image.Resampling.BOX)),
+        resize_gray(native, GRAY_SIDE),
         np.asarray(native.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX)),
         embedded,
     )
+
+
+def resize_gray(image: Image.Image, side: int) -> Pixels:
+    """Return an sRGB image in gray, resized to a square by area: (side, side) uint8."""
+    return np.asarray(image.convert("L").resize((side, side), Image.Resampling.BOX))
 
 
 def _file_values(image: Image.Image, content: bytes) -> Values:

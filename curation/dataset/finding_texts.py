@@ -132,7 +132,7 @@ def _describe_disputed(finding: "Finding") -> FindingText:
 
 def _describe_two_labels(finding: "Finding") -> FindingText:
     return FindingText(
-        f"{count_of(finding.count, 'pair')} of images with different labels show the same image.",
+        f"{count_of(finding.count, 'pair')} of images with different labels show the same image{_estimated(finding)}.",
         "Decide which label is right (`python -m curation review`), and build again.",
     )
 
@@ -142,9 +142,19 @@ def _describe_two_labels(finding: "Finding") -> FindingText:
 
 def _describe_leak(words: str) -> Callable[["Finding"], FindingText]:
     return lambda finding: FindingText(
-        f"{count_of(finding.count, 'pair')} across the split {words}.",
-        "Inspect each pair. Exclude one of the two, or raise `radius` under [duplicates], and build again.",
+        f"{count_of(finding.count, 'pair')} across the split {words}{_estimated(finding)}.",
+        "Inspect each pair. Exclude one of the two images and build again. Where the pairs show different objects, "
+        "lower `tolerance` under [duplicates].",
     )
+
+
+def _estimated(finding: "Finding") -> str:
+    """Return how many pairs there are by a sample, where not every candidate was compared."""
+    estimate = finding.facts.get("estimate")
+    if estimate is None:
+        return ""
+    value, low, high = (round(end) for end in estimate)
+    return f" (of a sample; there are about {value:,}, 95 % interval {low:,} to {high:,})"
 
 
 def _describe_burst(finding: "Finding") -> FindingText:

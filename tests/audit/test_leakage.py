@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from curation.audit.leakage import find_leaks
+from curation.audit.same_images import find_same_images
+from curation.dataset.findings import AuditPart
 from curation.hashing import phash
 from curation.images import gray32
 from tests.audit.builders import cut, jpeg, lesion, measure, sample
@@ -20,9 +22,15 @@ def others(count: int = 12, *, first: int = 100) -> list[dict[str, object]]:
     ]
 
 
+def audit_leaks(folder: Path, samples: list[dict[str, object]]) -> AuditPart:
+    """Return the findings and checks of the leaks among some samples."""
+    measured = measure(folder, samples)
+    return find_leaks(measured, find_same_images(measured))
+
+
 def ids_of(folder: Path, samples: list[dict[str, object]]) -> dict[str, tuple[str, ...]]:
     """Return finding -> which, of the leaks among some samples."""
-    return {finding.id: finding.which for finding in find_leaks(measure(folder, samples)).findings}
+    return {finding.id: finding.which for finding in audit_leaks(folder, samples).findings}
 
 
 @pytest.mark.parametrize(("top", "left"), [(0.0, 0.0), (0.1, 0.9), (1.0, 0.3)])
@@ -123,11 +131,11 @@ def test_the_advice_for_one_origin_in_two_sources_is_what_can_be_done(tmp_path):
     samples = others(6)
     samples[0] |= {"path": "patch_007_ISIC_0024306_2.tif", "source": "patches"}
     samples[1]["path"] = "melanoma/ISIC_0024306.jpg"
-    (found,) = find_leaks(measure(tmp_path / "two", samples)).findings
+    (found,) = audit_leaks(tmp_path / "two", samples).findings
     assert found.facts["several_sources"] == 1
     assert "Name it in the source's `group`" not in found.advice
     samples[0]["source"] = "src"
-    (found,) = find_leaks(measure(tmp_path / "one", samples)).findings
+    (found,) = audit_leaks(tmp_path / "one", samples).findings
     assert found.facts["several_sources"] == 0
     assert found.advice.startswith("Name it in the source's `group`")
 
@@ -147,7 +155,7 @@ def test_neighbors_in_the_numbering_that_correlate_are_found(tmp_path):
 
 def test_one_split_has_nothing_to_leak(tmp_path):
     """Without a test there is nothing to compare, and the check reports it."""
-    outcome = find_leaks(measure(tmp_path, [sample("a.jpg", jpeg(lesion(7)))]))
+    outcome = audit_leaks(tmp_path, [sample("a.jpg", jpeg(lesion(7)))])
     assert outcome.findings == ()
     assert [(each.id, each.result) for each in outcome.checks] == [
         ("near-duplicates-across-splits", "there is only one split")
