@@ -15,7 +15,7 @@ from curation.dataset.columns import IMPLIED_ROLES, SCHEMA, Metadata
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.hashing import Fingerprints, symmetries
-from curation.images import gray32
+from curation.images import gray32, gray64_batch
 
 
 def sha_of(name: object) -> str:
@@ -106,7 +106,10 @@ def as_bytes(pixels: NDArray[np.uint8], kind: str = "JPEG", **options: Any) -> b
 def fingerprints_of(pictures: Sequence[NDArray[np.uint8]]) -> Fingerprints:
     """Return the fingerprints of (h, w, 3) images."""
     thumbnails = np.stack([gray32(Image.fromarray(picture)) for picture in pictures])
-    return Fingerprints(symmetries(thumbnails), thumbnails)
+    gray = [np.asarray(Image.fromarray(picture).convert("L")) for picture in pictures]
+    details = np.concatenate([gray64_batch(each[None]) for each in gray])
+    sides = np.array([min(64, *each.shape) for each in gray], np.uint8)
+    return Fingerprints(symmetries(thumbnails), thumbnails, details, sides)
 
 
 def write_source(folder: Path, files: Mapping[str, bytes]) -> Path:

@@ -97,6 +97,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("representative", pl.String(), "dedup", "Id of the row that represents its duplicates."),
     Column("distance", pl.UInt8(), "dedup", "Bits between its hash and the representative's.", shown=True),
     Column("correlation", pl.Float32(), "dedup", "Correlation of its thumbnail and the representative's.", shown=True),
+    Column(
+        "difference",
+        pl.Float32(),
+        "dedup",
+        "Largest local difference from the representative, relative to the calibrated limit.",
+        shown=True,
+    ),
     Column("disputed", pl.Boolean(), "dedup", "Whether its duplicates have other labels.", shown=True),
     Column("claims", pl.List(pl.String()), "dedup", "The labels of a dispute.", shown=True),
     Column(

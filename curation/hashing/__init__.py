@@ -1,9 +1,10 @@
 """Recognizes images by their bytes, by their pixels, and by their appearance in any of eight orientations."""
 
 from curation.hashing.components import connected_components
-from curation.hashing.confirm import ConfirmedPairs, Neighbors, Search, confirmed_pairs
+from curation.hashing.confirm import ComparedPairs, ConfirmedPairs, Neighbors, Search, confirmed_pairs
 from curation.hashing.digests import pixel_sha256, sha256_hex
 from curation.hashing.fingerprint import Fingerprints, concat
+from curation.hashing.local_difference import DETAIL_SIDE, local_difference
 from curation.hashing.multi_index import ChunkSizes
 from curation.hashing.perceptual import HashName, from_imagehash, imagehash_hash, phash, symmetries, to_imagehash
 from curation.hashing.plan import Band, SearchReport
@@ -20,12 +21,14 @@ from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_
 from curation.images.orientation import INVERSE, SYMMETRIES, turn
 
 __all__ = [
+    "DETAIL_SIDE",
     "FLAT_DEVIATION",
     "INVERSE",
     "PIXELS",
     "SYMMETRIES",
     "Band",
     "ChunkSizes",
+    "ComparedPairs",
     "ConfirmedPairs",
     "Fingerprints",
     "HashName",
@@ -42,6 +45,7 @@ __all__ = [
     "from_imagehash",
     "imagehash_hash",
     "is_flat",
+    "local_difference",
     "oriented_pairs_within",
     "pairs_within",
     "phash",

@@ -9,36 +9,38 @@ from typing import IO, Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.hashing.thumbnails import PIXELS
-
-IN_MEMORY: Final = 65_536
-"""Thumbnails that are kept in memory, 64 MB."""
+IN_MEMORY: Final = 1 << 26
+"""Bytes of thumbnails that are kept in memory."""
 
 
 @dataclass
 class ThumbnailStore:
-    """Stores thumbnails and returns them in any order; a million of them take less than 64 MB of memory.
+    """Stores thumbnails of one size and returns them in any order; a million of them take less than 64 MB of memory.
 
     Parameters
     ----------
     folder : Path, optional
         Where the file is created; by default, or where that fails, the system's temporary folder.
+    side : int
+        Of each, in cells.
     in_memory : int
-        Thumbnails that are stored without a file.
+        Thumbnails that are stored without a file; by default 64 MB of them.
     """
 
     folder: Path | None = None
-    in_memory: int = IN_MEMORY
+    side: int = 32
+    in_memory: int | None = None
     count: int = field(default=0, init=False)
     _parts: list[NDArray[np.uint8]] = field(default_factory=list, init=False)
     _file: "_File | None" = field(default=None, init=False)
 
     def add(self, thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Store (k, 1024) or (k, 32, 32) thumbnails, and return their (k,) places."""
+        """Store (k, side * side) or (k, side, side) thumbnails, and return their (k,) places."""
         places = np.arange(self.count, self.count + len(thumbnails))
         self.count += len(thumbnails)
-        self._parts.append(np.ascontiguousarray(thumbnails).reshape(-1, PIXELS))
-        if self._file is not None or self.count > self.in_memory:
+        self._parts.append(np.ascontiguousarray(thumbnails).reshape(-1, self._pixels))
+        in_memory = IN_MEMORY // self._pixels if self.in_memory is None else self.in_memory
+        if self._file is not None or self.count > in_memory:
             self._file = self._file or self._open()
             for part in self._parts:
                 self._file.append(part.data)
@@ -46,14 +48,18 @@ class ThumbnailStore:
         return places
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the (n, 32, 32) thumbnails of (n,) places, zeros where a place is -1.
+        """Return the (n, side, side) thumbnails of (n,) places, zeros where a place is -1.
 
         Thumbnails in a file are read when they are indexed; the result has an array's shape, dtype and row indexing.
         """
         if self._file is not None:
-            return cast(NDArray[np.uint8], _StoredThumbnails(self._file, places))
-        everyone = np.concatenate([*self._parts, np.zeros((1, PIXELS), np.uint8)])
-        return everyone[places].reshape(-1, 32, 32)
+            return cast(NDArray[np.uint8], _StoredThumbnails(self._file, self.side, places))
+        everyone = np.concatenate([*self._parts, np.zeros((1, self._pixels), np.uint8)])
+        return everyone[places].reshape(-1, self.side, self.side)
+
+    @property
+    def _pixels(self) -> int:
+        return self.side * self.side
 
     def _open(self) -> "_File":
         if self.folder is not None and self.folder.is_dir():
@@ -87,6 +93,7 @@ class _StoredThumbnails:
     """Thumbnails in a file, read a batch at a time, by one thread."""
 
     file: _File
+    side: int
     places: NDArray[np.int64]
 
     @property
@@ -95,7 +102,7 @@ class _StoredThumbnails:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.places), 32, 32)
+        return (len(self.places), self.side, self.side)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -107,11 +114,12 @@ class _StoredThumbnails:
     def __getitem__(self, rows: int | np.integer | slice | NDArray[np.integer] | NDArray[np.bool_]) -> Any:  # noqa: ANN401 - as an array's
         wanted = self.places[rows]
         places, inverse = np.unique(wanted, return_inverse=True)
-        found = np.zeros((len(places), PIXELS), np.uint8)
+        pixels = self.side * self.side
+        found = np.zeros((len(places), pixels), np.uint8)
         first = int(np.searchsorted(places, 0))
         edges = [first, *(np.flatnonzero(np.diff(places[first:]) != 1) + first + 1).tolist(), len(places)]
         for start, end in pairwise(edges):
             if start < end:
-                run = np.frombuffer(self.file.read(int(places[start]) * PIXELS, (end - start) * PIXELS), np.uint8)
-                found[start:end] = run.reshape(-1, PIXELS)
-        return found[inverse].reshape(*np.shape(wanted), 32, 32)
+                run = np.frombuffer(self.file.read(int(places[start]) * pixels, (end - start) * pixels), np.uint8)
+                found[start:end] = run.reshape(-1, pixels)
+        return found[inverse].reshape(*np.shape(wanted), self.side, self.side)

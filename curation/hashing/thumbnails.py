@@ -35,7 +35,7 @@ def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8], symmetry: NDArray[np
     values = np.empty(len(a), np.float64)
     for start in range(0, len(a), _CHUNK):
         part = slice(start, start + _CHUNK)
-        values[part] = _correlate(a[part], _turn_each(b[part], symmetry[part]))
+        values[part] = _correlate(a[part], turn_each(b[part], symmetry[part]))
     return values
 
 
@@ -59,7 +59,8 @@ def is_flat(gray32: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return flat
 
 
-def _turn_each(images: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.uint8]:
+def turn_each(images: NDArray[np.uint8], symmetry: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return each of (k, s, s) images in its orientation."""
     turned = np.array(images)
     for k in range(1, len(SYMMETRIES)):
         rows = np.flatnonzero(symmetry == k)

@@ -15,7 +15,7 @@ from curation.images.camera import (
     to_tensor,
 )
 from curation.images.decoding import ImageReader, decode, read_header
-from curation.images.quality import Quality, gray32, gray32_batch, measure, measure_batch
+from curation.images.quality import Quality, gray32, gray32_batch, gray64_batch, measure, measure_batch
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
 from curation.images.transforms import apply_color_constancy, crop_border, soften
@@ -48,6 +48,7 @@ __all__ = [
     "from_rgb565",
     "gray32",
     "gray32_batch",
+    "gray64_batch",
     "measure",
     "measure_batch",
     "read_header",

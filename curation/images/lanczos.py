@@ -112,7 +112,12 @@ def _multiply(gray: Pixels, side: int, order: Literal["rows", "columns"], weight
         for start in range(0, height, rows):
             part = slice(start, start + rows)
             np.matmul(gray[number, part].astype(np.float64), across, out=narrow[number, part])
-    return _round(np.matmul(down, _round(narrow).astype(np.float64)))
+    levels = _round(narrow).astype(np.float64)
+    square = np.empty((count, side, side))
+    rows = max(1, _PRODUCTS // (height * side))
+    for start in range(0, side, rows):
+        np.matmul(down[start : start + rows], levels, out=square[:, start : start + rows])
+    return _round(square)
 
 
 def _round(sums: _Floats) -> Pixels:

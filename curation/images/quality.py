@@ -134,3 +134,17 @@ def gray32_batch(gray: Pixels) -> Pixels:
     (n, 32, 32) uint8 ndarray
     """
     return resize_square_batch(gray, side=32)
+
+
+def gray64_batch(gray: Pixels) -> Pixels:
+    """Resize images of one size by the same filter to the detail that near duplicates are compared in.
+
+    Parameters
+    ----------
+    gray : (n, h, w) uint8 ndarray
+
+    Returns
+    -------
+    (n, 64, 64) uint8 ndarray
+    """
+    return resize_square_batch(gray, side=64)

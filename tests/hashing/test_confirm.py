@@ -51,7 +51,8 @@ def define(prints: Fingerprints, radius: int, least: float, ways: int, eligible:
                 distance = int(prints.symmetries[a, 0] ^ prints.symmetries[b, k]).bit_count()
                 pair = prints.thumbnails[a : a + 1], prints.thumbnails[b : b + 1]
                 value = correlation(*pair, np.array([k]))[0]
-                if distance <= radius and value >= least:
+                differs = prints.local_difference(np.array([a]), np.array([b]), np.array([k]))[0]
+                if distance <= radius and value >= least and differs <= 1:
                     near.append((distance, k, value))
             if near:
                 distance, k, value = min(near)

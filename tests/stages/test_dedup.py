@@ -97,7 +97,7 @@ def blend(first: Picture, second: Picture, share: float) -> Picture:
 def test_a_chain_shares_a_group_but_nobody_is_excluded_for_a_stranger() -> None:
     """a~b~c~d...: all lie on one side of a split, and each one that goes resembles the one that stays for it."""
     steps = 9
-    pictures = [blend(texture(5), texture(6), n / 20) for n in range(steps)]
+    pictures = [blend(texture(5), texture(6), n / 64) for n in range(steps)]
     rows = [make_row(str(n), label="m", size_bytes=9000 - n) for n in range(steps)]
     after = run(rows, pictures, radius=8, correlation=0.98)
     prints = fingerprints_of(pictures)
@@ -108,6 +108,8 @@ def test_a_chain_shares_a_group_but_nobody_is_excluded_for_a_stranger() -> None:
     for name, representative in gone.select("id", "representative").iter_rows():
         one, other = prints.thumbnails[[place[representative]]], prints.thumbnails[[place[name]]]
         assert correlation(one, other, np.zeros(1, np.int64))[0] >= 0.98
+        ends = np.array([place[representative]]), np.array([place[name]])
+        assert prints.local_difference(*ends, np.zeros(1, np.int64))[0] <= 1
         assert after.rows["excluded_by"][place[representative]] is None
 
 

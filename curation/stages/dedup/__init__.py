@@ -6,17 +6,26 @@ is *excluded*: no chain of near duplicates excludes an image that does not resem
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from curation.dataset.borderline import Borderline
 from curation.dataset.manifest import Manifest, has_action
 from curation.dataset.recipe import Duplicates
 from curation.hashing import Fingerprints, Search, connected_components
 from curation.stages.dedup.match import Integers, Likeness, first_of, match_rows
 from curation.stages.dedup.representatives import choose, rank
 
-__all__ = ["dedup"]
+__all__ = ["Deduplicated", "dedup", "find_duplicates"]
+
+
+class Deduplicated(NamedTuple):
+    """The manifest after dedup, and the pairs that are nearly the same image."""
+
+    manifest: Manifest
+    borderline: Borderline
 
 
 def dedup(
@@ -30,6 +39,30 @@ def dedup(
     search: Search | None = None,
     matches: Iterable[tuple[str, str]] = (),
 ) -> Manifest:
+    """Return the manifest of ``find_duplicates``."""
+    return find_duplicates(
+        manifest,
+        fingerprints,
+        rules,
+        apart=apart,
+        preferred=preferred,
+        protected=protected,
+        search=search,
+        matches=matches,
+    ).manifest
+
+
+def find_duplicates(
+    manifest: Manifest,
+    fingerprints: Fingerprints,
+    rules: Duplicates,
+    *,
+    apart: frozenset[tuple[str, str]] = frozenset(),
+    preferred: Mapping[str, int] | None = None,
+    protected: frozenset[str] = frozenset(),
+    search: Search | None = None,
+    matches: Iterable[tuple[str, str]] = (),
+) -> Deduplicated:
     """Find duplicates, name groups, choose representatives and mark disputes.
 
     Parameters
@@ -39,7 +72,7 @@ def dedup(
     fingerprints : Fingerprints
         Aligned with the rows; those of files that cannot be decoded are ignored.
     rules : Duplicates
-        The recipe's radius, correlation, symmetries and whether near duplicates are excluded at all.
+        The recipe's radius, correlation, tolerance, symmetries and whether near duplicates are excluded at all.
     apart : frozenset of (sha256, sha256)
         Pairs, smaller first, that a reviewer declared not to be duplicates.
     preferred : mapping of sha256 to int, optional
@@ -53,9 +86,9 @@ def dedup(
 
     Returns
     -------
-    Manifest
-        With ``group``, ``representative``, ``distance``, ``correlation``, ``disputed``, ``claims`` and ``lookalikes``
-        filled, and duplicates excluded.
+    Deduplicated
+        The manifest has ``group``, ``representative``, ``distance``, ``correlation``, ``difference``, ``disputed``,
+        ``claims`` and ``lookalikes`` filled, and duplicates excluded.
     """
     rows = manifest.rows
     likeness = match_rows(rows, fingerprints, rules, apart=apart, search=search)
@@ -68,7 +101,7 @@ def dedup(
     manifest = manifest.with_columns(
         name_groups(rows, likeness, matches), *claims, likeness.as_column(rows["id"]), *fate.columns()
     )
-    return manifest.exclude("dedup", fate.reasons(), fate.representatives())
+    return Deduplicated(manifest.exclude("dedup", fate.reasons(), fate.representatives()), likeness.borderline)
 
 
 def name_groups(rows: pl.DataFrame, likeness: Likeness, matches: Iterable[tuple[str, str]] = ()) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Matches rows: by bytes, by pixels, by thumbnail, and by hash confirmed by thumbnail."""
+"""Matches rows: by bytes, by pixels, by thumbnail, and by hash confirmed by thumbnail and detail."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curation.dataset.borderline import LISTED, NARROW, Borderline, BorderlinePair
 from curation.dataset.columns import LOOKALIKE
 from curation.dataset.recipe import Duplicates
-from curation.hashing import INVERSE, Fingerprints, Search, confirmed_pairs
+from curation.hashing import INVERSE, ComparedPairs, ConfirmedPairs, Fingerprints, Search, confirmed_pairs
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
@@ -29,6 +30,10 @@ class Likeness:
         Confirmed pairs of rows that stand for all of their thumbnail.
     distance, correlation, symmetry : (m,) ndarray of uint8, float32, uint8
         Of each pair: bits, thumbnail correlation, and the orientation in which j resembles i.
+    difference : (m,) float32 ndarray
+        The largest local difference, relative to the calibrated limit.
+    borderline : Borderline
+        The pairs that are nearly the same.
     """
 
     same_bytes: Integers
@@ -39,6 +44,8 @@ class Likeness:
     distance: npt.NDArray[np.uint8]
     correlation: npt.NDArray[np.float32]
     symmetry: npt.NDArray[np.uint8]
+    difference: npt.NDArray[np.float32]
+    borderline: Borderline
 
     @property
     def a(self) -> Integers:
@@ -100,6 +107,7 @@ def match_rows(
         fingerprints.reorder(order),
         radius=rules.radius,
         correlation=rules.correlation,
+        tolerance=rules.tolerance,
         symmetries=rules.symmetries and rules.hash == "phash",
         eligible=(rows["phash"].is_not_null() & ~flat).to_numpy()[order],
         # A veto is about this image and must not apply to others with the same thumbnail.
@@ -118,6 +126,28 @@ def match_rows(
         pairs.distance[stands],
         pairs.correlation[stands].astype(np.float32),
         pairs.symmetry[stands],
+        pairs.difference[stands],
+        _find_borderline(pairs, stands, rows["id"].gather(order), rules.tolerance),
+    )
+
+
+def _find_borderline(
+    pairs: ConfirmedPairs, stands: npt.NDArray[np.bool_], ids: pl.Series, tolerance: float
+) -> Borderline:
+    """Return the pairs nearest to the limit; ``ids`` are in the order in which the rows were compared."""
+    narrow = np.flatnonzero(stands & (pairs.difference > NARROW * tolerance))
+    nearest = narrow[np.lexsort((pairs.j[narrow], pairs.i[narrow], -pairs.difference[narrow]))][:LISTED][::-1]
+    inside, outside = (
+        _name_pairs(found, ids, same=same) for found, same in ((pairs.take(nearest), True), (pairs.nearest, False))
+    )
+    return Borderline(tolerance, pairs.rejected, len(narrow), (*inside, *outside[:LISTED]))
+
+
+def _name_pairs(pairs: ComparedPairs, ids: pl.Series, *, same: bool) -> tuple[BorderlinePair, ...]:
+    columns = (pairs.i, pairs.j, pairs.difference, pairs.distance, pairs.correlation, pairs.symmetry)
+    return tuple(
+        BorderlinePair(ids[i], ids[j], same, round(difference, 4), distance, round(correlation, 6), symmetry)
+        for i, j, difference, distance, correlation, symmetry in zip(*(each.tolist() for each in columns), strict=True)
     )
 
 

@@ -14,12 +14,13 @@ from curation.stages.dedup.match import EXACT, NEAR, PIXELS, Integers, Likeness
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """How a row resembles its representative: bits, thumbnail correlation, orientation."""
+    """How a row resembles its representative: bits, thumbnail correlation, orientation, largest local difference."""
 
     kind: str
     distance: int = 0
     correlation: float = 1.0
     symmetry: int = 0
+    difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Fate:
     excluded: Mapping[int, tuple[int, Resemblance]]
 
     def columns(self) -> list[pl.Series]:
-        """Return ``representative`` (a row's own id where it represents others), ``distance`` and ``correlation``."""
+        """Return ``representative`` (a row's own id where it represents others) and how each resembles it."""
         rows = np.fromiter(self.excluded, np.int64, len(self.excluded))
         by = np.fromiter((row for row, _ in self.excluded.values()), np.int64, len(rows))
         names = self._scatter(np.concatenate([by, rows]), np.concatenate([by, by]))
@@ -38,6 +39,7 @@ class Fate:
             self.ids.gather(names).alias("representative"),
             self._as_column([how.distance for _, how in self.excluded.values()], pl.UInt8).alias("distance"),
             self._as_column([how.correlation for _, how in self.excluded.values()], pl.Float32).alias("correlation"),
+            self._as_column([how.difference for _, how in self.excluded.values()], pl.Float32).alias("difference"),
         ]
 
     def reasons(self) -> pl.Series:
@@ -147,7 +149,7 @@ _SAME_BYTES, _SAME_PIXELS, _SAME_THUMBNAIL = (Resemblance(kind) for kind in (EXA
 
 
 class _Pairs:
-    """The confirmed pairs in both directions, looked up by either end: 18 bytes a direction."""
+    """The confirmed pairs in both directions, looked up by either end: 22 bytes a direction."""
 
     def __init__(self, likeness: Likeness) -> None:
         ends = np.concatenate([likeness.i, likeness.j])
@@ -158,12 +160,13 @@ class _Pairs:
         self._distance = np.tile(likeness.distance, 2)[order]
         self._correlation = np.tile(likeness.correlation, 2)[order]
         self._symmetry = np.concatenate([likeness.symmetry, back])[order]
+        self._difference = np.tile(likeness.difference, 2)[order]
 
     def of(self, row: int) -> Iterator[tuple[int, Resemblance]]:
         part = slice(*np.searchsorted(self._ends, (row, row + 1)))
-        columns = (self._others, self._distance, self._correlation, self._symmetry)
-        for other, bits, correlation, symmetry in zip(*(column[part].tolist() for column in columns), strict=True):
-            yield other, Resemblance(NEAR, bits, correlation, symmetry)
+        columns = (self._others, self._distance, self._correlation, self._symmetry, self._difference)
+        for other, *measured in zip(*(column[part].tolist() for column in columns), strict=True):
+            yield other, Resemblance(NEAR, *measured)
 
 
 class _Shared:

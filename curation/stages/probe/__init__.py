@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.engines import Engine, survive_crashes
 from curation.errors import CurationError, ErrorCode
-from curation.hashing import Fingerprints, ThumbnailStore
+from curation.hashing import DETAIL_SIDE, Fingerprints
 from curation.reasons import Reason
 from curation.stages.probe.pages import (
     COLUMNS,
@@ -25,7 +26,7 @@ from curation.stages.probe.pages import (
     probe_shard,
     tone_of,
 )
-from curation.stages.probe.probe_cache import ProbeCache, as_parquet, store_thumbnails
+from curation.stages.probe.probe_cache import ProbeCache, Stores, as_parquet, store_thumbnails
 from curation.storage.archive_index import ArchiveIndex, page_id
 from curation.storage.archive_members import Member, name_system_file
 from curation.storage.cache import Cache
@@ -65,8 +66,8 @@ def probe(
     settings = ProbeSettings.of(recipe)
     probe_cache = ProbeCache(cache, recipe.probe_settings())
     wanted = manifest.kept.select("id", "sha256", "size_bytes")
-    thumbnails = ThumbnailStore(cache.root)
-    known = probe_cache.load(wanted["sha256"], thumbnails)
+    stores = Stores.in_folder(cache.root)
+    known = probe_cache.load(wanted["sha256"], stores)
     new = wanted.filter(~pl.col("sha256").is_in(known["sha256"].implode())).unique(
         "sha256", keep="first", maintain_order=True
     )
@@ -76,9 +77,9 @@ def probe(
         with show_progress(progress, "read images", int(new["size_bytes"].sum())) as advance:
             for number, table in _probe_shards(engine, shards):
                 probe_cache.keep(table)
-                found.append(store_thumbnails(table, thumbnails))
+                found.append(store_thumbnails(table, stores))
                 advance(sum(member.size_bytes for member in shards[number].members))
-    return _merge(manifest, pl.concat(found), thumbnails, each=settings.pages == "each")
+    return _merge(manifest, pl.concat(found), stores, each=settings.pages == "each")
 
 
 def _probe_shards(engine: Engine, shards: Sequence[ProbeShard]) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -139,9 +140,7 @@ def _cut(new: pl.DataFrame, archive_index: ArchiveIndex, settings: ProbeSettings
     return shards
 
 
-def _merge(
-    manifest: Manifest, found: pl.DataFrame, thumbnails: ThumbnailStore, *, each: bool
-) -> tuple[Manifest, Fingerprints]:
+def _merge(manifest: Manifest, found: pl.DataFrame, stores: Stores, *, each: bool) -> tuple[Manifest, Fingerprints]:
     """Join the findings to the rows by sha256 (and page), add the rows of further pages, and align the fingerprints."""
     rows = manifest.rows.drop(COLUMNS)
     if each:
@@ -157,9 +156,13 @@ def _merge(
     if missing.height:
         raise RuntimeError(f"the probe omitted {missing.height} files, {missing['id'][0]} among them")
     joined = _name_system_files(joined)
+    places = joined["place"].fill_null(-1).to_numpy()
+    shorter = joined.select(pl.min_horizontal("width", "height").clip(1, DETAIL_SIDE).fill_null(DETAIL_SIDE))
     fingerprints = Fingerprints(
         joined["symmetries"].fill_null(pl.Series([[0] * 8], dtype=FINDINGS["symmetries"])).to_numpy(),
-        thumbnails.rows(joined["place"].fill_null(-1).to_numpy()),
+        stores.thumbnails.rows(places),
+        stores.details.rows(places),
+        shorter.to_series().to_numpy().astype(np.uint8),
     )
     manifest = manifest.with_rows(joined.drop("failure", "failure_detail", "symmetries", "place"))
     return manifest.exclude("probe", joined["failure"], joined["failure_detail"]), fingerprints

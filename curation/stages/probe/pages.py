@@ -6,7 +6,7 @@ The work of one worker. The result depends on the file's bytes and the recipe's 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ from PIL import Image
 
 from curation.dataset.columns import SCHEMA, columns_of
 from curation.dataset.recipe import Recipe, ToneWindow
-from curation.hashing import HashName, imagehash_hash, is_flat, pixel_sha256, sha256_hex, symmetries
+from curation.hashing import DETAIL_SIDE, HashName, imagehash_hash, is_flat, pixel_sha256, sha256_hex, symmetries
 from curation.images import (
     SNIFF_BYTES,
     DecodeFailure,
@@ -25,6 +25,7 @@ from curation.images import (
     decode,
     gray32,
     gray32_batch,
+    gray64_batch,
     measure_batch,
     sniff,
 )
@@ -48,8 +49,10 @@ FINDINGS: Mapping[str, Any] = {
     **{name: SCHEMA[name] for name in COLUMNS},
     "symmetries": pl.Array(pl.UInt64, 8),
     "thumbnail": pl.Binary(),
+    "detail": pl.Binary(),
 }
-"""What the cache keeps of each page of each file; the 32 x 32 gray values as bytes, which Parquet reads fastest."""
+"""What the cache keeps of each page of each file; 32 x 32 and 64 x 64 gray values as bytes, which Parquet reads
+fastest."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def probe_shard(shard: ProbeShard) -> dict[str, list[Any]]:
     """
     files = zip(shard.members, shard.shas, strict=True)
     pages = (page for member, sha in files for page in _decode_pages(shard, member, sha))
-    found: dict[int, tuple[dict[str, Any], NDArray[np.uint8]]] = {}
+    found: dict[int, _Finding] = {}
     for group in _batch(pages):
         found |= zip(group, _finish(list(group.values()), shard.settings), strict=True)
     rows = [found[number][0] for number in range(len(found))]
@@ -114,6 +117,7 @@ def probe_shard(shard: ProbeShard) -> dict[str, list[Any]]:
     columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in FINDINGS}
     columns["symmetries"] = hashes * decoded[:, None].astype(np.uint64)
     columns["thumbnail"] = [thumbnail.tobytes() for thumbnail in stack]
+    columns["detail"] = [found[number][2].tobytes() for number in range(len(found))]
     return columns
 
 
@@ -123,10 +127,13 @@ def crashed_shard(shard: ProbeShard) -> dict[str, list[Any]]:
     columns: dict[str, Any] = {name: [None] * count for name in FINDINGS}
     columns |= {"sha256": list(shard.shas), "page": [1] * count, "failure": [Reason.DECODER_CRASHED.value] * count}
     columns |= {"symmetries": np.zeros((count, 8), np.uint64), "thumbnail": [_NO_THUMBNAIL.tobytes()] * count}
+    columns["detail"] = [_NO_DETAIL.tobytes()] * count
     return columns
 
 
+_Finding: TypeAlias = tuple[dict[str, Any], NDArray[np.uint8], NDArray[np.uint8]]
 _NO_THUMBNAIL = np.zeros((32, 32), np.uint8)
+_NO_DETAIL = np.zeros((DETAIL_SIDE, DETAIL_SIDE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -217,21 +224,22 @@ def _batch(pages: Iterable[_Page]) -> Iterator[dict[int, _Page]]:
     yield from waiting.values()
 
 
-def _finish(pages: Sequence[_Page], settings: ProbeSettings) -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
-    """Return the rows of pages of one size with their quality values, and their (32, 32) uint8 gray thumbnails.
+def _finish(pages: Sequence[_Page], settings: ProbeSettings) -> list[_Finding]:
+    """Return the rows of pages of one size with their quality values, their gray thumbnails and the details of these.
 
     A flat image that is not lossless is decoded a second time for the sha256 of its pixels, as its hash is noise.
     """
     images = [page.gray for page in pages if page.gray is not None]
     if not images:
-        return [(page.row, _NO_THUMBNAIL) for page in pages]
+        return [(page.row, _NO_THUMBNAIL, _NO_DETAIL) for page in pages]
     stack = np.stack(images)
     thumbnails = gray32_batch(stack)
+    details = gray64_batch(stack)
     flat = is_flat(thumbnails)
     finished = []
     for number, (page, quality) in enumerate(zip(pages, measure_batch(stack), strict=True)):
         values = {"sharpness": quality.sharpness, "brightness": quality.brightness, "contrast": quality.contrast}
-        row, thumbnail = page.row | values, thumbnails[number]
+        row, thumbnail, detail = page.row | values, thumbnails[number], details[number]
         if flat[number] and row["pixel_sha256"] is None:
             try:
                 again = decode(
@@ -240,6 +248,6 @@ def _finish(pages: Sequence[_Page], settings: ProbeSettings) -> list[tuple[dict[
                 row["pixel_sha256"] = pixel_sha256(again.pixels)
             except DecodeFailure as fault:
                 row = {name: row[name] for name in ("sha256", "page", "format")} | _failed(fault)
-                thumbnail = _NO_THUMBNAIL
-        finished.append((row, thumbnail))
+                thumbnail, detail = _NO_THUMBNAIL, _NO_DETAIL
+        finished.append((row, thumbnail, detail))
     return finished

@@ -3,18 +3,19 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from curation.dataset.manifest import digest_of
-from curation.hashing import PIXELS, ThumbnailStore, sha256_hex
+from curation.hashing import DETAIL_SIDE, ThumbnailStore, sha256_hex
 from curation.reasons import Reason
 from curation.stages.probe.pages import FINDINGS
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, readable
 
-PROBE_VERSION = 6
+PROBE_VERSION = 7
 """Rises where the same bytes and settings give other findings."""
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536
@@ -38,6 +39,18 @@ _OF_CONTENT = frozenset(
 """The failures that depend on the file's bytes alone; the others may pass and are not kept in the cache."""
 
 
+class Stores(NamedTuple):
+    """Where thumbnails and their details are kept; those of one page have the same place."""
+
+    thumbnails: ThumbnailStore
+    details: ThumbnailStore
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "Stores":
+        """Return empty stores whose files, where they need one, are in this folder."""
+        return cls(ThumbnailStore(folder), ThumbnailStore(folder, side=DETAIL_SIDE))
+
+
 def as_parquet(table: pl.DataFrame) -> bytes:
     """Return a table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
@@ -56,11 +69,11 @@ class ProbeCache:
         self._cache = cache
         self._folder = cache.shared_folder("probe") / digest_of({**settings, "version": PROBE_VERSION})[:16]
 
-    def load(self, shas: pl.Series, store: ThumbnailStore) -> pl.DataFrame:
-        """Return the findings on the files with these sha256; their thumbnails go to the store."""
-        wanted, tables = shas.unique().sort(), [store_thumbnails(pl.DataFrame(schema=FINDINGS), store)]
+    def load(self, shas: pl.Series, stores: Stores) -> pl.DataFrame:
+        """Return the findings on the files with these sha256; their thumbnails go to the stores."""
+        wanted, tables = shas.unique().sort(), [store_thumbnails(pl.DataFrame(schema=FINDINGS), stores)]
         shards = self._shards()
-        tables += [store_thumbnails(found, store) for found in _read_all_wanted(shards, wanted)]
+        tables += [store_thumbnails(found, stores) for found in _read_all_wanted(shards, wanted)]
         if len(shards) > MAX_SHARDS:
             self._gather(shards)
         return pl.concat(tables).unique(["sha256", "page"], keep="any")
@@ -155,8 +168,9 @@ def _read_wanted(shard: Path, wanted: pl.Series) -> pl.DataFrame:
     return pl.read_parquet(content, schema=FINDINGS).filter(hits)
 
 
-def store_thumbnails(table: pl.DataFrame, store: ThumbnailStore) -> pl.DataFrame:
-    """Return the findings with the place of each thumbnail instead of the thumbnail, which is most of their bytes."""
-    thumbnails = np.frombuffer(b"".join(table["thumbnail"].to_list()), np.uint8)
-    places = store.add(thumbnails.reshape(-1, PIXELS))
-    return table.drop("thumbnail").with_columns(place=pl.Series(places, dtype=pl.Int64))
+def store_thumbnails(table: pl.DataFrame, stores: Stores) -> pl.DataFrame:
+    """Return the findings with the place of each thumbnail instead of thumbnail and detail, most of their bytes."""
+    for name, store in zip(("thumbnail", "detail"), stores, strict=True):
+        content = np.frombuffer(b"".join(table[name].to_list()), np.uint8)
+        places = store.add(content.reshape(-1, store.side * store.side))
+    return table.drop("thumbnail", "detail").with_columns(place=pl.Series(places, dtype=pl.Int64))
