@@ -77,7 +77,7 @@ class Borderline:
 
     @property
     def many(self) -> bool:
-        """Whether there are so many that a user should look at them."""
+        """Whether there are so many that a user should inspect some."""
         return self.count >= MANY
 
     @property

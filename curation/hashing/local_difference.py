@@ -27,10 +27,10 @@ PER_GRADIENT: Final = 0.15
 """What each gray level by which both images change from a cell to the next adds to one of these levels: alignment is
 exact to about a seventh of a cell."""
 FIRST_LIMIT: Final = 4.5
-"""The first look's limit, at half the side and without alignment: a pair above it is not looked at any further."""
+"""The first look's limit, at half the side and without alignment: a pair above it is not compared any further."""
 FIRST_LEVELS, FIRST_PER_GRADIENT = 4.0, 0.25
 _ALIGNED_FROM: Final = 0.5  # a pair that differs less as it is needs no alignment
-_STILL: Final = 0.1  # cells: an alignment that moves no corner further is none
+_STILL: Final = 0.1  # cells: an alignment that moves no corner further changes nothing
 _STEPS: Final = 3
 _LEAST_GAIN: Final = 0.2
 _MOST_SHIFT, _MOST_SCALE = 3.0 / 64, 0.1  # of the side: what a crop of 4 % an edge needs
@@ -68,9 +68,9 @@ def local_difference(
         The shorter side in pixels of the smaller image of each pair, where that is below s: cells that no pixel fills
         are not compared.
     tolerance : float
-        Pairs that are far above it at a first look are not looked at any further.
+        Pairs that are far above it at a first look are not compared any further.
     complete : bool
-        Look at these too.
+        Compare these too.
 
     Returns
     -------
