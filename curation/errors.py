@@ -76,6 +76,7 @@ class ErrorCode(ExplainedCode):
     VERSION_INDEX_INVALID = "version-index-invalid", "`versions.jsonl` or `versions/v<n>.csv` is not valid."
     VERSION_MISSING = "version-missing", "There is no such version."
     VERSION_NOT_BUILT = "version-not-built", "The version is published but its files are not on this machine."
+    VERSION_WITHDRAWN = "version-withdrawn", "The version was withdrawn, because images of it were forgotten."
 
     # Machines and extras
     CLUSTER_FAILED = "cluster-failed", "The cluster cannot be reached, or could not finish."

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     FILE_TOO_LARGE = "file-too-large", "ingest", "The file is larger than the limit. Detail: the limit."
     FILE_UNREADABLE = "file-unreadable", "ingest", "The operating system does not let it be read. Detail: its message."
     FOLDER_UNREADABLE = "folder-unreadable", "ingest", "The folder cannot be listed. Detail: the system's message."
+    FORGOTTEN = "forgotten", "ingest", "It was forgotten on request; the row has a mark in place of its name."
     METADATA_FILE = "metadata-file", "ingest", "A table that describes the images."
     NOT_A_FILE = "not-a-file", "ingest", "A link that is not followed, a device or a pipe. Detail: what it is."
     PROGRAM_FOLDER = "program-folder", "ingest", "A program keeps it in a folder of its own. Detail: the folder."
@@ -171,6 +172,7 @@ _PHRASES: Final[dict[Reason, tuple[str, str]]] = {
     Reason.FILE_TOO_LARGE: ("file too large", "larger than {}"),
     Reason.FILE_UNREADABLE: ("file cannot be read", "file cannot be read: {}"),
     Reason.FOLDER_UNREADABLE: ("folder cannot be opened", "folder cannot be opened: {}"),
+    Reason.FORGOTTEN: ("forgotten on request", "forgotten on request: {}"),
     Reason.METADATA_FILE: ("metadata file", "metadata file: {}"),
     Reason.NOT_A_FILE: ("not a file", "not a file: {}"),
     Reason.PROGRAM_FOLDER: ("folder of a program", "folder of a program: {}"),

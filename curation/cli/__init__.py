@@ -10,6 +10,7 @@ init                    ``curation.init.start_dataset``
 list, show, explain     ``curation.versions.published``, ``show``, ``explain``
 diff, verify            ``curation.versions.diff``, ``verify``; ``upload.verify_url``
 gc                      ``curation.versions.free_space``
+forget                  ``curation.versions.plan_forget``, then ``forget``
 audit                   ``curation.audit.audit_published``
 report                  ``curation.report.api.make_page``, ``make_sheet``
 export, import          ``curation.exports.export``, ``import_dataset``
@@ -27,7 +28,7 @@ from typing import Annotated
 import typer
 
 from curation import __version__
-from curation.cli import audit, board, build, decide, export, inspect, review
+from curation.cli import audit, board, build, decide, export, forget, inspect, review
 from curation.cli.options import Folders
 from curation.cli_runner import run_command
 
@@ -49,6 +50,7 @@ audit.add_to(app)
 export.add_to(app)
 review.add_to(app)
 decide.add_to(app)
+forget.add_to(app)
 board.add_to(app)
 
 

@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             'decide pets --file dog/17.jpg --exclude --reason "two animals"',
+            "decide pets --exclude --glob 'subject-17/**' --reason \"asked to be removed\"",
             "decide pets --import table.csv",
         )
     )(decide)
@@ -41,6 +42,16 @@ def decide(
     ] = None,
     exclude: Annotated[bool, typer.Option("--exclude", help="Exclude the file (requires --reason)")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the file in spite of quality thresholds")] = False,
+    glob: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="All files whose path in the source, or its end, matches, such as 'subject-17/**' (repeatable)"
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="All files of a group, by the value of the recipe's group rule (repeatable)"),
+    ] = None,
     relabel: Annotated[
         str, typer.Option(metavar="LABEL", help="Give it another class, or context:<source label>")
     ] = "",
@@ -89,17 +100,25 @@ def decide(
     elif tags is not None:
         _import_tags(session, tags, folders.open_cache(), as_json=as_json)
     else:
-        _decide(session, actions[0], sha or (), relabel, reason, as_json=as_json)
+        chosen = _select(session, sha or (), glob or (), group or ())
+        _decide(session, actions[0], chosen, relabel, reason, as_json=as_json)
+
+
+def _select(session: "ReviewSession", given: Sequence[str], globs: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Return the sha256 of each file that was named, by itself or with others."""
+    from curation.review.decision_import import resolve_sha256
+    from curation.versions import select_rows
+
+    rows = session.manifest.rows
+    found = select_rows(rows, globs=globs, groups=groups)["sha256"].drop_nulls().unique().sort().to_list()
+    return [*(resolve_sha256(session, each) for each in given), *found]
 
 
 def _decide(
-    session: "ReviewSession", action: str, given: Sequence[str], label: str, reason: str, *, as_json: bool
+    session: "ReviewSession", action: str, shas: Sequence[str], label: str, reason: str, *, as_json: bool
 ) -> None:
-    from curation.review.decision_import import resolve_sha256
-
-    if not given:
-        raise typer.BadParameter("give at least one file", param_hint="--file")
-    shas = [resolve_sha256(session, each) for each in given]
+    if not shas:
+        raise typer.BadParameter("give at least one file", param_hint="--file, --glob or --group")
     _warn_of_absent(session, shas)
     outcome = session.decide(action, shas, label=label, reason=reason)  # type: ignore[arg-type]  # one of the six
     _print_decisions(session, outcome.made, withdrawn=outcome.withdrawn, as_json=as_json)

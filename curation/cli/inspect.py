@@ -44,7 +44,7 @@ def list_versions(
             f"{each}@v{line.version}",
             line.digest[:12],
             line.created[:10],
-            "here" if home.build(each, line.version).is_dir() else "not built here",
+            "withdrawn" if line.withdrawn else "here" if home.build(each, line.version).is_dir() else "not built here",
             line.kept,
             line.rows,
         )

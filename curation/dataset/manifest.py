@@ -189,7 +189,7 @@ def is_unreadable() -> pl.Expr:
 
     A table that describes the images and what an operating system or a program left are as they should be.
     """
-    reasons = (Reason.METADATA_FILE, Reason.PROGRAM_FOLDER, Reason.SYSTEM_FILE)
+    reasons = (Reason.FORGOTTEN, Reason.METADATA_FILE, Reason.PROGRAM_FOLDER, Reason.SYSTEM_FILE)
     expected = pl.col("reason").is_in([reason.value for reason in reasons])
     return is_not_image() & ~expected.fill_null(value=False)
 

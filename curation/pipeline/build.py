@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curation.dataset.decisions import read_ledger, rule
+from curation.dataset.forgotten import name_salt, read_forgotten, read_salt, salt_path, strike_forgotten
 from curation.dataset.manifest import Manifest, choice_digest, is_excluded_by
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import keep_workers
@@ -39,6 +40,7 @@ from curation.versions import (
     Home,
     Lock,
     VersionLine,
+    check_not_withdrawn,
     check_present,
     chosen,
     commit,
@@ -192,6 +194,7 @@ def restore(reference: str, options: Options | None = None) -> Built:
     """
     options = options or Options()
     home, line, name = options.home, find(options.home, reference), parse_reference(reference).name
+    check_not_withdrawn(name, line)
     recipe = load_recipe(home.dataset(name))
     published_by = _as_published(recipe, line)
     with locked(home, name, on_wait=options.listener.note) as held, keep_workers(options.engine) as engine:
@@ -223,7 +226,8 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
         fetched = tuple(map(_credit, _fetch(recipe, options), recipe.sources))
         archives = index_files(fetched)
     with journal.step("ingest", conserves=False) as record:
-        rows = record(ingest(recipe, fetched, cache=cache, engine=engine, progress=progress))
+        rows = ingest(recipe, fetched, cache=cache, engine=engine, progress=progress)
+        rows = record(_strike_forgotten(rows, home.dataset(recipe.name), journal))
     with journal.step("probe", adds_pages=True) as record:
         rows, fingerprints = probe(rows, recipe, archives, cache=cache, engine=engine, progress=progress)
         record(rows)
@@ -251,6 +255,19 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
             )
         )
     return Grouped(fetched, archives, rows, fingerprints, previous)
+
+
+def _strike_forgotten(rows: Manifest, folder: Path, journal: Journal) -> Manifest:
+    """Keep forgotten files out, by their marks; note marks that this user's salt cannot recognize."""
+    lines = read_forgotten(folder)
+    salt = read_salt() if lines else None
+    unknown = sum(salt is None or line.salt != name_salt(salt) for line in lines)
+    if unknown:
+        journal.notes.append(
+            f"{unknown} forgotten files cannot be recognized here: their marks were made with another user's salt "
+            f"({salt_path()})"
+        )
+    return strike_forgotten(rows, lines, salt)
 
 
 def choose_split(grouped: Grouped, recipe: Recipe, journal: Journal) -> Manifest:

@@ -22,7 +22,8 @@ from curation.storage.hash_index import hash_file
 from curation.versions.image_lookup import find_rows, near_names
 
 COLUMNS: Final = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
-REQUIRED: Final = ("action", "sha256")
+KEYS: Final = ("sha256", "file", "name", "path", "id")
+"""The columns that may name the image."""
 NAMED: Final = 5
 """The number of matching files that an error lists."""
 
@@ -39,8 +40,8 @@ def export_csv(ledger: Sequence[Decision]) -> str:
 def import_csv(path: Path, session: ReviewSession) -> tuple[Decision, ...]:
     """Read decisions from CSV; nothing is written.
 
-    The columns ``action`` and ``sha256`` are required. ``reviewer``, ``time`` and ``tool`` default to the session's
-    reviewer, the current time and this program. A ``sha256`` may be abbreviated, or be a file name. A line that is in
+    The columns ``action`` and one of ``KEYS`` are required. ``reviewer``, ``time`` and ``tool``
+    default to the session's reviewer, the current time and this program. A ``sha256`` may be abbreviated, or be a file name. A line that is in
     the ledger already, with the same time and reviewer, is skipped: importing an export twice changes nothing.
 
     Raises
@@ -76,8 +77,12 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             heads = [str(head).strip() for head in reader.fieldnames or ()]
-            unknown = sorted(set(heads) - set(COLUMNS))
-            missing = [name for name in REQUIRED if name not in heads]
+            keys = [name for name in heads if name in KEYS]
+            unknown = sorted({*heads} - {*COLUMNS} - {*KEYS} | {*keys[1:]})
+            missing = [
+                *(["action"] if "action" not in heads else []),
+                *(["sha256 (or file, path, id)"] if not keys else []),
+            ]
             if unknown or missing:
                 problems = [f"missing columns: {', '.join(missing)}"] if missing else []
                 problems += [f"unknown columns: {', '.join(unknown)}"] if unknown else []
@@ -86,7 +91,7 @@ def _read_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
                     f"{path}: {'; '.join(problems)}",
                     hint=f"Columns: {', '.join(COLUMNS)}.",
                 )
-            reader.fieldnames = heads
+            reader.fieldnames = ["sha256" if head in KEYS else head for head in heads]
             return [(reader.line_num, _clean_cells(fields)) for fields in reader]
     except FileNotFoundError:
         raise CurationError(ErrorCode.FILE_MISSING, f"{path}: no such file") from None

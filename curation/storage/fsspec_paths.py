@@ -166,6 +166,14 @@ class RemotePath(type(Path())):  # type: ignore[misc]  # the class of this syste
             found = system.find(base, detail=True)
         return sorted((path[len(base) + 1 :], int(about["size"] or 0)) for path, about in found.items())
 
+    def remove_all(self) -> bool:
+        """Delete everything below the URL; return whether there was anything."""
+        with _file_system(self.url) as system:
+            if not system.exists(self.url):
+                return False
+            system.rm(self.url, recursive=True)
+        return True
+
 
 def list_remote(root: RemotePath, *, name: str, limits: Limits) -> tuple[Member, ...]:
     """List the files below a URL, sorted by path."""

@@ -6,6 +6,7 @@ from curation.versions.describe import describe_version, name_images, write_tabl
 from curation.versions.diff import Diff, diff
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Explanation, explain
+from curation.versions.forget import ForgetPlan, forget, plan_forget, select_rows
 from curation.versions.gc import CachePart, Freed, GcPlan, carry_out, free_space, plan_gc
 from curation.versions.hardlinks import PublishedImage, link_or_copy, reuse
 from curation.versions.integrity import check_present
@@ -15,6 +16,7 @@ from curation.versions.show import Shown, show
 from curation.versions.store import (
     Draft,
     Version,
+    check_not_withdrawn,
     chosen,
     find,
     find_digest,
@@ -34,6 +36,7 @@ __all__ = [
     "Diff",
     "Draft",
     "Explanation",
+    "ForgetPlan",
     "Freed",
     "GcPlan",
     "Home",
@@ -44,6 +47,7 @@ __all__ = [
     "Version",
     "VersionLine",
     "carry_out",
+    "check_not_withdrawn",
     "check_present",
     "chosen",
     "commit",
@@ -53,6 +57,7 @@ __all__ = [
     "explain",
     "find",
     "find_digest",
+    "forget",
     "free_space",
     "link_or_copy",
     "load",
@@ -64,11 +69,13 @@ __all__ = [
     "open_staging",
     "open_table",
     "parse_reference",
+    "plan_forget",
     "plan_gc",
     "previous_split",
     "published",
     "recover",
     "reuse",
+    "select_rows",
     "show",
     "verify",
     "write_draft",

@@ -92,7 +92,7 @@ def find(home: Home, reference: str) -> VersionLine:
             else f"Run `python -m curation build {wanted.name}`.",
         )
     if wanted.number is None and wanted.prefix is None:
-        return lines[-1]
+        return next((line for line in reversed(lines) if not line.withdrawn), lines[-1])
     fitting = [
         line
         for line in lines
@@ -257,6 +257,7 @@ def load(home: Home, reference: str) -> Version:
     """
     name, line = parse_reference(reference).name, find(home, reference)
     folder = home.build(name, line.version)
+    check_not_withdrawn(name, line)
     if not folder.is_dir():
         raise CurationError(
             ErrorCode.VERSION_NOT_BUILT,
@@ -267,6 +268,16 @@ def load(home: Home, reference: str) -> Version:
     if version.digest != line.digest:
         raise wrong_folder(version, line)
     return version
+
+
+def check_not_withdrawn(name: str, line: VersionLine) -> None:
+    """Raise where a version was withdrawn: its files cannot be made again."""
+    if line.withdrawn:
+        raise CurationError(
+            ErrorCode.VERSION_WITHDRAWN,
+            f"{name}@v{line.version} was withdrawn on {line.withdrawn[:10]}, because images of it were forgotten",
+            hint=f"`python -m curation build {name}` makes a version without them.",
+        )
 
 
 def open_draft(home: Home, name: str) -> Draft:

@@ -21,6 +21,7 @@ SPLIT_COLUMNS: Mapping[str, Any] = {
     "group": pl.String(),
 }
 SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class VersionLine:
         The version of this program.
     created : str
         When it was published, ISO 8601 in UTC.
+    withdrawn : str, optional
+        When it was withdrawn, because images of it were forgotten; its files cannot be made again.
     """
 
     version: int
@@ -59,10 +62,12 @@ class VersionLine:
     encoder: str
     tool: str
     created: str
+    withdrawn: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the line as JSON-able values, in the order of the fields."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.withdrawn else {key: value for key, value in values.items() if key != "withdrawn"}
 
 
 def make_line(description: Mapping[str, Any], *, created: str) -> VersionLine:
@@ -129,6 +134,8 @@ def _parse(fields_of_line: object) -> VersionLine:
     values: dict[str, Any] = {}
     for name in (field.name for field in fields(VersionLine)):
         value, wanted = fields_of_line.get(name), types.get(name, str)
+        if name == "withdrawn" and value is None:
+            continue
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"{name!r} is missing" if value is None else f"{name!r} is not of type {wanted.__name__}")
         if name.endswith("digest") and not SHA256.fullmatch(str(value)):
@@ -179,7 +186,7 @@ def read_split(path: Path) -> pl.DataFrame:
 
 
 def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
-    """Return the published split of one version, checked against its line's digest.
+    """Return the published split of one version, checked against its line's digest; of a withdrawn one, what is left.
 
     Raises
     ------
@@ -188,6 +195,8 @@ def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:
     """
     path = home.split(name, line.version)
     table = read_split(path)
+    if line.withdrawn:
+        return table.filter(pl.col("sha256").str.contains(SHA256_PATTERN))
     digest = choice_digest(table, rendering=line.rendering)
     if digest != line.digest:
         raise CurationError(
