@@ -74,7 +74,7 @@ def mark_of(sha256: str, salt: bytes) -> str:
 
 
 def name_salt(salt: bytes) -> str:
-    """Return what tells one salt from another without giving it away."""
+    """Return a short name of a salt, which does not reveal it."""
     return mark_of("salt", salt)[:8]
 
 

@@ -40,9 +40,10 @@ def export_csv(ledger: Sequence[Decision]) -> str:
 def import_csv(path: Path, session: ReviewSession) -> tuple[Decision, ...]:
     """Read decisions from CSV; nothing is written.
 
-    The columns ``action`` and one of ``KEYS`` are required. ``reviewer``, ``time`` and ``tool``
-    default to the session's reviewer, the current time and this program. A ``sha256`` may be abbreviated, or be a file name. A line that is in
-    the ledger already, with the same time and reviewer, is skipped: importing an export twice changes nothing.
+    The columns ``action`` and one of ``KEYS`` are required. ``reviewer``, ``time`` and ``tool`` default to the
+    session's reviewer, the current time and this program. A ``sha256`` may be abbreviated, or be a file name. A line
+    that is in the ledger already, with the same time and reviewer, is skipped: importing an export twice changes
+    nothing.
 
     Raises
     ------
