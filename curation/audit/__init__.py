@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sklearn.linear_model  # noqa: F401  # its native libraries must be loaded before they can be limited to one thread
 from threadpoolctl import threadpool_limits
 
 from curation.audit.balance import find_imbalance
@@ -25,8 +24,9 @@ from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_short
 from curation.cross_validation import cut_folds
 from curation.dataset.findings import Audit, Finding, waive
 from curation.dataset.layout import Home
-from curation.engines import Engine
+from curation.engines import Engine, Local, count_cores, keep_workers
 from curation.storage.atomic_files import replace_file
+from curation.storage.cache import Cache
 from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.progress import Progress
 from curation.versions import Version, load
@@ -62,7 +62,8 @@ def audit_published(
     """
     version = load(home, reference)
     waivers = read_waivers(home.dataset(version.name))
-    audited = audit(version, run=run, remedies=remedies, waivers=waivers, progress=progress)
+    with keep_workers(Local(count_cores())) as engine:
+        audited = audit(version, run=run, remedies=remedies, waivers=waivers, engine=engine, progress=progress)
     if run is not None:
         queue = version.folder.with_name(f"{version.folder.name}.audit.json")
         with explain_disk_faults(f"{queue}: cannot be written", within=queue.parent):
@@ -77,6 +78,7 @@ def audit(
     remedies: bool = False,
     waivers: Mapping[str, str] | None = None,
     engine: Engine | None = None,
+    cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Audit a version, published or being described.
@@ -93,6 +95,9 @@ def audit(
         Finding -> why it is accepted, in addition to those of the version's own recipe.
     engine : Engine, optional
         Where images are measured and compared; this process by default. The findings do not depend on it.
+    cache : Cache, optional
+        Has measurements of earlier audits; only a build trusts them, of files that it wrote itself. Without it every
+        file is read.
     progress : Progress, optional
         Shows the progress.
 
@@ -104,8 +109,10 @@ def audit(
     rows = version.samples()
     recipe = _read_recipe(version.folder)
     domain = str(recipe.get("domain"))
+    import sklearn.linear_model  # noqa: F401  # native libraries are limited once they are loaded; workers need none
+
     with threadpool_limits(1):
-        measured = measure_version(version, progress=progress)
+        measured = measure_version(version, engine=engine, cache=cache, progress=progress)
         same = find_same_images(measured, tolerance=_tolerance(recipe), engine=engine, progress=progress)
         folds = cut_folds(measured.readable)
         probes = probe_shortcuts(measured, folds, domain=domain)

@@ -6,21 +6,25 @@ The build's own decoding is not used here, so that an audit does not repeat the 
 import io
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, JpegImagePlugin
+from PIL import Image, ImageChops, JpegImagePlugin, UnidentifiedImageError
 
+from curation.audit.file_shards import FileContent, FileShard, map_files, read_content
 from curation.audit.image_artifacts import measure_artifacts
+from curation.audit.measurement_cache import MeasurementCache
 from curation.audit.metadata_leaks import find_embedded_metadata
 from curation.dataset.columns import Role, role_values
+from curation.engines import Engine
+from curation.storage.cache import Cache
 from curation.storage.progress import Progress, SilentProgress, show_progress
 from curation.versions import Version
 
@@ -33,6 +37,13 @@ LARGE = 768
 
 THREADS = 2
 """Images that are measured at once; the code between decoding and arithmetic holds the interpreter lock."""
+
+SHARD_FILES: Final = 32
+IN_THREADS: Final = 512
+"""Files up to which threads of this process are faster than processes that must be started."""
+IMAGES: Final = ("gray", "color")
+NOT_VALUES: Final = (*IMAGES, "embedded")
+"""The columns of the cache that are not values."""
 
 ABOUT = ("id", "sha256", "page", "source", "path", "group", "group_key", "split", "label", "file")
 PEOPLE: Final[tuple[Role, ...]] = ("lesion", "patient")
@@ -83,10 +94,21 @@ class Measurement:
     embedded: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class MeasureSetting:
+    """How the files of a shard are measured: changed first, and named by their path in the version's folder."""
+
+    folder: Path
+    names: tuple[Path, ...]
+    change: Callable[[bytes], bytes] | None = None
+
+
 def measure_version(
     version: Version,
     *,
     change: Callable[[bytes], bytes] | None = None,
+    engine: Engine | None = None,
+    cache: Cache | None = None,
     progress: Progress | None = None,
     what: str = "measure",
 ) -> Measured:
@@ -96,56 +118,146 @@ def measure_version(
     ----------
     change : function of bytes to bytes, optional
         Applied to each file before it is measured: a remedy that is tried.
+    engine : Engine, optional
+        Where the files are measured; two threads of this process by default, and for few files.
+    cache : Cache, optional
+        Keeps the measurements by the file's sha256 and reads those that it has. Without it every file is read.
     progress : Progress, optional
         Shows the progress, in bytes read.
     what : str
         The words under which it does.
     """
     samples = version.samples()
+    kept = MeasurementCache(cache) if cache is not None and "file_sha256" in samples.columns else None
+    found = _Gathered(samples["id"].to_list())
+    if kept is not None:
+        found.add_kept(samples["file_sha256"], kept)
     files = [Path(file) for file in samples["file"]]
-    size_bytes = sum(file.stat().st_size for file in files if file.is_file())
-    rows, grays, colors, unreadable, embedded = [], [], [], [], {}
-    with (
-        warnings.catch_warnings(),
-        show_progress(progress or SilentProgress(), what, size_bytes) as advance,
-        ThreadPoolExecutor(THREADS) as pool,
-    ):
-        warnings.simplefilter("ignore")  # a hostile file may cause warnings; only whether it opens counts
-        every = pool.map(partial(_measure_or_explain, change=change, folder=version.folder), files)
-        for number, (name, found) in enumerate(zip(samples["id"], every, strict=True)):
-            if isinstance(found, str):
-                unreadable.append((name, found))
-                continue
-            advance(int(found.values["bytes"]) if change is None else files[number].stat().st_size)
-            rows.append({"row": number, **found.values})
-            grays.append(found.gray)
-            colors.append(found.color)
-            if found.embedded:
-                embedded[name] = found.embedded
+    missing = np.flatnonzero(~found.known)
+    sizes = {row: files[row].stat().st_size for row in missing.tolist() if files[row].is_file()}
+    with show_progress(progress or SilentProgress(), what, sum(sizes.values())) as advance:
+        parts = [missing[start : start + SHARD_FILES].tolist() for start in range(0, len(missing), SHARD_FILES)]
+        shards = [
+            FileShard(names, MeasureSetting(version.folder, names, change))
+            for names in (tuple(files[row] for row in part) for part in parts)
+        ]
+        for part, measured in zip(parts, _measure_all(shards, engine), strict=True):
+            fresh = [found.add(row, each) for row, each in zip(part, measured, strict=True)]
+            if kept is not None:
+                shas = samples["file_sha256"].gather(part)
+                kept.keep(_as_table(shas.filter(pl.Series(fresh, dtype=pl.Boolean)), measured))
+            advance(sum(sizes.get(row, 0) for row in part))
     metadata = version.manifest.metadata
     people = [role_values(metadata, role).alias(role) for role in PEOPLE]
-    about = samples.select(*ABOUT, *people).with_row_index("row")
-    values = pl.DataFrame(rows) if rows else pl.DataFrame({"row": []}, schema={"row": pl.UInt32})
-    table = about.join(values.with_columns(pl.col("row").cast(pl.UInt32)), on="row", maintain_order="left").drop("row")
-    return Measured(
-        table,
-        np.array(grays, np.uint8).reshape(-1, GRAY_SIDE, GRAY_SIDE),
-        np.array(colors, np.uint8).reshape(-1, COLOR_SIDE, COLOR_SIDE, 3),
-        tuple(unreadable),
-        embedded,
-    )
+    return found.finish(samples.select(*ABOUT, *people))
 
 
-def _measure_or_explain(file: Path, *, change: Callable[[bytes], bytes] | None, folder: Path) -> Measurement | str:
+class _Gathered:
+    """The measurements of a version's images, as they arrive; the arrays are made once."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self._ids = ids
+        self.known = np.zeros(len(ids), np.bool_)
+        self._names: tuple[str, ...] = ()
+        self._values = np.zeros((len(ids), 0))
+        self._gray = np.zeros((len(ids), GRAY_SIDE, GRAY_SIDE), np.uint8)
+        self._color = np.zeros((len(ids), COLOR_SIDE, COLOR_SIDE, 3), np.uint8)
+        self._unreadable: dict[int, str] = {}
+        self._embedded: dict[int, tuple[str, ...]] = {}
+
+    def add(self, row: int, found: Measurement | str) -> bool:
+        """Add what is known of one image; return whether it could be measured."""
+        if isinstance(found, str):
+            self._unreadable[row] = found
+            return False
+        self._name_values(tuple(found.values))
+        self._values[row] = list(found.values.values())
+        self._gray[row], self._color[row] = found.gray, found.color
+        self.known[row] = True
+        if found.embedded:
+            self._embedded[row] = found.embedded
+        return True
+
+    def add_kept(self, shas: pl.Series, kept: MeasurementCache) -> None:
+        """Add what the cache has of the files with these sha256, in the order of the rows."""
+        rows = pl.DataFrame({"sha256": shas, "row": np.arange(len(shas))}).drop_nulls()
+        for table in kept.load(shas.drop_nulls()):
+            joined = table.join(rows, on="sha256")
+            if not joined.height:
+                continue
+            place = joined["row"].to_numpy()
+            names = tuple(name for name in table.columns if name not in ("sha256", *NOT_VALUES))
+            self._name_values(names)
+            self._values[place] = joined.select(self._names).to_numpy()
+            self._gray[place] = _pixels(joined["gray"], self._gray.shape[1:])
+            self._color[place] = _pixels(joined["color"], self._color.shape[1:])
+            self.known[place] = True
+            self._embedded |= {row: tuple(text) for row, text in joined.select("row", "embedded").rows() if text}
+
+    def _name_values(self, names: tuple[str, ...]) -> None:
+        if not self._names:
+            self._names, self._values = names, np.full((len(self._ids), len(names)), np.nan)
+
+    def finish(self, about: pl.DataFrame) -> Measured:
+        """Return the measurements next to the columns that describe the images."""
+        columns = {
+            name: pl.Series(self._values[:, number]).set(pl.Series(~self.known), None)
+            for number, name in enumerate(self._names)
+        }
+        every = bool(self.known.all())
+        return Measured(
+            about.with_columns(**columns),
+            self._gray if every else self._gray[self.known],
+            self._color if every else self._color[self.known],
+            tuple((self._ids[row], reason) for row, reason in sorted(self._unreadable.items())),
+            {self._ids[row]: found for row, found in sorted(self._embedded.items())},
+        )
+
+
+def _pixels(values: pl.Series, shape: tuple[int, ...]) -> Pixels:
+    return np.frombuffer(b"".join(values.to_list()), np.uint8).reshape(-1, *shape)
+
+
+def _as_table(shas: pl.Series, measured: Sequence[Measurement | str]) -> pl.DataFrame:
+    """Return measurements as the cache keeps them; files that could not be measured are left out."""
+    readable = [each for each in measured if not isinstance(each, str)]
+    pixels = {name: pl.Series([getattr(each, name).tobytes() for each in readable], dtype=pl.Binary) for name in IMAGES}
+    embedded = pl.Series([list(each.embedded) for each in readable], dtype=pl.List(pl.String))
+    values = pl.DataFrame([each.values for each in readable]).cast(pl.Float64) if readable else pl.DataFrame()
+    return values.with_columns(sha256=shas.alias("sha256"), embedded=embedded, **pixels)
+
+
+def _measure_all(
+    shards: Sequence[FileShard[MeasureSetting]], engine: Engine | None
+) -> Iterator[list[Measurement | str]]:
+    """Yield the measurements of each shard, in order; few files are not worth a process."""
+    if engine is None or (not engine.is_remote and len(shards) * SHARD_FILES <= IN_THREADS):
+        with ThreadPoolExecutor(THREADS) as pool:
+            yield from pool.map(measure_shard, shards)
+        return
+    yield from map_files(engine, measure_shard, shards)
+
+
+def measure_shard(shard: FileShard[MeasureSetting]) -> list[Measurement | str]:
+    """Measure the files of a shard, or give the reason why one cannot be measured; the work of one worker."""
+    setting = shard.setting
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a hostile file may cause warnings; only whether it opens counts
+        return [_measure_or_explain(file, name, setting) for file, name in zip(shard.files, setting.names, strict=True)]
+
+
+def _measure_or_explain(file: FileContent, name: Path, setting: MeasureSetting) -> Measurement | str:
     """Measure one published file, or return its path in the version's folder and why it cannot be measured."""
     try:
-        content = file.read_bytes()
-        return measure_file(content if change is None else change(content))
+        content = read_content(file)
+        return measure_file(content if setting.change is None else setting.change(content))
     except FileNotFoundError:
-        return f"{_inside(file, folder)} is missing"
+        return f"{_inside(name, setting.folder)} is missing"
+    except UnidentifiedImageError:  # its message contains an address in memory
+        return f"{_inside(name, setting.folder)} cannot be read: cannot identify the image file"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
         why = getattr(fault, "strerror", None) or str(fault)
-        return f"{_inside(file, folder)} cannot be read: {why}".replace(str(file), "the file")
+        return f"{_inside(name, setting.folder)} cannot be read: {why}".replace(str(name), "the file")
 
 
 def _inside(file: Path, folder: Path) -> str:

@@ -338,6 +338,8 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
                 summary=_summarize(rows, recipe),
                 texts=_read_texts(home.dataset(recipe.name), options),
                 home=home,
+                engine=options.engine,
+                cache=options.cache,
                 progress=progress,
             )
         with journal.step("commit"):

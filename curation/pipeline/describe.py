@@ -9,6 +9,7 @@ from curation.audit import audit
 from curation.dataset.findings import Finding
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
+from curation.engines import Engine
 from curation.exports.croissant import write_croissant
 from curation.hashing import Fingerprints
 from curation.release import VERSION
@@ -20,6 +21,7 @@ from curation.report.version_diff import changes_since_previous
 from curation.sources import Fetched
 from curation.stages.render import encoder_name
 from curation.storage.archive_index import ArchiveIndex
+from curation.storage.cache import Cache
 from curation.storage.progress import Progress
 from curation.versions import Home, describe_version, open_folder, write_tables
 
@@ -37,6 +39,8 @@ def describe(
     summary: Summary,
     texts: Mapping[str, bytes],
     home: Home,
+    engine: Engine,
+    cache: Cache,
     progress: Progress,
 ) -> None:
     """Write the description of a rendered version into its folder.
@@ -63,7 +67,15 @@ def describe(
     for name, content in texts.items():
         (folder / name).write_bytes(content)
     findings = _write_report(
-        folder, rows, recipe, archives=archives, fingerprints=fingerprints, home=home, progress=progress
+        folder,
+        rows,
+        recipe,
+        archives=archives,
+        fingerprints=fingerprints,
+        home=home,
+        engine=engine,
+        cache=cache,
+        progress=progress,
     )
     card = write_card(recipe, description, summary, fetched, findings=findings)
     (folder / "CARD.md").write_text(card, encoding="utf-8", newline="\n")
@@ -77,11 +89,13 @@ def _write_report(
     archives: ArchiveIndex,
     fingerprints: Fingerprints,
     home: Home,
+    engine: Engine,
+    cache: Cache,
     progress: Progress,
 ) -> tuple[Finding, ...]:
     """Audit the version in the folder, write ``audit.json`` and the page, and return the findings."""
     version = open_folder(folder)
-    audited = audit(version, progress=progress)
+    audited = audit(version, engine=engine, cache=cache, progress=progress)
     (folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
     shown = gather_evidence(rows, recipe, read=lambda name, _: archives.read(name), fingerprints=fingerprints)
     page = write_page(version, recipe, audited, evidence=shown, before=changes_since_previous(home, version))
