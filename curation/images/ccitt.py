@@ -105,6 +105,7 @@ def decode_ccitt(
         changes = strip.read_row_by_reference(changes, width) if two_dimensional else strip.read_row(width)
         for place in range(0, len(changes), 2):
             image[row, changes[place] : changes[place + 1] if place + 1 < len(changes) else width] = True
+    strip.check_end()
     return image
 
 
@@ -131,6 +132,14 @@ class _Strip:
             at += 1
         if at - self.at >= _END_OF_LINE_ZEROS and at < self._size:
             self.at = at + 1
+
+    def check_end(self) -> None:
+        """Raise where other codes than the end of a line or of the data follow the last row."""
+        at = self.at
+        while at < self._size and not self._windows[at] >> _WINDOW - 1:
+            at += 1
+        if at < self._size and at - self.at < _END_OF_LINE_ZEROS:
+            raise DecodeFailure(Reason.DAMAGED, "tiff")
 
     def read_row(self, width: int) -> list[int]:
         """Return where the color changes, from white at first."""

@@ -112,7 +112,8 @@ def check_embedded_jpeg(stream: bytes, *, width: int, height: int) -> None:
         check_scans(stream, frame)
         try:
             # at an eighth, every code is read and few samples are computed
-            decode_strictly(stream, "gray", **({} if frame.is_lossless else {"width": 1, "height": 1}))
+            side = 0 if frame.is_lossless else 1
+            decode_strictly(stream, "gray", width=side, height=side, embedded=True)
         except ValueError as error:
             if not is_unknown_sampling(error):
                 raise

@@ -23,7 +23,7 @@ from PIL import (
 from curation.images.color import bands, over_white, to_eight_bits, to_srgb
 from curation.images.orientation import read_orientation, turn_upright, upright_size
 from curation.images.png import Png, check_rows, read_png
-from curation.images.truncation import is_truncated
+from curation.images.truncation import has_unknown_gif_block, is_truncated
 from curation.images.types import (
     DecodedImage,
     DecodeFailure,
@@ -115,6 +115,8 @@ class PlainReader:
         # OpenJPEG fills what is missing, and of several frames the first is whole although the others are cut
         if self._header is None and self._kind in _ENDED and is_truncated(self._kind, self._content):
             raise DecodeFailure(Reason.TRUNCATED)
+        if self._header is None and self._kind == "gif" and has_unknown_gif_block(self._content):
+            raise DecodeFailure(Reason.DAMAGED, "gif")
         if self._kind == "jpeg2000":
             check_subsampling(self._content)
         if self._kind == "png" and self._png is None:
@@ -201,14 +203,15 @@ def _lay_over_white(image: Image.Image) -> Pixels:
 
 
 def check_subsampling(content: bytes) -> None:
-    """Raise where a JPEG 2000 of more than 8 bits has channels of different sizes, which imagecodecs does not read."""
+    """Raise where the channels of a JPEG 2000 differ in depth or, of more than 8 bits, in size."""
     siz = content.find(_SIZ)
     count = int.from_bytes(content[siz + 40 : siz + 42], "big") if siz >= 0 else 0
     channels = [content[at : at + 3] for at in range(siz + 42, siz + 42 + 3 * min(count, 16), 3)]
-    if any(len(one) == 3 and (one[0] & 0x7F) > 7 for one in channels) and any(
-        max(one[1:], default=1) > 1 for one in channels
-    ):
+    whole = [one for one in channels if len(one) == 3]
+    if any((one[0] & 0x7F) > 7 for one in whole) and any(max(one[1:]) > 1 for one in whole):
         raise DecodeFailure(Reason.UNSUPPORTED, "subsampled jpeg2000 of more than 8 bits")
+    if len({one[0] for one in whole}) > 1:
+        raise DecodeFailure(Reason.UNSUPPORTED, "jpeg2000 of channels of different depth")
 
 
 def _deep_samples(content: bytes, kind: str) -> npt.NDArray[Any]:

@@ -24,6 +24,7 @@ _FRAMES: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _XMP: Final = b"XML:com.adobe.xmp"
 _RAW_EXIF: Final = frozenset({b"Raw profile type exif", b"Raw profile type APP1"})
 _ORIENTATION: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+_PALETTE: Final = 3
 _LARGEST: Final = 16 << 20
 """The unpacked bytes of a profile or a text that are read at most."""
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -76,6 +77,8 @@ def read_png(content: bytes) -> Png:
                 still.append(chunk)
         elif kind == b"CgBI":
             raise DecodeFailure(Reason.UNSUPPORTED, "png of Apple's own kind (CgBI)")
+        elif not kind[0] & 0x20:  # a capital: no decoder may pass over it
+            raise DecodeFailure(Reason.DAMAGED, "png")
         elif kind == b"iCCP" and profile is None:
             profile = _unpack(body.partition(b"\x00")[2][1:]) or None
         elif kind == b"eXIf" and exif is None:
@@ -86,6 +89,8 @@ def read_png(content: bytes) -> Png:
                 xmp = _text(kind, body)
             elif keyword in _RAW_EXIF:
                 raw_exif = _from_hexadecimal(_text(kind, body))
+    if still and still[0][17] == _PALETTE and not any(chunk[4:8] == b"PLTE" for chunk in still):
+        raise DecodeFailure(Reason.DAMAGED, "png")
     return Png(
         content=_join(kept),
         still=_join(still),

@@ -26,6 +26,7 @@ from curation.reasons import Reason
 
 _PNM: Final = re.compile(rb"P([1-6])" + 2 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})")
 _MAXIMUM: Final = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+(\d{1,5})")
+_SPACE: Final = (b" ", b"\t", b"\n", b"\v", b"\f", b"\r")
 _COMMENT: Final = re.compile(rb"#[^\r\n]*")
 _QOI_END: Final = bytes(7) + b"\x01"
 _QOI_HEADER: Final = 14
@@ -74,6 +75,10 @@ def _read_pnm(content: bytes) -> tuple[Header, int, int]:
         at, maximum = limit.end(), int(limit[1])
         if not 0 < maximum < 65536:
             raise DecodeFailure(Reason.DAMAGED, "pnm")
+    if content[at : at + 1] not in _SPACE:
+        raise DecodeFailure(
+            Reason.DAMAGED if at < len(content) else Reason.TRUNCATED, "pnm" if at < len(content) else None
+        )
     check_size(width, height)
     mode = {1: "1", 4: "1", 2: "L", 5: "L"}.get(kind, "RGB")
     return Header("pnm", width, height, mode, maximum.bit_length(), 1, 1, True), maximum, at + 1

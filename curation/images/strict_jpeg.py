@@ -29,7 +29,7 @@ _HOLE: Final = bytes(64)
 """Codes of zeros alone are rare but possible; together with bytes left over they are a hole in the file."""
 
 
-def decode_strictly(content: bytes, space: Space, *, width: int = 0, height: int = 0) -> Pixels:
+def decode_strictly(content: bytes, space: Space, *, width: int = 0, height: int = 0, embedded: bool = False) -> Pixels:
     """Decode a JPEG of 8 bits in full, or at the smallest of libjpeg's scales that keeps a size.
 
     Parameters
@@ -39,6 +39,8 @@ def decode_strictly(content: bytes, space: Space, *, width: int = 0, height: int
         The channels of the result; "cmyk" as stored, and only of an image of four channels.
     width, height : int
         The least size of the result in pixels; 0 for the full size. A lossless JPEG has no other.
+    embedded : bool
+        The JPEG is a part of another file, which no camera pads: no warning is harmless.
 
     Returns
     -------
@@ -63,6 +65,8 @@ def decode_strictly(content: bytes, space: Space, *, width: int = 0, height: int
             if message.startswith(_END):
                 raise DecodeFailure(Reason.TRUNCATED) from error
             stray = _STRAY.search(message)
+            if embedded:
+                raise
             if stray is None and not any(words in message for words in _HARMLESS):
                 raise
             if not cleaned:

@@ -21,6 +21,7 @@ from PIL import Image
 from curation.images.ccitt import CCITT, decode_ccitt
 from curation.images.color import over_white, to_eight_bits, to_srgb
 from curation.images.jpeg import check_embedded_jpeg
+from curation.images.jpeg_frame import read_frame
 from curation.images.lzw import LZW, is_safe_lzw
 from curation.images.orientation import turn_upright, upright_size, valid_orientation
 from curation.images.pillow_formats import EMBEDDED, check_subsampling, embedded_size
@@ -201,7 +202,11 @@ def _decode_fax(page: TiffPage, packed: bytes, width: int, height: int) -> npt.N
 
 
 def _decode_gray_jpeg(page: TiffPage, stream: bytes, width: int, height: int) -> Pixels:
-    return decode_strictly(_with_tables(page, stream), "gray")[..., 0]
+    stream = _with_tables(page, stream)
+    frame = read_frame(stream)
+    if frame is None or len(frame.components) != 1:
+        raise DecodeFailure(Reason.DAMAGED, "tiff")
+    return decode_strictly(stream, "gray", embedded=True)[..., 0]
 
 
 def _with_tables(page: TiffPage, stream: bytes) -> bytes:
@@ -293,8 +298,11 @@ def _alpha(page: TiffPage) -> tuple[int, bool] | None:
 def _check_strips(page: TiffPage, content: bytes) -> None:
     """Raise where tifffile would leave strips or tiles empty or fill them, and where one contains a bomb."""
     wanted = math.prod(page.chunked)
-    if min(len(page.dataoffsets), len(page.databytecounts)) < wanted:
+    if min(len(page.dataoffsets), len(page.databytecounts)) < wanted or not all(page.databytecounts[:wanted]):
         raise DecodeFailure(Reason.DAMAGED, "tiff: missing strips or tiles")
+    # tifffile guesses counts that the file does not state
+    if any(offset + count > len(content) for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)):
+        raise DecodeFailure(Reason.TRUNCATED)
     compression = int(page.compression)
     if compression == _OLD_JPEG:
         raise DecodeFailure(Reason.UNSUPPORTED, "old-style jpeg in a tiff")

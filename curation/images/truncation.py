@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 _JPEG_END: Final = b"\xff\xd9"
-_GIF_IMAGE, _GIF_TRAILER = 0x2C, 0x3B
+_GIF_IMAGE, _GIF_EXTENSION, _GIF_TRAILER = 0x2C, 0x21, 0x3B
 _PADDING: Final = 4096
 # neither fill, nor a stuffed zero, nor one of the markers that have no segment: TEM, RST0 to RST7, SOI
 _JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
@@ -46,17 +46,27 @@ def _is_truncated_png(content: bytes) -> bool:
 
 
 def _is_truncated_gif(content: bytes) -> bool:
+    return _last_gif_block(content) is None
+
+
+def has_unknown_gif_block(content: bytes) -> bool:
+    """Return whether a GIF has something else than images and extensions before its end."""
+    return _last_gif_block(content) not in (None, _GIF_TRAILER)
+
+
+def _last_gif_block(content: bytes) -> int | None:
+    """Return the first byte of the block at which a GIF ends, its trailer or one that does not exist; None if cut."""
     at = 13 + _gif_colors(content, 10)
     while at < len(content):
         block = content[at]
-        if block == _GIF_TRAILER:
-            return False
+        if block not in (_GIF_IMAGE, _GIF_EXTENSION):
+            return block
         # an image has its own colors and a code size before its bytes; an extension has a label
         at += 11 + _gif_colors(content, at + 9) if block == _GIF_IMAGE else 2
         while at < len(content) and content[at]:
             at += content[at] + 1
         at += 1
-    return True
+    return None
 
 
 def _gif_colors(content: bytes, at: int) -> int:

@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,17 @@ def tiff_of(samples: np.ndarray, **settings) -> bytes:
     return out.getvalue()
 
 
-def strip_tiff(width: int, height: int, strip: bytes, *, compression: int = 1, extra: tuple = ()) -> bytes:
-    """Write an 8-bit gray TIFF of one strip by hand, true or not."""
-    at = 8 + 2 + 12 * (8 + len(extra)) + 4
+def strip_tiff(
+    width: int, height: int, strip: bytes, *, compression: int = 1, extra: tuple = (), more: Sequence[tuple] = ()
+) -> bytes:
+    """Write an 8-bit gray TIFF of one strip by hand, true or not; ``more`` replaces tags of these numbers."""
+    at = 8 + 2 + 12 * (8 + len(extra) + len({tag[0] for tag in more} - {258, 262})) + 4
     tags = [
         *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1)),
         *((273, 4, 1, at), (278, 4, 1, height), (279, 4, 1, len(strip)), *extra),
     ]
+    replaced = {tag[0] for tag in more}
+    tags = [*(tag for tag in tags if tag[0] not in replaced), *more]
     entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
     return b"II*\x00" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
 
