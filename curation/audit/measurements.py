@@ -166,7 +166,7 @@ class _Gathered:
         self._embedded: dict[int, tuple[str, ...]] = {}
 
     def add(self, row: int, found: Measurement | str) -> bool:
-        """Add what is known of one image; return whether it could be measured."""
+        """Add the measurement of one image; return whether it could be measured."""
         if isinstance(found, str):
             self._unreadable[row] = found
             return False
