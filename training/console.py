@@ -161,6 +161,9 @@ def print_exported(done: "Exported") -> None:
     rows = done.plan.row_mode_arena_bytes
     streamed = "" if rows is None else f" ({rows:,} B with rows from the camera)"
     typer.echo(f"arena {done.plan.arena_bytes:,} B{streamed}, flash {done.plan.flash_bytes:,} B, estimated")
+    typer.echo(f"mode: {done.mode.reason}")
+    lights = (f"{light.label} {light.color}{' (blinks for a high score)' * light.blinks}" for light in done.lights)
+    typer.echo(f"lights: {', '.join(lights)}; blue means no verdict")
 
 
 def print_budget(found: "Budget", *, layers: bool) -> None:

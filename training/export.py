@@ -40,6 +40,7 @@ def export_run(run: Run, target: Path, *, home: Home, board: str) -> Exported:
         name=run.name,
         golden=_choose_golden(run, home),
         arena_limit_bytes=chosen.free_ram_bytes,
+        board=chosen,
     )
 
 
@@ -71,6 +72,7 @@ def export_file(path: Path, target: Path, *, labels: Sequence[str], alarm: str |
         data_digest=str(metadata.get("digest", "")),
         name=path.stem,
         arena_limit_bytes=chosen.free_ram_bytes,
+        board=chosen,
     )
 
 

@@ -1,5 +1,6 @@
 """The board on a serial port: its scores and frames, images sent to it, and collecting what its camera sees."""
 
+from curation.board.bring_up import BringUp, Fact, list_facts, write_page
 from curation.board.client import Board, open_board
 from curation.board.collecting import Collected, collect
 from curation.board.frames import Frame, encode_png, prepare_frame, read_frame
@@ -9,7 +10,9 @@ from curation.board.port import Port, PortFound, SerialPort, list_ports
 __all__ = [
     "Board",
     "BoardVersion",
+    "BringUp",
     "Collected",
+    "Fact",
     "Frame",
     "Golden",
     "Port",
@@ -20,8 +23,10 @@ __all__ = [
     "Timing",
     "collect",
     "encode_png",
+    "list_facts",
     "list_ports",
     "open_board",
     "prepare_frame",
     "read_frame",
+    "write_page",
 ]

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from curation.board.bring_up import BringUp
 from curation.board.frames import ROW_BYTES, Frame
 from curation.board.messages import (
     FRAME_HEIGHT,
     BoardVersion,
+    BringUpEnd,
     Done,
     FrameEnd,
     FrameRow,
     FrameStart,
     Golden,
     GoldenEnd,
+    Rates,
     Ready,
+    Registers,
     Scores,
     SelfTest,
     Taken,
@@ -132,8 +136,37 @@ class Board:
         """Run the start-up test again."""
         return self._request("selftest", SelfTest, within_s=IMAGE_SECONDS)
 
+    def lock_exposure(self, wanted: bool) -> None:
+        """Stop the camera's automatic exposure and white balance at their current values, or start them again.
+
+        Raises
+        ------
+        CurationError
+            The board has no camera whose exposure can be locked, or is gone or silent.
+        """
+        self._request(f"lock {'on' if wanted else 'off'}", Done)
+
+    def bring_up(self) -> BringUp:
+        """Compare the camera's registers, measure its signals, run the tests, and take an image.
+
+        Raises
+        ------
+        CurationError
+            The board is gone or silent.
+        """
+        tested = self.run_selftest()
+        values, rates, facts = self._connection.retry(self._bring_up, "`bring-up`")
+        vectors = self.run_golden()
+        try:
+            frame = self.take_frame()
+        except CurationError as fault:
+            if fault.code is not ErrorCode.CAMERA_MISSING:
+                raise
+            frame = None
+        return BringUp(self.version, tested, values, rates, facts, vectors, self.read_timing(), frame)
+
     def reset(self) -> None:
-        """Have the watchdog restart the board; on USB its port disappears."""
+        """Restart the board; on USB its port disappears."""
         self._request("reset", Done)
 
     def _request(self, command: str, kind: type[Answer], *, within_s: float = ANSWER_SECONDS) -> Answer:
@@ -186,6 +219,19 @@ class Board:
         while not (scores := self._connection.expect(Scores, within_s=IMAGE_SECONDS)).injected:
             pass  # the scores of a camera image that was being processed
         return scores
+
+    def _bring_up(self) -> tuple[tuple[tuple[int, int, int], ...], Rates | None, BringUpEnd]:
+        self._connection.send("bring-up")
+        values: list[tuple[int, int, int]] = []
+        rates: Rates | None = None
+        while True:
+            message = self._connection.expect(Registers, Rates, BringUpEnd, within_s=IMAGE_SECONDS)
+            if isinstance(message, BringUpEnd):
+                return tuple(values), rates, message
+            if isinstance(message, Registers):
+                values += message.values
+            elif isinstance(message, Rates):
+                rates = message
 
     def _run_golden(self) -> tuple[Golden, ...]:
         self._connection.send("golden")

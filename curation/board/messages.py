@@ -17,7 +17,11 @@ FRAME_WIDTH: Final = 176
 FRAME_HEIGHT: Final = 144
 """The size of a QCIF frame, in pixels of two bytes."""
 
-Led = Literal["off", "green", "red", "red blinking", "blue"]
+Color = Literal["off", "red", "green", "yellow", "blue", "magenta", "cyan", "white"]
+Blinking = Literal[
+    "red blinking", "green blinking", "yellow blinking", "magenta blinking", "cyan blinking", "white blinking"
+]
+Led = Color | Blinking
 FaultCode = Literal[
     "unknown-command", "bad-argument", "too-long", "out-of-order", "bad-base64", "bad-crc", "time-out", "no-camera"
 ]
@@ -45,6 +49,14 @@ class BoardVersion(_Message):
     board: str
 
 
+class ColorBar(_Message):
+    """One bar of the sensor's test image: the expected color, and red, green and blue as they arrive, 0 to 255."""
+
+    expected: str
+    seen: tuple[int, int, int]
+    ok: bool
+
+
 class SelfTest(_Message):
     """The result of the start-up test: whether it passed, and for each part ``"ok"`` or the reason."""
 
@@ -54,6 +66,9 @@ class SelfTest(_Message):
     camera: str
     pattern: str
     golden: str
+    order: str = ""
+    """The order of a pixel's bytes, as the color bars show it; empty if the firmware does not send it."""
+    bars: tuple[ColorBar, ...] = ()
 
 
 class Scores(_Message):
@@ -141,6 +156,44 @@ class Timing(_Message):
     capture_us: int
     inference_us: int
     loop_us: int
+    row_us: int | None = None
+    """The longest time for one row of the network."""
+    lines_lost: int | None = None
+    """The lines of the sensor that the rows lack, because the network was late."""
+
+
+class Registers(_Message):
+    """Some registers of the sensor: address, expected value, and the value read back."""
+
+    type: Literal["registers"]
+    values: tuple[tuple[int, int, int], ...]
+
+
+class SignalRates(_Message):
+    """The rates of the sensor's signals."""
+
+    pixel_clock_hz: int
+    line_ns: int
+    frame_us: int
+    lines: int
+
+
+class Rates(_Message):
+    """The measured rates, and those of the documentation."""
+
+    type: Literal["rates"]
+    measured: SignalRates
+    documented: SignalRates
+
+
+class BringUpEnd(_Message):
+    """The end of a bring-up, with facts of the board; None where the board does not know them."""
+
+    type: Literal["bring-up"]
+    instruction_cache: int | None = None
+    watchdog: int | None = None
+    stack_bytes: int | None = None
+    stack_used_bytes: int | None = None
 
 
 class Done(_Message):
@@ -177,6 +230,9 @@ Message = (
     | Golden
     | GoldenEnd
     | Timing
+    | Registers
+    | Rates
+    | BringUpEnd
     | Done
     | Help
     | Fault

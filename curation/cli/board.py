@@ -13,9 +13,9 @@ from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError, ErrorCode
 
 if TYPE_CHECKING:
-    from curation.board import Board
+    from curation.board import Board, SelfTest
 
-Job = Literal["frame", "inject", "golden", "timing", "version", "selftest", "collect"]
+Job = Literal["frame", "inject", "golden", "timing", "version", "selftest", "lock", "bring_up", "collect"]
 
 INTERRUPTED = 130
 """The exit code for Ctrl-C."""
@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
             "board /dev/ttyACM0",
             "board /dev/ttyACM0 --inject mole.jpg",
             "board /dev/ttyACM0 --collect cracked --into ~/captures --group part-3 --count 20 --every 2",
+            "board /dev/ttyACM0 --bring-up --report board.html",
         )
     )(board)
 
@@ -46,6 +47,16 @@ def board(
     timing: Annotated[bool, typer.Option("--timing", help="Print how long the last image took")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print firmware, model and dataset")] = False,
     selftest: Annotated[bool, typer.Option("--selftest", help="Run the start-up test again")] = False,
+    lock: Annotated[
+        bool | None,
+        typer.Option("--lock/--unlock", help="Lock the camera's exposure and white balance at their current values"),
+    ] = None,
+    bring_up: Annotated[
+        bool, typer.Option("--bring-up", help="Compare everything that can be measured with the documentation")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the bring-up as one page, to be sent")
+    ] = None,
     collect: Annotated[str | None, typer.Option(metavar="LABEL", help="Collect images under this label")] = None,
     into: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The folder to collect into; a source of kind board")
@@ -69,11 +80,13 @@ def board(
     """
     asked = {
         "frame": frame, "inject": inject, "golden": golden, "timing": timing, "version": version,
-        "selftest": selftest, "collect": collect,
+        "selftest": selftest, "lock": lock is not None, "bring_up": bring_up, "collect": collect,
     }  # fmt: skip
     jobs = [job for job in get_args(Job) if asked[job] not in (None, False)]
     if len(jobs) > 1:
-        raise typer.BadParameter(f"give only one of {', '.join(f'--{job}' for job in jobs)}")
+        raise typer.BadParameter(f"give only one of {', '.join('--' + job.replace('_', '-') for job in jobs)}")
+    if report is not None and not bring_up:
+        raise typer.BadParameter("--report FILE.html requires --bring-up", param_hint="--report")
     if (collect is None) != (into is None):
         raise typer.BadParameter("--collect LABEL and --into FOLDER require each other", param_hint="--collect")
     if port is None:
@@ -93,6 +106,10 @@ def board(
                 _write_frame(opened, frame, as_json=as_json)
             case ["inject"] if inject is not None:
                 _inject(opened, inject, as_json=as_json)
+            case ["lock"] if lock is not None:
+                _lock(opened, lock, as_json=as_json)
+            case ["bring_up"]:
+                _bring_up(opened, report, as_json=as_json)
             case _:
                 _ask(opened, jobs[0], as_json=as_json)
 
@@ -128,7 +145,7 @@ def _ask(opened: "Board", job: Job, *, as_json: bool) -> None:
             _run_golden(opened, as_json=as_json)
         case "selftest":
             tested = opened.run_selftest()
-            print_json(tested.model_dump()) if as_json else _print_pairs(tested.model_dump(exclude={"type"}))
+            print_json(tested.model_dump()) if as_json else _print_self_test(tested)
             if not tested.ok:
                 raise typer.Exit(1)
         case "timing":
@@ -143,6 +160,46 @@ def _print_pairs(pairs: dict[str, object]) -> None:
     for name, value in pairs.items():
         shown = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
         typer.echo(f"{name:<13} {clean(shown)}")
+
+
+def _print_self_test(tested: "SelfTest") -> None:
+    _print_pairs(tested.model_dump(exclude={"type", "bars"}))
+    if tested.bars:
+        rows = [
+            (str(number), bar.expected, ", ".join(map(str, bar.seen)), "" if bar.ok else "differs")
+            for number, bar in enumerate(tested.bars, start=1)
+        ]
+        print_table(("bar", "expected", "seen (red, green, blue)", ""), rows, left=4)
+
+
+def _lock(opened: "Board", wanted: bool, *, as_json: bool) -> None:
+    opened.lock_exposure(wanted)
+    if as_json:
+        print_json({"locked": wanted})
+    else:
+        typer.echo(f"exposure and white balance are {'locked' if wanted else 'automatic'}")
+
+
+def _bring_up(opened: "Board", report: Path | None, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from curation.board import list_facts, write_page
+
+    typer.echo("- this takes about half a minute", err=True)
+    found = opened.bring_up()
+    facts = list_facts(found)
+    if report is not None:
+        write_file(report, write_page(found).encode())
+    if as_json:
+        print_json([asdict(fact) for fact in facts])
+    else:
+        words = {True: "ok", False: "differs", None: ""}
+        rows = [(fact.name, fact.expected, fact.seen, words[fact.ok]) for fact in facts]
+        print_table(("property", "as documented", "as seen", ""), rows, left=4)
+        if report is not None:
+            typer.echo(f"page: {clean(report)}")
+    if any(fact.ok is False for fact in facts):
+        raise typer.Exit(1)
 
 
 def _run_golden(opened: "Board", *, as_json: bool) -> None:

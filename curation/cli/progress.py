@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from curation.board import BoardVersion, Scores
 
-_COLORS = {"green": "green", "red": "red", "red blinking": "bold red", "blue": "blue", "off": "dim"}
 _BAR_CELLS = 40
 _OTHER_LINES = 10
 """The lines of the view without the image."""
@@ -105,7 +104,7 @@ def draw_scores(scores: "Scores") -> "list[RenderableType]":
     """Return the verdict, a bar for each label, and the quality of the image."""
     from rich.text import Text
 
-    lines = [Text(f" {clean(scores.verdict)} ", style=f"reverse {_COLORS[scores.led]}")]
+    lines = [Text(f" {clean(scores.verdict)} ", style=f"reverse {_style_of(scores.led)}")]
     lines[0].append(f"  LED {scores.led}", style="not reverse")
     width = max((len(label) for label in scores.scores or {}), default=0)
     for label, share in sorted((scores.smoothed or scores.scores or {}).items()):
@@ -119,6 +118,11 @@ def draw_scores(scores: "Scores") -> "list[RenderableType]":
     }
     facts_text = "  ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     return [*lines, Text(f"image {scores.frame}  {facts_text}", style="dim")]
+
+
+def _style_of(led: str) -> str:
+    color, _, blinking = led.partition(" ")
+    return "dim" if color == "off" else f"bold {color}" if blinking else color
 
 
 def draw_image(packed: bytes, *, columns: int, lines: int) -> "Text":

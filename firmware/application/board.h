@@ -23,8 +23,22 @@ int32_t board_read_byte(void);
  * no PC is connected. Does not wait. */
 bool board_write(const char *text, uint32_t count);
 
-/* Restarts the watchdog's countdown. Without a call for WATCHDOG_MS (config.h) the watchdog resets the board. */
+/* Restarts the watchdog's countdown. Without a call for WATCHDOG_MS (config.h) the watchdog resets the board. A board
+ * may do without a watchdog while a PC is connected. */
 void board_feed_watchdog(void);
+
+/* Resets the board at once. */
+void board_restart(void);
+
+/* A negative value is unknown. */
+typedef struct {
+  int32_t instruction_cache; /* 1 if it is on */
+  int32_t watchdog;          /* 1 if it is running */
+  int32_t stack_bytes;       /* the stack that was observed since the start ... */
+  int32_t stack_used_bytes;  /* ... and the most that was used of it */
+} board_facts;
+
+board_facts board_read_facts(void);
 
 #ifdef __cplusplus
 }

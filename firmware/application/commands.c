@@ -80,6 +80,22 @@ static void run_golden(detector *self, const char *rest) {
   detector_begin_golden(self);
 }
 
+static void run_bring_up(detector *self, const char *rest) {
+  (void)rest;
+  detector_begin_bring_up(self);
+}
+
+static void run_lock(detector *self, const char *text) {
+  const bool on = strcmp(text, "on") == 0;
+  if (!on && strcmp(text, "off") != 0) {
+    messages_out_send_error(&self->out, "bad-argument", "use lock on or lock off");
+  } else if (self->test.camera_error != NULL || !camera_lock(on)) {
+    messages_out_send_error(&self->out, "no-camera", "the camera cannot lock its exposure");
+  } else {
+    messages_out_send_done(&self->out, "lock");
+  }
+}
+
 static void run_self_test(detector *self, const char *rest) {
   (void)rest;
   detector_begin_self_test(self);
@@ -112,9 +128,10 @@ static void run_line(detector *self, const char *text) {
     const char *word;
     void (*run)(detector *self, const char *argument);
   } commands[] = {
-      {"version", run_version}, {"scores ", run_scores},     {"frame", run_frame},   {"inject", run_inject},
-      {"row ", run_row},        {"end ", run_end},           {"golden", run_golden}, {"timing", run_timing},
-      {"help", run_help},       {"selftest", run_self_test}, {"reset", run_reset},
+      {"version", run_version},   {"scores ", run_scores},     {"frame", run_frame},   {"inject", run_inject},
+      {"row ", run_row},          {"end ", run_end},           {"golden", run_golden}, {"timing", run_timing},
+      {"help", run_help},         {"selftest", run_self_test}, {"reset", run_reset},   {"lock ", run_lock},
+      {"bring-up", run_bring_up},
   };
   for (uint32_t place = 0; place < sizeof commands / sizeof commands[0]; place++) {
     if (matches(text, commands[place].word)) {

@@ -23,7 +23,7 @@ static bool is_testing(const detector *self) { return self->stage <= STAGE_TEST_
 static void set_light(detector *self, light wanted) { lights_set(&self->lights, wanted, board_ms()); }
 
 static void begin_frame(detector *self) {
-  frame_reader_begin_image(&self->frame, self->test.color_bars == COLOR_BARS_SWAPPED);
+  frame_reader_begin_image(&self->frame, self->test.bars.order == COLOR_BARS_LOW_FIRST);
 }
 
 static void begin_color_bars(detector *self, detector_stage next) {
@@ -99,9 +99,13 @@ static void step_reopen_camera(detector *self) { open_camera(self, STAGE_RETEST_
 /* Polls the frame, and changes the stage if the camera has failed. */
 static frame_event poll_frame(detector *self) {
   const frame_event event = frame_reader_poll(&self->frame);
-  if (event == FRAME_FAILED || is_over(self, FRAME_MS)) {
+  const uint32_t limit_ms = self->frame.rows == FRAME_NOT_STARTED ? START_MS : ROW_MS;
+  if (event == FRAME_FAILED || (event == FRAME_WAIT && is_over(self, limit_ms))) {
     fail_camera(self, event == FRAME_FAILED ? camera_error_text() : "the camera sends no frame");
     return FRAME_FAILED;
+  }
+  if (event != FRAME_WAIT) {
+    restart_timer(self);
   }
   return event;
 }
@@ -110,7 +114,7 @@ static bool test_color_bars(detector *self) {
   if (poll_frame(self) != FRAME_ROW || self->frame.rows <= COLOR_BAR_ROW) {
     return false;
   }
-  self->test.color_bars = color_bar_test_row(self->frame.row);
+  color_bar_test_row(&self->test.bars, self->frame.row);
   return true;
 }
 
@@ -188,8 +192,8 @@ static const char *decide(detector *self, const int32_t *scores) {
     set_light(self, LIGHT_BLUE);
     return "refused";
   }
-  const bool alarm = self->decision.label == CLASSIFIER_ALARM;
-  set_light(self, self->decision.alarming ? LIGHT_RED_BLINKING : alarm ? LIGHT_RED : LIGHT_GREEN);
+  const light steady = model_lights[self->decision.label] & (light)~LIGHT_BLINKING;
+  set_light(self, self->decision.alarming ? model_lights[self->decision.label] : steady);
   return model_labels[self->decision.label];
 }
 
@@ -207,6 +211,7 @@ static void report_image(detector *self, const scoring_result *result) {
   const char *verdict = good ? decide(self, result->scores) : reject_image(self, result->verdict);
   self->timing.frames++;
   self->timing.inference_us = good ? self->scoring.network_us : self->timing.inference_us;
+  self->timing.row_us = self->scoring.row_us;
   self->timing.loop_us = board_us() - self->scoring.begun_us;
   send_scores(self, &result->quality, good ? result->scores : NULL, verdict);
 }
@@ -214,6 +219,7 @@ static void report_image(detector *self, const scoring_result *result) {
 static void step_image_finish(detector *self) {
   const uint8_t *frame = classifier_frame_buffer();
   self->timing.capture_us = board_us() - self->scoring.begun_us;
+  self->timing.lines_lost = camera_lines_lost();
   for (int32_t y = 0; frame != NULL && y < CAMERA_HEIGHT; y++) {
     scoring_take_row(&self->scoring, frame + y * CAMERA_ROW_BYTES);
   }
@@ -268,14 +274,40 @@ static void step_send_frame(detector *self) {
     case FRAME_ROW:
       self->crc = base64_crc_update_crc(self->crc, self->frame.row, CAMERA_ROW_BYTES);
       messages_out_send_frame_row(&self->out, self->frame.rows - 1, self->frame.row);
-      restart_timer(self);
       break;
     case FRAME_WAIT:
       break;
   }
 }
 
-static void step_restart(detector *self) { (void)self; }
+/* Sends one message per step: the registers in groups, the signals once they are measured, then the board's facts. */
+static void step_bring_up(detector *self) {
+  if (self->out.pending) {
+    return;
+  }
+  if (self->bring_up.next_register < camera_register_count()) {
+    self->bring_up.next_register = messages_out_send_registers(&self->out, self->bring_up.next_register);
+    restart_timer(self);
+    return;
+  }
+  if (!self->bring_up.measured) {
+    camera_rates rates;
+    const camera_status status = self->test.camera_error == NULL ? camera_measure(&rates) : CAMERA_FAILED;
+    self->bring_up.measured = status != CAMERA_WAIT || is_over(self, START_MS);
+    if (status == CAMERA_OK) {
+      messages_out_send_rates(&self->out, &rates);
+    }
+    return;
+  }
+  messages_out_send_bring_up(&self->out);
+  resume_images(self);
+}
+
+static void step_restart(detector *self) {
+  if (!self->out.pending && is_over(self, RESTART_MS)) {
+    board_restart();
+  }
+}
 
 void detector_init(detector *self) {
   lights_init(&self->lights);
@@ -301,6 +333,7 @@ void detector_step(detector *self) {
       [STAGE_HOLD] = step_hold,
       [STAGE_SEND_FRAME] = step_send_frame,
       [STAGE_SEND_GOLDEN] = step_send_golden,
+      [STAGE_BRING_UP] = step_bring_up,
       [STAGE_RESTART] = step_restart,
   };
   steps[self->stage](self);
@@ -316,6 +349,7 @@ bool detector_accepts_commands(const detector *self) {
     case STAGE_FINISH_INJECTION:
     case STAGE_SEND_FRAME:
     case STAGE_SEND_GOLDEN:
+    case STAGE_BRING_UP:
     case STAGE_RESTART:
       return false;
     case STAGE_IMAGE_BEGIN:
@@ -348,6 +382,12 @@ bool detector_begin_frame(detector *self) {
   return true;
 }
 
+void detector_begin_bring_up(detector *self) {
+  self->bring_up.next_register = 0;
+  self->bring_up.measured = false;
+  set_stage(self, STAGE_BRING_UP);
+}
+
 void detector_begin_restart(detector *self) {
   set_light(self, LIGHT_BLUE);
   set_stage(self, STAGE_RESTART);
@@ -376,7 +416,8 @@ void detector_cancel_injection(detector *self) {
 }
 
 void detector_cancel_command(detector *self) {
-  if (self->stage == STAGE_INJECT || self->stage == STAGE_SEND_FRAME || self->stage == STAGE_SEND_GOLDEN) {
+  if (self->stage == STAGE_INJECT || self->stage == STAGE_SEND_FRAME || self->stage == STAGE_SEND_GOLDEN ||
+      self->stage == STAGE_BRING_UP) {
     resume_images(self);
   }
 }

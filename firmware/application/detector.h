@@ -32,17 +32,22 @@ typedef enum {
   STAGE_HOLD,             /* the light shows the verdict on the injected image */
   STAGE_SEND_FRAME,       /* a frame of the camera is sent to the PC */
   STAGE_SEND_GOLDEN,      /* the network runs its golden vectors, and each result is sent */
-  STAGE_RESTART,          /* waits for the watchdog, which is no longer fed, to reset the board */
+  STAGE_BRING_UP,         /* registers, signals and facts of the board are sent to the PC */
+  STAGE_RESTART,          /* waits until the PC has the answer, then resets the board */
 } detector_stage;
 
 typedef struct {
   detector_stage stage;
-  uint32_t timer_ms; /* start of the stage's time limit: the start of the stage, or the last row sent or injected */
+  uint32_t timer_ms; /* start of the stage's time limit: the start of the stage, or the last row */
   self_test test;
   struct {
     int32_t next;
     int32_t failed;
   } golden; /* golden vectors of the current run */
+  struct {
+    int32_t next_register;
+    bool measured;
+  } bring_up;
   frame_reader frame;
   scoring scoring;
   decision decision;
@@ -65,6 +70,7 @@ bool detector_accepts_commands(const detector *self);
 void detector_begin_self_test(detector *self);
 void detector_begin_golden(detector *self);
 bool detector_begin_frame(detector *self); /* returns false if the camera does not work */
+void detector_begin_bring_up(detector *self);
 void detector_begin_restart(detector *self);
 void detector_begin_injection(detector *self);
 

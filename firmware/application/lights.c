@@ -3,7 +3,7 @@
 #include "config.h"
 #include "indicator.h"
 
-enum { RED = 1, GREEN = 2, BLUE = 4, NOTHING_YET = 0xFF };
+enum { COLORS = LIGHT_RED | LIGHT_GREEN | LIGHT_BLUE, NOTHING_YET = 0xFF };
 
 void lights_init(lights *self) {
   self->wanted = LIGHT_OFF;
@@ -19,19 +19,7 @@ void lights_set(lights *self, light wanted, uint32_t now_ms) {
 }
 
 static uint8_t colors_of(light wanted, bool lit) {
-  switch (wanted) {
-    case LIGHT_GREEN:
-      return GREEN;
-    case LIGHT_RED:
-      return RED;
-    case LIGHT_RED_BLINKING:
-      return lit ? RED : 0;
-    case LIGHT_BLUE:
-      return BLUE;
-    case LIGHT_OFF:
-      break;
-  }
-  return 0;
+  return (wanted & LIGHT_BLINKING) != 0 && !lit ? 0 : (uint8_t)(wanted & COLORS);
 }
 
 void lights_update(lights *self, uint32_t now_ms) {
@@ -39,11 +27,26 @@ void lights_update(lights *self, uint32_t now_ms) {
   const uint8_t colors = colors_of(self->wanted, lit);
   if (colors != self->shown) {
     self->shown = colors;
-    indicator_set((colors & RED) != 0, (colors & GREEN) != 0, (colors & BLUE) != 0);
+    indicator_set((colors & LIGHT_RED) != 0, (colors & LIGHT_GREEN) != 0, (colors & LIGHT_BLUE) != 0);
   }
 }
 
 const char *lights_name(light wanted) {
-  static const char *const names[] = {"off", "green", "red", "red blinking", "blue"};
-  return names[wanted];
+  static const char *const names[] = {"off",
+                                      "red",
+                                      "green",
+                                      "yellow",
+                                      "blue",
+                                      "magenta",
+                                      "cyan",
+                                      "white",
+                                      "off",
+                                      "red blinking",
+                                      "green blinking",
+                                      "yellow blinking",
+                                      "blue blinking",
+                                      "magenta blinking",
+                                      "cyan blinking",
+                                      "white blinking"};
+  return names[wanted & (LIGHT_BLINKING | COLORS)];
 }

@@ -5,12 +5,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { LIGHT_OFF, LIGHT_GREEN, LIGHT_RED, LIGHT_RED_BLINKING, LIGHT_BLUE } light;
+/* Bits of a color, and of a light that blinks. Blue alone means that there is no verdict. */
+enum {
+  LIGHT_RED = 1,
+  LIGHT_GREEN = 2,
+  LIGHT_BLUE = 4,
+  LIGHT_BLINKING = 8,
+  LIGHT_OFF = 0,
+};
+
+typedef uint8_t light;
 
 typedef struct {
   light wanted;
   uint32_t since_ms;
-  uint8_t shown; /* bits for red, green and blue; 0xFF before the first update */
+  uint8_t shown; /* the colors that are lit; 0xFF before the first update */
 } lights;
 
 void lights_init(lights *self);

@@ -8,7 +8,7 @@
 #include "config.h"
 #include "decision.h"
 
-enum { PROTOCOL = 1 };
+enum { PROTOCOL = 1, REGISTERS_A_LINE = 48 };
 
 void messages_out_init(messages_out *self) {
   self->streaming = true;
@@ -83,6 +83,24 @@ void messages_out_send_version(messages_out *self) {
   send_answer(self);
 }
 
+static void add_bars(json *line, const color_bars *bars) {
+  static const char *const orders[] = {"not tested", "high first", "low first", "unknown"};
+  json_string(line, "order", orders[bars->order]);
+  json_open(line, "bars", '[');
+  for (int32_t bar = 0; bars->order != COLOR_BARS_NOT_TESTED && bar < CAMERA_BARS; bar++) {
+    json_open(line, NULL, '{');
+    json_string(line, "expected", color_bar_test_name(bars->expected[bar]));
+    json_open(line, "seen", '[');
+    for (int32_t channel = 0; channel < 3; channel++) {
+      json_number(line, NULL, bars->seen[bar][channel]);
+    }
+    json_close(line, ']');
+    json_bool(line, "ok", bars->right[bar]);
+    json_close(line, '}');
+  }
+  json_close(line, ']');
+}
+
 void messages_out_send_self_test(messages_out *self, const self_test *test) {
   json *line = &self->line;
   json_begin(line, "selftest");
@@ -91,6 +109,7 @@ void messages_out_send_self_test(messages_out *self, const self_test *test) {
   json_string(line, "camera", self_test_camera_text(test));
   json_string(line, "pattern", self_test_color_bars_text(test));
   json_string(line, "golden", self_test_golden_text(test));
+  add_bars(line, &test->bars);
   send_answer(self);
 }
 
@@ -189,12 +208,69 @@ void messages_out_send_timing(messages_out *self, const timing_message *message)
   json_number(&self->line, "capture_us", message->capture_us);
   json_number(&self->line, "inference_us", message->inference_us);
   json_number(&self->line, "loop_us", message->loop_us);
+  json_number(&self->line, "row_us", message->row_us);
+  json_number(&self->line, "lines_lost", message->lines_lost);
+  send_answer(self);
+}
+
+int32_t messages_out_send_registers(messages_out *self, int32_t first) {
+  json *line = &self->line;
+  const int32_t count = camera_register_count(),
+                end = count - first > REGISTERS_A_LINE ? first + REGISTERS_A_LINE : count;
+  json_begin(line, "registers");
+  json_open(line, "values", '[');
+  for (int32_t place = first; place < end; place++) {
+    camera_register value;
+    if (camera_read_register(place, &value)) {
+      json_open(line, NULL, '[');
+      json_number(line, NULL, value.address);
+      json_number(line, NULL, value.expected);
+      json_number(line, NULL, value.read);
+      json_close(line, ']');
+    }
+  }
+  json_close(line, ']');
+  send_answer(self);
+  return end;
+}
+
+static void add_rates(json *line, const char *key, const camera_rates *rates) {
+  json_open(line, key, '{');
+  json_number(line, "pixel_clock_hz", rates->pixel_clock_hz);
+  json_number(line, "line_ns", rates->line_ns);
+  json_number(line, "frame_us", rates->frame_us);
+  json_number(line, "lines", rates->lines);
+  json_close(line, '}');
+}
+
+void messages_out_send_rates(messages_out *self, const camera_rates *rates) {
+  const camera_rates documented = camera_documented_rates();
+  json_begin(&self->line, "rates");
+  add_rates(&self->line, "measured", rates);
+  add_rates(&self->line, "documented", &documented);
+  send_answer(self);
+}
+
+static void add_known(json *line, const char *key, int32_t value) {
+  if (value >= 0) {
+    json_number(line, key, value);
+  }
+}
+
+void messages_out_send_bring_up(messages_out *self) {
+  const board_facts facts = board_read_facts();
+  json_begin(&self->line, "bring-up");
+  add_known(&self->line, "instruction_cache", facts.instruction_cache);
+  add_known(&self->line, "watchdog", facts.watchdog);
+  add_known(&self->line, "stack_bytes", facts.stack_bytes);
+  add_known(&self->line, "stack_used_bytes", facts.stack_used_bytes);
   send_answer(self);
 }
 
 void messages_out_send_help(messages_out *self) {
   static const char *const commands[] = {"version", "scores on", "scores off", "frame", "inject",
-                                         "golden",  "timing",    "selftest",   "help",  "reset"};
+                                         "golden",  "timing",    "selftest",   "help",  "reset",
+                                         "lock on", "lock off",  "bring-up"};
   json_begin(&self->line, "help");
   json_open(&self->line, "commands", '[');
   for (uint32_t place = 0; place < sizeof commands / sizeof commands[0]; place++) {

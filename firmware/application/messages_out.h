@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "camera.h"
 #include "json.h"
 #include "lights.h"
 #include "quality.h"
@@ -37,6 +38,8 @@ typedef struct {
   uint32_t capture_us;
   uint32_t inference_us;
   uint32_t loop_us;
+  uint32_t row_us;     /* the longest time for one row of the network */
+  uint32_t lines_lost; /* by the camera's driver, because the network was late */
 } timing_message;
 
 void messages_out_init(messages_out *self);
@@ -57,6 +60,11 @@ void messages_out_send_frame_end(messages_out *self, uint32_t crc);
 void messages_out_send_golden(messages_out *self, int32_t vector, bool right);
 void messages_out_send_golden_end(messages_out *self, int32_t passed, int32_t failed);
 void messages_out_send_timing(messages_out *self, const timing_message *message);
+
+/* Sends the settings of the camera from `first` on, as many as fit, and returns the first that is left. */
+int32_t messages_out_send_registers(messages_out *self, int32_t first);
+void messages_out_send_rates(messages_out *self, const camera_rates *rates);
+void messages_out_send_bring_up(messages_out *self);
 void messages_out_send_help(messages_out *self);
 void messages_out_send_done(messages_out *self, const char *command);
 void messages_out_send_ready(messages_out *self);

@@ -5,7 +5,7 @@
 void scoring_begin(scoring *self) {
   quality_begin(&self->quality);
   self->begun_us = board_us();
-  self->network_us = 0;
+  self->network_us = self->row_us = 0;
   self->rows = 0;
 }
 
@@ -15,7 +15,9 @@ void scoring_take_row(scoring *self, const uint8_t *row) {
     quality_add_row(&self->quality, index, self->network_row);
     const uint32_t before = board_us();
     classifier_take_row(index, self->network_row);
-    self->network_us += board_us() - before;
+    const uint32_t row_us = board_us() - before;
+    self->network_us += row_us;
+    self->row_us = row_us > self->row_us ? row_us : self->row_us;
   }
   self->rows++;
 }

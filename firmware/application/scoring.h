@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
   uint32_t begun_us;
   uint32_t network_us; /* time spent in the network so far */
+  uint32_t row_us;     /* the longest time for one row of the network */
   int32_t rows;        /* of the frame, taken so far */
   preprocess preprocess;
   quality quality;

@@ -8,15 +8,13 @@ static const char kNotTested[] = "not tested";
 
 void self_test_init(self_test *self) {
   self->camera_error = kNotTested;
-  self->color_bars = COLOR_BARS_NOT_TESTED;
+  color_bar_test_init(&self->bars);
   self->golden_failed = false;
 }
 
-static bool are_colors_wrong(const self_test *self) {
-  return self->color_bars == COLOR_BARS_WRONG && COLOR_BARS_REQUIRED;
+bool self_test_refuses(const self_test *self) {
+  return self->golden_failed || (self->bars.order == COLOR_BARS_UNKNOWN && COLOR_BARS_REQUIRED);
 }
-
-bool self_test_refuses(const self_test *self) { return self->golden_failed || are_colors_wrong(self); }
 
 bool self_test_passed(const self_test *self) { return self->camera_error == NULL && !self_test_refuses(self); }
 
@@ -25,12 +23,12 @@ const char *self_test_camera_text(const self_test *self) {
 }
 
 const char *self_test_color_bars_text(const self_test *self) {
-  switch (self->color_bars) {
-    case COLOR_BARS_RIGHT:
-    case COLOR_BARS_SWAPPED:
-      return "ok";
-    case COLOR_BARS_WRONG:
-      return "wrong colors";
+  switch (self->bars.order) {
+    case COLOR_BARS_HIGH_FIRST:
+    case COLOR_BARS_LOW_FIRST:
+      return self->bars.wrong_bars == 0 ? "ok" : "some bars have other colors";
+    case COLOR_BARS_UNKNOWN:
+      return "the order of the bytes is unknown";
     case COLOR_BARS_NOT_TESTED:
       break;
   }

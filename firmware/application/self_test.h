@@ -8,17 +8,18 @@
 
 typedef struct {
   const char *camera_error; /* the cause of the camera's failure; NULL if it works */
-  color_bar_result color_bars;
+  color_bars bars;
   bool golden_failed; /* logits or scores of a golden vector differ from the reference */
 } self_test;
 
 /* Marks everything as not tested. */
 void self_test_init(self_test *self);
 
-/* Returns true if no verdict may be shown: the camera's colors or the network's results are wrong. */
+/* Returns true if no verdict may be shown: the order of the camera's bytes is unknown, or the network's results are
+ * wrong. */
 bool self_test_refuses(const self_test *self);
 
-/* Returns true if every test has passed. */
+/* Returns true if every test has passed. Wrong color bars alone are a warning. */
 bool self_test_passed(const self_test *self);
 
 /* The results as texts of the message `selftest`: "ok" or the cause of the failure. */

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from firmware.compiler.c_writer import write_comment, write_description, write_text
 from firmware.compiler.kernel_tables import Description, describe
+from firmware.compiler.lights import assign_lights
 from firmware.compiler.model import Layer, Model, count_macs
 from firmware.compiler.planning import (
     PROGRESS,
@@ -49,6 +50,10 @@ class Identity:
         A name, and the first 16 digits of the sha256 of its ``.tflite``.
     tool : str
         The program that wrote the file, with its version.
+    rows : bool
+        Whether the firmware takes the image row by row unless it is compiled otherwise.
+    mode_reason : str
+        Why; empty if nothing was compared.
     """
 
     labels: tuple[str, ...]
@@ -57,6 +62,8 @@ class Identity:
     data_digest: str
     model: str
     tool: str
+    rows: bool = False
+    mode_reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +100,11 @@ def _write_source(
     labels = ", ".join(write_text(label) for label in identity.labels)
     yield f"const char *const model_labels[] = {{{labels}}};\n"
     yield 'static_assert(sizeof model_labels / sizeof *model_labels == MODEL_LABELS, "one label a score");\n'
+    lights = assign_lights(identity.labels, identity.labels[identity.alarm])
+    comment = ", ".join(f"{light.label}: {light.color}{', blinking' * light.blinks}" for light in lights)
+    yield write_comment([f"Bits: 1 red, 2 green, 4 blue, 8 blinks. {comment}"])
+    yield f"const uint8_t model_lights[] = {{{', '.join(str(light.bits) for light in lights)}}};\n"
+    yield 'static_assert(sizeof model_lights == MODEL_LABELS, "one light a label");\n'
     yield f'static_assert(sizeof(nn_progress) <= {PROGRESS_BYTES}, "the arena has room for where a stream stands");\n'
     for step, description in zip(steps, descriptions, strict=True):
         yield "\n"
@@ -132,7 +144,8 @@ def _write_header(program: _Program, identity: Identity) -> str:
             ]
         ),
         "#ifndef MODEL_H\n#define MODEL_H\n\n#include <assert.h>\n#include <stdint.h>\n\n",
-        "#ifndef MODEL_ROWS\n#define MODEL_ROWS 0\n#endif\n\n",
+        write_comment([identity.mode_reason]) if identity.mode_reason else "",
+        f"#ifndef MODEL_ROWS\n#define MODEL_ROWS {int(identity.rows)}\n#endif\n\n",
         f"#define MODEL_NAME {write_text(identity.model)}\n",
         f"#define MODEL_DATA {write_text(identity.data_version)}\n",
         f"#define MODEL_DATA_DIGEST {write_text(identity.data_digest)}\n",
@@ -161,6 +174,9 @@ def _write_header(program: _Program, identity: Identity) -> str:
 _NO_ROWS = '#error "this model wants its whole input at once: build with MODEL_ROWS=0"\n'
 _DECLARATIONS = """\
 extern const char *const model_labels[];
+
+/* The light of each label, as in lights.h. A light that blinks does so above the threshold of the alarm. */
+extern const uint8_t model_lights[];
 
 /* Takes row `index` of the image: MODEL_WIDTH * MODEL_CHANNELS values, quantized with MODEL_INPUT_ZERO. */
 void model_take_row(int8_t *arena, int32_t index, const int8_t *row);

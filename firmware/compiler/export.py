@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 from curation.errors import CurationError, ErrorCode
 from curation.images import INPUT_SCALE, INPUT_ZERO_POINT
+from firmware.compiler.boards import Board
 from firmware.compiler.codegen import Identity, generate
 from firmware.compiler.golden import write_golden
+from firmware.compiler.lights import Light, assign_lights
 from firmware.compiler.model import Model
 from firmware.compiler.planning import ArenaPlan, plan_model
 from firmware.compiler.reading import read_model
+from firmware.compiler.row_mode import Mode, choose_mode
 from firmware.compiler.steps import softmax_input
 
 SIDES: Final = (96, 48)
@@ -28,10 +31,12 @@ SIDES: Final = (96, 48)
 
 @dataclass(frozen=True)
 class Exported:
-    """The files of an export, sorted, and what the network takes on the board."""
+    """The files of an export, sorted, what the network takes on the board, its mode, and the light of each class."""
 
     files: tuple[Path, ...]
     plan: ArenaPlan
+    mode: Mode
+    lights: tuple[Light, ...]
 
 
 def export(
@@ -45,6 +50,7 @@ def export(
     name: str = "model",
     golden: npt.NDArray[np.uint8] | None = None,
     arena_limit_bytes: int | None = None,
+    board: Board | None = None,
 ) -> Exported:
     """Compile a network and write the files that the firmware is built from.
 
@@ -66,6 +72,8 @@ def export(
         Images in the camera's view, at most 4, for the board's self-test; synthetic ones by default.
     arena_limit_bytes : int, optional
         Refuse a network whose arena is larger in every mode.
+    board : Board, optional
+        Decides whether the network takes rows or whole frames; without it rows, where they are possible.
 
     Raises
     ------
@@ -78,6 +86,7 @@ def export(
     _require_labels(model, labels, alarm)
     planned = plan_model(model)
     _require_room(planned, arena_limit_bytes)
+    mode = choose_mode(model, board)
     identity = Identity(
         labels=tuple(labels),
         alarm=tuple(labels).index(alarm),
@@ -85,9 +94,12 @@ def export(
         data_digest=data_digest,
         model=f"{name}-{hashlib.sha256(tflite).hexdigest()[:16]}",
         tool=f"curation {version('curation')}",
+        rows=mode.rows,
+        mode_reason=mode.reason,
     )
     texts = {**generate(model, identity), "golden.h": write_golden(tflite, model, golden)}
-    return Exported(files=_write_all(target, texts), plan=planned)
+    lights = assign_lights(labels, alarm)
+    return Exported(files=_write_all(target, texts), plan=planned, mode=mode, lights=lights)
 
 
 def _require_camera_view(model: Model) -> None:

@@ -24,5 +24,6 @@ uint64_t emulator_count(void);
 
 /* Returns the most stack that was used so far, in bytes. */
 uint32_t emulator_stack_used(void);
+uint32_t emulator_stack_size(void);
 
 #endif

@@ -6,12 +6,14 @@
 static int8_t arena[MODEL_ARENA_BYTES] __attribute__((aligned(8)));
 static int8_t row[MODEL_WIDTH * MODEL_CHANNELS] __attribute__((aligned(4)));
 
-static uint64_t counted;
+static uint64_t counted, heaviest;
 
 static void take_row(int32_t index) {
   const uint64_t before = emulator_count();
   model_take_row(arena, index, row);
-  counted += emulator_count() - before;
+  const uint64_t took = emulator_count() - before;
+  counted += took;
+  heaviest = took > heaviest ? took : heaviest;
 }
 
 static const int8_t *finish(void) {
@@ -41,6 +43,7 @@ int main(void) {
       if (emulator_read(in, row, sizeof row) != sizeof row) {
         print("images", images);
         print("instructions", images ? (uint32_t)(counted / images) : 0);
+        print("heaviest", (uint32_t)heaviest);
         print("stack", emulator_stack_used());
         print("arena", sizeof arena);
         return 0;

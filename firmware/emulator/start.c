@@ -62,6 +62,8 @@ uint32_t emulator_stack_used(void) {
   return (uint32_t)((const char *)stack_top - (const char *)word);
 }
 
+uint32_t emulator_stack_size(void) { return (uint32_t)((const char *)stack_top - (const char *)stack_bottom); }
+
 noreturn static void fault(void) {
   __asm volatile("cpsid i");
   REGISTER(MPU_CONTROL) = 0;

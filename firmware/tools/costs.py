@@ -124,6 +124,7 @@ def measure(build: Path, mode: str, content: bytes, *, images: int = 4) -> dict[
     return {
         "arena": int(figures["arena"]),
         "instructions": int(figures["instructions"]),
+        "heaviest_row": int(figures["heaviest"]),
         "flash": program_sizes["text"] + program_sizes["data"],
         "static_ram": board_sizes["data"] + board_sizes["bss"],
         "image": board_sizes["text"] + board_sizes["data"],

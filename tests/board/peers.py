@@ -44,6 +44,19 @@ SCORES = {
     "sharpness": 412,
     "us": 36120,
 }
+_COLORS = ("white", "yellow", "cyan", "green", "magenta", "red", "blue", "black")
+SELF_TEST = {
+    **{"type": "selftest", "ok": True, "led": "ok", "camera": "ok", "pattern": "ok", "golden": "ok"},
+    "order": "high first",
+    "bars": [{"expected": color, "seen": [90, 80, 70], "ok": color != "cyan"} for color in _COLORS],
+}
+_RATES = {"pixel_clock_hz": 1000000, "line_ns": 1568000, "frame_us": 799680, "lines": 480}
+BRING_UP = [
+    {"type": "registers", "values": [[17, 15, 15], [18, 4, 4]]},
+    {"type": "registers", "values": [[19, 231, 0]]},
+    {"type": "rates", "measured": {**_RATES, "line_ns": 1580000, "lines": 479}, "documented": _RATES},
+    {"type": "bring-up", "instruction_cache": 1, "watchdog": 0, "stack_bytes": 16384, "stack_used_bytes": 900},
+]
 SILENCE: list[bytes] = []
 
 
@@ -110,6 +123,12 @@ class Script:
                 vector = {"type": "golden", "ok": True, "logits": [1, 2], "expected": [1, 2]}
                 rows = [say({**vector, "vector": number}) for number in range(2)]
                 return [*rows, say({"type": "golden-end", "passed": 2, "failed": 0})]
+            case "lock":
+                return [say({"type": "done", "command": "lock"})]
+            case "selftest":
+                return [say(SELF_TEST)]
+            case "bring-up":
+                return [say(line) for line in BRING_UP]
             case "timing":
                 return [say({"type": "timing", "frames": 3, "capture_us": 2, "inference_us": 3, "loop_us": 4})]
         return [say({"type": "error", "code": "unknown-command", "message": word})]

@@ -61,6 +61,7 @@ class Measured:
 
     reference: ReferenceOutputs
     instructions: int
+    heaviest_row: int
     stack: int
     sizes: dict[str, int]
 
@@ -137,7 +138,8 @@ def run_on_board(model: Model, inputs: np.ndarray, folder: Path, *, rows: bool) 
     numbers = dict(line.split() for line in output.splitlines())
     assert int(numbers["images"]) == len(inputs)
     reference = _split(model, (folder / "out.bin").read_bytes())
-    return Measured(reference, int(numbers["instructions"]), int(numbers["stack"]), read_sizes(program))
+    counts = [int(numbers[name]) for name in ("instructions", "heaviest", "stack")]
+    return Measured(reference, *counts, read_sizes(program))
 
 
 def emulate(program: Path, folder: Path, *, timeout: float = 120) -> str:

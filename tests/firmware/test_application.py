@@ -76,8 +76,12 @@ def test_the_start_shows_red_green_and_blue_and_reports_the_self_test(firmware, 
     output = run(firmware.program, write_frames(tmp_path / "frames", [shown["healthy"]]))
     assert output.lights[:4] == [(0, "red"), (400, "green"), (800, "blue"), (1200, "off")]
     assert [line["type"] for line in output.lines[:2]] == ["hello", "selftest"]
-    expected = {"ok": True, "led": "ok", "camera": "ok", "pattern": "ok", "golden": "ok"}
+    expected = {"ok": True, "led": "ok", "camera": "ok", "pattern": "ok", "golden": "ok", "order": "high first"}
+    bars = output.lines[1].pop("bars")
     assert output.lines[1] == {"type": "selftest", **expected}
+    assert [bar["expected"] for bar in bars] == ["white", "yellow", "cyan", "green", "magenta", "red", "blue", "black"]
+    assert all(bar["ok"] for bar in bars)
+    assert bars[1]["seen"] == [255, 255, 0]
     assert output.status == 0
 
 
@@ -129,11 +133,12 @@ def test_the_other_byte_order_is_detected(firmware, shown, tmp_path):
     """The color bars show that a camera sends the low byte first; the scores are the same."""
     frames = write_frames(tmp_path / "frames", [shown["melanoma"], shown["healthy"]])
     usual, swapped = run(firmware.program, frames), run(firmware.program, frames, "--low-first")
+    assert [output.of("selftest")[0].pop("order") for output in (usual, swapped)] == ["high first", "low first"]
     assert swapped.lines == usual.lines
 
 
 def test_a_camera_with_wrong_colors_is_refused(firmware, shown, tmp_path):
-    """Without correct color bars the light is blue and there is no verdict."""
+    """If the color bars do not show the order of the bytes, the light is blue and there is no verdict."""
     output = run(firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), "--gray-bars")
     assert output.of("selftest")[0]["pattern"] not in {"ok", "not tested"}
     assert {(line["verdict"], line["led"]) for line in output.of("scores")} == {("refused", "blue")}
@@ -256,12 +261,12 @@ def test_a_frame_is_sent_as_the_camera_gives_it(firmware, shown, tmp_path):
 
 def test_a_frame_that_does_not_come_is_refused_with_its_cause(firmware):
     """If frames start without rows, the error has the same cause as the self-test."""
-    output = run(firmware.program, "frozen", script="6000 frame\n", until=7000)
+    output = run(firmware.program, "frozen", script="6000 frame\n", until=10_000)
     assert [line["message"] for line in output.of("error")] == [output.of("selftest")[0]["camera"]]
 
 
 def test_after_reset_no_image_is_scored(firmware, shown, tmp_path):
-    """The light is blue and no scores are sent until the watchdog resets the board."""
+    """The light is blue and no scores are sent until the board resets itself."""
     output = run(
         firmware.program, write_frames(tmp_path / "frames", [shown["melanoma"]]), script="2000 reset\n", until=8000
     )
@@ -269,14 +274,14 @@ def test_after_reset_no_image_is_scored(firmware, shown, tmp_path):
     assert [light for at, light in output.lights if at >= 2000] == ["blue"]
 
 
-def test_reset_stops_feeding_the_watchdog(firmware, shown, tmp_path):
-    """The command is confirmed, and the watchdog resets the board when its time is over."""
+def test_reset_resets_the_board_after_its_answer(firmware, shown, tmp_path):
+    """The command is confirmed, and the board resets itself."""
     output = run(
         firmware.program, write_frames(tmp_path / "frames", [shown["doubt"]]), script="2000 reset\n", until=20_000
     )
     assert output.of("done") == [{"type": "done", "command": "reset"}]
-    assert output.status == 3
-    assert output.errors.endswith("watchdog")
+    assert output.status == 4
+    assert output.errors.endswith("restart")
 
 
 def test_the_self_test_can_be_repeated(firmware, shown, tmp_path):
@@ -285,3 +290,12 @@ def test_the_self_test_can_be_repeated(firmware, shown, tmp_path):
     output = run(firmware.program, frames, script="2500 selftest\n", until=6000)
     assert len(output.of("selftest")) == 2
     assert [color for at, color in output.lights if 2500 <= at < 3800][:4] == ["red", "green", "blue", "off"]
+
+
+def test_a_board_without_such_parts_answers_the_bring_up(firmware, shown, tmp_path):
+    """The emulated camera has no registers and no signals: the answer ends at once, and images continue."""
+    frames = write_frames(tmp_path / "frames", [shown["healthy"]])
+    output = run(firmware.program, frames, script="2000 bring-up\n2500 lock on\n2600 lock loud\n", until=4000)
+    assert output.of("bring-up") == [{"type": "bring-up"}]
+    assert [line["code"] for line in output.of("error")] == ["no-camera", "bad-argument"]
+    assert output.lines[-1]["type"] == "scores"

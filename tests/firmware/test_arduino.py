@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from firmware.compiler import export
+from firmware.tools.sketch import main as check_sketch
+from firmware.tools.sketch import read_core
 from tests.firmware.builds import FIRMWARE, require
 from tests.firmware.compiler.networks import ds_cnn
 
 ARDUINO = FIRMWARE / "arduino"
-SKETCH = ARDUINO / "melanoma_detector"
+SKETCH = ARDUINO / "detector"
 MOCKS = ARDUINO / "mocks"
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
 CORE_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=softfp", "-Os", "-funsigned-char")
@@ -83,7 +85,7 @@ def test_rows_are_means_and_the_port_gives_whole_bytes(compiler, tmp_path):
 def test_mocks_hold_declarations_only(tmp_path):
     """The mocks of the vendors' headers add no code and no variables to an object file."""
     require("arm-none-eabi-g++", "arm-none-eabi-nm")
-    includes = "".join(f'#include "{path.name}"\n' for path in sorted(MOCKS.glob("*.h")))
+    includes = "".join(f'#include "{path.relative_to(MOCKS)}"\n' for path in sorted(MOCKS.rglob("*.h")))
     (tmp_path / "all.cpp").write_text(includes)
     run("arm-none-eabi-g++", *CXX_FLAGS, "-c", "all.cpp", cwd=tmp_path)
     assert run("arm-none-eabi-nm", "all.o", cwd=tmp_path).split() == []
@@ -133,7 +135,51 @@ def test_nothing_waits_for_a_pc():
     for name, text in sources.items():
         assert not re.search(r"while\s*\(\s*!\s*Serial", text), name
         assert not re.search(r"Serial\.(print|println|write)\(", text), f"{name}: this call blocks without a PC"
-    assert "NRF_WDT->TASKS_START = 1" in sources["board_nano33ble.cpp"]
+
+
+@pytest.mark.parametrize("call", ["Serial.send_nb(bytes, 1, &sent)", "Serial.connected()", "pinMode(LEDR, 1)"])
+def test_the_mocks_refuse_what_the_core_refuses(call, tmp_path):
+    """`Serial` is a UART since core 2.0: it has none of USB's own calls; modes of a pin are not numbers."""
+    require("arm-none-eabi-g++")
+    text = "#include <USB/PluggableUSBSerial.h>\nvoid probe(uint8_t *bytes, uint32_t sent) { %s; }\n"
+    for name, call_made in (
+        ("wrong", call),
+        ("right", call.replace("Serial.", "_SerialUSB.").replace("1)", "OUTPUT)")),
+    ):
+        (tmp_path / f"{name}.cpp").write_text(text % call_made)
+    compile_one = ["arm-none-eabi-g++", *CXX_FLAGS, "-Wno-unused-parameter", "-fsyntax-only"]
+    assert subprocess.run([*compile_one, tmp_path / "wrong.cpp"], capture_output=True, check=False).returncode != 0
+    assert subprocess.run([*compile_one, tmp_path / "right.cpp"], capture_output=True, check=False).returncode == 0
+
+
+WATCHDOG_PROBE = """\
+#include <stdio.h>
+#include "watchdog.h"
+int main() {
+  watchdog::Policy policy;
+  unsigned running, pc, ms;
+  while (scanf("%u %u %u", &running, &pc, &ms) == 3) printf("%d ", static_cast<int>(policy.next(running, pc, ms)));
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "actions"),
+    [
+        ([(0, 0, 100), (0, 0, 14_999), (0, 0, 15_000), (1, 0, 15_010)], "none none start feed"),
+        ([(0, 0, 100), (0, 1, 900), (0, 1, 60_000), (0, 0, 70_000)], "none none none none"),
+        ([(0, 0, 15_000), (1, 0, 20_000), (1, 1, 30_000), (1, 1, 37_000)], "start feed none none"),
+    ],
+    ids=["alone", "with a PC", "a PC comes later"],
+)
+def test_the_watchdog_never_runs_through_an_upload(steps, actions, tmp_path):
+    """It starts only without a PC; if one comes later, it is no longer fed and resets the board before an upload."""
+    require("g++")
+    (tmp_path / "probe.cpp").write_text(WATCHDOG_PROBE)
+    run("g++", "-std=c++14", *WARNINGS, f"-I{SKETCH}", "probe.cpp", "-o", "probe", cwd=tmp_path)
+    given = "\n".join(" ".join(map(str, step)) for step in steps).encode()
+    names = ("none", "start", "feed")
+    assert [names[int(word)] for word in run(tmp_path / "probe", cwd=tmp_path, given=given).split()] == actions.split()
 
 
 def test_the_script_is_executable():
@@ -146,7 +192,7 @@ def sketch(tmp_path_factory):
     """Fill a copy of the sketch's folder with the application, the engine and a model."""
     copy = copy_firmware(tmp_path_factory.mktemp("sketch"))
     export(ds_cnn(), copy / "generated", labels=("healthy", "melanoma"), alarm="melanoma", data_version="drawn@v1")
-    folder = copy / "arduino" / "melanoma_detector"
+    folder = copy / "arduino" / "detector"
     done = assemble(folder / "src", firmware=copy)
     assert done.returncode == 0, done.stderr
     return folder
@@ -171,8 +217,8 @@ def objects(sketch, tmp_path_factory) -> list[Path]:
     return objects
 
 
-def test_the_sketch_uses_row_mode(sketch):
-    """IDEs do not pass compiler options, so the copied header itself selects row mode."""
+def test_the_sketch_uses_the_mode_of_the_export(sketch):
+    """IDEs do not pass compiler options, so the generated header itself selects the mode that the export chose."""
     assert "#define MODEL_ROWS 1" in (sketch / "src" / "model.h").read_text()
     assert "#define MODEL_ROWS 0" not in (sketch / "src" / "model.h").read_text()
 
@@ -190,7 +236,7 @@ def test_the_sketch_has_no_undefined_symbols(objects, tmp_path):
     run("arm-none-eabi-ld", "-r", *objects, "-o", "sketch.o", cwd=tmp_path)
     lacking = run("arm-none-eabi-nm", "--undefined-only", "--demangle", "sketch.o", cwd=tmp_path).decode().splitlines()
     names = {line.split(maxsplit=1)[1].partition("(")[0].rpartition("::")[2] for line in lacking}
-    declared = set(re.findall(r"\b(\w+)(?=\(|;)", "".join(path.read_text() for path in MOCKS.glob("*.h"))))
+    declared = set(re.findall(r"\b(\w+)(?=\(|;)", "".join(path.read_text() for path in MOCKS.rglob("*.h"))))
     library = {name for name in names if re.match(r"(__aeabi_|mem|str|s?n?printf)", name)}
     assert names - declared - library == set()
 
@@ -198,6 +244,7 @@ def test_the_sketch_has_no_undefined_symbols(objects, tmp_path):
 def test_every_global_symbol_has_its_modules_prefix(objects, tmp_path):
     """The core is linked as a whole: a bare name such as ``listen`` could clash with one of its symbols."""
     seams = {"board_nano33ble.cpp": "board", "camera_ov7675.cpp": "camera", "indicator_rgb.cpp": "indicator"}
+    seams["line_capture.cpp"] = "ov7675::line_capture"
     for path in objects:
         output = run("arm-none-eabi-nm", "--defined-only", "--extern-only", "--demangle", path, cwd=tmp_path).decode()
         names = [line.split(maxsplit=2)[2] for line in output.splitlines()]
@@ -205,6 +252,26 @@ def test_every_global_symbol_has_its_modules_prefix(objects, tmp_path):
         module = "nn" if source.startswith("nn_") else seams.get(source, source.partition(".")[0])
         bare = [name for name in names if not name.startswith((f"{module}_", f"{module}::"))]
         assert source.endswith(".ino") or bare == [], source
+
+
+def test_a_folder_that_is_not_a_core_is_refused(tmp_path, capsys):
+    """The error of `make sketch` names the missing file, and the hint says which folder to give."""
+    assert check_sketch([str(tmp_path)]) == 1
+    output = capsys.readouterr().err
+    assert "platform.txt" in output
+    assert "ArduinoCore-mbed" in output
+
+
+def test_a_recipe_of_a_core_is_expanded(tmp_path):
+    """Properties of the board replace those of the platform, and a property may refer to others."""
+    (tmp_path / "platform.txt").write_text(
+        '# comment\nversion=4\nflags=-w\nrecipe={tool}gcc {flags} "{source_file}" {none}\n'
+    )
+    (tmp_path / "boards.txt").write_text(
+        "nano33ble.build.core=arduino\nnano33ble.build.variant=V\nnano33ble.flags=-mcpu={cpu}\n"
+    )
+    core = read_core(tmp_path)
+    assert core.expand("recipe", source_file="a b.c", cpu="m4", tool="arm-") == ["arm-gcc", "-mcpu=m4", "a b.c"]
 
 
 def test_the_sketch_fits_into_the_memory(objects, tmp_path):

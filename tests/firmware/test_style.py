@@ -14,7 +14,7 @@ from tests.firmware.builds import FIRMWARE, WARNINGS, require
 from tests.firmware.compiler.networks import ds_cnn
 
 SENSOR = Path(__file__).with_name("sensor")
-SKETCH = FIRMWARE / "arduino" / "melanoma_detector"
+SKETCH = FIRMWARE / "arduino" / "detector"
 MADE = ("generated", "build", "src")
 CPPCHECK = ("cppcheck", "-q", "--enable=warning,performance,portability", "--error-exitcode=1")
 ACCEPTED = (

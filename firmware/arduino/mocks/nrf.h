@@ -1,5 +1,8 @@
-/* Declarations of the nRF52840 registers that the sketch uses, with Nordic's names and the offsets of the product
- * specification. */
+/* Declarations of the nRF52840 registers that the sketch uses, with Nordic's names, addresses and offsets.
+ *
+ * Read from nrf52840.h and nrf52840_bitfields.h of nrfx/mdk in arduino/ArduinoCore-mbed 4.6.0
+ * (cores/arduino/mbed/targets/TARGET_NORDIC/TARGET_NRF5x/TARGET_SDK_15_0/modules/nrfx/mdk), and the three functions
+ * from CMSIS 5's cmsis_gcc.h and core_cm4.h. */
 #ifndef MOCK_NRF_H
 #define MOCK_NRF_H
 
@@ -160,12 +163,34 @@ static_assert(offsetof(NRF_WDT_Type, RUNSTATUS) == 0x400 && offsetof(NRF_WDT_Typ
                   offsetof(NRF_WDT_Type, RR) == 0x600,
               "as specified");
 
-extern NRF_GPIO_Type *const NRF_P0;
-extern NRF_GPIO_Type *const NRF_P1;
-extern NRF_TIMER_Type *const NRF_TIMER3;
-extern NRF_GPIOTE_Type *const NRF_GPIOTE;
-extern NRF_PPI_Type *const NRF_PPI;
-extern NRF_I2S_Type *const NRF_I2S;
-extern NRF_WDT_Type *const NRF_WDT;
+typedef struct {
+  volatile uint32_t RESERVED0[256];
+  volatile const uint32_t READY;
+  volatile uint32_t RESERVED1[64];
+  volatile uint32_t CONFIG;
+  volatile uint32_t RESERVED2[14];
+  volatile uint32_t ICACHECNF;
+} NRF_NVMC_Type;
+static_assert(offsetof(NRF_NVMC_Type, CONFIG) == 0x504 && offsetof(NRF_NVMC_Type, ICACHECNF) == 0x540, "as specified");
+
+#define NVMC_ICACHECNF_CACHEEN_Pos (0UL)
+#define NVMC_ICACHECNF_CACHEEN_Msk (0x1UL << NVMC_ICACHECNF_CACHEEN_Pos)
+#define NVMC_ICACHECNF_CACHEEN_Enabled (1UL)
+
+#define NRF_GPIOTE ((NRF_GPIOTE_Type *)0x40006000UL)
+#define NRF_WDT ((NRF_WDT_Type *)0x40010000UL)
+#define NRF_TIMER3 ((NRF_TIMER_Type *)0x4001A000UL)
+#define NRF_NVMC ((NRF_NVMC_Type *)0x4001E000UL)
+#define NRF_PPI ((NRF_PPI_Type *)0x4001F000UL)
+#define NRF_I2S ((NRF_I2S_Type *)0x40025000UL)
+#define NRF_P0 ((NRF_GPIO_Type *)0x50000000UL)
+#define NRF_P1 ((NRF_GPIO_Type *)0x50000300UL)
+
+extern "C" {
+void __enable_irq(void);
+void __disable_irq(void);
+__attribute__((noreturn)) void __NVIC_SystemReset(void);
+}
+#define NVIC_SystemReset __NVIC_SystemReset
 
 #endif

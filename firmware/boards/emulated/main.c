@@ -34,6 +34,17 @@ uint32_t board_ms(void) { return (uint32_t)(now_us() / 1000); }
 uint32_t board_us(void) { return (uint32_t)now_us(); }
 void board_feed_watchdog(void) { fed_ms = board_ms(); }
 
+void board_restart(void) {
+  emulator_print("restart, stack ");
+  emulator_print_number(emulator_stack_used());
+  emulator_print("\n");
+  emulator_exit(3);
+}
+
+board_facts board_read_facts(void) {
+  return (board_facts){-1, -1, (int32_t)emulator_stack_size(), (int32_t)emulator_stack_used()};
+}
+
 int32_t board_read_byte(void) {
   return REGISTER(UART_STATE) & RECEIVER_FULL ? (int32_t)(REGISTER(UART_DATA) & 0xFF) : -1;
 }
@@ -94,10 +105,29 @@ camera_status camera_start_frame(bool color_bars) {
   return status;
 }
 
+uint32_t camera_lines_lost(void) { return 0; }
+bool camera_lock(bool wanted) {
+  (void)wanted;
+  return false;
+}
+int32_t camera_register_count(void) { return 0; }
+bool camera_read_register(int32_t place, camera_register *value) {
+  (void)place;
+  (void)value;
+  return false;
+}
+camera_status camera_measure(camera_rates *rates) {
+  (void)rates;
+  return CAMERA_FAILED;
+}
+camera_rates camera_documented_rates(void) { return (camera_rates){0, 0, 0, 0}; }
+
+/* The sensor draws the bars over its whole width; a frame has the center of it. */
 static void draw_bars(uint8_t *row) {
-  static const uint16_t bars[8] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
+  static const uint16_t bars[CAMERA_BARS] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
   for (int32_t x = 0; x < CAMERA_WIDTH; x++) {
-    const uint16_t color = bars[x / (CAMERA_WIDTH / 8)];
+    const int32_t place = (CAMERA_SENSOR_WIDTH - CAMERA_SENSOR_SHOWN) / 2 + x * CAMERA_SENSOR_SHOWN / CAMERA_WIDTH;
+    const uint16_t color = bars[place * CAMERA_BARS / CAMERA_SENSOR_WIDTH];
     row[2 * x] = (uint8_t)(color >> 8);
     row[2 * x + 1] = (uint8_t)color;
   }

@@ -25,7 +25,13 @@
 #include "config.h"
 #include "indicator.h"
 
-enum { FRAME_BYTES = CAMERA_ROW_BYTES * CAMERA_HEIGHT, FRAME_PERIOD_MS = 200, OUT_BYTES = 4096, WATCHDOG_STATUS = 3 };
+enum {
+  FRAME_BYTES = CAMERA_ROW_BYTES * CAMERA_HEIGHT,
+  FRAME_PERIOD_MS = 200,
+  OUT_BYTES = 4096,
+  WATCHDOG_STATUS = 3,
+  RESTART_STATUS = 4
+};
 
 static struct {
   const char *camera;
@@ -62,6 +68,13 @@ const char *board_name(void) { return "host"; }
 uint32_t board_ms(void) { return options.script ? virtual_ms : (uint32_t)(since_start_us() / 1000); }
 uint32_t board_us(void) { return options.script ? virtual_ms * 1000 : (uint32_t)since_start_us(); }
 void board_feed_watchdog(void) { fed_ms = board_ms(); }
+
+void board_restart(void) {
+  fprintf(stderr, "%u restart\n", board_ms());
+  exit(RESTART_STATUS);
+}
+
+board_facts board_read_facts(void) { return (board_facts){-1, -1, -1, -1}; }
 
 /* Reads the next line of the script. Returns false at its end. */
 static bool next_line(void) {
@@ -127,10 +140,34 @@ static bool is_dead(void) {
 const char *camera_error_text(void) { return "the camera does not answer"; }
 camera_status camera_open(void) { return is_dead() ? CAMERA_FAILED : CAMERA_OK; }
 
+uint32_t camera_lines_lost(void) { return 0; }
+bool camera_lock(bool wanted) {
+  (void)wanted;
+  return false;
+}
+int32_t camera_register_count(void) { return 0; }
+bool camera_read_register(int32_t place, camera_register *value) {
+  (void)place;
+  (void)value;
+  return false;
+}
+camera_status camera_measure(camera_rates *rates) {
+  (void)rates;
+  return CAMERA_FAILED;
+}
+camera_rates camera_documented_rates(void) { return (camera_rates){0, 0, 0, 0}; }
+
+/* The sensor draws the bars over its whole width; a frame has the center of it. */
+static unsigned bar_at(int column) {
+  static const uint16_t bars[CAMERA_BARS] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
+  const int left = (CAMERA_SENSOR_WIDTH - CAMERA_SENSOR_SHOWN) / 2;
+  const int place = left + column * CAMERA_SENSOR_SHOWN / CAMERA_WIDTH;
+  return bars[place * CAMERA_BARS / CAMERA_SENSOR_WIDTH];
+}
+
 static void draw_bars(void) {
-  static const uint16_t bars[8] = {0xFFFF, 0xFFE0, 0x07FF, 0x07E0, 0xF81F, 0xF800, 0x001F, 0x0000};
   for (int place = 0; place < FRAME_BYTES / 2; place++) {
-    const unsigned color = options.gray_bars ? 0x8410 : bars[place % CAMERA_WIDTH / (CAMERA_WIDTH / 8)];
+    const unsigned color = options.gray_bars ? 0x8410 : bar_at(place % CAMERA_WIDTH);
     frame[2 * place] = (uint8_t)(color >> 8);
     frame[2 * place + 1] = (uint8_t)color;
   }

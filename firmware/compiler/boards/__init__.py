@@ -39,6 +39,32 @@ class InstructionRates:
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Camera:
+    """When the camera sends a row: its lines are averaged, and the CPU is busy while it reads one.
+
+    Parameters
+    ----------
+    line_us, read_us : int
+        From one line of the sensor to the next, and the part of it in which the CPU reads.
+    lines_a_row : int
+    """
+
+    line_us: PositiveCount
+    read_us: PositiveCount
+    lines_a_row: PositiveCount
+
+    @property
+    def row_us(self) -> int:
+        """From one row to the next."""
+        return self.line_us * self.lines_a_row
+
+    @property
+    def slack_us(self) -> int:
+        """From the end of a row to the beginning of the last line of the next one."""
+        return (2 * self.lines_a_row - 1) * self.line_us - (self.lines_a_row - 1) * self.line_us - self.read_us
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Board:
     """What a board has, and what its core takes of it.
 
@@ -51,6 +77,8 @@ class Board:
     flash_bytes, core_flash_bytes : int
         All flash, and what the boot loader takes.
     instructions : InstructionRates
+    camera : Camera, optional
+        Without it, a net takes rows wherever it can.
     """
 
     name: StrictStr
@@ -62,6 +90,7 @@ class Board:
     flash_bytes: PositiveCount
     core_flash_bytes: Count
     instructions: InstructionRates
+    camera: Camera | None = None
 
     @property
     def free_ram_bytes(self) -> int:

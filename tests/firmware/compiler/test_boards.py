@@ -51,7 +51,7 @@ def test_the_board_is_the_one_of_the_data_sheet():
 def test_a_users_own_board_is_a_toml_file(tmp_path):
     """Every value is read; a whole number counts as a rate."""
     board = load_board(write_board(tmp_path / "mine.toml"))
-    assert asdict(board) == {"name": "mine", "title": "Mine", **NUMBERS, "instructions": RATES}
+    assert asdict(board) == {"name": "mine", "title": "Mine", **NUMBERS, "instructions": RATES, "camera": None}
     assert board.free_flash_bytes == 2
 
 

@@ -83,6 +83,13 @@ struct Ppi {
   Register CHENSET;
   Channel CH[20];
 };
+/* The clock starts only on a pin that is an output. */
+struct StartClock {
+  void operator=(uint32_t);
+};
+struct Nvmc {
+  Register ICACHECNF;
+};
 struct I2s {
   struct {
     Register MCKEN, MCKFREQ, MODE;
@@ -90,7 +97,8 @@ struct I2s {
   struct {
     Register MCK;
   } PSEL;
-  Register ENABLE, TASKS_START;
+  Register ENABLE;
+  StartClock TASKS_START;
 };
 
 extern Gpio<0> p0;
@@ -99,6 +107,7 @@ extern Timer timer;
 extern Gpiote gpiote;
 extern Ppi ppi;
 extern I2s i2s;
+extern Nvmc nvmc;
 
 }  // namespace sim
 
@@ -108,6 +117,7 @@ extern I2s i2s;
 #define NRF_GPIOTE (&sim::gpiote)
 #define NRF_PPI (&sim::ppi)
 #define NRF_I2S (&sim::i2s)
+#define NRF_NVMC (&sim::nvmc)
 
 enum : uint32_t {
   GPIO_PIN_CNF_DIR_Pos = 0,
@@ -131,6 +141,8 @@ enum : uint32_t {
   GPIOTE_CONFIG_POLARITY_Pos = 16,
   GPIOTE_CONFIG_POLARITY_LoToHi = 1,
   GPIOTE_CONFIG_POLARITY_HiToLo = 2,
+  NVMC_ICACHECNF_CACHEEN_Pos = 0,
+  NVMC_ICACHECNF_CACHEEN_Enabled = 1,
 };
 
 #endif

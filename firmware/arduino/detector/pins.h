@@ -27,9 +27,9 @@ inline uint8_t byte_of(uint32_t port_1) {
 
 /* Arduino pin numbers of the RGB LED, which is active low. On some boards of revision 2 green and blue are swapped: if
  * the test at the start does not show red, green, blue, swap these constants. */
-constexpr int kRed = 22;
-constexpr int kGreen = 23;
-constexpr int kBlue = 24;
+constexpr uint8_t kRed = 22;
+constexpr uint8_t kGreen = 23;
+constexpr uint8_t kBlue = 24;
 constexpr int kLightOn = 0;
 
 }  // namespace pins

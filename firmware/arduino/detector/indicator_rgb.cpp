@@ -6,7 +6,7 @@
 
 namespace {
 
-void set_pin(int pin, bool on) { digitalWrite(pin, on == (pins::kLightOn == HIGH) ? HIGH : LOW); }
+void set_pin(uint8_t pin, bool on) { digitalWrite(pin, on == (pins::kLightOn == HIGH) ? HIGH : LOW); }
 
 }  // namespace
 
