@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +21,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from curation.errors import CurationError, ErrorCode
-from curation.review.fiftyone_sync import dataset_name
+from curation.review.app_edits import settle_edits
+from curation.review.fiftyone_sync import dataset_name, read_subject, synchronize_dataset
 from curation.review.mongodb import MongoServer, find_database, free_port, is_listening
 from curation.review.processes import Process, find_running_apps, record_process, remove_record
-from curation.review.setup import ReviewRequest, prepare, show
+from curation.review.review_session import ReviewSession
+from curation.review.setup import PreparedReview, ReviewRequest, prepare, session_of, show
 from curation.storage.cache import Cache
 
 DEFAULT_PORT: Final = 5151
@@ -86,14 +89,17 @@ def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, noti
             prepared = preparing.result()
             for note in prepared.notes:
                 notify(note)
-            show(prepared)
+            dataset = show(prepared, notify=notify)
+            watcher = EditWatcher(dataset, prepared, notify)
             record_process(folder, f"app-{port}", _describe_self(request, options, port))
             url = _url(options.address, port, request, options.queue)
             _serve(
                 options.address,
                 port,
                 ready=lambda: _print_ready(url, options, prepared.session.reference, notify, began),
+                changed=watcher.look_soon,
             )
+            watcher.finish()
         finally:
             preparing.cancel()
             remove_record(folder, f"app-{port}")
@@ -155,8 +161,8 @@ def _describe_self(request: ReviewRequest, options: ServerOptions, port: int) ->
     return Process.of(os.getpid(), port=port, address=options.address, reviewer=request.reviewer, datasets=datasets)
 
 
-def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
-    """Serve the App until Ctrl-C or SIGTERM."""
+def _serve(address: str, port: int, *, ready: Callable[[], None], changed: Callable[[], None]) -> None:
+    """Serve the App until Ctrl-C or SIGTERM; ``changed`` is called after a request that may have edited a sample."""
     from fiftyone.server.app import app
     from fiftyone.server.events import set_port
     from hypercorn.asyncio import serve
@@ -172,7 +178,9 @@ def _serve(address: str, port: int, *, ready: Callable[[], None]) -> None:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         with _end_on_signals(lambda: loop.call_soon_threadsafe(ended.set)):
-            server = asyncio.create_task(serve(_add_content_policy(app), config, shutdown_trigger=ended.wait))
+            server = asyncio.create_task(
+                serve(_report_edits(_add_content_policy(app), changed), config, shutdown_trigger=ended.wait)
+            )
             while not server.done() and not await asyncio.to_thread(is_listening, address, port):
                 await asyncio.sleep(0.05)
             if not server.done():
@@ -194,6 +202,57 @@ def _add_content_policy(app: Any) -> Any:
         await app(scope, receive, send_on)
 
     return with_policy
+
+
+def _report_edits(app: Any, changed: Callable[[], None]) -> Any:
+    """Call ``changed`` after each request that may have edited a sample past the review's buttons."""
+
+    async def with_report(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+        if scope["type"] != "http":
+            return
+        path, method = str(scope.get("path")), scope.get("method")
+        writes = "/tag" in path or path.endswith(("/operators/execute", "/graphql"))
+        if method in {"PATCH", "PUT", "DELETE"} or (method == "POST" and writes):
+            changed()
+
+    return with_report
+
+
+class EditWatcher:
+    """Makes decisions of edits in the App while it runs: one look at a time, soon after a request that may be one."""
+
+    def __init__(self, dataset: Any, prepared: PreparedReview, notify: Notify) -> None:
+        self._dataset, self._prepared, self._notify = dataset, prepared, notify
+        self._workers = ThreadPoolExecutor(1)
+        self._waiting = threading.Event()
+
+    def look_soon(self) -> None:
+        """Look for edits in the background; requests that come meanwhile cause one more look."""
+        if not self._waiting.is_set():
+            self._waiting.set()
+            self._workers.submit(self._look)
+
+    def finish(self) -> None:
+        """Look once more, when the App has ended."""
+        self._workers.shutdown(wait=True)
+        self._look()
+
+    def _look(self) -> None:
+        self._waiting.clear()
+        try:
+            session = session_of(self._dataset)
+            notes = settle_edits(self._dataset, session, restore_deleted=lambda: self._restore(session))
+        except Exception as fault:  # noqa: BLE001  # a database that is gone keeps the edits for the next start
+            notes = (f"edits in the App could not be read now, and are looked for at the next start: {fault}",)
+        for note in notes:
+            self._notify(note)
+
+    def _restore(self, session: ReviewSession) -> None:
+        subject = read_subject(self._dataset)
+        if subject is not None:
+            rows, media = session.rows(), self._prepared.media
+            synchronize_dataset(rows, media, subject, metadata=session.manifest.metadata)
 
 
 @contextmanager

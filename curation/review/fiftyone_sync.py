@@ -17,7 +17,7 @@ from curation.dataset.columns import COLUMNS, SCHEMA, Metadata
 from curation.dataset.manifest import canonical_json
 from curation.review.review_queues import DECISION_COLUMNS, QUEUES, Queue, count_queues
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Increase it when fields change: datasets of an older layout are then recreated."""
 
 RENAMED: Final[Mapping[str, str]] = {"id": "row", "group": "group_of"}
@@ -67,12 +67,15 @@ class ReviewSubject:
         The folder of definitions.
     run : str
         The training run whose embeddings are shown, or ``""``.
+    reviewer : str
+        Who opened the App: edits in it are this reviewer's.
     """
 
     name: str
     reference: str
     datasets: str
     run: str = ""
+    reviewer: str = ""
 
 
 def dataset_name(datasets: Path, name: str) -> str:
@@ -115,6 +118,8 @@ def synchronize_dataset(
         dataset.add_samples(samples, expand_schema=False, validate=False, progress=False)
     if changed:
         _write(dataset, changed)
+    if new or changed:
+        mark_written(dataset)
     _save_info(dataset, subject, _describe_fields(metadata, names))
     save_queues(dataset, rows)
     if new or gone:
@@ -130,14 +135,44 @@ def _make_durable(dataset: Any, count: int) -> None:
     """
     from pymongo.errors import PyMongoError
 
-    samples = _sample_collection(dataset)
+    samples = sample_collection(dataset)
     with suppress(PyMongoError):  # a server that is not ours may not permit it
         if samples.estimated_document_count() != count:
             samples.database.command("validate", samples.name)
         samples.database.client.admin.command("fsync")
 
 
-def _sample_collection(dataset: Any) -> Any:
+def mark_written(dataset: Any, samples: Sequence[Any] | None = None) -> None:
+    """Note in samples, by default in all, that what they contain now is what the review wrote: see `app_edits`."""
+    which = {} if samples is None else {"_id": {"$in": list(samples)}}
+    label = {"$ifNull": ["$label.label", ""]}
+    sample_collection(dataset).update_many(which, [{"$set": {"touched": "$last_modified_at", "written": label}}])
+
+
+def restore_samples(
+    dataset: Any, rows: pl.DataFrame, ids: Sequence[str], *, drop_tags: Mapping[Any, Sequence[str]]
+) -> None:
+    """Write to samples what the review table has of their rows, and remove tags that became decisions.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        The review table.
+    ids : sequence of str
+        Of rows.
+    drop_tags : mapping of object to sequence of str
+        Sample -> tags.
+    """
+    shas = rows.filter(pl.col("id").is_in(list(ids)))["sha256"].drop_nulls().unique().to_list()
+    update_samples(dataset, rows, shas, ids=ids)
+    collection = sample_collection(dataset)
+    for sample, tags in drop_tags.items():
+        collection.update_one({"_id": sample}, {"$pullAll": {"tags": list(tags)}})
+    mark_written(dataset, list(drop_tags))
+    dataset.reload()
+
+
+def sample_collection(dataset: Any) -> Any:
     """Return the MongoDB collection of a dataset's samples."""
     from fiftyone.core.odm import get_db_conn
 
@@ -145,8 +180,10 @@ def _sample_collection(dataset: Any) -> Any:
     return database[database["datasets"].find_one({"name": dataset.name})["sample_collection_name"]]
 
 
-def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Update the database to the review table for every row of these sha256.
+def update_samples(
+    dataset: Any, rows: pl.DataFrame, shas: Sequence[str], *, ids: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Update the database to the review table for every row of these sha256, and for rows of these ids.
 
     Returns
     -------
@@ -156,16 +193,21 @@ def update_samples(dataset: Any, rows: pl.DataFrame, shas: Sequence[str]) -> dic
     from bson import ObjectId
     from pymongo import UpdateOne
 
-    part = rows.filter(pl.col("sha256").is_in(list(shas)) | _cluster_of(rows, shas))
+    is_named = pl.col("sha256").is_in(list(shas)).fill_null(value=False) | pl.col("id").is_in(list(ids))
+    part = rows.filter(is_named | _cluster_of(rows, shas))
     found = dataset.select_by("row", part["id"].to_list())
-    ids = dict(zip(*found.values(["row", "id"]), strict=True))
-    values = {ids[row["id"]]: _changing(row) for row in part.iter_rows(named=True) if row["id"] in ids}
+    samples = dict(zip(*found.values(["row", "id"]), strict=True))
+    values = {samples[row["id"]]: _changing(row) for row in part.iter_rows(named=True) if row["id"] in samples}
     # The stamp covers the whole row: without one, the next session writes the row again.
-    bookkeeping = {"stamp": "", "last_modified_at": datetime.now(UTC)}
+    moment = datetime.now(UTC)
+    bookkeeping = {"stamp": "", "last_modified_at": moment, "touched": moment}
     # FiftyOne's set_values queries the database several times per field; this is one query.
     if values:
-        changes = [UpdateOne({"_id": ObjectId(one)}, {"$set": new | bookkeeping}) for one, new in values.items()]
-        _sample_collection(dataset).bulk_write(changes, ordered=False)
+        changes = [
+            UpdateOne({"_id": ObjectId(one)}, {"$set": new | bookkeeping | {"written": _label_in(new)}})
+            for one, new in values.items()
+        ]
+        sample_collection(dataset).bulk_write(changes, ordered=False)
         dataset.reload()
     describe_queues(dataset, rows)
     return {one: {**new, "label": _as_json(new["label"])} for one, new in values.items()}
@@ -175,6 +217,10 @@ def _changing(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that a decision can change, as they are in the database."""
     label = _classification(row["label"])
     return {**{column: row[column] for column in DECISION_COLUMNS}, "label": None if label is None else label.to_dict()}
+
+
+def _label_in(changed: Mapping[str, Any]) -> str:
+    return str(changed["label"]["label"]) if changed["label"] else ""
 
 
 def _as_json(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -214,6 +260,7 @@ def name_fields(metadata: Sequence[Metadata], *, taken: Collection[str] = ()) ->
     {'module': 'module', 'tags': 'tags_'}
     """
     own = {*PLAIN, *taken, *FIFTYONE_FIELDS, "label", "proposal", "lookalikes", "board", "stamp", "size"}
+    own |= {"written", "touched"}
     return {column.name: f"{column.name}_" if column.name in own else column.name for column in metadata}
 
 
@@ -234,7 +281,7 @@ def _field_kind(fo: Any, kind: pl.DataType) -> Any:
 def _declare(fo: Any, dataset: Any, metadata: Mapping[str, pl.DataType]) -> None:
     """Declare every field, so that empty ones are shown and no type is guessed."""
     kinds = {field: KINDS[column] for field, column in PLAIN.items()} | dict(metadata)
-    kinds |= dict.fromkeys(("stamp", "board"), pl.String())
+    kinds |= dict.fromkeys(("stamp", "board", "written"), pl.String())
     for name, kind in kinds.items():
         if isinstance(kind, pl.List):
             dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField)
@@ -253,6 +300,7 @@ def _declare(fo: Any, dataset: Any, metadata: Mapping[str, pl.DataType]) -> None
         ("correlation", fo.FloatField),
     ):
         dataset.add_sample_field(f"lookalikes.{part}", kind)
+    dataset.add_sample_field("touched", fo.DateTimeField)
     dataset.create_index("row", unique=True)
     for name in ("queues", "left", "cluster", "group_of", "sha256"):
         dataset.create_index(name)
@@ -296,7 +344,7 @@ def _arrange(fo: Any, dataset: Any, metadata: Sequence[str]) -> None:
         group(
             name="metadata",
             paths=[f"metadata.{part}" for part in ("size_bytes", "mime_type", "width", "height", "num_channels")]
-            + ["id", "filepath", "board", "stamp", "created_at", "last_modified_at"],
+            + ["id", "filepath", "board", "stamp", "written", "touched", "created_at", "last_modified_at"],
             expanded=False,
         ),
     ]
@@ -364,6 +412,7 @@ def _save_info(dataset: Any, subject: ReviewSubject, fields: Sequence[Sequence[s
         "reference": subject.reference,
         "datasets": subject.datasets,
         "run": subject.run,
+        "reviewer": subject.reviewer,
         "metadata": [list(field) for field in fields],
     }
     dataset.save()
@@ -374,7 +423,9 @@ def read_subject(dataset: Any) -> ReviewSubject | None:
     info = dataset.info or {}
     if info.get("layout") != LAYOUT:
         return None
-    return ReviewSubject(info["name"], info["reference"], info["datasets"], info.get("run", ""))
+    return ReviewSubject(
+        info["name"], info["reference"], info["datasets"], info.get("run", ""), info.get("reviewer", "")
+    )
 
 
 def save_queues(dataset: Any, rows: pl.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """Prepares a review for FiftyOne: media files, table, proposals and queues."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,8 @@ import polars as pl
 
 from curation.engines import Engine, Local, count_cores
 from curation.errors import CurationError, ErrorCode
-from curation.review.fiftyone_sync import ReviewSubject, read_subject, synchronize_dataset
+from curation.review.app_edits import settle_edits
+from curation.review.fiftyone_sync import ReviewSubject, dataset_name, read_subject, synchronize_dataset
 from curation.review.media import prepare_media
 from curation.review.proposals import propose, read_map, read_predictions
 from curation.review.review_session import ReviewSession, open_session
@@ -82,13 +83,7 @@ def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = Non
         Where there is nothing to review, or a run cannot be read.
     """
     session = request.open()
-    rows, notes = session.rows(), []
-    if request.proposals:
-        rows = propose(rows, read_predictions(Path(request.proposals)))
-        waiting = rows.filter(pl.col("queues").list.contains("unlabelled"))
-        unseen = waiting["proposal"].null_count()
-        if unseen:
-            notes.append(f"the run has no proposal for {unseen} of {waiting.height} unlabelled images")
+    rows, notes = _read_rows(request, session)
     missing: list[str] = []
     media = prepare_media(
         session.manifest.rows,
@@ -99,6 +94,17 @@ def prepare(request: ReviewRequest, *, cache: Cache, engine: Engine | None = Non
         engine=engine or Local(count_cores()),
     )
     return PreparedReview(request, session, rows, media, tuple(notes + missing))
+
+
+def _read_rows(request: ReviewRequest, session: ReviewSession) -> tuple[pl.DataFrame, list[str]]:
+    """Return the review table, with a run's proposals where they are asked for, and notes on these."""
+    rows = session.rows()
+    if not request.proposals:
+        return rows, []
+    rows = propose(rows, read_predictions(Path(request.proposals)))
+    waiting = rows.filter(pl.col("queues").list.contains("unlabelled"))
+    unseen = waiting["proposal"].null_count()
+    return rows, [f"the run has no proposal for {unseen} of {waiting.height} unlabelled images"] if unseen else []
 
 
 def _index_files(session: ReviewSession, cache: Cache, mirror: str, missing: list[str]) -> ArchiveIndex:
@@ -118,14 +124,35 @@ def _index_files(session: ReviewSession, cache: Cache, mirror: str, missing: lis
     return index_files(fetched)
 
 
-def show(prepared: PreparedReview) -> Any:
-    """Update the FiftyOne dataset to a prepared review, and return it."""
+def show(prepared: PreparedReview, *, notify: Callable[[str], object]) -> Any:
+    """Update the FiftyOne dataset to a prepared review, and return it.
+
+    What was edited in it past the review's buttons, since it was written last, becomes decisions first.
+    """
     request, session = prepared.request, prepared.session
-    subject = ReviewSubject(session.name, session.reference, str(session.home.datasets.resolve()), request.map)
-    dataset = synchronize_dataset(prepared.rows, prepared.media, subject, metadata=prepared.session.manifest.metadata)
+    rows = prepared.rows
+    if notes := settle_last_edits(session):
+        for note in notes:
+            notify(note)
+        rows, _ = _read_rows(request, session)
+    subject = ReviewSubject(
+        session.name, session.reference, str(session.home.datasets.resolve()), request.map, request.reviewer
+    )
+    dataset = synchronize_dataset(rows, prepared.media, subject, metadata=prepared.session.manifest.metadata)
     if request.map:
         _draw_map(dataset, prepared.rows, Path(request.map))
     return dataset
+
+
+def settle_last_edits(session: ReviewSession) -> tuple[str, ...]:
+    """Return what became of edits in the App that no session has seen; empty where there are none."""
+    import fiftyone as fo
+
+    name = dataset_name(session.home.datasets, session.name)
+    dataset = fo.load_dataset(name) if fo.dataset_exists(name) else None
+    if dataset is None or read_subject(dataset) is None:
+        return ()
+    return settle_edits(dataset, session)
 
 
 def _draw_map(dataset: Any, rows: pl.DataFrame, run: Path) -> None:
@@ -150,10 +177,11 @@ def reload_session(fields: Mapping[str, Any], *, environ: Mapping[str, str] = os
     """Open a review in the running App, for a second ``review`` command; return its result as JSON-able values."""
     try:
         prepared = prepare(ReviewRequest.of(fields), cache=Cache(Path(environ["CURATION_CACHE"])))
-        dataset = show(prepared)
+        edits: list[str] = []
+        dataset = show(prepared, notify=edits.append)
     except CurationError as fault:
         return {"code": fault.code, "error": fault.message, "hint": fault.hint}
-    return {"dataset": dataset.name, "reference": prepared.session.reference, "notes": list(prepared.notes)}
+    return {"dataset": dataset.name, "reference": prepared.session.reference, "notes": [*prepared.notes, *edits]}
 
 
 def session_of(dataset: Any, *, environ: Mapping[str, str] = os.environ) -> ReviewSession:
