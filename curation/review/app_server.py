@@ -220,7 +220,7 @@ def _report_edits(app: Any, changed: Callable[[], None]) -> Any:
 
 
 class EditWatcher:
-    """Makes decisions of edits in the App while it runs: one look at a time, soon after a request that may be one."""
+    """Makes decisions of edits in the App while it runs: one search at a time, soon after a request that may be one."""
 
     def __init__(self, dataset: Any, prepared: PreparedReview, notify: Notify) -> None:
         self._dataset, self._prepared, self._notify = dataset, prepared, notify
@@ -228,13 +228,13 @@ class EditWatcher:
         self._waiting = threading.Event()
 
     def look_soon(self) -> None:
-        """Look for edits in the background; requests that come meanwhile cause one more look."""
+        """Search for edits in the background; requests that come meanwhile cause one more search."""
         if not self._waiting.is_set():
             self._waiting.set()
             self._workers.submit(self._look)
 
     def finish(self) -> None:
-        """Look once more, when the App has ended."""
+        """Search once more, when the App has ended."""
         self._workers.shutdown(wait=True)
         self._look()
 
