@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from firmware.compiler.boards import Board
 from firmware.compiler.model import Layer, Model, count_macs
 from firmware.compiler.planning import plan_model
 from firmware.compiler.reading import read_model
+from firmware.compiler.unpack import unpack
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,11 @@ def estimate_least(content: bytes) -> tuple[int, int]:
 
     It needs at least that much flash and RAM.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    packed: Any = schema.ModelT.InitFromPackedBuf(content, 0)
-    constants = sum(len(buffer.data) for buffer in packed.buffers if buffer.data is not None)
+    packed = unpack(content)
+    constants = sum(buffer.nbytes for buffer in packed.buffers)
     sizes = [
         math.prod(int(side) for side in tensor.shape)
-        for tensor in packed.subgraphs[0].tensors
-        if tensor.shape is not None and packed.buffers[tensor.buffer].data is None
+        for tensor in packed.tensors
+        if tensor.shape.size and not packed.buffers[tensor.buffer].size
     ]
     return constants, max(sizes, default=0)

@@ -26,6 +26,7 @@ from firmware.compiler.model import (
     Shape,
     Tensor,
 )
+from firmware.compiler.unpack import Allowance, RawModel, RawOperator, RawTensor, unpack, version_of
 
 IDENTIFIER: Final = b"TFL3"
 SCHEMA_VERSION: Final = 3
@@ -65,8 +66,8 @@ def read_model(content: bytes) -> Model:
             hint=_HINT,
         )
     try:
-        packed = _unpack(content)
-        model = _assemble(packed)
+        with np.errstate(all="ignore"):
+            model = _assemble(_unpack(content), Allowance(len(content)))
     except _MALFORMED as error:
         raise CurationError(
             ErrorCode.MODEL_INVALID,
@@ -77,70 +78,66 @@ def read_model(content: bytes) -> Model:
     return model
 
 
-def _unpack(content: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    packed = schema.ModelT.InitFromPackedBuf(content, 0)
-    if packed.version != SCHEMA_VERSION:
+def _unpack(content: bytes) -> RawModel:
+    if (version := version_of(content)) != SCHEMA_VERSION:
         raise CurationError(
             ErrorCode.MODEL_INVALID,
-            f"the .tflite file has schema version {packed.version}, not {SCHEMA_VERSION}",
+            f"the .tflite file has schema version {version}, not {SCHEMA_VERSION}",
             hint=_HINT,
         )
-    if len(packed.subgraphs) != 1:
+    packed = unpack(content)
+    if packed.graphs != 1:
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"the .tflite file has {len(packed.subgraphs)} graphs; one is expected",
+            f"the .tflite file has {packed.graphs} graphs; one is expected",
             hint=_HINT,
         )
     return packed
 
 
-def _assemble(packed: Any) -> Model:
-    graph = packed.subgraphs[0]
-    tensors = tuple(_read_tensor(packed, index, raw) for index, raw in enumerate(graph.tensors))
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+def _assemble(packed: RawModel, allowance: Allowance) -> Model:
+    tensors = tuple(_read_tensor(packed, index, raw, allowance) for index, raw in enumerate(packed.tensors))
+    if len(packed.inputs) != 1 or len(packed.outputs) != 1:
         raise CurationError(
             ErrorCode.MODEL_UNSUPPORTED,
-            f"the network has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is expected",
+            f"the network has {len(packed.inputs)} inputs and {len(packed.outputs)} outputs; one of each is expected",
             hint="Export the classifier alone.",
         )
-    first, last = _tensor_number(graph.inputs[0], tensors), _tensor_number(graph.outputs[0], tensors)
-    names = _operator_names(packed)
-    needed = _needed_operators(graph, last, names)
-    _refuse_unknown(graph, needed, names, tensors)
-    layers = tuple(_read_layer(graph.operators[index], index, names, tensors) for index in needed)
+    first, last = _tensor_number(packed.inputs[0], tensors), _tensor_number(packed.outputs[0], tensors)
+    needed = _needed_operators(packed, last)
+    _refuse_unknown(packed, needed, tensors)
+    layers = tuple(_read_layer(packed.operators[index], index, packed.names, tensors) for index in needed)
     return Model(tensors=tensors, layers=layers, input=first, output=last)
 
 
-def _read_tensor(packed: Any, index: int, raw: Any) -> Tensor:
-    shape: Shape = tuple(int(side) for side in (raw.shape if raw.shape is not None else ()))
-    if any(not 0 <= side <= _LARGEST_SIDE for side in shape) and raw.type in _TYPES:
+def _read_tensor(packed: RawModel, index: int, raw: RawTensor, allowance: Allowance) -> Tensor:
+    shape: Shape = tuple(int(side) for side in raw.shape)
+    if any(not 0 <= side <= _LARGEST_SIDE for side in shape) and raw.kind in _TYPES:
         raise ValueError(f"tensor {index} has the shape {shape}")
-    kind = _TYPES.get(raw.type, "float32")
-    quantization = raw.quantization
-    scales = np.zeros(0) if quantization is None or quantization.scale is None else quantization.scale
-    points = [] if quantization is None or quantization.zeroPoint is None else quantization.zeroPoint
-    if len({int(point) for point in points}) > 1:
+    kind = _TYPES.get(raw.kind, "float32")
+    if len({int(point) for point in raw.zero_points}) > 1:
         raise ValueError(f"tensor {index} has several zero points")
     return Tensor(
         index=index,
         name=raw.name.decode("utf-8") if raw.name else f"tensor {index}",
         shape=shape,
         type=kind,
-        scales=np.asarray(scales, np.float32).astype(np.float64),
-        zero_point=int(points[0]) if len(points) else 0,
-        values=_read_values(packed, raw, shape, kind),
+        scales=np.asarray(raw.scales, np.float32).astype(np.float64),
+        zero_point=int(raw.zero_points[0]) if len(raw.zero_points) else 0,
+        values=_read_values(packed, raw, shape, kind, allowance),
     )
 
 
-def _read_values(packed: Any, raw: Any, shape: Shape, kind: ElementType) -> npt.NDArray[Any] | None:
+def _read_values(
+    packed: RawModel, raw: RawTensor, shape: Shape, kind: ElementType, allowance: Allowance
+) -> npt.NDArray[Any] | None:
     if not 0 <= raw.buffer < len(packed.buffers):
         raise IndexError(f"buffer {raw.buffer} of {len(packed.buffers)}")
-    content = packed.buffers[raw.buffer].data
-    if raw.buffer == 0 or content is None or len(content) == 0 or raw.type not in _TYPES:
+    content = packed.buffers[raw.buffer]
+    if raw.buffer == 0 or len(content) == 0 or raw.kind not in _TYPES:
         return None
-    values = np.frombuffer(bytes(bytearray(content)), np.dtype(kind).newbyteorder("<"))
+    allowance.spend(content.nbytes)
+    values = np.frombuffer(content.tobytes(), np.dtype(kind).newbyteorder("<"))
     if values.size != math.prod(shape):
         raise ValueError(f"a constant of shape {shape} has {values.size} values")
     return values.reshape(shape)
@@ -152,35 +149,23 @@ def _tensor_number(number: Any, tensors: tuple[Tensor, ...]) -> int:
     return int(number)
 
 
-def _needed_operators(graph: Any, last: int, names: tuple[str, ...]) -> tuple[int, ...]:
+def _needed_operators(packed: RawModel, last: int) -> tuple[int, ...]:
     """Find, from the end, the operators whose results reach the output; what only computes a shape does not."""
     needed, kept = {last}, []
-    for index in range(len(graph.operators) - 1, -1, -1):
-        operator = graph.operators[index]
+    for index in range(len(packed.operators) - 1, -1, -1):
+        operator = packed.operators[index]
         if len(operator.outputs) and int(operator.outputs[0]) in needed:
             kept.append(index)
-            read = operator.inputs[:1] if names[operator.opcodeIndex] == "RESHAPE" else operator.inputs
+            read = operator.inputs[:1] if packed.names[operator.code] == "RESHAPE" else operator.inputs
             needed.update(int(number) for number in read)
     return tuple(reversed(kept))
 
 
-def _operator_names(packed: Any) -> tuple[str, ...]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    known = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    names = []
-    for code in packed.operatorCodes:
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        custom = code.customCode.decode("utf-8", "replace") if code.customCode else ""
-        names.append(custom or known.get(number, f"operator {number}"))
-    return tuple(names)
-
-
-def _refuse_unknown(graph: Any, needed: tuple[int, ...], names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> None:
+def _refuse_unknown(packed: RawModel, needed: tuple[int, ...], tensors: tuple[Tensor, ...]) -> None:
     faults = []
     for index in needed:
-        operator = graph.operators[index]
-        name = names[operator.opcodeIndex]
+        operator = packed.operators[index]
+        name = packed.names[operator.code]
         if name not in OPERATORS:
             made = tensors[_tensor_number(operator.outputs[0], tensors)].name
             faults.append(f"layer {index} ({made!r}) is {name}, for which the firmware has no kernel")
@@ -190,8 +175,8 @@ def _refuse_unknown(graph: Any, needed: tuple[int, ...], names: tuple[str, ...],
         )
 
 
-def _read_layer(raw: Any, index: int, names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> Layer:
-    op: Operator = next(known for known in OPERATORS if known == names[raw.opcodeIndex])
+def _read_layer(raw: RawOperator, index: int, names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> Layer:
+    op: Operator = next(known for known in OPERATORS if known == names[raw.code])
     inputs = tuple(int(number) for number in raw.inputs)
     if op == "RESHAPE":
         inputs = inputs[:1]
@@ -199,7 +184,7 @@ def _read_layer(raw: Any, index: int, names: tuple[str, ...], tensors: tuple[Ten
         if number != -1:
             _tensor_number(number, tensors)
     output = _tensor_number(raw.outputs[0], tensors)
-    options = raw.builtinOptions
+    options = raw.options
     layer = Layer(index=index, op=op, name=tensors[output].name, inputs=inputs, output=output)
     if op in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         return _read_convolution(layer, options, tensors)

@@ -1,8 +1,14 @@
 """Reading a .tflite file: every setting is explicit, and damaged or unsupported files are refused."""
 
 import re
+import time
+import tracemalloc
+import warnings
 
+import flatbuffers
+import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,3 +125,97 @@ def test_a_truncated_file_is_refused(length):
     """No prefix of a file is taken for the file."""
     with pytest.raises(CurationError):
         read_model(NET[:length])
+
+
+def _share(*, tensors: int, data: int, name: int) -> bytes:
+    """Return a small file whose tensors all have one buffer and one name."""
+    builder = flatbuffers.Builder(1024)
+    text = builder.CreateString("n" * name)
+    shape = builder.CreateNumpyVector(np.array([data], np.int32))
+    content = builder.CreateByteVector(bytes(data))
+    buffers = []
+    for filled in (False, True):
+        schema.BufferStart(builder)
+        if filled:
+            schema.BufferAddData(builder, content)
+        buffers.append(schema.BufferEnd(builder))
+    offsets = []
+    for _ in range(tensors):
+        schema.TensorStart(builder)
+        schema.TensorAddName(builder, text)
+        schema.TensorAddShape(builder, shape)
+        schema.TensorAddType(builder, 9)
+        schema.TensorAddBuffer(builder, 1)
+        offsets.append(schema.TensorEnd(builder))
+    schema.SubGraphStartTensorsVector(builder, len(offsets))
+    for offset in offsets:
+        builder.PrependUOffsetTRelative(offset)
+    listed = builder.EndVector()
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, listed)
+    graph = schema.SubGraphEnd(builder)
+    parts = []
+    for start, each in ((schema.ModelStartSubgraphsVector, [graph]), (schema.ModelStartBuffersVector, buffers[::-1])):
+        start(builder, len(each))
+        for offset in each:
+            builder.PrependUOffsetTRelative(offset)
+        parts.append(builder.EndVector())
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddSubgraphs(builder, parts[0])
+    schema.ModelAddBuffers(builder, parts[1])
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+WORDS = (0, 1, 4, 255, 1 << 15, 1 << 31, (1 << 32) - 1)
+FLOATS = (np.float32(np.nan), np.float32(np.inf), np.float32(1e-45), np.float32(3.4e38))
+SHARED = {
+    "one buffer, 20,000 tensors": _share(tensors=20_000, data=400_000, name=4),
+    "one buffer, 4,000 tensors": _share(tensors=4_000, data=1 << 20, name=4),
+    "one name of 1 MiB": _share(tensors=4_000, data=4, name=1 << 20),
+}
+
+
+def _read_bounded(content: bytes) -> CurationError | None:
+    """Read and plan within 5 seconds and a hundred times the file's size; return the error, and fail on a warning."""
+    tracemalloc.start()
+    begun = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            plan_model(read_model(content))
+    except CurationError as fault:
+        return fault
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert time.process_time() - begun < 5
+        assert peak < 100 * len(content) + 20_000_000
+    return None
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_a_file_that_refers_to_one_part_many_times_is_refused(name):
+    """A FlatBuffer of 1 MB can unpack to gigabytes: it is refused before, with one error."""
+    fault = _read_bounded(SHARED[name])
+    assert fault is not None
+    assert fault.code in {ErrorCode.MODEL_INVALID, ErrorCode.MODEL_UNSUPPORTED}
+    assert fault.hint
+
+
+@given(st.data())
+def test_a_mutated_file_is_read_or_refused_within_bounds(data):
+    """Changed words, spliced and repeated parts end in a plan or in one error, without warnings, in little memory."""
+    content = bytearray(NET)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(8, len(content) - 8))
+        match data.draw(st.sampled_from(["word", "copy", "float"])):
+            case "word":
+                content[at : at + 4] = data.draw(st.sampled_from(WORDS)).to_bytes(4, "little")
+            case "copy":
+                length, source = data.draw(st.integers(1, 64)), data.draw(st.integers(8, len(content) - 64))
+                content[at : at + length] = content[source : source + length]
+            case "float":
+                content[at : at + 4] = data.draw(st.sampled_from(FLOATS)).tobytes()
+    _read_bounded(bytes(content))
