@@ -2,11 +2,15 @@
 
 import itertools
 import os
+import shutil
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.once import make_once
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
@@ -25,6 +29,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # ... and no screen for figures.
 os.environ["MPLBACKEND"] = "agg"
+# There is a worker for each core: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell disables Ctrl-C for background jobs, and the programs that a test starts inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,6 +50,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+UNMARKED_SECONDS = 3.0
+"""Seconds of processor time from which on a test that is not marked as slow is listed after the run."""
+
+
+def spent() -> float:
+    """Return the processor time of this process and its ended children, in seconds."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note what a test took that is not marked as slow."""
+    before = spent()
+    yield
+    if spent() - before >= UNMARKED_SECONDS and item.get_closest_marker("slow") is None:
+        item.user_properties.append(("unmarked", round(spent() - before, 1)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List these tests: `make check` takes two minutes as long as it skips them."""
+    found = [
+        (value, report.nodeid)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "unmarked" and report.when == "call"
+    ]
+    if found:
+        terminalreporter.section("not marked as slow")
+        for seconds, name in sorted(found, reverse=True):
+            terminalreporter.write_line(f"{seconds:5.1f} s of processor time: {name}")
+
+
 _NUMBERS = itertools.count()
 
 
@@ -58,6 +97,20 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "FIGSHARE_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(place / "kaggle"))
+
+
+@pytest.fixture(scope="session")
+def built_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with ``datasets``, in which the shipped sample is built, and ``cache``; no test changes it."""
+
+    def make(folder: Path) -> None:
+        from curation import Cache, Home, Options, build
+
+        (folder / "datasets" / "sample").mkdir(parents=True)
+        shutil.copyfile(PROJECT / "datasets/sample/recipe.toml", folder / "datasets/sample/recipe.toml")
+        build("sample", Options(home=Home(folder / "datasets"), cache=Cache(folder / "cache")))
+
+    return make_once(tmp_path_factory, "sample", make)
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,7 @@ def append_many(path: Path, reviewer: str) -> None:
         append_decisions(path, [said("keep", sha_of((reviewer, number)), reviewer), said("keep", TWO, reviewer)])
 
 
+@pytest.mark.slow
 def test_two_writers_never_mix_their_lines(tmp_path):
     """Three processes append at once: every line is whole, and each pair stands together."""
     path = tmp_path / "decisions.jsonl"

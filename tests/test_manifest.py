@@ -31,6 +31,7 @@ def test_a_manifest_has_every_column_in_one_order_and_is_sorted_by_id() -> None:
     assert manifest.rows["id"].to_list() == ["src/a", "src/b"]
 
 
+@pytest.mark.slow
 @given(names=NAMES, random=st.randoms(use_true_random=False))
 def test_the_order_of_rows_makes_no_difference(names: list[str], random: object) -> None:
     """Permuted rows give the same table and the same digest."""

@@ -340,12 +340,13 @@ def test_readme_has_blocks_that_run():
 
 
 @pytest.mark.slow
-def test_readme_blocks_run(tmp_path):
+def test_readme_blocks_run(tmp_path, built_sample, monkeypatch):
     """Every block marked ``runnable`` runs in a copy of the project, in order, and prints the shown output.
 
     In the shown output ``...`` stands for any text; a command shown without output may print anything.
     """
     folder = copy_of_project(tmp_path / "copy")
+    monkeypatch.setenv("CURATION_CACHE", str(built_sample / "cache"))  # the images are drawn once for all tests
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()
     for fence in runnable_fences():

@@ -163,7 +163,10 @@ def compile_model(model: Any, settings: FitSettings, *, steps: int, warm_up: int
     optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.decay)
     # A smaller bias or batch norm does not make a net simpler.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", weighted_metrics=[accuracy])
+    # All variables exist now. A step that creates some is traced twice, which takes longer than 16 epochs of 80 images.
+    optimizer.build(model.trainable_variables)
 
 
 def class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:

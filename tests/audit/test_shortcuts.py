@@ -75,6 +75,7 @@ def test_each_probe_sees_the_shortcut_it_is_for(tmp_path, name, change):
     assert severities[f"shortcut-{name}"] == "error"
 
 
+@pytest.mark.slow
 def test_two_classes_of_the_same_kind_have_no_shortcut(tmp_path):
     """Without a shortcut no probe gives an error or a warning."""
     measured = measure(tmp_path, samples_of(jpeg, count=60))
@@ -120,23 +121,34 @@ def test_an_interval_too_wide_to_tell_is_a_warning(tmp_path, auc, low, high, unk
     assert all(each.count == 12 for each in found)
 
 
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    """Return the probes after each remedy, of classes unlike in light and encoding, and whether all files stayed."""
+    folder = tmp_path_factory.mktemp("trial")
+    tint = np.array([0.98, 0.75, 0.52])  # as bright as the others
+
+    def state() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    plain = [sample(f"a{n}.jpg", jpeg((texture(n) * 0.75).astype(np.uint8)), label="healthy") for n in range(30)]
+    tinted = [sample(f"b{n}.jpg", jpeg((texture(500 + n) * tint).astype(np.uint8), quality=70)) for n in range(30)]
+    version = make_version(folder, [*plain, *tinted])
+    before = state()
+    return try_remedies(version).probes, state() == before
+
+
 @pytest.mark.slow
-def test_uniform_encoding_is_shown_to_take_the_tables_away(tmp_path):
+def test_uniform_encoding_is_shown_to_take_the_tables_away(trial):
     """The remedies are tried on the published images, and each shows its own effect."""
-    version = make_version(tmp_path, samples_of(lambda pixels: jpeg(pixels, quality=70), count=20))
-    tried = try_remedies(version).probes
+    tried, _ = trial
     assert auc_of(tried["as published"], "encoding") == 1.0
     assert auc_of(tried['encode = "uniform", short_side = 96'], "encoding") == 0.5
 
 
 @pytest.mark.slow
-def test_gray_world_is_shown_to_take_a_tint_away(tmp_path):
+def test_gray_world_is_shown_to_take_a_tint_away(trial):
     """The mean color predicts a tinted light, and much less so after the remedy."""
-    plain = [sample(f"a{n}.jpg", jpeg((texture(n) * 0.75).astype(np.uint8)), label="healthy") for n in range(30)]
-    tint = np.array([0.98, 0.75, 0.52])  # as bright as the others
-    tinted = [sample(f"b{n}.jpg", jpeg((texture(500 + n) * tint).astype(np.uint8))) for n in range(30)]
-    version = make_version(tmp_path, [*plain, *tinted])
-    tried = try_remedies(version).probes
+    tried, _ = trial
     assert auc_of(tried["as published"], "colour") > 0.9
     assert auc_of(tried['colour_constancy = "grey-world"'], "colour") < auc_of(tried["as published"], "colour") - 0.1
 
@@ -198,13 +210,7 @@ def test_a_file_that_cannot_be_opened_at_all_is_in_one_finding_only(tmp_path):
 
 
 @pytest.mark.slow
-def test_trying_remedies_writes_nothing(tmp_path):
+def test_trying_remedies_writes_nothing(trial):
     """The version's files are as they were."""
-    version = make_version(tmp_path, samples_of(jpeg, count=5))
-
-    def state() -> dict[Path, bytes]:
-        return {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
-
-    before = state()
-    try_remedies(version)
-    assert state() == before
+    _, unchanged = trial
+    assert unchanged

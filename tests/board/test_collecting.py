@@ -135,6 +135,7 @@ for picture in collect(Camera(), Path(sys.argv[1]), "melanoma", count=100000, ev
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_at_any_moment_every_image_is_whole(tmp_path, how):
     """What stands under an image's name decodes, its number is used once, and the next collection goes on."""
@@ -182,6 +183,7 @@ def test_an_empty_folder_is_no_source(tmp_path):
     assert "--collect LABEL" in raised.value.hint
 
 
+@pytest.mark.slow
 def test_collected_images_become_a_dataset(tmp_path):
     """Labels come from folders, a burst stays on one side of the split, no file is lost, the lines' file is said so."""
     captures = tmp_path / "captures"

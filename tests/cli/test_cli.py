@@ -94,6 +94,7 @@ def test_verify_fails_on_a_changed_file(home: Path, capsys: pytest.CaptureFixtur
     assert picture.name in out
 
 
+@pytest.mark.slow
 def test_gc_says_first_and_asks(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_review_without_its_extra_says_how_to_install_it(
     assert "tiny has no published version yet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_diff_names_every_image_where_it_is_asked_to(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """-v was taken and did nothing."""
     run(capsys, "build", "tiny", "-q")

@@ -148,6 +148,7 @@ def test_a_title_cannot_end_a_script_element(version, content):
     assert text.isascii()
 
 
+@pytest.mark.slow
 def test_a_version_made_again_says_the_same(tmp_path):
     """The day in it is the day of publication, however much later its files are made again."""
     version = build_hostile(tmp_path)

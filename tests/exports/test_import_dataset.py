@@ -56,6 +56,7 @@ def test_an_export_comes_back_as_what_it_was(version, tmp_path, layout):
     assert set(again.manifest.kept["licence"]) == {LICENCE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_an_import_of_an_import_is_the_same(version, tmp_path, layout):
     """Going round twice changes nothing: the recipes are the same set in the same digest."""

@@ -144,6 +144,7 @@ def test_a_camera_with_wrong_colors_is_refused(firmware, shown, tmp_path):
     assert {(line["verdict"], line["led"]) for line in output.of("scores")} == {("refused", "blue")}
 
 
+@pytest.mark.slow
 def test_a_wrong_golden_vector_is_refused(firmware, shown, tmp_path):
     """A network whose logits differ from the reference shows no verdict, not even for an injected image."""
     generated = tmp_path / "generated"

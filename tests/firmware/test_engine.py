@@ -36,6 +36,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_every_logit_equals_the_reference(name, compiler, tmp_path):
@@ -48,6 +49,7 @@ def test_every_logit_equals_the_reference(name, compiler, tmp_path):
         assert_same(run_on_host(model, inputs, tmp_path, compiler=compiler, rows=rows), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_the_emulated_board_gives_the_same_results(name, tmp_path):
     """Cortex-M4 code with Arduino's flags and the board's memory gives the results of the reference."""

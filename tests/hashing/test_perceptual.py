@@ -57,6 +57,7 @@ images = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(images)
 def test_every_orientation_has_the_bits_imagehash_gives_it(image):

@@ -60,6 +60,7 @@ def test_every_pair_within_the_radius_is_found_once(hashes, radius, method):
     assert collect(pairs_within(hashes, radius, keys=rows, method=method, threads=1)) == brute_force(hashes, radius)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(eightfold, st.integers(0, 16), methods)
 def test_every_near_pair_is_found_once_at_its_smallest_distance(hashes, radius, method):
@@ -113,6 +114,7 @@ def test_nothing_to_pair_gives_nothing(numbers):
     assert collect(oriented_pairs_within(np.repeat(hashes[:, None], 8, axis=1), 8)) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [1, 2, 3, 4, 6, 8, 10])
 def test_a_larger_set_agrees_with_all_pairs(radius):
     """Buckets with many mates, long buckets and several chunks of queries give what comparing all pairs gives."""

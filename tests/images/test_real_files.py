@@ -5,6 +5,7 @@ import zipfile
 
 import imagehash
 import numpy as np
+import pytest
 from PIL import Image
 
 from curation.images import RenderSettings, decode, gray32, read_header, render
@@ -62,6 +63,7 @@ def test_jpegs_of_the_mirror_render_alike(mirror):
     assert len(tables) == 1
 
 
+@pytest.mark.slow
 def test_scaled_hashes_stay_near_the_full_ones(fullres):
     """Full decoding gives imagehash's own hash; a DCT-scaled one lies within 6 bits of it, in the middle within 2."""
     distances = []

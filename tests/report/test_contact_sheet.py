@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from curation.pipeline import Options, build
 from curation.report.api import make_sheet
 from curation.report.contact_sheet import write_sheet
 from curation.report.excluded_gallery import Evidence
+from curation.storage.cache import Cache
 from curation.versions import Home, load
 from tests.conftest import PROJECT
 from tests.report.builders import hostile_version
@@ -17,14 +17,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.slow
-def test_the_samples_sheet_can_be_made_again(tmp_path):
+def test_the_samples_sheet_can_be_made_again(built_sample):
     """The sheet in docs/ is that of the sample: the same words, below 300 KB, synthetic images only."""
-    folder = tmp_path / "datasets" / "sample"
-    folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_bytes((PROJECT / "datasets/sample/recipe.toml").read_bytes())
-    home = Home(tmp_path / "datasets")
-    build("sample", Options(home=home))
-    made = make_sheet(load(home, "sample"))
+    made = make_sheet(load(Home(built_sample / "datasets"), "sample"), cache=Cache(built_sample / "cache"))
     kept = (PROJECT / "docs/sample.svg").read_text(encoding="utf-8")
     assert len(made) < 300_000
     assert texts_of(made) == texts_of(kept)

@@ -173,6 +173,7 @@ def sha256(pixels: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
+@pytest.mark.slow
 def test_same_settings_draw_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     """Two processes with different hash seeds write byte-identical archives and truths."""
     script = (
@@ -524,7 +525,7 @@ def test_unplanted_images_are_far_apart(lesions: Drawn, skin: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_unplanted_images_are_far_apart_in_a_whole_sample(tmp_path: Path, seed: int) -> None:
     """The same for twice as many lesions as the sample has, under several seeds."""
     lesions = draw_at(tmp_path, Wanted(seed=seed, count=60))

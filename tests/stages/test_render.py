@@ -125,6 +125,7 @@ def test_kept_files_are_copied_and_hashed(tmp_path: Path) -> None:
     assert after.rows["file_sha256"].to_list() == after.rows["sha256"].to_list()
 
 
+@pytest.mark.slow
 def test_workers_and_reuse_give_the_same_bytes(tmp_path: Path) -> None:
     """One process, two, and a link to an earlier version: the same files; a changed old file is not taken over."""
     folder = write_source(tmp_path / "f", {f"{n}.png": as_bytes(texture(n), "PNG") for n in range(130)})

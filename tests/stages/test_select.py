@@ -50,6 +50,7 @@ def ratios(*, balance: bool = False, **shares: float) -> Recipe:
     return make_recipe(selection={"ratios": shares, "balance": balance})
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=6, max_size=20),
     train=st.integers(1, 12),
@@ -81,6 +82,7 @@ def test_counts_come_out_exactly_or_the_error_names_them(sizes: list[int], train
     assert after.kept["split"].null_count() == 0
 
 
+@pytest.mark.slow
 @given(random=st.randoms(use_true_random=False), group_size=st.integers(1, 4))
 def test_names_and_order_decide_nothing(random: object, group_size: int) -> None:
     """The same images under other names, in another order, are split alike."""
@@ -96,6 +98,7 @@ def test_names_and_order_decide_nothing(random: object, group_size: int) -> None
     assert by_sha(select(make_manifest(rows), recipe)) == by_sha(select(make_manifest(renamed), recipe))
 
 
+@pytest.mark.slow
 @given(added=st.integers(0, 30), group_size=st.integers(1, 3), join=st.booleans())
 def test_growth_moves_nobody_out_of_test(added: int, group_size: int, join: bool) -> None:
     """With the previous version new images, also new members of old groups, leave the test split what it was."""
@@ -118,6 +121,7 @@ def test_growth_without_previous_moves_few() -> None:
     assert len(moved) <= 20
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=25),
     shares=st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25)]),
@@ -167,6 +171,7 @@ def test_balance_cuts_every_class_to_the_smallest() -> None:
     }
 
 
+@pytest.mark.slow
 @given(gone=st.sets(st.integers(0, 29), max_size=12), group_size=st.integers(1, 3), shares=st.sampled_from([0.1, 0.2]))
 def test_balance_outlives_what_people_take_out(gone: set[int], group_size: int, shares: float) -> None:
     """After exclusions every class is as large as the others in each split, no image left test, nothing moves twice.
@@ -321,6 +326,7 @@ def test_nothing_is_asked_of_a_split_that_the_recipe_no_longer_wants() -> None:
     assert second.kept.height == 40
 
 
+@pytest.mark.slow
 @given(
     members=st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.booleans()), min_size=4, max_size=30),
     train=st.integers(1, 5),
@@ -444,6 +450,7 @@ def joins_test_and_val(rows: Rows, previous: pl.DataFrame | None, recipe: Recipe
     return any({"val", "test"} <= found for found in sides.values())
 
 
+@pytest.mark.slow
 @given(
     pool=pools(),
     rule=st.sampled_from(

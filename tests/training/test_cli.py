@@ -1,5 +1,6 @@
 """The command line: exit codes, errors without a traceback, output, and the missing extra."""
 
+import io
 import json
 import os
 import re
@@ -7,15 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from training.board_fit import convert_untrained
 from training.cli import main
-from training.fit import FitSettings, SilentFitListener
-from training.train_run import train_and_quantize
 
 PROJECT = Path(__file__).resolve().parents[2]
 VERBS = ("fit", "search", "evaluate", "predict", "export", "budget", "list")
@@ -144,65 +144,99 @@ def test_without_the_extra_the_tests_of_this_room_are_skipped_with_the_reason():
     assert all("the extra `train` is not installed" in reason for reason in reasons), reasons
 
 
+SHORT = ("fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16")
+
+
+@pytest.fixture(scope="module")
+def short(drawn, needs_train, tmp_path_factory):
+    """Return a short training that nothing interrupted: the folder of runs, and what was printed."""
+    runs = tmp_path_factory.mktemp("short")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("CURATION_DATASETS", str(drawn.home.datasets))
+        patch.setenv("TRAINING_RUNS", str(runs))
+        patch.setenv("CURATION_CACHE", str(runs / "empty-cache"))
+        assert main([*SHORT, "--originals", str(drawn.root)]) == 0
+    return SimpleNamespace(runs=runs, out=out.getvalue(), err=err.getvalue())
+
+
 @pytest.mark.slow
-def test_fit_shows_progress_figures_and_where_the_page_lies(with_run, drawn, capsys, monkeypatch, tmp_path):
+def test_fit_shows_progress_figures_and_where_the_page_lies(short, drawn, capsys, monkeypatch):
     """Without a terminal a short training prints a line for each epoch and the figures; repeated, it finds the run."""
-    monkeypatch.setenv("TRAINING_RUNS", str(tmp_path / "runs"))
-    command = ["fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16", "--originals", str(drawn.root)]
-    assert main(command) == 0
-    shown = capsys.readouterr()
-    assert re.search(r"epoch +2 of 2: loss [\d.]+, accuracy [\d.]+; validation", shown.err)
-    assert "test accuracy, int8, through the camera" in shown.out
-    assert "arena, rows from the camera" in shown.out
-    page = Path(re.search(r"page: (.+)", shown.out)[1])
+    assert re.search(r"epoch +2 of 2: loss [\d.]+, accuracy [\d.]+; validation", short.err)
+    assert "test accuracy, int8, through the camera" in short.out
+    assert "arena, rows from the camera" in short.out
+    page = Path(re.search(r"page: (.+)", short.out)[1])
     assert page.is_file()
-    assert main([*command, "--json"]) == 0
+    monkeypatch.setenv("CURATION_DATASETS", str(drawn.home.datasets))
+    monkeypatch.setenv("TRAINING_RUNS", str(short.runs))
+    assert main([*SHORT, "--originals", str(drawn.root), "--json"]) == 0
     again = capsys.readouterr()
     assert page.parent.name in again.err
     assert json.loads(again.out)["run"] == page.parent.name
 
 
+STOPPED = """
+import os, signal, sys
+from training.cli import main
+
+name, wanted = sys.argv[1:3]
+seen = 0
+
+def stop(event, arguments):
+    global seen
+    if event == "os.rename" and str(arguments[1]).endswith("checkpoint.npz"):
+        seen += 1
+        if seen == int(wanted):
+            os.kill(os.getpid(), signal.Signals[name])
+
+sys.addaudithook(stop)
+sys.exit(main(sys.argv[3:]))
+"""
+"""Runs a command that gets a signal when it writes a checkpoint for the given time."""
+
+
+@pytest.fixture(scope="module")
+def stopped(drawn, needs_train, tmp_path_factory):
+    """Return the same training, killed in its second epoch, then interrupted at its end, then finished."""
+    runs = tmp_path_factory.mktemp("stopped")
+    environ = {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(runs)}
+
+    def start(name: str, checkpoint: int) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", STOPPED, name, str(checkpoint), *SHORT]
+        return subprocess.run(
+            command, cwd=PROJECT, env=os.environ | environ, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    killed, interrupted = start("SIGKILL", 2), start("SIGINT", 1)
+    left = list(runs.glob("[!.]*"))
+    err = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(err):
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        assert main([*SHORT]) == 0
+    return SimpleNamespace(runs=runs, killed=killed, interrupted=interrupted, left=left, err=err.getvalue())
+
+
 @pytest.mark.slow
-def test_a_killed_training_resumes_and_gives_the_same_model(drawn, data, needs_train, tmp_path):
-    """kill -9 after an epoch, the same command again: the model of a training that was not killed."""
-    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--epochs", "2", "--batch", "16"]
-    killed = tmp_path / "killed"
-
-    def start() -> subprocess.Popen:
-        environment = os.environ | {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(killed)}
-        return subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    victim = start()
-    deadline = time.monotonic() + 120
-    while not list(killed.glob(".*.part/checkpoint.npz")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    victim.send_signal(signal.SIGKILL)
-    victim.communicate()
-    assert victim.returncode == -signal.SIGKILL
-    assert not list(killed.glob("[!.]*"))
-    printed = start().communicate()[0].decode()
-    assert "resuming after epoch" in printed
-    assert not list(killed.glob(".*"))
-    (run,) = killed.iterdir()
-    settings = FitSettings(side=48, epochs=2, batch=16)
-    whole = train_and_quantize(data, settings, tmp_path, name=run.name, listener=SilentFitListener())
-    assert (run / "model_int8.tflite").read_bytes() == whole.int8.content
+def test_a_killed_training_resumes_and_gives_the_same_model(stopped, short):
+    """kill -9, the same command again: the models of a training that was not killed, byte for byte."""
+    assert stopped.killed.returncode == -signal.SIGKILL
+    assert "resuming after epoch 1" in stopped.interrupted.stderr
+    assert "resuming after epoch" in stopped.err
+    assert stopped.left == []
+    assert not list(stopped.runs.glob(".*"))
+    (run,) = stopped.runs.iterdir()
+    for model in ("model_int8.tflite", "model.tflite"):
+        assert (run / model).read_bytes() == (short.runs / run.name / model).read_bytes()
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_130_and_no_traceback(drawn, needs_train, tmp_path):
+def test_ctrl_c_ends_with_130_and_no_traceback(stopped):
     """Interrupted, it prints that the same command resumes."""
-    environment = os.environ | {"CURATION_DATASETS": str(drawn.home.datasets), "TRAINING_RUNS": str(tmp_path)}
-    command = [sys.executable, "-m", "training", "fit", "spots", "--side", "48", "--batch", "4"]
-    started = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".*.part/checkpoint.npz")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    _, printed = started.communicate()
-    assert started.returncode == 130, printed.decode()
-    assert b"the same command resumes" in printed
-    assert b"Traceback" not in printed
+    assert stopped.interrupted.returncode == 130, stopped.interrupted.stderr
+    assert "the same command resumes" in stopped.interrupted.stderr
+    assert "Traceback" not in stopped.interrupted.stderr
 
 
 @pytest.mark.slow

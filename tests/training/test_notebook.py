@@ -31,7 +31,7 @@ def images_of(notebook) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory, needs_train):
+def executed(tmp_path_factory, built_sample, needs_train):
     """Return the notebook after a kernel of this Python has run it, and the folder it ran in."""
     nbclient = pytest.importorskip("nbclient")
     folder = tmp_path_factory.mktemp("notebook")
@@ -47,7 +47,7 @@ def executed(tmp_path_factory, needs_train):
         "IPYTHONDIR": str(folder / "ipython"),
         "PYTHONPATH": str(PROJECT),
         "CURATION_DATASETS": str(folder / "datasets"),
-        "CURATION_CACHE": str(folder / "cache"),
+        "CURATION_CACHE": str(built_sample / "cache"),  # the images are drawn once; the notebook builds its own version
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), nowhere),
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -23,7 +23,7 @@ from training.out_of_distribution import Alarms
 from training.quantize import read_metadata
 from training.run_summary import RunResults
 from training.runs import list_runs, name_run, open_run, write_config
-from training.train_run import RunOptions, make_run, train_and_quantize
+from training.train_run import RunOptions, make_run
 
 pytestmark = [pytest.mark.usefixtures("needs_train"), pytest.mark.slow]
 
@@ -160,13 +160,6 @@ def test_an_existing_run_is_returned_as_it_is(run, data, drawn, small_settings):
     assert json.dumps(again.metrics) == before
     names = {name_run(data, settings, {"folds": 0}) for settings in (small_settings, replace(small_settings, seed=9))}
     assert len(names) == 2
-
-
-def test_the_same_version_and_settings_give_the_same_model(run, data, small_settings, tmp_path):
-    """Trained again elsewhere, the int8 model and the float model are the same, byte for byte."""
-    again = train_and_quantize(data, small_settings, tmp_path, name=run.name, listener=SilentFitListener())
-    assert again.int8.content == run.read("model_int8.tflite")
-    assert again.unrounded == run.read("model.tflite")
 
 
 def test_the_model_that_was_measured_is_the_model_that_is_written(run):

@@ -212,6 +212,7 @@ PLACES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(PLACES, PLACES)
 def test_a_difference_adds_up_and_has_a_mirror_image(tmp_path_factory, before, after):
     """before + added - removed = after, and what is added one way is removed the other way."""

@@ -129,6 +129,7 @@ def test_who_holds_it_is_not_made_up_for_a_dataset_never_built(home):
     assert not home.builds("squares").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("salts", [("a", "a"), ("a", "b")], ids=["the same", "different"])
 def test_two_builds_at_once_publish_one_after_the_other(home, salts):
     """Of two processes the second waits: the same choice is published once, two choices get two numbers."""

@@ -134,6 +134,7 @@ def test_a_draft_killed_at_any_step_is_the_old_or_the_new_one(tmp_path):
     assert set(reasons) == {"old", "new"}
 
 
+@pytest.mark.slow
 def test_the_sweep_itself_may_be_killed(tmp_path):
     """A second sweep finishes what a killed one began: leftovers of every kind and a version without its line."""
     home = make_scene(tmp_path, drafted=False)
@@ -152,6 +153,7 @@ def test_the_sweep_itself_may_be_killed(tmp_path):
         assert check_whole(crashed) == 2
 
 
+@pytest.mark.slow
 def test_freeing_killed_at_any_step_leaves_each_version_whole_or_absent(tmp_path):
     """gc never leaves half a version, and never touches what git keeps."""
     home = make_scene(tmp_path)
