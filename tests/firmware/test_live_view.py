@@ -76,7 +76,7 @@ def read_pixels(page) -> np.ndarray:
 
 
 def test_a_replayed_session_shows_image_scores_light_and_sharpness(page, session, frame):
-    """Every pixel is the frame's; verdict, light, classes and sharpness are the last scores'; a torn line is counted."""
+    """Every pixel is the frame's; verdict, light and sharpness are the last scores'; a torn line is counted."""
     messages = [json.loads(line.partition(" < ")[2]) for line in session.read_text().splitlines()[:-1]]
     last = next(message for message in reversed(messages) if message["type"] == "scores")
     page.set_input_files("#replay", session)
