@@ -12,6 +12,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from curation.audit.balance import find_imbalance
+from curation.audit.borderline import find_borderline
 from curation.audit.label_errors import find_doubtful, rank_doubtful
 from curation.audit.leakage import find_leaks
 from curation.audit.licences import find_license_faults
@@ -118,6 +119,7 @@ def audit(
         probes = probe_shortcuts(measured, folds, domain=domain)
         doubtful = find_doubtful(measured, rows, same, run=run, folds=folds)
         parts = [
+            find_borderline(version.folder),
             find_shortcuts(measured, probes),
             find_leaks(measured, same),
             doubtful,

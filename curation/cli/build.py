@@ -259,6 +259,8 @@ def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
     summary = built.summary
     if not quiet:
         typer.echo()
+        if summary.borderline.many:
+            typer.echo(f"{summary.borderline.says} {summary.borderline.advice}\n")
         if summary.splits:
             print_splits(summary.splits)
             typer.echo()

@@ -16,6 +16,8 @@ NARROW: Final = 0.5
 """The share of the tolerance from which on a pair is one image by a narrow margin."""
 MANY: Final = 100
 """So many pairs that are nearly the same are more than chance: the set shows objects that are framed alike."""
+MOST: Final = 4.0
+"""The largest tolerance that a recipe may have."""
 LISTED: Final = 12
 """Pairs that are listed on either side of the limit."""
 
@@ -83,24 +85,18 @@ class Borderline:
     @property
     def says(self) -> str:
         """What was found, in one sentence; free text."""
-        kept = f"{self.differing:,} differ in one place and are kept as different images"
-        same = f"{self.narrow:,} count as the same image by a narrow margin"
-        parts = [part for part, count in ((kept, self.differing), (same, self.narrow)) if count]
-        return f"{self.count:,} pairs of images are nearly the same: {', '.join(parts)}."
+        return describe_borderline(self.facts)
 
     @property
     def advice(self) -> str:
         """Which key changes it, and in which direction; free text."""
-        stricter, looser = self.stricter, self.looser
-        parts = []
-        if self.narrow:
-            below = f" below {stricter:.2f}" if stricter is not None else ""
-            parts.append(f"lower `tolerance` under [duplicates]{below} where pairs that count as the same are not")
-        if self.differing:
-            above = f" above {looser:.2f}" if looser is not None else ""
-            key = "it" if parts else "`tolerance` under [duplicates]"
-            parts.append(f"raise {key}{above} where pairs that are kept apart are one image")
-        return f"Inspect the pairs nearest to the limit; {', and '.join(parts)}." if parts else ""
+        return advise_borderline(self.facts)
+
+    @property
+    def facts(self) -> dict[str, float | None]:
+        """The counts, the tolerance, and the tolerances at which the nearest pair on either side changes sides."""
+        counts = {"differing": self.differing, "narrow": self.narrow, "tolerance": self.tolerance}
+        return {**counts, "stricter": self.stricter, "looser": self.looser}
 
     @property
     def stricter(self) -> float | None:
@@ -116,6 +112,27 @@ class Borderline:
     def write(self, folder: Path) -> None:
         """Write ``borderline.json`` into the folder of a version that is not published yet."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8", newline="\n")
+
+
+def describe_borderline(facts: Mapping[str, Any]) -> str:
+    """Return how many pairs are nearly the same, in one sentence."""
+    differing, narrow = int(facts["differing"]), int(facts["narrow"])
+    kept = f"{differing:,} differ in one place and are kept as different images"
+    same = f"{narrow:,} count as the same image by a narrow margin"
+    parts = [part for part, count in ((kept, differing), (same, narrow)) if count]
+    return f"{differing + narrow:,} pairs of images are nearly the same: {', '.join(parts)}."
+
+
+def advise_borderline(facts: Mapping[str, Any]) -> str:
+    """Return which key changes what counts as the same image, and in which direction."""
+    key, parts = "`tolerance` under [duplicates]", []
+    if facts["narrow"]:
+        below = f" below {facts['stricter']:.2f}" if facts["stricter"] is not None else ""
+        parts.append(f"lower {key}{below} if pairs that count as the same are different images")
+    if facts["differing"]:
+        above = f" above {facts['looser']:.2f}" if facts["looser"] is not None and facts["looser"] < MOST else ""
+        parts.append(f"raise {'it' if parts else key}{above} if pairs that are kept apart are the same image")
+    return f"Inspect the pairs nearest to the limit: {', and '.join(parts)}."
 
 
 def read_borderline(folder: Path) -> Borderline | None:

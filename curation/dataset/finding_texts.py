@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from curation.dataset.borderline import advise_borderline, describe_borderline
+
 if TYPE_CHECKING:
     from curation.dataset.findings import Finding
 
@@ -135,6 +137,14 @@ def _describe_two_labels(finding: "Finding") -> FindingText:
         f"{count_of(finding.count, 'pair')} of images with different labels show the same image{_estimated(finding)}.",
         "Decide which label is right (`python -m curation review`), and build again.",
     )
+
+
+FIRST: Final = "duplicates-borderline"
+"""The finding that stands before all others: it decides what the set contains."""
+
+
+def _describe_nearly_same(finding: "Finding") -> FindingText:
+    return FindingText(describe_borderline(finding.facts), advise_borderline(finding.facts))
 
 
 # leakage
@@ -454,6 +464,7 @@ _TEXTS: Final[Mapping[str, Callable[["Finding"], FindingText]]] = {
     "balance-classes": _describe_classes,
     "balance-same-sources": _describe_same_sources,
     "balance-strata": _describe_strata,
+    FIRST: _describe_nearly_same,
     "labels-disputed": _describe_disputed,
     "labels-doubtful": _describe_doubtful,
     "labels-twins": _describe_two_labels,

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import polars as pl
 
-from curation.dataset.finding_texts import count_of, describe_finding
+from curation.dataset.finding_texts import FIRST, count_of, describe_finding
 
 __all__ = [
     "NOTABLE_AUC",
@@ -270,6 +270,6 @@ class Audit:
 
 
 def waive(findings: tuple[Finding, ...], reasons: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Return the findings, those with a reason by their id waived, the worst first."""
+    """Return the findings, those with a reason by their id waived, the worst first after ``FIRST``."""
     marked = [replace(each, waived=reasons[each.id]) if each.id in reasons else each for each in findings]
-    return tuple(sorted(marked, key=lambda each: (SEVERITIES.index(each.severity), each.id)))
+    return tuple(sorted(marked, key=lambda each: (each.id != FIRST, SEVERITIES.index(each.severity), each.id)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 _STEP: Final = 16
 _KNOTS: Final = 17
 _SMOOTHNESS: Final = 5.0  # of 4096 cells' weight: what a few cells alone show does not bend the curve
+_UNCHANGED: Final = 1e-3  # where nothing else decides, a level stays what it is
 _BRIGHT, _DARK = 250, 5
 """From these levels on an image may be clipped: what it shows there may be any brighter, or darker."""
 
@@ -69,10 +70,11 @@ def _fit(ours: Levels, weights: Levels, place: NDArray[np.intp], count: int) -> 
     held = np.bincount(place, weights, 256 * count).reshape(count, 256)
     sums = np.bincount(place, weights * ours, 256 * count).reshape(count, 256)
     normal = (_SMOOTHNESS / 4096) * held.sum(axis=1)[:, None, None] * _PENALTY
-    normal[:, _ALONG, _ALONG] += held @ _SQUARES + 1e-6
+    normal[:, _ALONG, _ALONG] += held @ _SQUARES + _UNCHANGED
     mixed = held @ _PRODUCTS
     normal[:, _ALONG[:-1], _ALONG[1:]] += mixed
     normal[:, _ALONG[1:], _ALONG[:-1]] += mixed
-    knots = np.linalg.solve(normal, (sums @ _HATS)[..., None])[..., 0]
+    wanted = sums @ _HATS + _UNCHANGED * _STEP * _ALONG
+    knots = np.linalg.solve(normal, wanted[..., None])[..., 0]
     rising: NDArray[np.float64] = np.maximum.accumulate(np.round(knots * 16) / 16, axis=1)
     return rising

@@ -25,7 +25,7 @@ from curation.reasons import describe as describe_exclusion
 from curation.report.summary import Summary, summarize
 from curation.sources import Fetched, fetch_all, index_files
 from curation.stages.decide import decide
-from curation.stages.dedup import dedup
+from curation.stages.dedup import find_duplicates
 from curation.stages.ingest import ingest
 from curation.stages.label import label
 from curation.stages.probe import probe
@@ -243,17 +243,16 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
         rows = record(quality(rows, recipe.quality))
     with journal.step("dedup") as record:
         previous = previous_split(home, recipe.name, recipe.selection.previous)
-        rows = record(
-            dedup(
-                rows,
-                fingerprints,
-                recipe.duplicates,
-                apart=ruling.apart,
-                preferred=ruling.preferred,
-                protected=frozenset(previous.filter(pl.col("split") != "train")["sha256"]),
-                search=_announce_slow_search(options.listener),
-            )
+        found = find_duplicates(
+            rows,
+            fingerprints,
+            recipe.duplicates,
+            apart=ruling.apart,
+            preferred=ruling.preferred,
+            protected=frozenset(previous.filter(pl.col("split") != "train")["sha256"]),
+            search=_announce_slow_search(options.listener),
         )
+        rows, journal.borderline = record(found.manifest), found.borderline
     return Grouped(fetched, archives, rows, fingerprints, previous)
 
 
@@ -335,7 +334,7 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
                 fetched=grouped.fetched,
                 archives=grouped.archives,
                 fingerprints=grouped.fingerprints,
-                summary=_summarize(rows, recipe),
+                summary=_summarize(rows, recipe, journal),
                 texts=_read_texts(home.dataset(recipe.name), options),
                 home=home,
                 engine=options.engine,
@@ -417,16 +416,22 @@ def _finish(
         line=line,
         folder=folder,
         manifest=journal.rows,
-        summary=_summarize(journal.rows, recipe),
+        summary=_summarize(journal.rows, recipe, journal),
         stages=tuple(journal.stages),
         notes=notes,
         estimated_bytes=estimated_bytes,
     )
 
 
-def _summarize(rows: Manifest, recipe: Recipe) -> Summary:
+def _summarize(rows: Manifest, recipe: Recipe, journal: Journal) -> Summary:
     grouped = [source.name for source in recipe.sources if source.group is not None]
-    return summarize(rows, classes=recipe.classes, grouped=grouped, ratios=recipe.selection.ratios)
+    return summarize(
+        rows,
+        classes=recipe.classes,
+        grouped=grouped,
+        ratios=recipe.selection.ratios,
+        borderline=journal.borderline,
+    )
 
 
 def _fetch(recipe: Recipe, options: Options, *, update: bool = False) -> tuple[Fetched, ...]:

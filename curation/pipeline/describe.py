@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from curation.audit import audit
+from curation.dataset.borderline import read_borderline
 from curation.dataset.findings import Finding
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
@@ -66,6 +67,7 @@ def describe(
     write_croissant(folder, recipe, description, rows, fetched, published=day)
     for name, content in texts.items():
         (folder / name).write_bytes(content)
+    summary.borderline.write(folder)
     findings = _write_report(
         folder,
         rows,
@@ -97,7 +99,13 @@ def _write_report(
     version = open_folder(folder)
     audited = audit(version, engine=engine, cache=cache, progress=progress)
     (folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
-    shown = gather_evidence(rows, recipe, read=lambda name, _: archives.read(name), fingerprints=fingerprints)
+    shown = gather_evidence(
+        rows,
+        recipe,
+        read=lambda name, _: archives.read(name),
+        fingerprints=fingerprints,
+        borderline=read_borderline(folder),
+    )
     page = write_page(version, recipe, audited, evidence=shown, before=changes_since_previous(home, version))
     (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
     return audited.findings

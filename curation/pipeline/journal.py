@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from curation.dataset.borderline import Borderline
 from curation.dataset.manifest import Manifest, check_conservation
 
 
@@ -50,6 +51,8 @@ class Journal:
     stages : list of StageLine
     notes : list of str
         What a user should know.
+    borderline : Borderline
+        The pairs that are nearly the same, once duplicates were searched.
     """
 
     def __init__(self, listener: _Hearer, *, until: str | None = None) -> None:
@@ -58,6 +61,7 @@ class Journal:
         self.rows = Manifest(pl.DataFrame({"id": []}, schema={"id": pl.String}))
         self.stages: list[StageLine] = []
         self.notes: list[str] = []
+        self.borderline = Borderline()
 
     @contextmanager
     def step(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from curation.dataset.borderline import read_borderline
 from curation.dataset.findings import Audit
 from curation.dataset.recipe import Recipe
 from curation.report.contact_sheet import write_sheet
@@ -48,4 +49,9 @@ def make_sheet(version: Version, *, places: Sequence[Path] = (), cache: Cache | 
 
 def _evidence(version: Version, recipe: Recipe, places: Sequence[Path], cache: Cache | None) -> Evidence:
     originals = open_originals(version, places=places, cache=cache.root if cache else None)
-    return gather_evidence(version.manifest, recipe, read=lambda name, sha: originals.read(name, sha256=sha))
+    return gather_evidence(
+        version.manifest,
+        recipe,
+        read=lambda name, sha: originals.read(name, sha256=sha),
+        borderline=read_borderline(version.folder),
+    )

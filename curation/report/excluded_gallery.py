@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from curation.dataset.borderline import Borderline
 from curation.dataset.manifest import Manifest, is_excluded_by
 from curation.dataset.recipe import Recipe
 from curation.errors import CurationError
@@ -35,6 +36,9 @@ MAX_EQUAL_PAIRS: Final = 20_000
 MAX_COMPARED: Final = 20_000
 """Of more files only these, in the order of their sha256, are compared for the calibration."""
 
+MAX_JUDGED: Final = 5000
+"""Where more pairs correlate, only those among fewer files are counted: half of them, a quarter, and so on."""
+
 Pairing: TypeAlias = Literal["all", "first-of-equal", "confirmed"]
 """Which pairs are counted: all of different bytes; of equal hashes only those with the first; or the confirmed ones."""
 
@@ -43,6 +47,7 @@ PAIRS: Final = {
     "other": pl.String(),
     "distance": pl.UInt8(),
     "correlation": pl.Float64(),
+    "same": pl.Boolean(),
 }
 
 Read = Callable[[str, str], bytes]
@@ -82,7 +87,7 @@ class Evidence:
     tiles : mapping of str to PIL.Image.Image
         Id -> the original, 88x88.
     pairs : polars.DataFrame
-        Pairs of files within some bits: ``one``, ``other``, ``distance``, ``correlation``.
+        Pairs of files within some bits: ``one``, ``other``, ``distance``, ``correlation``, ``same``.
     pairing : {"all", "first-of-equal", "confirmed"}
         Which pairs these are.
     """
@@ -93,7 +98,12 @@ class Evidence:
 
 
 def gather_evidence(
-    manifest: Manifest, recipe: Recipe, *, read: Read | None, fingerprints: Fingerprints | None = None
+    manifest: Manifest,
+    recipe: Recipe,
+    *,
+    read: Read | None,
+    fingerprints: Fingerprints | None = None,
+    borderline: Borderline | None = None,
 ) -> Evidence:
     """Gather what a page shows of the excluded images.
 
@@ -103,6 +113,8 @@ def gather_evidence(
         Reads an original; without it the page shows no excluded image.
     fingerprints : Fingerprints, optional
         Aligned with the rows; without them the calibration contains the confirmed pairs only.
+    borderline : Borderline, optional
+        The pairs that are nearly the same.
     """
     if fingerprints is not None:
         pairs, pairing = find_pairs(manifest, fingerprints, recipe)
@@ -113,6 +125,7 @@ def gather_evidence(
     wanted += find_disputed(manifest)[:MAX_CONFLICTS]
     sampled = sample_pairs(pairs)
     wanted += [*sampled["one"], *sampled["other"]]
+    wanted += [name for pair in (borderline or Borderline()).pairs for name in (pair.id, pair.other)]
     return Evidence(dict(_tiles(manifest, sorted(set(wanted)), recipe, read)), pairs, pairing)
 
 
@@ -170,8 +183,37 @@ def find_pairs(
     one, other = rows[one], rows[other]
     alike = correlation(fingerprints.thumbnails[one], fingerprints.thumbnails[other], symmetry)
     ids = manifest.rows["id"]
-    table = {"one": ids.gather(one), "other": ids.gather(other), "distance": distance, "correlation": alike}
+    within = _within_fewer_files(manifest.rows["sha256"], one, other, alike >= rule.correlation)
+    one, other, distance, symmetry, alike = (
+        one[within],
+        other[within],
+        distance[within],
+        symmetry[within],
+        alike[within],
+    )
+    same = alike >= rule.correlation
+    differs = fingerprints.local_difference(one[same], other[same], symmetry[same], tolerance=rule.tolerance)
+    same[same] = differs <= rule.tolerance
+    table = {
+        "one": ids.gather(one),
+        "other": ids.gather(other),
+        "distance": distance,
+        "correlation": alike,
+        "same": same,
+    }
     return pl.DataFrame(table, schema=PAIRS).sort("distance", "one", "other"), "all" if few else "first-of-equal"
+
+
+def _within_fewer_files(
+    shas: pl.Series, one: NDArray[np.int64], other: NDArray[np.int64], alike: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Return the pairs among so many files, in the order of their sha256, that few enough have to be judged."""
+    rank = shas.rank("ordinal").fill_null(0).to_numpy()
+    last = np.maximum(rank[one], rank[other])
+    most = int(last.max(initial=0))
+    while int((alike & (last <= most)).sum()) > MAX_JUDGED:
+        most //= 2
+    return np.flatnonzero(last <= most)
 
 
 def _search(
@@ -189,7 +231,7 @@ def read_confirmed_pairs(manifest: Manifest) -> pl.DataFrame:
     rows = manifest.rows.select(pl.col("id").alias("one"), "lookalikes").drop_nulls()
     edges = rows.explode("lookalikes", empty_as_null=True).unnest("lookalikes")
     kept = edges.filter(pl.col("one") < pl.col("id")).select(
-        "one", pl.col("id").alias("other"), "distance", pl.col("correlation").cast(pl.Float64)
+        "one", pl.col("id").alias("other"), "distance", pl.col("correlation").cast(pl.Float64), same=True
     )
     return kept.cast(PAIRS).sort("distance", "one", "other")  # type: ignore[arg-type]  # Polars takes a mapping of types
 

@@ -10,11 +10,13 @@ from typing import Any, Final
 import polars as pl
 from PIL import Image
 
+from curation.dataset.borderline import Borderline, read_borderline
 from curation.dataset.finding_texts import AS_PUBLISHED
 from curation.dataset.findings import NOTABLE_AUC, SEVERITIES, Audit
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe, parse_recipe
 from curation.dataset.split_counts import splits_and_labels
+from curation.images.orientation import SYMMETRIES
 from curation.report.excluded_gallery import (
     MAX_CLUSTERS,
     MAX_CONFLICTS,
@@ -118,6 +120,7 @@ def write_page(
         "doubtful": _show_finding(audit, "labels-doubtful", tiles),
         "unreadable": summary.unreadable[:MAX_UNREADABLE],
         "calibration": calibrate(seen, recipe, tiles),
+        "borderline": _show_borderline(read_borderline(version.folder), tiles),
         "quality": quality_histograms(audit.table),
         "before": before,
         "archives": [{**ABOUT_ARCHIVE, **archive} for archive in version.description.get("archives", [])],
@@ -228,23 +231,31 @@ class Distance:
     same: int
     different: int
     inside: bool
-    samples: tuple[tuple[Shown, Shown, float], ...]
+    samples: tuple[tuple[Shown, Shown, float, bool], ...]
+
+
+def _show_borderline(borderline: Borderline | None, tiles: Mapping[str, Tile]) -> dict[str, Any] | None:
+    """Return the pairs that are nearly the same, those on either side of the limit; None where there are none."""
+    if borderline is None or not borderline.count:
+        return None
+    sides = {
+        same: [
+            (_shown(tiles, pair.id), _shown(tiles, pair.other), pair) for pair in borderline.pairs if pair.same is same
+        ]
+        for same in (True, False)
+    }
+    return {"facts": borderline, "same": sides[True][::-1], "apart": sides[False], "orientations": SYMMETRIES}
 
 
 def calibrate(evidence: Evidence, recipe: Recipe, tiles: Mapping[str, Tile]) -> dict[str, Any]:
     """Return the histogram of distances, a few pairs of each, and the thresholds."""
     rule = recipe.duplicates
-    counts = (
-        evidence.pairs.with_columns(same=pl.col("correlation") >= rule.correlation)
-        .group_by("distance")
-        .agg(pl.col("same").sum(), pl.len())
-        .sort("distance")
-    )
+    counts = evidence.pairs.group_by("distance").agg(pl.col("same").sum(), pl.len()).sort("distance")
     sampled = sample_pairs(evidence.pairs)
     steps = []
     for bits, same, count in counts.rows():
-        pairs = sampled.filter(pl.col("distance") == bits).select("one", "other", "correlation").rows()
-        shown = tuple((_shown(tiles, one), _shown(tiles, other), float(like)) for one, other, like in pairs)
+        pairs = sampled.filter(pl.col("distance") == bits).select("one", "other", "correlation", "same").rows()
+        shown = tuple((_shown(tiles, one), _shown(tiles, other), float(like), same) for one, other, like, same in pairs)
         steps.append(Distance(bits, int(same), int(count - same), bits <= rule.radius, shown))
     most = max((max(each.same, each.different) for each in steps), default=1)
     last = max([rule.radius + 1, *(each.bits for each in steps)])

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from curation.dataset.borderline import Borderline
 from curation.dataset.manifest import (
     Manifest,
     ReasonCount,
@@ -80,6 +81,8 @@ class Summary:
     """Kind of file left by an operating system -> number of files."""
     missed_ratios: tuple[MissedRatio, ...] = ()
     """With ratios: what came out otherwise by more than a point, because groups are whole."""
+    borderline: Borderline = field(default_factory=Borderline)
+    """The pairs of images that are nearly the same."""
 
 
 def summarize(
@@ -88,6 +91,7 @@ def summarize(
     classes: Sequence[str],
     grouped: Sequence[str] = (),
     ratios: Mapping[Split, float] | None = None,
+    borderline: Borderline | None = None,
 ) -> Summary:
     """Return the summary of a manifest; the fields of steps that have not run are empty.
 
@@ -97,6 +101,8 @@ def summarize(
         Sources whose recipe has a group rule.
     ratios : mapping of str to float, optional
         What the recipe asks for.
+    borderline : Borderline, optional
+        What the build found of pairs that are nearly the same.
     """
     rows, kept = manifest.rows, manifest.kept
     conflicts = find_conflicts(rows)
@@ -125,6 +131,7 @@ def summarize(
         unlabelled=_by_source(rows.filter(is_excluded_by("label"))),
         system_files=_count_system_files(rows),
         missed_ratios=find_missed_ratios(kept, ratios or {}),
+        borderline=borderline or Borderline(),
     )
 
 

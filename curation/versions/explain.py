@@ -160,7 +160,7 @@ def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str,
         yield "dedup", f"and {count - NAMED} more"
     if row["representative"] and row["representative"] != row["id"]:
         measured = row["reason"] == Reason.NEAR_DUPLICATE and row["correlation"] is not None
-        how = f" ({row['distance']} bits, correlation {row['correlation']:.3f})" if measured else ""
+        how = f" ({row['distance']} bits, correlation {row['correlation']:.3f}{_most(row)})" if measured else ""
         yield "dedup", f"represented by {row['representative']}{how}"
     elif row["representative"]:
         yield "dedup", "represents its duplicates"
@@ -168,6 +168,13 @@ def _likeness(row: Mapping[str, Any], rows: pl.DataFrame) -> Iterator[tuple[str,
     if row["claims"]:
         state = "disputed" if row["disputed"] else "settled by a decision"
         yield "dedup", f"{state}: it and its duplicates have the labels {', '.join(row['claims'])}"
+
+
+def _most(row: Mapping[str, Any]) -> str:
+    """Return the largest local difference of a near duplicate from its representative; nothing of older versions."""
+    if row["difference"] is None:
+        return ""
+    return f", largest local difference {row['difference']:.2f} of the calibrated limit"
 
 
 def _how(other: Mapping[str, Any]) -> str:

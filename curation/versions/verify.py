@@ -28,7 +28,16 @@ from curation.versions.problems import Problem, ProblemCode, list_problems
 from curation.versions.store import Version, find, open_folder, other_bytes, parse_reference, restore_command
 from curation.versions.version_index import VersionLine, make_line, read_split, split_table
 
-TEXTS = ("CARD.md", "audit.json", "croissant.json", "decisions.jsonl", "lock.json", "recipe.toml", "report.html")
+TEXTS = (
+    "CARD.md",
+    "audit.json",
+    "borderline.json",
+    "croissant.json",
+    "decisions.jsonl",
+    "lock.json",
+    "recipe.toml",
+    "report.html",
+)
 NEEDED = ("manifest.parquet", SUMS, "version.json")
 LINE_FIELDS = ("version", "digest", "counts", "kept", "rendering")
 
