@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from curation.hashing import (
+    DETAIL_SIDE,
     SYMMETRIES,
     ConfirmedPairs,
     Fingerprints,
@@ -137,19 +138,24 @@ def plant(seed: int) -> list[Planted]:
     return [*(Planted(content, None, "original") for content in originals), *twins]
 
 
-def thumbnail(content: bytes, decode: str) -> NDArray[np.uint8]:
-    """Return the 32x32 gray image that is hashed."""
+def gray_image(content: bytes, decode: str) -> Image.Image:
+    """Return the upright gray image."""
     picture: Image.Image = Image.open(io.BytesIO(content))
     if decode == "scaled":
         picture.draft(None, (64, 64))
-    upright = ImageOps.exif_transpose(picture)
-    return np.asarray(upright.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    return ImageOps.exif_transpose(picture).convert("L")
+
+
+def thumbnail(content: bytes, decode: str, *, side: int = 32) -> NDArray[np.uint8]:
+    """Return the 32x32 gray image that is hashed, or its detail."""
+    return np.asarray(gray_image(content, decode).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def fingerprint(contents: list[bytes], decode: str) -> Fingerprints:
     """Return hashes and thumbnails of encoded images."""
     thumbnails = np.stack([thumbnail(content, decode) for content in contents])
-    return Fingerprints(symmetries(thumbnails), thumbnails)
+    details = np.stack([thumbnail(content, decode, side=DETAIL_SIDE) for content in contents])
+    return Fingerprints(symmetries(thumbnails), thumbnails, details)
 
 
 def all_confirmed(fingerprints: Fingerprints, radius: int, correlation: float) -> ConfirmedPairs:
