@@ -103,7 +103,7 @@ class PlainReader:
             elif header.pages > 1:
                 self._image = image
             if self._png is not None and page == 1 and samples is None:
-                _check_last_row(image, self._png)
+                check_rows(self._png)
         if samples is None:
             color, mode = _channels(image, kind)
         else:
@@ -127,13 +127,6 @@ class PlainReader:
 def to_pixels(image: Image.Image, kind: str) -> Pixels:
     """Return the pixels of an image that Pillow decoded to 8 bits: (h, w, 3), over white, in sRGB."""
     return to_srgb(*_channels(image, kind), image.info.get("icc_profile"))
-
-
-def _check_last_row(image: Image.Image, png: Png) -> None:
-    """Raise where rows are missing; those stay black or, of an interlaced image, are missing anywhere."""
-    last = image.crop((0, image.height - 1, image.width, image.height)).tobytes()
-    if image.info.get("interlace") or not any(last):
-        check_rows(png)
 
 
 def embedded_size(content: bytes, kind: str) -> tuple[int, int]:

@@ -27,6 +27,7 @@ _ORIENTATION: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _PALETTE: Final = 3
 _LARGEST: Final = 16 << 20
 """The unpacked bytes of a profile or a text that are read at most."""
+_PIECE: Final = 1 << 20
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: the first column and row of each pass, and its steps."""
@@ -100,19 +101,21 @@ def read_png(content: bytes) -> Png:
 
 
 def check_rows(png: Png) -> None:
-    """Raise `DecodeFailure` where the packed pixels are fewer than the header's, which Pillow takes for black."""
-    header = next(body for kind, body, _ in _walk(png.still) if kind == b"IHDR")
-    left = _raster_bytes(header)
+    """Raise `DecodeFailure` where the packed rows are fewer than the header's, or their own sum or end is missing.
+
+    Pillow takes rows that are missing for black, and does not read the stream to its end.
+    """
+    left = _raster_bytes(next(body for kind, body, _ in _walk(png.still) if kind == b"IHDR"))
     unpacker = zlib.decompressobj()
     try:
         for kind, body, _ in _walk(png.still):
             packed = body if kind == b"IDAT" else b""
-            while packed and left > 0:
-                left -= len(unpacker.decompress(packed, 1 << 20))
+            while packed and not unpacker.eof:
+                left -= len(unpacker.decompress(packed, _PIECE))
                 packed = unpacker.unconsumed_tail
     except zlib.error as error:
         raise DecodeFailure(Reason.DAMAGED, "png") from error
-    if left > 0 and left > len(unpacker.flush()):
+    if left > 0 or not unpacker.eof:
         raise DecodeFailure(Reason.TRUNCATED)
 
 

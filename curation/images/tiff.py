@@ -68,7 +68,7 @@ _JPEG: Final = frozenset({6, 7, 34892, 33007})
 _OLD_JPEG: Final = 6
 _PACKED_ROWS: Final = frozenset({8, 32946, 32773, 50000, 34925, 34926})
 """Deflate, PackBits, Zstandard, LZMA: tifffile refuses a last strip that is packed with rows below the image."""
-_HEIGHT, _OFFSETS, _FAX_OPTIONS = 257, 273, 292
+_HEIGHT, _OFFSETS, _PLANAR, _FAX_OPTIONS = 257, 273, 284, 292
 _PLANES_APART: Final = 2
 
 
@@ -246,6 +246,8 @@ def _open_page(content: bytes, place: int, opened: TiffFile) -> Iterator[TiffPag
 def _header(page: TiffPage, pages: int) -> Header:
     if not all(isinstance(side, int) for side in (page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)):
         raise DecodeFailure(Reason.DAMAGED, "tiff")  # tifffile gives a tuple where a tag holds several numbers
+    if page.tags.valueof(_PLANAR, default=1) not in (1, _PLANES_APART):
+        raise DecodeFailure(Reason.DAMAGED, "tiff")
     check_size(page.imagewidth, page.imagelength)
     if page.samplesperpixel > _MOST_CHANNELS:
         raise DecodeFailure(Reason.UNSUPPORTED, f"{page.samplesperpixel} channels")

@@ -187,6 +187,13 @@ def test_apples_own_kind_is_named():
     assert reason_of(content[:8] + chunk(b"CgBI", bytes(4)) + content[8:])[0] == "unsupported"
 
 
+def test_a_stream_of_pixels_has_an_end():
+    """One that goes on, or lacks its sum, is not what was written, although all rows are there."""
+    whole = file_of(IMAGE)
+    for change in (lambda packed: packed[:-4], lambda packed: packed[:-1] + bytes((packed[-1] ^ 1,))):
+        assert reason_of(repacked(whole, change))[0] in ("truncated", "damaged")
+
+
 def test_frames_of_an_animation_are_checked():
     """Damage of a later frame is noticed where that frame is asked for, and its checksum at once."""
     content = file_of(IMAGE, save_all=True, append_images=[Image.fromarray(IMAGE[::-1])])
