@@ -25,7 +25,7 @@ def find_private(measured: Measured, rows: pl.DataFrame, metadata: Sequence[Meta
     found = ", ".join(f"{kind} in {count}" for kind, count in kinds) or "none"
     result = f"{len(measured.gray):,} files read; found: {found}"
     check = Check("metadata-in-files", "EXIF, GPS, maker notes, text in the files", result)
-    findings = [_embedded(measured, kinds), _patients(rows, metadata)]
+    findings = [_embedded(measured, kinds), _burned_in(rows, metadata), _patients(rows, metadata)]
     return AuditPart(tuple(each for each in findings if each is not None), (check,))
 
 
@@ -39,6 +39,14 @@ def _embedded(measured: Measured, kinds: list[tuple[str, int]]) -> Finding | Non
         which=tuple(f"{name}: {', '.join(kinds)}" for name, kinds in sorted(measured.embedded.items())),
         facts={"kinds": [list(kind) for kind in kinds]},
     )
+
+
+def _burned_in(rows: pl.DataFrame, metadata: Sequence[Metadata]) -> Finding | None:
+    """Return the images whose DICOM tag states that text is burned into them: names and dates, most often."""
+    marked = rows.filter(role_values(metadata, "burned_in").str.to_uppercase() == "YES")
+    if not marked.height:
+        return None
+    return Finding(id="privacy-burned-in", severity="error", count=marked.height, which=tuple(marked["id"].sort()))
 
 
 def _patients(rows: pl.DataFrame, metadata: Sequence[Metadata]) -> Finding | None:

@@ -125,7 +125,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
 SCHEMA: Final[Mapping[str, pl.DataType]] = {column.name: column.kind for column in COLUMNS}
 
 
-Role: TypeAlias = Literal["patient", "lesion", "sex", "age", "skin_type", "site", "time", "camera"]
+Role: TypeAlias = Literal["patient", "lesion", "sex", "age", "skin_type", "site", "time", "camera", "burned_in"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 """What a metadata column may stand for; the audit, the evaluation and the privacy checks ask by role."""
 

@@ -283,6 +283,13 @@ def _describe_patients(finding: "Finding") -> FindingText:
     )
 
 
+def _describe_burned_in(finding: "Finding") -> FindingText:
+    return FindingText(
+        f"Text is burned into {count_of(finding.count, 'image')}, as the BurnedInAnnotation tag states.",
+        "Review these images, and exclude those that show a name or a date.",
+    )
+
+
 # quality
 
 
@@ -479,6 +486,7 @@ _TEXTS: Final[Mapping[str, Callable[["Finding"], FindingText]]] = {
     "licence-non-commercial": _describe_non_commercial,
     "licence-share-alike": _describe_share_alike,
     "licence-whole": _describe_whole,
+    "privacy-burned-in": _describe_burned_in,
     "privacy-metadata": _describe_embedded,
     "privacy-patients": _describe_patients,
     **{f"quality-{name}": _describe_quality(text) for name, text in QUALITY.items()},

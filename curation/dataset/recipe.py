@@ -126,6 +126,40 @@ def _spell_out(name: str, column: object) -> object:
     return {"from": name, "role": IMPLIED_ROLES.get(name), **column} if isinstance(column, dict) else column
 
 
+BURNED_IN = "burned_in_annotation"
+"""The metadata column that states whether text is burned into a DICOM image; its role is `burned_in`."""
+
+
+DICOM_COLUMNS: Mapping[str, str] = {
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+}
+"""The columns of DICOM tags where the recipe names none."""
+
+
+class DicomTags(_Part):
+    """The tags of DICOM files that become metadata columns."""
+
+    columns: dict[str, MetadataColumn] = Field(
+        default_factory=lambda: {
+            name: MetadataColumn.model_validate(_spell_out(name, keyword)) for name, keyword in DICOM_COLUMNS.items()
+        }
+    )
+    """Name in the manifest -> the tag's keyword: its name, or a table of ``from`` and ``role``."""
+    salt: Annotated[str, Field(min_length=8)] | None = None
+    """Where given, values are replaced by digits of a sha256 of it and the value: pseudonyms that stay equal."""
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _spelled_out(cls, columns: object) -> object:
+        return (
+            {name: _spell_out(str(name), column) for name, column in columns.items()}
+            if isinstance(columns, dict)
+            else columns
+        )
+
+
 class GroupColumn(_Part):
     """Images with the same value of this metadata column belong together."""
 
@@ -147,6 +181,8 @@ class _Source(_Part):
     citation: str | None = None
     """How its authors want to be cited; where given it replaces what the source states."""
     metadata: MetadataFile | None = None
+    dicom: DicomTags | None = None
+    """Tags of DICOM files that become metadata columns; ``{}`` takes patient, study and series."""
     base: Path | None = Field(default=None, exclude=True, repr=False)
     """The recipe's folder, where ``./`` starts; set when the recipe is read, and not part of its content."""
 
@@ -429,6 +465,8 @@ class Recipe(_Part):
             source.pop("path", None)
             if source.get("label_column", "") is None:
                 del source["label_column"]
+            if source["dicom"] is None:
+                del source["dicom"]
         for source, rule in zip(content["sources"], self.sources, strict=True):
             if rule.metadata is not None:
                 source["metadata"]["columns"] = rule.metadata.canonical_columns()
@@ -649,6 +687,7 @@ def _keys_next_to(location: list[str]) -> tuple[str, ...]:
         "review": Review,
         "audit": Audit,
         "metadata": MetadataFile,
+        "dicom": DicomTags,
         "group": GroupColumn,
     }
     parents = [part for part in location[:-1] if not part.isdigit()]
@@ -723,10 +762,25 @@ def _check_sources(sources: object) -> Iterator[str]:
             yield f"sources.{index}: no label: give `label`, a `pattern` with (?P<label>...) or `metadata.label`"
         group = source.get("group")
         column = group.get("column") if isinstance(group, dict) else None
-        columns = _table(metadata, "columns")
-        if isinstance(column, str) and column not in columns:
+        columns, tags = _table(metadata, "columns"), _dicom_columns(source)
+        if isinstance(column, str) and column not in columns and column not in tags:
             yield f"sources.{index}.group.column: {column!r} is not among the source's metadata.columns"
         yield from _check_columns(columns, where=f"sources.{index}.metadata.columns", roles=roles)
+        yield from _check_columns(tags, where=f"sources.{index}.dicom.columns", roles=roles)
+        for name in sorted(columns.keys() & tags.keys()):
+            yield f"sources.{index}.dicom.columns.{name}: metadata.columns has this name already"
+
+
+def _dicom_columns(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the columns that a source takes from DICOM tags, those of the default too."""
+    if not isinstance(source.get("dicom"), dict):
+        return {}
+    given = source["dicom"].get("columns")
+    return (
+        given
+        if isinstance(given, dict)
+        else {"patient": "PatientID", "study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
+    )
 
 
 def _check_columns(columns: Mapping[str, Any], *, where: str, roles: dict[str, object]) -> Iterator[str]:

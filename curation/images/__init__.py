@@ -15,6 +15,7 @@ from curation.images.camera import (
     to_tensor,
 )
 from curation.images.decoding import ImageReader, decode, read_header
+from curation.images.dicom import read_dicom_tags
 from curation.images.quality import Quality, gray32, gray32_batch, gray64_batch, measure, measure_batch
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
@@ -51,6 +52,7 @@ __all__ = [
     "gray64_batch",
     "measure",
     "measure_batch",
+    "read_dicom_tags",
     "read_header",
     "render",
     "sniff",

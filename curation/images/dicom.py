@@ -6,6 +6,7 @@ Needs the extra ``formats``. PS3.3, C.7.6.3 (pixels), C.11.1 (modality), C.11.2 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 from types import ModuleType
@@ -65,6 +66,22 @@ def decode_dicom(content: bytes, page: int, *, tone: Tone) -> DecodedImage:
         samples = _read_frame(dataset, header, page)
         color = _to_color(dataset, samples, header, tone)
     return DecodedImage(header, np.ascontiguousarray(color))
+
+
+def read_dicom_tags(content: bytes, keywords: Sequence[str]) -> dict[str, str | None]:
+    """Return the values of tags by their keywords, as texts; None where the file has none, or an empty one.
+
+    Raises
+    ------
+    DecodeFailure
+        The file is no DICOM that can be read, or the extra is not installed.
+    """
+    with decoder_errors("dicom", content):
+        dataset = _pydicom().dcmread(
+            BytesIO(content), force=True, stop_before_pixels=True, specific_tags=list(keywords)
+        )
+        values = {keyword: dataset.get(keyword) for keyword in keywords}
+        return {keyword: str(value).strip() or None if value is not None else None for keyword, value in values.items()}
 
 
 @cache

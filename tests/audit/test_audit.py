@@ -377,6 +377,14 @@ def test_columns_of_any_name_are_checked_by_their_roles(tmp_path):
     assert {each.name for each in audited.crosstabs} == {"source", "device", "quality"}
 
 
+def test_text_that_is_burned_into_an_image_is_a_privacy_finding(tmp_path):
+    """A DICOM states so in its BurnedInAnnotation tag."""
+    samples = [{**row, "burned_in_annotation": "YES" if number == 2 else "NO"} for number, row in enumerate(MIXED)]
+    version = make_version(tmp_path, samples, metadata=[Metadata("burned_in_annotation", "burned_in")])
+    found = {each.id: each for each in audit(version)}["privacy-burned-in"]
+    assert (found.severity, found.count, found.which) == ("error", 1, (samples[2]["id"],))
+
+
 def test_quality_is_reported_by_class_and_split(tmp_path):
     """A black border on the test images of one class shows in that column alone."""
     framed = lesion(50).copy()

@@ -256,3 +256,30 @@ def test_a_number_of_a_json_table_keeps_its_fraction() -> None:
         b'[{"id": "a", "height": 149}, {"id": "b", "height": 149.5}, {"id": "c", "height": null}]', "m.json"
     )
     assert table.rows["height"].to_list() == [149.0, 149.5, None]
+
+
+def test_the_tags_of_dicom_files_become_columns(tmp_path: Path) -> None:
+    """Patient, study and series, salted where the recipe has a salt; whether text is burned in is never salted."""
+    pytest.importorskip("pydicom")
+    from tests.images.test_dicom import GRAY, dicom
+
+    for name, patient in (("a", "P1"), ("b", "P1"), ("c", "P2")):
+        tags = {"PatientID": patient, "StudyInstanceUID": "1.2.3", "BurnedInAnnotation": "YES" if name == "a" else "NO"}
+        write_source(tmp_path / "set", {f"melanoma/{name}.dcm": dicom(GRAY, **tags)})
+    write_source(tmp_path / "set", {"melanoma/d.txt": b"no image"})
+    source = {"name": "src", "kind": "folder", "path": str(tmp_path / "set"), "pattern": "(?P<label>[^/]+)/[^/]+$"}
+    source["group"] = {"column": "patient"}
+    found = {}
+    for salt in (None, "of my own, and long"):
+        recipe = make_recipe(sources=[{**source, "dicom": {"salt": salt} if salt else {}}])
+        fetched = fetch_all(recipe.sources, cache=Cache(tmp_path / "cache"))
+        engine = Local(1)
+        rows = ingest(recipe, fetched, cache=Cache(tmp_path / "cache"), engine=engine, progress=SilentProgress()).rows
+        found[salt] = rows
+        assert rows["burned_in_annotation"].to_list() == ["YES", "NO", "NO", None]
+        assert rows["group_key"][0] == rows["group_key"][1] != rows["group_key"][2]
+    assert found[None]["patient"].to_list() == ["P1", "P1", "P2", None]
+    assert found[None]["study"].to_list() == ["1.2.3"] * 3 + [None]
+    salted = found["of my own, and long"]["patient"].to_list()
+    assert salted[0] == salted[1] != salted[2]
+    assert {len(value) for value in salted[:3]} == {16}

@@ -13,6 +13,7 @@ from curation.engines import Engine
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
 from curation.sources import Fetched
+from curation.stages.ingest.dicom_tags import join_dicom_tags
 from curation.stages.ingest.listing import list_archive
 from curation.stages.ingest.metadata_tables import join_metadata, unify_columns
 from curation.storage.archive_members import name_program_folder, name_system_file
@@ -89,6 +90,9 @@ def _describe(source: AnySource, given: Fetched, listing: pl.DataFrame) -> tuple
     if source.metadata is not None:
         rows, file, columns = join_metadata(rows, source, given)
         rows = _mark_metadata_files(rows, [file])
+    if source.dicom is not None:
+        rows, tags = join_dicom_tags(rows, source.dicom, given)
+        columns += tags
     is_kept = (pl.col("reason") != Reason.PROGRAM_FOLDER.value).fill_null(value=True)
     named = pl.col("source_label", "source_split").str.normalize("NFC")
     rows = rows.with_columns(pl.when(is_kept).then(named))
