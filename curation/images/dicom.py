@@ -74,7 +74,7 @@ def read_dicom_tags(content: bytes, keywords: Sequence[str]) -> dict[str, str | 
     Raises
     ------
     DecodeFailure
-        The file is no DICOM that can be read, or the extra is not installed.
+        The file cannot be read as DICOM, or the extra is not installed.
     """
     with decoder_errors("dicom", content):
         dataset = _pydicom().dcmread(

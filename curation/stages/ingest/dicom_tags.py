@@ -19,7 +19,7 @@ def join_dicom_tags(rows: pl.DataFrame, rule: DicomTags, given: Fetched) -> tupl
     """Return the rows with the values of the recipe's tags, and their columns; null for what is not DICOM.
 
     With a salt the values are the first digits of its sha256 and the value's, so that equal ones stay equal.
-    ``BurnedInAnnotation`` is always read: its values are no identity.
+    ``BurnedInAnnotation`` is always read, and never salted.
     """
     columns = [Metadata(name, column.role, TEXT) for name, column in rule.columns.items()]
     columns.append(Metadata(BURNED_IN, "burned_in", TEXT))
