@@ -47,6 +47,7 @@ def list_benchmarks(*, everything: bool) -> list[Benchmark]:
         Benchmark("growth.py", ("--symmetries",), writes="growth_symmetries"),
         Benchmark("growth_files.py", seconds=1500.0),
         Benchmark("search.py", mirror, seconds=900.0),
+        Benchmark("splits.py"),
         Benchmark("peers.py"),
         Benchmark("duplicates.py", mirror),
         Benchmark("cluster.py", ("--count", "50000"), seconds=1500.0),

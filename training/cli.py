@@ -141,7 +141,12 @@ def fit(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images in each step [32; mobilenet_v2: 16, at half the rate]")
     ] = None,
-    folds: Annotated[int, typer.Option(min=0, help="Also cross-validate with this many folds; 0: no")] = 0,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Also cross-validate with this many folds (the version's own, if it has so many); 0: no"
+        ),
+    ] = 0,
     repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation")] = 1,
     board: BoardName = "nano33ble",
     alarm: Annotated[str | None, typer.Option(help="The class the board warns of [the recipe's first]")] = None,

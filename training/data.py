@@ -19,7 +19,7 @@ from curation.versions import Home, Version, load, verify
 
 Frames = npt.NDArray[np.uint8]
 COLUMNS: Final = (
-    "id", "sha256", "page", "file", "file_sha256", "label", "split", "group", "source", "disputed", "reserve",
+    "id", "sha256", "page", "file", "file_sha256", "label", "split", "group", "source", "disputed", "reserve", "fold",
 )  # fmt: skip
 SHOWN_PROBLEMS: Final = 10
 

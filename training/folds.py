@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from curation.cross_validation import assign_folds
 from curation.errors import CurationError, ErrorCode
@@ -29,6 +30,8 @@ Rows = npt.NDArray[np.int64]
 def cut_folds(samples: Samples, *, folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
     """Yield (train, test) row numbers of a stratified group k-fold: each image is tested exactly once.
 
+    Where the version has so many folds of its own, they are used; the groups of its test split are added to them.
+
     Parameters
     ----------
     samples : Samples
@@ -48,9 +51,31 @@ def cut_folds(samples: Samples, *, folds: int, seed: int) -> Iterator[tuple[Rows
             f"{folds} folds are not possible: a class has {fewest} groups, and every fold needs one of each class",
             hint=f"Ask for 2 to {fewest} folds." if fewest >= 2 else "The version needs more groups in each class.",
         )
-    fold = assign_folds(samples.labels, np.array(samples.groups), folds=folds, seed=seed)
+    if count_version_folds(samples) == folds:
+        fold = _use_version_folds(samples, folds)
+    else:
+        fold = assign_folds(samples.labels, np.array(samples.groups), folds=folds, seed=seed)
     for number in range(folds):
         yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+
+
+def count_version_folds(samples: Samples) -> int:
+    """Return the number of folds that the version itself has; 0 where it has none, or some of them are not here."""
+    found: set[int] = set(samples.table["fold"].drop_nulls()) if "fold" in samples.table.columns else set()
+    return len(found) if found and len(found) == max(found) else 0
+
+
+def _use_version_folds(samples: Samples, folds: int) -> Rows:
+    """Return the version's fold of each image, from 0; the groups without one are added class by class, by name."""
+    fold: Rows = samples.table["fold"].cast(pl.Int64).fill_null(0).to_numpy() - 1
+    known = fold >= 0
+    first = {group: int(label) for group, label in zip(samples.groups, samples.labels, strict=True)}
+    left = sorted(
+        {group for group, there in zip(samples.groups, known, strict=True) if not there},
+        key=lambda group: (first[group], group),
+    )
+    number = {group: place % folds for place, group in enumerate(left)}
+    return np.where(known, fold, [number.get(group, 0) for group in samples.groups])
 
 
 def hold_out(samples: Samples, *, seed: int) -> tuple[Rows, Rows]:

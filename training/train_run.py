@@ -18,7 +18,7 @@ from training.board_fit import require_fit
 from training.data import Samples, TrainingData, open_training_data
 from training.evaluate import Probabilities, evaluate
 from training.fit import FitListener, FitSettings, SilentFitListener, fit
-from training.folds import check_cross_validation, count_possible_folds, cross_validate, hold_out
+from training.folds import check_cross_validation, count_possible_folds, count_version_folds, cross_validate, hold_out
 from training.models import build_model, find_architecture, predict
 from training.out_of_distribution import Context, judge_context, list_context, read_context
 from training.quantize import QuantizedModel, quantize
@@ -103,6 +103,9 @@ def make_run(reference: str, settings: FitSettings, options: RunOptions | None =
         return _open_existing(data, options, name)
     if options.folds:
         check_cross_validation(data.samples, folds=options.folds, repeats=options.repeats, seed=settings.seed)
+        own = count_version_folds(data.samples)
+        if own not in {0, options.folds}:
+            listener.note(f"the version has {own} folds, which are not used: {options.folds} were asked for")
     if board is not None:
         require_fit(architecture, board, classes=len(data.classes), side=settings.side)
     elif not architecture.for_board:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from curation.cli.console import Screen, number
+from curation.cli.console import Screen, clean_parts, number
 from curation.cli.options import (
     BRIEF,
     Address,
@@ -28,6 +28,7 @@ from curation.cli.options import (
 )
 from curation.cli_runner import clean, print_json, print_table
 from curation.errors import CurationError, ErrorCode
+from curation.storage.control_characters import show_lines
 from curation.storage.fsspec_paths import is_url
 
 if TYPE_CHECKING:
@@ -35,10 +36,15 @@ if TYPE_CHECKING:
     from curation.pipeline import Built, Options
     from curation.report.summary import Summary
     from curation.sources.folder_layout import FolderLayout, LabelTable
+    from curation.versions import Diff
 
 
 SHOWN_CLASSES = 20
 """The number of classes that `init` lists."""
+
+
+WOULD_CHANGE = 3
+"""The exit code of `build --dry-run --fail-on-change` where a new version would be published."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +66,11 @@ def build(
         str | None, typer.Option(help="Stop after this step, before anything is written: fetch, ingest, ..., select")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make every choice, but write nothing; estimate the disk space")
+        bool, typer.Option("--dry-run", help="Write nothing; compare what would be chosen with the newest version")
+    ] = False,
+    fail_on_change: Annotated[
+        bool,
+        typer.Option("--fail-on-change", help="With --dry-run: exit with 3 where a new version would be published"),
     ] = False,
     workers: Workers = None,
     engine: EngineName = "local",
@@ -81,6 +91,8 @@ def build(
         raise typer.BadParameter("the address of a cluster requires --engine ray", param_hint="--address")
     if upload is not None and not is_url(upload):
         raise typer.BadParameter(f"{upload!r} is not a URL such as s3://bucket/builds", param_hint="--upload")
+    if fail_on_change and not dry_run:
+        raise typer.BadParameter("it needs --dry-run", param_hint="--fail-on-change")
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
         options = make_options(folders_of(context), mirror=mirror, workers=workers, offline=offline, screen=screen)
@@ -90,6 +102,8 @@ def build(
         print_json(built.as_json())
     else:
         print_build(built, quiet=quiet, verbose=verbose)
+    if fail_on_change and built.would_change:
+        raise typer.Exit(WOULD_CHANGE)
 
 
 def _choose_engine(name: str, address: str | None, local: "Engine") -> "Engine":
@@ -261,6 +275,8 @@ def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
         typer.echo()
         if summary.borderline.many:
             typer.echo(f"{summary.borderline.says} {summary.borderline.advice}\n")
+        for line in list_lost(summary, verbose=verbose):
+            typer.echo(line)
         if summary.splits:
             print_splits(summary.splits)
             typer.echo()
@@ -268,6 +284,8 @@ def print_build(built: "Built", *, quiet: bool, verbose: bool) -> None:
             typer.echo(line)
         for note in built.notes:
             typer.echo(f"- {clean(note)}")
+        if built.plan is not None:
+            typer.echo(show_lines(cast("Diff", clean_parts(built.plan)).describe(shown=None if verbose else BRIEF)))
     typer.echo(_result(built))
     if not quiet and built.folder is not None and built.line is None:
         typer.echo(f"next: python -m curation review {built.name}")
@@ -283,7 +301,8 @@ def _result(built: "Built") -> str:
         return f"{built.outcome}: the draft in {built.folder} can be reviewed; no version was written"
     if built.line is None:
         size = f"; estimated size: {built.estimated_bytes / 1e6:.1f} MB" if built.estimated_bytes is not None else ""
-        return f"{built.outcome}: nothing was written{size}"
+        change = "" if built.would_change is None else f"; {_foresee(built)}"
+        return f"{built.outcome}: nothing was written{change}{size}"
     words = {
         "published": "published",
         "restored": "rebuilt the published version",
@@ -294,6 +313,13 @@ def _result(built: "Built") -> str:
     )
 
 
+def _foresee(built: "Built") -> str:
+    """Return what a build would do after this dry run."""
+    if built.plan is None:
+        return "a build would publish the first version"
+    return f"a build would {'publish a new version' if built.would_change else 'change nothing'}"
+
+
 def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
     """Print the table of images per split and class."""
     classes = sorted({label for counts in splits.values() for label in counts})
@@ -301,16 +327,46 @@ def print_splits(splits: Mapping[str, Mapping[str, int]]) -> None:
     print_table(("split", *classes), rows)
 
 
+def list_lost(summary: "Summary", *, verbose: bool) -> list[str]:
+    """Return what became of the last version's images whose files are gone, one remark per line."""
+    lines: list[str] = []
+
+    def remark(sentence: str, names: Sequence[str]) -> None:
+        lines.extend(_list_names(sentence, names, verbose=verbose))
+
+    for source, ids in summary.vanished.items():
+        images = number(len(ids), "image of the last version is", "images of the last version are")
+        remark(f"{source}: {images} no longer among its files", ids)
+    if summary.renewed:
+        by_pixels = sum(each.how == "pixels" for each in summary.renewed)
+        how = [f"{by_pixels} by equal pixels"] if by_pixels else []
+        how += [f"{len(summary.renewed) - by_pixels} as the same image"] if by_pixels < len(summary.renewed) else []
+        images = number(len(summary.renewed), "image has", "images have")
+        remark(
+            f"{images} new bytes and keep their split and decisions (found {', '.join(how)})",
+            [f"{each.id or each.sha256[:12]} is now {each.now_id}" for each in summary.renewed],
+        )
+    if summary.unclear:
+        images = number(len(summary.unclear), "image of the last version", "images of the last version")
+        remark(
+            f"{images} could be several new files, so none of them keeps its split",
+            [f"{each.id or each.sha256[:12]}: {', '.join(each.candidates)}" for each in summary.unclear],
+        )
+    return lines
+
+
+def _list_names(sentence: str, names: Sequence[str], *, verbose: bool) -> list[str]:
+    shown = names if verbose else names[:BRIEF]
+    more = [f"    ... and {len(names) - len(shown)} more (-v lists all)"] if len(shown) < len(names) else []
+    return [f"- {sentence}", *(f"    {clean(name)}" for name in shown), *more]
+
+
 def list_remarks(summary: "Summary", *, verbose: bool) -> list[str]:
     """Return remarks about a build, one per line; with ``verbose``, every name is listed."""
     lines: list[str] = []
 
     def remark(sentence: str, names: Sequence[str] = ()) -> None:
-        lines.append(f"- {sentence}")
-        shown = names if verbose else names[:BRIEF]
-        lines.extend(f"    {clean(name)}" for name in shown)
-        if len(shown) < len(names):
-            lines.append(f"    ... and {len(names) - len(shown)} more (-v lists all)")
+        lines.extend(_list_names(sentence, names, verbose=verbose))
 
     if summary.conflicts:
         images = number(len(summary.conflicts), "image has", "images have")

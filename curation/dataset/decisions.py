@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from curation.errors import CurationError, ErrorCode
 from curation.storage.disk_errors import code_of
@@ -21,6 +21,7 @@ CONTEXT = "context:"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_Value = TypeVar("_Value")
 _FIELDS = ("action", "sha256", "other", "label", "reason", "reviewer", "time", "tool")
 
 
@@ -212,6 +213,22 @@ class Ruling:
         """Return every sha256 that a decision in force concerns."""
         pairs = {sha for pair in self.apart for sha in pair}
         return frozenset({*self.fate, *self.labels, *self.preferred, *pairs})
+
+    def follow(self, renamed: Mapping[str, str]) -> "Ruling":
+        """Return the ruling for files that have other bytes now: old sha256 -> new; what is decided of the new stays.
+
+        Parameters
+        ----------
+        renamed : mapping of sha256 to sha256
+        """
+
+        def rename(old: Mapping[str, _Value]) -> dict[str, _Value]:
+            own = {sha: value for sha, value in old.items() if sha not in renamed}
+            return {**{renamed[sha]: value for sha, value in old.items() if sha in renamed}, **own}
+
+        pairs = ((renamed.get(one, one), renamed.get(other, other)) for one, other in self.apart)
+        apart = frozenset((min(pair), max(pair)) for pair in pairs if pair[0] != pair[1])
+        return Ruling(rename(self.fate), rename(self.labels), apart, rename(self.preferred))
 
 
 DISAGREE = "[disagree]"

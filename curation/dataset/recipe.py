@@ -395,6 +395,12 @@ class Selection(_Part):
     """A test (or val) split that is short may take images of the source's own train split."""
     seed: int = 1
     previous: Annotated[str, Field(pattern=r"^(newest|none|v[1-9]\d*)$")] = "newest"
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Folds over train and val, by group and class."""
+
+    def canonical(self) -> dict[str, object]:
+        """Return the selection as it stands in the recipe's digest: folds only where they are asked for."""
+        return self.model_dump(mode="json", exclude={"folds"} if self.folds is None else set())
 
     def wanted(self, class_name: str) -> dict[Split, int]:
         """Return split -> count for one class; empty where ratios decide."""
@@ -475,6 +481,7 @@ class Recipe(_Part):
         content["decode"] = self.decode.canonical()
         content["render"] = self.render.canonical()
         content["duplicates"] = self.duplicates.canonical()
+        content["selection"] = self.selection.canonical()
         return digest_of(content)
 
 

@@ -28,7 +28,7 @@ def write(outgoing: Outgoing, folder: Path) -> None:
 
 def _describe(outgoing: Outgoing, sample: Sample, category: str) -> dict[str, object]:
     facts = {"split": sample.split, "version": outgoing.reference, "digest": outgoing.version.digest}
-    facts |= {name: value for name, value in sample.provenance().items() if value is not None}
+    facts |= {name: str(value) for name, value in sample.provenance().items() if value is not None}
     facts |= {name: str(value) for name, value in sample.known_metadata().items()}
     return {
         "path": f"{sample.name}.jpg",

@@ -46,6 +46,7 @@ def _pack(outgoing: Outgoing, samples: Sequence[Sample]) -> bytes:
         "label": pl.Series([number[sample.label] for sample in samples], dtype=pl.Int64),
         **{name: pl.Series([getattr(sample, name) for sample in samples], dtype=pl.String) for name in PROVENANCE},
         "reserve": pl.Series([sample.reserve for sample in samples], dtype=pl.Boolean),
+        **({"fold": pl.Series([sample.fold for sample in samples], dtype=pl.Int64)} if outgoing.has_folds else {}),
         **{
             column.name: pl.Series([sample.metadata[column.name] for sample in samples], dtype=column.kind)
             for column in outgoing.metadata
@@ -69,6 +70,7 @@ def _features(outgoing: Outgoing) -> dict[str, object]:
         "label": {"names": list(outgoing.classes), "_type": "ClassLabel"},
         **{name: {"dtype": "string", "_type": "Value"} for name in PROVENANCE},
         "reserve": {"dtype": "bool", "_type": "Value"},
+        **({"fold": {"dtype": "int64", "_type": "Value"}} if outgoing.has_folds else {}),
         **{column.name: {"dtype": _dtype_of(column), "_type": "Value"} for column in outgoing.metadata},
     }
 
@@ -110,6 +112,7 @@ def _declare(outgoing: Outgoing) -> list[str]:
     for name in PROVENANCE:
         lines += [f"  - name: {name}", "    dtype: string"]
     lines += ["  - name: reserve", "    dtype: bool"]
+    lines += ["  - name: fold", "    dtype: int64"] if outgoing.has_folds else []
     for column in outgoing.metadata:
         lines += [f"  - name: {json.dumps(column.name, ensure_ascii=False)}", f"    dtype: {_dtype_of(column)}"]
     return lines

@@ -41,6 +41,8 @@ class Sample:
         Whether it is used although it is disputed.
     metadata : mapping of str to str, int, float or None
         The values of the version's metadata columns.
+    fold : int, optional
+        Of an image of train or val, from 1, where the version has folds.
     """
 
     split: str
@@ -55,6 +57,7 @@ class Sample:
     licence: str | None
     reserve: bool
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    fold: int | None = None
 
     def read(self) -> bytes:
         """Return the bytes of the image.
@@ -78,16 +81,16 @@ class Sample:
             )
         return content
 
-    def provenance(self) -> dict[str, str | None]:
-        """Return the columns ``PROVENANCE``."""
-        origin: dict[str, str | None] = {
+    def provenance(self) -> dict[str, str | int | None]:
+        """Return the columns ``PROVENANCE``, and the fold if there is one."""
+        origin: dict[str, str | int | None] = {
             "sha256": self.sha256,
             "file_sha256": self.file_sha256,
             "group": self.group,
             "source": self.source,
             "licence": self.licence,
         }
-        return origin
+        return origin if self.fold is None else {**origin, "fold": self.fold}
 
     def known_metadata(self) -> dict[str, Any]:
         """Return the metadata columns that have a value."""
@@ -137,6 +140,11 @@ class Outgoing:
         used = {sample.split for sample in self.samples}
         return tuple(split for split in SPLITS if split in used)
 
+    @property
+    def has_folds(self) -> bool:
+        """Whether the version has folds."""
+        return any(sample.fold is not None for sample in self.samples)
+
     def identity(self) -> dict[str, str]:
         """Return the identity of the version that every format contains."""
         return {"version": self.reference, "digest": self.version.digest, "content_digest": self.content_digest}
@@ -167,7 +175,7 @@ def gather(version: Version, *, advance: Advance = lambda size_bytes: None) -> O
         Where a label or a file name in the manifest could lead out of a folder, or an image is missing: the version was
         changed.
     """
-    columns = ("split", "label", "file", "sha256", "file_sha256", "group", "source", "licence", "reserve")
+    columns = ("split", "label", "file", "sha256", "file_sha256", "group", "source", "licence", "reserve", "fold")
     names = [column.name for column in version.manifest.metadata]
     kept = version.manifest.kept.with_columns(pl.col("reserve").fill_null(value=False))
     rows = kept.select(*columns, pl.struct(names).alias("metadata") if names else pl.lit(None).alias("metadata"))
@@ -193,7 +201,7 @@ def _open(folder: Path, row: Mapping[str, Any]) -> Sample:
         raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: {fault.strerror}", hint=_VERIFY) from fault
     if path.is_symlink():
         raise CurationError(ErrorCode.VERSION_DAMAGED, f"{path}: is a symbolic link", hint=_VERIFY)
-    chosen = {key: row[key] for key in ("sha256", "file_sha256", "group", "source", "licence", "reserve")}
+    chosen = {key: row[key] for key in ("sha256", "file_sha256", "group", "source", "licence", "reserve", "fold")}
     return Sample(
         split=split,
         label=label,

@@ -37,6 +37,7 @@ def write(outgoing: Outgoing, folder: Path) -> None:
     )
     excluded = manifest.rejected.with_columns(describe_excluded(manifest.rejected))
     columns = [*FIRST, *(column.name for column in COLUMNS if column.exported and column.name not in FIRST)]
+    columns = [name for name in columns if name != "fold" or outgoing.has_folds]
     columns += [column.name for column in manifest.metadata]
     identity = [pl.lit(value).alias(f"curation_{name}") for name, value in outgoing.identity().items()]
     tables = {

@@ -2,7 +2,7 @@
 
 Features: ``image/encoded``, ``image/format``, ``image/class/label`` (from 0), ``image/class/text``,
 ``image/key/sha256`` (of the encoded image), ``split``, ``source/sha256``, ``source/name``, ``group``, ``licence``,
-``version``, ``digest``.
+``version``, ``digest``, and ``fold`` where the version has folds.
 """
 
 import struct
@@ -45,6 +45,8 @@ def _features(outgoing: Outgoing, sample: Sample, content: bytes) -> dict[str, b
         "digest": outgoing.version.digest,
     }
     encoded: dict[str, bytes | int] = {name: text.encode() for name, text in texts.items()}
+    if sample.fold is not None:
+        encoded["fold"] = sample.fold
     return {**encoded, "image/encoded": content, "image/class/label": outgoing.classes.index(sample.label)}
 
 

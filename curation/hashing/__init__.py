@@ -16,6 +16,7 @@ from curation.hashing.search import (
     plan_search,
     representatives,
 )
+from curation.hashing.small_thumbnails import pack_thumbnails, unpack_thumbnails
 from curation.hashing.thumbnail_store import ThumbnailStore
 from curation.hashing.thumbnails import FLAT_DEVIATION, PIXELS, correlation, is_flat
 from curation.images.orientation import INVERSE, SYMMETRIES, turn
@@ -47,6 +48,7 @@ __all__ = [
     "is_flat",
     "local_difference",
     "oriented_pairs_within",
+    "pack_thumbnails",
     "pairs_within",
     "phash",
     "pixel_sha256",
@@ -56,4 +58,5 @@ __all__ = [
     "symmetries",
     "to_imagehash",
     "turn",
+    "unpack_thumbnails",
 ]

@@ -16,6 +16,7 @@ from curation.images.camera import (
 )
 from curation.images.decoding import ImageReader, decode, read_header
 from curation.images.dicom import read_dicom_tags
+from curation.images.jpeg_segments import hash_coded_image
 from curation.images.quality import Quality, gray32, gray32_batch, gray64_batch, measure, measure_batch
 from curation.images.rendering import RenderSettings, Step, encode, render
 from curation.images.sniffing import SNIFF_BYTES, sniff
@@ -50,6 +51,7 @@ __all__ = [
     "gray32",
     "gray32_batch",
     "gray64_batch",
+    "hash_coded_image",
     "measure",
     "measure_batch",
     "read_dicom_tags",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -45,6 +46,22 @@ def strip_metadata(content: bytes) -> bytes:
             headed.add(marker)
             parts.append(bytes((0xFF, marker)) + (len(essence) + 2).to_bytes(2, "big") + essence)
     return b"".join((*parts, b"\xff\xd9"))
+
+
+def hash_coded_image(content: bytes) -> str | None:
+    """Return the sha256 of a JPEG's tables, frames and scans; whatever its metadata is, it stays the same.
+
+    None where the segments contradict each other.
+    """
+    digest = hashlib.sha256()
+    try:
+        for marker, segment, scan in walk_segments(content):
+            if marker in _NEEDED:
+                for part in (bytes((marker,)), segment, scan):
+                    digest.update(part)
+    except DecodeFailure:
+        return None
+    return digest.hexdigest()
 
 
 def walk_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:

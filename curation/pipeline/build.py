@@ -18,7 +18,7 @@ from curation.dataset.manifest import Manifest, choice_digest, is_excluded_by
 from curation.dataset.recipe import AnySource, Decode, Labels, Recipe, Render, load_recipe
 from curation.engines import keep_workers
 from curation.errors import CurationError, ErrorCode
-from curation.hashing import Fingerprints, Pairs, Search, SearchReport, find_candidates
+from curation.hashing import Fingerprints, Pairs, Search, SearchReport, find_candidates, pack_thumbnails
 from curation.pipeline.journal import Journal, StageLine, Stopped
 from curation.pipeline.options import Listener, Options
 from curation.reasons import describe as describe_exclusion
@@ -37,22 +37,29 @@ from curation.storage.archive_index import ArchiveIndex
 from curation.storage.atomic_files import replace_file
 from curation.storage.disk_errors import explain_disk_faults
 from curation.versions import (
+    Diff,
     Home,
     Lock,
+    Renewal,
     VersionLine,
     check_not_withdrawn,
     check_present,
     chosen,
     commit,
+    diff_plan,
     drop_draft,
+    fill_extra,
     find,
     find_digest,
+    find_read_otherwise,
+    find_renewed,
+    load,
     locked,
     name_images,
     next_number,
     open_staging,
     parse_reference,
-    previous_split,
+    previous_images,
     published,
     recover,
     reuse,
@@ -89,6 +96,10 @@ class Built:
         What a user should know in addition to the summary.
     estimated_bytes : int, optional
         What the images of a dry run would take.
+    plan : Diff, optional
+        What a dry run would change in the newest version; None where nothing is published yet.
+    would_change : bool, optional
+        Whether a build after this dry run would publish a new version.
     """
 
     name: str
@@ -100,6 +111,8 @@ class Built:
     stages: tuple[StageLine, ...]
     notes: tuple[str, ...] = ()
     estimated_bytes: int | None = None
+    plan: Diff | None = None
+    would_change: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values. The manifest is in the version's folder."""
@@ -112,6 +125,8 @@ class Built:
             "summary": asdict(self.summary),
             "notes": list(self.notes),
             "estimated_bytes": self.estimated_bytes,
+            "plan": self.plan and self.plan.as_json(),
+            "would_change": self.would_change,
         }
 
 
@@ -150,7 +165,7 @@ def build(name: str, options: Options | None = None, *, until: Step | None = Non
         Stop after this step. Nothing is written, except that a build until ``dedup`` or ``select`` of images without
         labels leaves a draft, so that they can be reviewed.
     dry_run : bool
-        Run every step that chooses, write nothing, and estimate the disk space.
+        Run every step that chooses, write nothing, compare with the newest version and estimate the disk space.
 
     Raises
     ------
@@ -206,7 +221,13 @@ def restore(reference: str, options: Options | None = None) -> Built:
             check_present(home, name, line)
             return _upload(_finish(published_by, journal, options, "unchanged", line=line, folder=folder), options)
         grouped = find_groups(recipe, options, journal)
-        rows = retake_split(grouped, chosen(home, reference), line, journal, reference=f"{name}@v{line.version}")
+        split = chosen(home, reference)
+        rows = retake_split(grouped, split, line, journal, reference=f"{name}@v{line.version}")
+        if changed := find_read_otherwise(fill_extra(split), rows.rows, grouped.fingerprints):
+            more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+            journal.notes.append(
+                f"today's decoder gives other pixels than at publication: {', '.join(changed[:MOST_NAMED])}{more}"
+            )
         try:
             built = publish(held, published_by, grouped, rows, journal, options)
         except UnrenderableImages as found:
@@ -234,15 +255,19 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
     with journal.step("label") as record:
         rows = record(label(rows, recipe.labels))
     with journal.step("decide") as record:
+        last, renewal = find_last_version(home, recipe, rows, fingerprints)
+        journal.renewal = renewal
+        rows = note_earlier_bytes(rows, last)
         ledger = read_ledger(home.dataset(recipe.name) / "decisions.jsonl")
         ruling = rule(ledger, agreement=recipe.review.agreement, adjudicator=recipe.review.adjudicator)
+        ruling = ruling.follow(name_successors(last))
         decided = decide(rows, ruling, classes=recipe.classes)
         rows = record(decided.manifest)
         journal.notes += [f"a decision is about {sha[:12]}, which no source contains now" for sha in decided.absent]
     with journal.step("quality") as record:
         rows = record(quality(rows, recipe.quality))
     with journal.step("dedup") as record:
-        previous = previous_split(home, recipe.name, recipe.selection.previous)
+        previous = last.clear() if recipe.selection.previous == "none" else last
         found = find_duplicates(
             rows,
             fingerprints,
@@ -267,6 +292,43 @@ def _strike_forgotten(rows: Manifest, folder: Path, journal: Journal) -> Manifes
             f"({salt_path()})"
         )
     return strike_forgotten(rows, lines, salt)
+
+
+def find_last_version(
+    home: Home, recipe: Recipe, rows: Manifest, fingerprints: Fingerprints
+) -> tuple[pl.DataFrame, Renewal]:
+    """Return the images of the version before with the bytes that they have now, and what became of those without."""
+    line, last = previous_images(home, recipe.name, recipe.selection.previous)
+    renewal = find_renewed(last, rows.rows, fingerprints, recipe.duplicates)
+    nameless = renewal.vanished["id"].null_count()
+    if nameless and line is not None and home.build(recipe.name, line.version).is_dir():
+        kept = load(home, f"{recipe.name}@v{line.version}").manifest.kept
+        ids = kept.select("sha256", pl.col("page").fill_null(1), "id")
+        named = renewal.vanished.drop("id").join(ids, on=["sha256", "page"], how="left", maintain_order="left")
+        renewal = replace(renewal, vanished=named.select(renewal.vanished.columns))
+    return renewal.follow(last), renewal
+
+
+def note_earlier_bytes(rows: Manifest, last: pl.DataFrame) -> Manifest:
+    """Fill ``earlier_sha256``: what an image's file was in the versions before, if it has other bytes now."""
+    known = last.filter(pl.col("earlier").is_not_null()).select("sha256", "page", "earlier")
+    keys = rows.rows.select("sha256", pl.col("page").fill_null(1))
+    earlier = keys.join(known.unique(["sha256", "page"]), on=["sha256", "page"], how="left", maintain_order="left")
+    return rows.with_columns(earlier_sha256=earlier["earlier"])
+
+
+def name_successors(last: pl.DataFrame) -> dict[str, str]:
+    """Return for each sha256 that an image had before the one that it has now."""
+    known = last.filter(pl.col("earlier").is_not_null()).select("earlier", "sha256").iter_rows()
+    return {before: now for earlier, now in known for before in earlier.split(" ")}
+
+
+def add_fingerprints(rows: Manifest, fingerprints: Fingerprints) -> Manifest:
+    """Fill ``fingerprint`` of the chosen images, which git keeps to find them again."""
+    chosen = rows.rows["excluded_by"].is_null().to_numpy()
+    texts = np.full(len(rows), None, object)
+    texts[chosen] = pack_thumbnails(fingerprints.take(chosen).thumbnails)
+    return rows.with_columns(fingerprint=pl.Series(texts.tolist(), dtype=pl.String))
 
 
 def choose_split(grouped: Grouped, recipe: Recipe, journal: Journal) -> Manifest:
@@ -306,10 +368,15 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
         drop_draft(held)
         check_present(home, recipe.name, line)
         _copy_newest_card(home, recipe.name)
+        if recipe.selection.folds and "fold" not in chosen(home, f"{recipe.name}@v{line.version}").columns:
+            journal.notes.append(
+                f"v{line.version} was published without folds and stays as it is: the next new version has them"
+            )
         folder = home.build(recipe.name, line.version)
         return _finish(recipe, journal, options, "unchanged", line=line, folder=folder)
     from curation.pipeline.describe import describe  # audit and report: a second of imports, for new versions only
 
+    rows = add_fingerprints(rows, grouped.fingerprints)
     with open_staging(held) as staging:
         with journal.step("render") as record:
             rows = record(
@@ -380,7 +447,18 @@ def _plan(recipe: Recipe, options: Options, *, until: Step | None, dry_run: bool
         rows = choose_split(grouped, recipe, journal)
     except Stopped:
         return _finish(recipe, journal, options, outcome, folder=_draft_unlabelled(recipe, journal, options, until))
-    return _finish(recipe, journal, options, outcome, estimated_bytes=estimate_bytes(rows, recipe, grouped.archives))
+    built = _finish(recipe, journal, options, outcome, estimated_bytes=estimate_bytes(rows, recipe, grouped.archives))
+    return _compare_with_newest(built, recipe, rows, options.home) if dry_run else built
+
+
+def _compare_with_newest(built: Built, recipe: Recipe, rows: Manifest, home: Home) -> Built:
+    """Return the result of a dry run with what would change in the newest version."""
+    lines, rendering = published(home, recipe.name), recipe.rendering()
+    if not lines:
+        return replace(built, would_change=True)
+    plan = diff_plan(home, recipe.name, rows, rendering=rendering, recipe_digest=recipe.digest())
+    changed = choice_digest(rows.kept, rendering=rendering) != find(home, recipe.name).digest
+    return replace(built, plan=plan, would_change=changed)
 
 
 def _draft_unlabelled(recipe: Recipe, journal: Journal, options: Options, until: Step | None) -> Path | None:
@@ -416,14 +494,14 @@ def _finish(
         line=line,
         folder=folder,
         manifest=journal.rows,
-        summary=_summarize(journal.rows, recipe, journal),
+        summary=_summarize(journal.rows, recipe, journal, lost=outcome != "restored"),
         stages=tuple(journal.stages),
         notes=notes,
         estimated_bytes=estimated_bytes,
     )
 
 
-def _summarize(rows: Manifest, recipe: Recipe, journal: Journal) -> Summary:
+def _summarize(rows: Manifest, recipe: Recipe, journal: Journal, *, lost: bool = False) -> Summary:
     grouped = [source.name for source in recipe.sources if source.group is not None]
     return summarize(
         rows,
@@ -431,6 +509,7 @@ def _summarize(rows: Manifest, recipe: Recipe, journal: Journal) -> Summary:
         grouped=grouped,
         ratios=recipe.selection.ratios,
         borderline=journal.borderline,
+        renewal=journal.renewal if lost else None,
     )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from curation.dataset.borderline import Borderline
 from curation.dataset.manifest import Manifest, check_conservation
+from curation.versions import Renewal
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Journal:
         What a user should know.
     borderline : Borderline
         The pairs that are nearly the same, once duplicates were searched.
+    renewal : Renewal, optional
+        What became of the images of the last version whose files are gone.
     """
 
     def __init__(self, listener: _Hearer, *, until: str | None = None) -> None:
@@ -62,6 +65,7 @@ class Journal:
         self.stages: list[StageLine] = []
         self.notes: list[str] = []
         self.borderline = Borderline()
+        self.renewal: Renewal | None = None
 
     @contextmanager
     def step(

@@ -20,6 +20,7 @@ from curation.dataset.manifest import (
 from curation.dataset.recipe import Split
 from curation.dataset.split_counts import count_splits
 from curation.reasons import Reason
+from curation.versions.identity import Renewal, Renewed, Unclear
 
 CONTEXT: Final = "context:"
 """Begins the claim of a context class; its source label follows."""
@@ -79,6 +80,12 @@ class Summary:
     """Source -> images without a label (yet)."""
     system_files: dict[str, int] = field(default_factory=dict)
     """Kind of file left by an operating system -> number of files."""
+    vanished: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Source -> ids of the last version's images that it no longer contains."""
+    renewed: tuple[Renewed, ...] = ()
+    """Images of the last version whose files have new bytes."""
+    unclear: tuple[Unclear, ...] = ()
+    """Images of the last version whose files are gone and that several new files could be."""
     missed_ratios: tuple[MissedRatio, ...] = ()
     """With ratios: what came out otherwise by more than a point, because groups are whole."""
     borderline: Borderline = field(default_factory=Borderline)
@@ -92,6 +99,7 @@ def summarize(
     grouped: Sequence[str] = (),
     ratios: Mapping[Split, float] | None = None,
     borderline: Borderline | None = None,
+    renewal: Renewal | None = None,
 ) -> Summary:
     """Return the summary of a manifest; the fields of steps that have not run are empty.
 
@@ -103,6 +111,8 @@ def summarize(
         What the recipe asks for.
     borderline : Borderline, optional
         What the build found of pairs that are nearly the same.
+    renewal : Renewal, optional
+        What became of the last version's images whose files are gone.
     """
     rows, kept = manifest.rows, manifest.kept
     conflicts = find_conflicts(rows)
@@ -130,9 +140,23 @@ def summarize(
         ungrouped=tuple(sorted(set(loners["source"]) - set(matched))),
         unlabelled=_by_source(rows.filter(is_excluded_by("label"))),
         system_files=_count_system_files(rows),
+        vanished=_name_vanished(renewal.vanished) if renewal else {},
+        renewed=renewal.found if renewal else (),
+        unclear=renewal.unclear if renewal else (),
         missed_ratios=find_missed_ratios(kept, ratios or {}),
         borderline=borderline or Borderline(),
     )
+
+
+UNKNOWN: Final = "unknown source"
+"""Where 0.1.0 published an image, whose split in git has no ids, and its files are not on this machine."""
+
+
+def _name_vanished(vanished: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for name, sha in vanished.select("id", "sha256").iter_rows():
+        found.setdefault(name.split("/", 1)[0] if name else UNKNOWN, []).append(name or sha)
+    return {source: tuple(sorted(names)) for source, names in sorted(found.items())}
 
 
 POINT: Final = 0.01

@@ -19,14 +19,15 @@ def restore_split(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -
         After dedup. A chosen image is kept whatever excludes it today; the others keep their reason, or get
         ``not-in-version``.
     chosen : polars.DataFrame
-        ``sha256``, ``page``, ``label``, ``split``, ``group`` of every sample of the version.
+        ``sha256``, ``page``, ``label``, ``split``, ``group`` of every sample of the version, and its ``fold`` if any.
 
     Raises
     ------
     CurationError
         Where the sources no longer contain some of the images.
     """
-    wanted = chosen.select("sha256", "page", _label="label", _split="split", _group="group")
+    fold = pl.col("fold") if "fold" in chosen.columns else pl.lit(None, pl.UInt32)
+    wanted = chosen.select("sha256", "page", _label="label", _split="split", _group="group", _fold=fold)
     rows = manifest.rows.with_columns(_page=pl.col("page").fill_null(1))
     joined = rows.join(
         wanted, left_on=["sha256", "_page"], right_on=["sha256", "page"], how="left", maintain_order="left"
@@ -38,7 +39,7 @@ def restore_split(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -
         lost = wanted.join(first, left_on=["sha256", "page"], right_on=["sha256", "_page"], how="anti").sort(
             "_split", "_label", "sha256"
         )
-        names = [f"{split}/{label}/{sha[:12]}" for sha, _, label, split, _ in lost.head(NAMED).iter_rows()]
+        names = [f"{split}/{label}/{sha[:12]}" for sha, _, label, split, *_ in lost.head(NAMED).iter_rows()]
         more = [f"and {lost.height - NAMED} more"] if lost.height > NAMED else []
         raise CurationError(
             ErrorCode.ORIGINALS_MISSING,
@@ -52,6 +53,7 @@ def restore_split(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -
         label=pl.when(taken).then("_label").otherwise("label"),
         group=pl.when(taken).then("_group"),  # groups have grown since: the others belong to none of this version
         split=pl.when(taken).then("_split"),
+        fold=pl.when(taken).then("_fold"),
         excluded_by=pl.when(~taken).then("excluded_by"),
         reason=pl.when(~taken).then("reason"),
         detail=pl.when(~taken).then("detail"),
@@ -68,7 +70,9 @@ def restore_split(manifest: Manifest, chosen: pl.DataFrame, *, reference: str) -
     marked = _drop_contradictions(marked, taken)
     others = marked.select(pl.when(~taken).then(pl.lit(Reason.NOT_IN_VERSION.value))).to_series()
     details = pl.repeat(reference, marked.height, dtype=pl.String, eager=True)
-    return manifest.with_rows(marked.drop("_page", "_label", "_split", "_group")).exclude("select", others, details)
+    return manifest.with_rows(marked.drop("_page", "_label", "_split", "_group", "_fold")).exclude(
+        "select", others, details
+    )
 
 
 def _drop_contradictions(rows: pl.DataFrame, taken: pl.Expr) -> pl.DataFrame:

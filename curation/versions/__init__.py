@@ -3,12 +3,13 @@
 from curation.dataset.layout import Home
 from curation.versions.commit import commit, open_staging
 from curation.versions.describe import describe_version, name_images, write_tables
-from curation.versions.diff import Diff, diff
+from curation.versions.diff import Diff, diff, diff_plan
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Explanation, explain
 from curation.versions.forget import ForgetPlan, forget, plan_forget, select_rows
 from curation.versions.gc import CachePart, Freed, GcPlan, carry_out, free_space, plan_gc
 from curation.versions.hardlinks import PublishedImage, link_or_copy, reuse
+from curation.versions.identity import Renewal, find_read_otherwise, find_renewed
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
 from curation.versions.recovery import recover
@@ -26,10 +27,11 @@ from curation.versions.store import (
     open_folder,
     open_table,
     parse_reference,
+    previous_images,
     previous_split,
 )
 from curation.versions.verify import Verification, verify
-from curation.versions.version_index import VersionLine, published
+from curation.versions.version_index import VersionLine, fill_extra, published
 
 __all__ = [
     "CachePart",
@@ -42,6 +44,7 @@ __all__ = [
     "Home",
     "Lock",
     "PublishedImage",
+    "Renewal",
     "Shown",
     "Verification",
     "Version",
@@ -53,10 +56,14 @@ __all__ = [
     "commit",
     "describe_version",
     "diff",
+    "diff_plan",
     "drop_draft",
     "explain",
+    "fill_extra",
     "find",
     "find_digest",
+    "find_read_otherwise",
+    "find_renewed",
     "forget",
     "free_space",
     "link_or_copy",
@@ -71,6 +78,7 @@ __all__ = [
     "parse_reference",
     "plan_forget",
     "plan_gc",
+    "previous_images",
     "previous_split",
     "published",
     "recover",

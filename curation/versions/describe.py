@@ -103,12 +103,16 @@ def describe_version(
 
 
 def metadata_tables(manifest: Manifest) -> dict[str, pl.DataFrame]:
-    """Return the tables about the images by their path in the folder; columns ``METADATA``, sorted by file name.
+    """Return the tables about the images by their path in the folder: ``METADATA``, and ``fold`` if there are folds.
+
+    All values are texts, and the rows are sorted by file name.
 
     ``metadata.csv`` contains all splits. Hugging Face's ImageFolder reads ``images/<split>/metadata.csv``: with one
     file for all, it would put every row into every split.
     """
-    whole = manifest.kept.select(pl.col("file").alias("file_name"), *METADATA[1:]).sort("file_name")
+    kept = manifest.kept
+    folds = [pl.col("fold").cast(pl.String)] if kept["fold"].null_count() < kept.height else []
+    whole = kept.select(pl.col("file").alias("file_name"), *METADATA[1:], *folds).sort("file_name")
     tables = {"metadata.csv": whole}
     for split in sorted(whole["split"].drop_nulls().unique()):
         inside = pl.col("file_name").str.strip_prefix(f"images/{split}/")

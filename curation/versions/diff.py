@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import polars as pl
 
 from curation.dataset.decisions import describe_actions
 from curation.dataset.layout import Home
-from curation.dataset.manifest import comparable_decision
+from curation.dataset.manifest import Manifest, comparable_decision
 from curation.errors import CurationError
 from curation.reasons import VARYING, Reason, describe
 from curation.versions.store import chosen, find, load, parse_reference
-from curation.versions.version_index import VersionLine, same_rendering
+from curation.versions.version_index import fill_extra, same_rendering, split_table
 
 Kind = Literal["added", "removed", "moved", "relabelled"]
 Key = tuple[str, int]
@@ -116,12 +116,18 @@ class Diff:
 class _Side:
     """One of the two versions: its published split and, where its files are on this machine, its manifest."""
 
+    name: str
     reference: str
-    line: VersionLine
+    rendering: Mapping[str, object]
+    recipe_digest: str
     places: Mapping[Key, tuple[str, str, str]]
     """(split, label, group) of every kept image."""
+    earlier: Mapping[Key, tuple[str, ...]]
+    """The sha256 that images had in versions before, where they have other bytes now."""
     seen: Mapping[Key, tuple[dict[str, Any], ...]] | None
     """Every row of a changed image; None where the files are not on this machine."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The sha256 of images that have other bytes in the other version -> the sha256 by which both are compared."""
 
     def row(self, key: Key) -> dict[str, Any] | None:
         """Return the kept row of an image, else the excluded one whose reason is its own."""
@@ -138,13 +144,62 @@ def diff(home: Home, before: str, after: str) -> Diff:
     CurationError
         Where one of them was not published, or its split is missing or changed.
     """
-    one, other = _open(home, before), _open(home, after)
-    keys = sorted(
+    one, other = _align(_open(home, before), _open(home, after))
+    keys = _changed(one, other)
+    return _describe(_with_rows(home, one, keys), _with_rows(home, other, keys), keys)
+
+
+def diff_plan(home: Home, name: str, rows: Manifest, *, rendering: Mapping[str, object], recipe_digest: str) -> Diff:
+    """Compare the newest published version with what a build would publish now.
+
+    Parameters
+    ----------
+    rows : Manifest
+        After select.
+    rendering : mapping
+        The recipe's.
+    recipe_digest : str
+
+    Raises
+    ------
+    CurationError
+        Where nothing was published.
+    """
+    table = fill_extra(split_table(rows.kept)).drop("earlier").hstack([_earlier(rows.kept)])
+    planned = _make_side(name, f"{name} (planned)", rendering, recipe_digest, table)
+    one, other = _align(_open(home, name), planned)
+    keys = _changed(one, other)
+    return _describe(_with_rows(home, one, keys), _add_rows(other, rows.rows, keys), keys)
+
+
+def _earlier(kept: pl.DataFrame) -> pl.Series:
+    return kept.with_columns(pl.col("page").fill_null(1)).sort("sha256", "page")["earlier_sha256"].alias("earlier")
+
+
+def _align(one: _Side, other: _Side) -> tuple[_Side, _Side]:
+    """Give the images of two versions one sha256 where one version states what they were in the other."""
+    return _rename(one, other), _rename(other, one)
+
+
+def _rename(side: _Side, other: _Side) -> _Side:
+    names: dict[str, str] = {}
+    for (sha, page), earlier in side.earlier.items():
+        known = [before for before in earlier if (before, page) in other.places]
+        if known and (sha, page) not in other.places:
+            names[sha] = known[-1]
+    places = {(names.get(sha, sha), page): place for (sha, page), place in side.places.items()}
+    return replace(side, names=names, places=places)
+
+
+def _changed(one: _Side, other: _Side) -> list[Key]:
+    return sorted(
         key
         for key in {*one.places, *other.places}
         if one.places.get(key, ("", ""))[:2] != other.places.get(key, ("", ""))[:2]
     )
-    one, other = _with_rows(home, one, keys), _with_rows(home, other, keys)
+
+
+def _describe(one: _Side, other: _Side, keys: list[Key]) -> Diff:
     order = get_args(Kind)
     changes = sorted(
         (_compare(key, one, other) for key in keys),
@@ -162,8 +217,24 @@ def diff(home: Home, before: str, after: str) -> Diff:
 def _open(home: Home, reference: str) -> _Side:
     line = find(home, reference)
     full = f"{parse_reference(reference).name}@v{line.version}"
-    columns = chosen(home, full).select("sha256", "page", "split", "label", "group")
-    return _Side(full, line, {(row[0], row[1]): (row[2], row[3], row[4]) for row in columns.rows()}, None)
+    name = parse_reference(reference).name
+    return _make_side(name, full, line.rendering, line.recipe_digest, fill_extra(chosen(home, full)))
+
+
+def _make_side(
+    name: str, reference: str, rendering: Mapping[str, object], recipe_digest: str, table: pl.DataFrame
+) -> _Side:
+    columns = table.select("sha256", "page", "split", "label", "group")
+    renewed = table.filter(pl.col("earlier").is_not_null()).select("sha256", "page", "earlier").rows()
+    return _Side(
+        name,
+        reference,
+        rendering,
+        recipe_digest,
+        {(row[0], row[1]): (row[2], row[3], row[4]) for row in columns.rows()},
+        {(sha, page): tuple(earlier.split(" ")) for sha, page, earlier in renewed},
+        None,
+    )
 
 
 def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
@@ -171,23 +242,30 @@ def _with_rows(home: Home, side: _Side, keys: list[Key]) -> _Side:
         rows = load(home, side.reference).manifest.rows
     except CurationError:
         return side
-    rows = rows.filter(pl.col("sha256").is_in([sha256 for sha256, _ in keys]))
+    return _add_rows(side, rows, keys)
+
+
+def _add_rows(side: _Side, rows: pl.DataFrame, keys: list[Key]) -> _Side:
+    """Return the side with every row of the changed images."""
+    own = {shared: sha for sha, shared in side.names.items()}
+    rows = rows.filter(pl.col("sha256").is_in([own.get(sha256, sha256) for sha256, _ in keys]))
     seen: dict[Key, tuple[dict[str, Any], ...]] = {}
     for row in rows.select(
         "sha256", pl.col("page").fill_null(1), *COLUMNS, comparable_decision().alias("compared")
     ).iter_rows(named=True):
-        key = (row["sha256"], row["page"])
+        key = (side.names.get(row["sha256"], row["sha256"]), row["page"])
         seen[key] = (*seen.get(key, ()), row)
-    return _Side(side.reference, side.line, side.places, seen)
+    return replace(side, seen=seen)
 
 
 def _notes(one: _Side, other: _Side) -> Iterator[str]:
-    names = [parse_reference(side.reference).name for side in (one, other)]
-    if names[0] != names[1]:
-        yield f"{names[0]} and {names[1]} are two datasets: these are their differences"
-    if not same_rendering(one.line.rendering, other.line.rendering):
+    if one.name != other.name:
+        yield f"{one.name} and {other.name} are two datasets: these are their differences"
+    if renewed := len(one.names) + len(other.names):
+        yield f"{renewed} {'image has' if renewed == 1 else 'images have'} new bytes and count as the same"
+    if not same_rendering(one.rendering, other.rendering):
         yield "the images are rendered differently"
-    if one.line.recipe_digest != other.line.recipe_digest:
+    if one.recipe_digest != other.recipe_digest:
         yield "the recipe changed"
     for side in (one, other):
         if side.seen is None:
@@ -269,7 +347,7 @@ def _why_relabelled(key: Key, one: _Side, other: _Side) -> _Why:
     if old and new and old["decision"] and not new["decision"]:
         shown = (describe_actions(old["decision"], with_reviewers=full) for full in (True, False))
         return _Why(*(f"a decision was undone: {each}" for each in shown))
-    if one.line.recipe_digest != other.line.recipe_digest:
+    if one.recipe_digest != other.recipe_digest:
         return _same("the recipe changed" + ("" if old and new else ", as far as the splits show"))
     return _same("unknown: the files of both versions are needed")
 
@@ -283,6 +361,6 @@ def _why_moved(key: Key, one: _Side, other: _Side) -> _Why:
         return _Why(f"its group changed ({groups})", "its group changed")
     if decided := _new_decision(old, new):
         return decided
-    if one.line.recipe_digest != other.line.recipe_digest:
+    if one.recipe_digest != other.recipe_digest:
         return _same("the recipe changed")
     return _same("the draw changed with the other images")

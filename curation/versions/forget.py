@@ -34,7 +34,7 @@ from curation.storage.fsync import remove_tree
 from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.locks import Lock, locked
 from curation.versions.store import open_draft, open_folder
-from curation.versions.version_index import VersionLine, published, read_split
+from curation.versions.version_index import EXTRA_COLUMNS, VersionLine, published, read_split
 
 Kind = Literal["version", "build", "draft", "archive", "cache", "run", "decision", "upload"]
 _SHOWN: Final = 20
@@ -349,7 +349,11 @@ def _withdraw(lock: Lock, plan: ForgetPlan, salt: bytes) -> None:
     for line in lines:
         path = home.split(plan.name, line.version)
         if line.version in plan.withdrawn and path.is_file():
-            table = read_split(path).with_columns(pl.col("sha256", "group").replace(names))
+            table = read_split(path)
+            ours = pl.col("sha256").is_in(list(names))
+            table = table.with_columns(
+                pl.when(ours).then(None).otherwise(name).alias(name) for name in EXTRA_COLUMNS if name in table.columns
+            ).with_columns(pl.col("sha256", "group").replace(names))
             replace_file(path, table.write_csv().encode())
     if plan.withdrawn:
         text = "".join(f"{json.dumps(line.as_json(), ensure_ascii=True)}\n" for line in lines)
@@ -366,5 +370,5 @@ def _name_own_files(home: Home, name: str, rows: pl.DataFrame) -> Iterator[str]:
 
 
 def _name_history(home: Home, name: str) -> Iterator[str]:
-    yield f"git's history of {home.dataset(name)} keeps their sha256, and the names in its texts, but no image"
+    yield f"git's history of {home.dataset(name)} keeps their sha256, names and thumbnails of 32x32 pixels"
     yield "exports and copies elsewhere are not known here"

@@ -16,7 +16,7 @@ from curation.dataset.manifest import Manifest, read_schema_number
 from curation.dataset.recipe import NAME_PATTERN
 from curation.errors import CurationError, ErrorCode
 from curation.versions.schema_1 import read_schema_1
-from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, published, read_chosen
+from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, fill_extra, published, read_chosen
 
 REFERENCE = re.compile(
     rf"(?P<name>{NAME_PATTERN.pattern})(@(?:v(?P<number>[1-9]\d{{0,8}})|(?P<draft>draft)|(?P<prefix>[0-9a-f]{{4,64}})))?"
@@ -146,6 +146,21 @@ def previous_split(home: Home, name: str, which: str) -> pl.DataFrame:
         return pl.DataFrame(schema=dict(SPLIT_COLUMNS)).select(columns)
     line = lines[-1] if which == "newest" else find(home, f"{name}@{which}")
     return read_chosen(home, name, line).select(columns)
+
+
+def previous_images(home: Home, name: str, which: str) -> tuple[VersionLine | None, pl.DataFrame]:
+    """Return the version that a new one follows and its images, with all columns of ``v<n>.csv``.
+
+    Parameters
+    ----------
+    which : str
+        ``"newest"``, ``"none"`` (the newest too: its images keep their decisions) or ``"v<n>"``.
+    """
+    lines = published(home, name)
+    if which in {"newest", "none"} and not lines:
+        return None, fill_extra(pl.DataFrame(schema=dict(SPLIT_COLUMNS)))
+    line = lines[-1] if which in {"newest", "none"} else find(home, f"{name}@{which}")
+    return line, fill_extra(read_chosen(home, name, line))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,16 @@ SPLIT_COLUMNS: Mapping[str, Any] = {
     "split": pl.String(),
     "group": pl.String(),
 }
+EXTRA_COLUMNS: Mapping[str, Any] = {
+    "fold": pl.UInt32(),
+    "id": pl.String(),
+    "earlier": pl.String(),
+    "image": pl.String(),
+    "fingerprint": pl.String(),
+}
+"""Further columns, which are not part of the digest and which 0.1.0 did not write: the fold, the id, the sha256 of the
+image in earlier versions, the sha256 of the image without metadata, and its thumbnail by ``pack_thumbnails``."""
+_FROM_MANIFEST = {"earlier": "earlier_sha256", "image": "image_sha256"}
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -152,13 +162,20 @@ def format_lines(before: bytes, line: VersionLine) -> bytes:
 
 
 def split_table(kept: pl.DataFrame) -> pl.DataFrame:
-    """Return what ``v<n>.csv`` holds of the kept rows: ``SPLIT_COLUMNS``, sorted by sha256 and page."""
+    """Return what ``v<n>.csv`` holds of the kept rows, sorted by sha256 and page.
+
+    ``SPLIT_COLUMNS``; ``EXTRA_COLUMNS`` follow where the version has fingerprints, and of these only used ones.
+    """
     table = kept.with_columns(pl.col("page").fill_null(1))
-    return table.select([pl.col(name).cast(kind) for name, kind in SPLIT_COLUMNS.items()]).sort("sha256", "page")
+    kinds = dict(SPLIT_COLUMNS)
+    if "fingerprint" in kept and kept["fingerprint"].null_count() < kept.height:
+        table = table.with_columns(pl.col(old).alias(new) for new, old in _FROM_MANIFEST.items())
+        kinds |= {name: kind for name, kind in EXTRA_COLUMNS.items() if table[name].null_count() < table.height}
+    return table.select([pl.col(name).cast(kind) for name, kind in kinds.items()]).sort("sha256", "page")
 
 
 def read_split(path: Path) -> pl.DataFrame:
-    """Return a published split: columns ``SPLIT_COLUMNS``, sorted by sha256 and page.
+    """Return a published split: ``SPLIT_COLUMNS`` and those of ``EXTRA_COLUMNS`` that it has, by sha256 and page.
 
     Raises
     ------
@@ -167,7 +184,8 @@ def read_split(path: Path) -> pl.DataFrame:
     """
     hint = f"It belongs in git: `git checkout -- {path}`."
     try:
-        table = pl.read_csv(path, schema=dict(SPLIT_COLUMNS))
+        kinds = _columns_of(path)
+        table = pl.read_csv(path, schema=kinds)
     except FileNotFoundError:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID, f"{path}: the published split is missing", hint=hint
@@ -176,13 +194,29 @@ def read_split(path: Path) -> pl.DataFrame:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID, f"{path}: not a published split: {first_line(fault)}", hint=hint
         ) from None
-    if table.columns != list(SPLIT_COLUMNS) or table["page"].null_count():
+    if table.columns != list(kinds) or table["page"].null_count():
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not a published split: its columns are {', '.join(table.columns)}",
             hint=hint,
         )
     return table.sort("sha256", "page")
+
+
+def _columns_of(path: Path) -> dict[str, Any]:
+    """Return the columns of a split's file in their order; those of 0.1.0 where it has unknown ones."""
+    with path.open("rb") as stream:
+        names = stream.readline(1000).decode(errors="replace").strip().split(",")
+    extra = names[len(SPLIT_COLUMNS) :]
+    if names[: len(SPLIT_COLUMNS)] != list(SPLIT_COLUMNS) or extra != [name for name in EXTRA_COLUMNS if name in extra]:
+        return dict(SPLIT_COLUMNS)
+    return {name: {**SPLIT_COLUMNS, **EXTRA_COLUMNS}[name] for name in names}
+
+
+def fill_extra(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a split with all columns: those that its file does not have are null."""
+    missing = [pl.lit(None, kind).alias(name) for name, kind in EXTRA_COLUMNS.items() if name not in table.columns]
+    return table.with_columns(missing).select(*SPLIT_COLUMNS, *EXTRA_COLUMNS)
 
 
 def read_chosen(home: Home, name: str, line: VersionLine) -> pl.DataFrame:

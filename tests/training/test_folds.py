@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from firmware.compiler.tflite_reference import open_reference
@@ -101,3 +102,22 @@ def test_the_real_judge_gives_the_bytes_it_was_judged_by(data, small_settings, t
     kept = finish_fold(samples.take(learn), samples.take(judge), settings, 2, tmp_path / "fold-0-0", SILENT)
     assert kept.net.content == fold.net.content
     assert np.array_equal(kept.int8, fold.int8)
+
+
+def test_the_folds_of_a_version_are_used(data):
+    """Where the version has as many folds as are asked for, they decide who is judged by which net."""
+    samples = data.samples
+    groups = sorted(set(samples.groups))
+    number = {group: place % 3 + 1 for place, group in enumerate(groups)}
+    folds = [
+        None if split == "test" else number[group]
+        for group, split in zip(samples.groups, samples.table["split"], strict=True)
+    ]
+    own = replace(samples, table=samples.table.with_columns(fold=pl.Series(folds, dtype=pl.UInt32)))
+    cuts = list(cut_folds(own, folds=3, seed=1))
+    for place, (_, judge) in enumerate(cuts):
+        assert {folds[row] for row in judge.tolist()} <= {None, place + 1}
+    assert sorted(row for _, judge in cuts for row in judge.tolist()) == list(range(len(samples)))
+    assert [list(map(len, cut)) for cut in cut_folds(own, folds=2, seed=1)] == [
+        list(map(len, cut)) for cut in cut_folds(samples, folds=2, seed=1)
+    ]

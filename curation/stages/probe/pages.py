@@ -26,6 +26,7 @@ from curation.images import (
     gray32,
     gray32_batch,
     gray64_batch,
+    hash_coded_image,
     measure_batch,
     sniff,
 )
@@ -182,11 +183,12 @@ def _decode_page(reader: ImageReader, settings: ProbeSettings, *, sha: str, page
     except DecodeFailure as fault:
         return _Page(name | _failed(fault) | {"format": sniff(content[:SNIFF_BYTES])})
     gray, header = image.pixels, image.header
-    pixels = None
+    pixels, same = None, hash_coded_image(content) if jpeg else None
     if not jpeg:
         color, gray = gray, np.asarray(Image.fromarray(gray).convert("L"))
         known = header.lossless or (header.pages > 1 and is_flat(gray32(gray)[None])[0])
-        pixels = pixel_sha256(color) if known else None
+        same = pixel_sha256(color)
+        pixels = same if known else None
     row = name | {
         "format": header.format,
         "width": header.width,
@@ -196,6 +198,7 @@ def _decode_page(reader: ImageReader, settings: ProbeSettings, *, sha: str, page
         "pages": header.pages,
         "orientation": header.orientation,
         "pixel_sha256": pixels,
+        "image_sha256": same,
     }
     if settings.hash != "phash":
         row["phash"] = imagehash_hash(settings.hash, Image.fromarray(gray))

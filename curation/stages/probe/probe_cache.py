@@ -15,7 +15,7 @@ from curation.stages.probe.pages import FINDINGS
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, readable
 
-PROBE_VERSION = 7
+PROBE_VERSION = 8
 """Rises where the same bytes and settings give other findings."""
 MAX_SHARDS = 32
 GATHERED_ROWS = 65_536

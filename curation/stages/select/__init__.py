@@ -16,6 +16,7 @@ from curation.dataset.manifest import SPLITS, Manifest, count_reasons, has_reaso
 from curation.dataset.recipe import Recipe, Split
 from curation.errors import CurationError, ErrorCode
 from curation.reasons import Reason
+from curation.stages.select.folds import assign_version_folds
 from curation.stages.select.plan import SplitPlan, choose
 from curation.stages.select.pool import HELD_OUT, NUMBER, Pool, Sides, draw_pool
 from curation.stages.select.ratios import divide
@@ -54,7 +55,7 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
     recipe : Recipe
         Its ``selection`` and ``conflicts``.
     previous : polars.DataFrame, optional
-        ``sha256``, ``page``, ``split`` of an earlier version.
+        ``sha256``, ``page``, ``split`` and possibly ``fold`` of an earlier version.
 
     Raises
     ------
@@ -74,7 +75,9 @@ def select(manifest: Manifest, recipe: Recipe, *, previous: pl.DataFrame | None 
         plan, chosen = divide(pool, recipe.classes, rule.ratios, balance=rule.balance)
     manifest = _mark(manifest, plan, chosen)
     _check_counts(manifest, recipe, plan)
-    return manifest
+    if rule.folds is None:
+        return manifest
+    return assign_version_folds(manifest, rule.folds, seed=rule.seed, previous=previous)
 
 
 def _check_labelled(manifest: Manifest, recipe: Recipe) -> None:

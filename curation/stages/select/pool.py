@@ -117,10 +117,10 @@ def draw_pool(rows: pl.DataFrame, rule: Selection, *, previous: pl.DataFrame | N
     np.maximum.at(given, group[binding], side[binding])
     names = kept.select(pl.format("{}#{}", "sha256", "page")).to_series()
     number = kept["label"].rank("dense").to_numpy()
-    key = _hash_names(rule.seed, groups["group"])
+    key = hash_names(rule.seed, groups["group"])
     # Where groups are whole, the order within one is of no effect, and hashing it takes most of the time.
     whole = rule.ratios is not None and not rule.balance
-    order = np.lexsort((key[group], number) if whole else (_hash_names(rule.seed, names), key[group], number))
+    order = np.lexsort((key[group], number) if whole else (hash_names(rule.seed, names), key[group], number))
     starts = np.searchsorted(number[order], np.arange(1, number.max(initial=0) + 2))
     labels = kept["label"].unique().sort().to_list()
     return Pool(
@@ -191,7 +191,7 @@ def _splits_of(rule: Selection) -> set[str]:
     return {split for split in named if split in SPLITS}
 
 
-def _hash_names(seed: int, names: pl.Series) -> npt.NDArray[np.uint64]:
+def hash_names(seed: int, names: pl.Series) -> npt.NDArray[np.uint64]:
     """Return the first eight bytes of the sha256 of seed and name, as numbers."""
     start = f"{seed}/".encode()
     parts = [
