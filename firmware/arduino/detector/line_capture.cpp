@@ -19,8 +19,15 @@ constexpr uint32_t kClockTimeout_reads = 400;
 /* The same for the gap between lines (0.3 ms). */
 constexpr uint32_t kGapTimeout_reads = 4000;
 
-inline bool wait_for_high() {
-  for (uint32_t reads_left = kClockTimeout_reads; (NRF_P0->IN & kPclkBit) == 0;) {
+bool is_clock_high() { return (NRF_P0->IN & kPclkBit) != 0; }
+
+/* The limit is set only where the first read does not end the wait, which keeps the way from one byte to the next
+ * short. */
+inline bool wait_for_clock(bool high) {
+  if (is_clock_high() == high) {
+    return true;
+  }
+  for (uint32_t reads_left = kClockTimeout_reads; is_clock_high() != high;) {
     if (--reads_left == 0) {
       return false;
     }
@@ -28,14 +35,7 @@ inline bool wait_for_high() {
   return true;
 }
 
-inline bool wait_for_next_high() {
-  for (uint32_t reads_left = kClockTimeout_reads; (NRF_P0->IN & kPclkBit) != 0;) {
-    if (--reads_left == 0) {
-      return false;
-    }
-  }
-  return wait_for_high();
-}
+inline bool wait_for_next_high() { return wait_for_clock(false) && wait_for_clock(true); }
 
 inline bool wait_for_line() {
   for (uint32_t reads_left = kGapTimeout_reads; (NRF_P0->IN & kHrefBit) == 0;) {
@@ -58,7 +58,7 @@ __attribute__((noinline)) Capture read(uint8_t *line) {
   if (!wait_for_line()) {
     return Capture::kNoLine;
   }
-  if (!wait_for_high()) {
+  if (!wait_for_clock(true)) {
     return Capture::kNoClock;
   }
   for (int32_t skipped = 1; skipped < kSkippedBytes; skipped++) {
