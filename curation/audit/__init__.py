@@ -23,7 +23,7 @@ from curation.audit.remedies import Trials, advise, try_remedies
 from curation.audit.same_images import find_same_images
 from curation.audit.shortcuts import find_shortcuts, point_to_trial, probe_shortcuts
 from curation.cross_validation import cut_folds
-from curation.dataset.findings import Audit, Finding, waive
+from curation.dataset.findings import NOT_AUDITED, Audit, Finding, waive
 from curation.dataset.layout import Home
 from curation.engines import Engine, Local, count_cores, keep_workers
 from curation.storage.atomic_files import replace_file
@@ -32,7 +32,7 @@ from curation.storage.disk_errors import explain_disk_faults
 from curation.storage.progress import Progress
 from curation.versions import Version, load
 
-__all__ = ["audit", "audit_published", "rank_doubtful", "read_waivers"]
+__all__ = ["audit", "audit_published", "leave_audit", "rank_doubtful", "read_waivers"]
 
 
 def audit_published(
@@ -149,6 +149,13 @@ def audit(
         table=measured.table.drop("file"),
         remedies=trials.probes,
     )
+
+
+def leave_audit(version: Version) -> Audit:
+    """Return the audit of a version that is audited later: the one finding that it was not."""
+    reference = _reference(version)
+    finding = Finding(id=NOT_AUDITED, severity="warning", count=0, facts={"reference": reference})
+    return Audit(reference=reference, findings=(finding,), probes=(), checks=())
 
 
 def _reference(version: Version) -> str:

@@ -40,17 +40,18 @@ def audit(
     """Audit a version for shortcuts, leakage and other risks.
 
     The other checks are of labels, balance, quality, licences and privacy. Findings that [audit.waive] of the
-    current recipe accepts are waived. With --run, the doubtful labels become the review queue of that name.
+    current recipe accepts are waived. With --run, the doubtful labels become the review queue of that name. The
+    findings are added to a version that was built with --quick.
     """
-    from curation.audit import audit_published
     from curation.dataset.findings import SEVERITIES
+    from curation.pipeline import audit_and_add
 
     if fail_on is not None and fail_on not in SEVERITIES:
         raise typer.BadParameter(f"{fail_on!r} is not a level; levels: {', '.join(SEVERITIES)}", param_hint="--fail-on")
     screen = Screen(as_json=as_json)
     with screen.progress:
-        home = folders_of(context).home
-        audited = audit_published(home, reference, run=run, remedies=remedies, progress=screen.progress)
+        home, cache = folders_of(context).home, folders_of(context).open_cache()
+        audited = audit_and_add(home, reference, run=run, remedies=remedies, cache=cache, progress=screen.progress)
     if as_json:
         print_json(audited.as_json())
     else:

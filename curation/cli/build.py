@@ -72,6 +72,9 @@ def build(
         bool,
         typer.Option("--fail-on-change", help="With --dry-run: exit with 3 where a new version would be published"),
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave the audit for later: `audit` adds it to the version")
+    ] = False,
     workers: Workers = None,
     engine: EngineName = "local",
     address: Address = None,
@@ -96,7 +99,7 @@ def build(
     screen = Screen(quiet=quiet, as_json=as_json)
     with screen.progress:
         options = make_options(folders_of(context), mirror=mirror, workers=workers, offline=offline, screen=screen)
-        options = replace(options, engine=_choose_engine(engine, address, options.engine), upload=upload)
+        options = replace(options, engine=_choose_engine(engine, address, options.engine), upload=upload, quick=quick)
         built = build_dataset(name, options, until=until, dry_run=dry_run)
     if as_json:
         print_json(built.as_json())

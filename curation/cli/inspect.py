@@ -77,6 +77,8 @@ def show(context: typer.Context, reference: Reference, as_json: AsJson = False) 
         return
     typer.echo(f"{shown.reference}  {shown.digest or '(a draft: the build failed)'}")
     typer.echo(f"{shown.rows:,} files, {shown.kept:,} kept, {shown.reserve:,} of them disputed (reserve)")
+    if not shown.audited:
+        typer.echo(f"not audited yet: run `python -m curation audit {shown.reference}`")
     if shown.failed:
         typer.echo(f"failed at {shown.failed['stage']}: {show_lines(shown.failed['reason'])}")
         if shown.failed.get("hint"):

@@ -147,6 +147,17 @@ def _describe_nearly_same(finding: "Finding") -> FindingText:
     return FindingText(describe_borderline(finding.facts), advise_borderline(finding.facts))
 
 
+# an audit that was left for later
+
+
+def _describe_not_audited(finding: "Finding") -> FindingText:
+    return FindingText(
+        "This version is not audited yet.",
+        f"Run `python -m curation audit {finding.facts['reference']}`: it adds the findings to the version, its page "
+        "and its card.",
+    )
+
+
 # leakage
 
 
@@ -468,6 +479,7 @@ def _capitalize(text: str) -> str:
 
 
 _TEXTS: Final[Mapping[str, Callable[["Finding"], FindingText]]] = {
+    "audit-missing": _describe_not_audited,
     "balance-classes": _describe_classes,
     "balance-same-sources": _describe_same_sources,
     "balance-strata": _describe_strata,

@@ -13,6 +13,7 @@ from curation.dataset.finding_texts import FIRST, count_of, describe_finding
 
 __all__ = [
     "NOTABLE_AUC",
+    "NOT_AUDITED",
     "PARTIAL_AUC",
     "SEVERITIES",
     "STRONG_AUC",
@@ -41,6 +42,8 @@ WEAK_AUC: Final = 0.55
 """... from which on it is a note."""
 WIDE_AUC: Final = 2 * (PARTIAL_AUC - 0.5)
 """The width from which on an interval around chance would reach what is a warning."""
+NOT_AUDITED: Final = "audit-missing"
+"""The finding of a version whose audit was left for later."""
 NOTABLE_AUC: Final = 0.02
 """A smaller change of an AUC is not significant with as many images as a dataset has."""
 

@@ -406,12 +406,16 @@ def publish(held: Lock, recipe: Recipe, grouped: Grouped, rows: Manifest, journa
                 home=home,
                 engine=options.engine,
                 cache=options.cache,
+                quick=options.quick,
                 progress=progress,
             )
         with journal.step("commit"):
             done = commit(staging, progress=progress)
     _copy_newest_card(home, recipe.name)
     journal.notes += done.notes
+    if options.quick:
+        reference = f"{recipe.name}@v{done.line.version}"
+        journal.notes.append(f"{reference} is not audited yet: run `python -m curation audit {reference}`")
     folder = home.build(recipe.name, done.line.version)
     return _finish(recipe, journal, options, done.outcome, line=done.line, folder=folder)
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from curation.audit import audit
+from curation.audit import audit, leave_audit
 from curation.dataset.borderline import read_borderline
 from curation.dataset.findings import Finding
 from curation.dataset.manifest import Manifest
@@ -42,6 +42,7 @@ def describe(
     home: Home,
     engine: Engine,
     cache: Cache,
+    quick: bool,
     progress: Progress,
 ) -> None:
     """Write the description of a rendered version into its folder.
@@ -58,6 +59,8 @@ def describe(
         The day (``2026-11-30``) a restored version was published; today for a new one.
     texts : mapping
         File name to content of what the version is made from: recipe, decisions, lock.
+    quick : bool
+        Leave the audit for later.
     """
     description = describe_version(
         rows, recipe, number=number, encoder=encoder_name(), tool=VERSION, archives=_describe_archives(fetched)
@@ -77,6 +80,7 @@ def describe(
         home=home,
         engine=engine,
         cache=cache,
+        quick=quick,
         progress=progress,
     )
     card = write_card(recipe, description, summary, fetched, findings=findings)
@@ -93,11 +97,12 @@ def _write_report(
     home: Home,
     engine: Engine,
     cache: Cache,
+    quick: bool,
     progress: Progress,
 ) -> tuple[Finding, ...]:
-    """Audit the version in the folder, write ``audit.json`` and the page, and return the findings."""
+    """Audit the version in the folder unless that is left for later, write ``audit.json`` and the page."""
     version = open_folder(folder)
-    audited = audit(version, engine=engine, cache=cache, progress=progress)
+    audited = leave_audit(version) if quick else audit(version, engine=engine, cache=cache, progress=progress)
     (folder / "audit.json").write_text(json.dumps(audited.as_json(), indent=1) + "\n", encoding="utf-8")
     shown = gather_evidence(
         rows,

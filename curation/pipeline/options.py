@@ -40,7 +40,7 @@ class SilentListener:
 
 @dataclass(frozen=True)
 class Options:
-    """How a build is run. No option changes the result.
+    """How a build is run. No option changes what is chosen and published.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ class Options:
         Do not use the network.
     engine : Engine
         Where the images are read and written.
+    quick : bool
+        Leave the audit of a new version for later: it states so until ``audit`` has added the findings.
     upload : str, optional
         A URL (``s3://bucket/builds``). The built version is copied to ``<upload>/<name>/v<n>``.
     listener : Listener
@@ -65,5 +67,6 @@ class Options:
     mirror: Path | None = None
     offline: bool = False
     engine: Engine = field(default_factory=lambda: Local(count_cores()))
+    quick: bool = False
     upload: str | None = None
     listener: Listener = field(default_factory=SilentListener)

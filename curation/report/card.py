@@ -27,6 +27,7 @@ LICENCES: Final = {
     "Apache-2.0": "apache-2.0",
 }
 """SPDX names as the Hub writes them; all others are ``other``."""
+FINDINGS: Final = "### What the audit found"
 HUB_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -202,10 +203,32 @@ def _limits(recipe: Recipe, summary: Summary) -> str:
     return "\n".join(lines)
 
 
+def add_findings(card: str, findings: Sequence[Finding]) -> str:
+    """Return the card of a version that was not audited, with the findings of its audit.
+
+    Parameters
+    ----------
+    card : str
+        As ``write_card`` returned it for the one finding that there was no audit.
+    findings : sequence of Finding
+        The findings of the audit, the worst first.
+    """
+    before, head, rest = card.partition(FINDINGS)
+    if not head:
+        return card
+    _, gap, after = rest.partition("\n\n|")
+    table = f"|{after}".split("\n\n", 1)
+    warning = _warning(findings)
+    if warning:
+        before = before.replace("\n## Dataset structure\n", f"\n{warning}\n\n## Dataset structure\n", 1)
+    parts = [before.rstrip("\n"), _findings(findings), *(table[1:] if gap else [rest.strip("\n")])]
+    return "\n\n".join(part for part in parts if part)
+
+
 def _findings(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
-    lines = ["### What the audit found", "", "| level | finding | description | what to do |", "|---|---|---|---|"]
+    lines = [FINDINGS, "", "| level | finding | description | what to do |", "|---|---|---|---|"]
     for each in sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), each.id)):
         level = f"{each.severity}, known: {each.waived}" if each.waived is not None else each.severity
         lines.append(f"| {_cell(level)} | {each.id} | {_cell(each.says)} | {_cell(each.advice)} |")

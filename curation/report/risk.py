@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from curation.dataset.findings import SEVERITIES, Audit, Finding, Probe
+from curation.dataset.findings import NOT_AUDITED, SEVERITIES, Audit, Finding, Probe
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ def assess_risk(audit: Audit) -> Risk:
     known = [probe for probe in audit.probes if probe.auc is not None]
     if not known:
         why = audit.probes[0].why_not if audit.probes else "there are no probes"
+        if any(finding.id == NOT_AUDITED for finding in audit.findings):
+            why = "this version is not audited yet"
         headline = "It is not known whether a model can take a shortcut to the label"
         return Risk("warning", headline, (f"The shortcuts could not be measured: {why}.",))
     findings = {finding.id: finding for finding in audit.findings}

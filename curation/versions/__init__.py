@@ -2,7 +2,7 @@
 
 from curation.dataset.layout import Home
 from curation.versions.commit import commit, open_staging
-from curation.versions.describe import describe_version, name_images, write_tables
+from curation.versions.describe import describe_version, name_images, renew_sums, write_tables
 from curation.versions.diff import Diff, diff, diff_plan
 from curation.versions.drafts import drop_draft, write_draft
 from curation.versions.explain import Explanation, explain
@@ -13,7 +13,7 @@ from curation.versions.identity import Renewal, find_read_otherwise, find_renewe
 from curation.versions.integrity import check_present
 from curation.versions.locks import Lock, locked
 from curation.versions.recovery import recover
-from curation.versions.show import Shown, show
+from curation.versions.show import Shown, is_audited, show
 from curation.versions.store import (
     Draft,
     Version,
@@ -66,6 +66,7 @@ __all__ = [
     "find_renewed",
     "forget",
     "free_space",
+    "is_audited",
     "link_or_copy",
     "load",
     "locked",
@@ -82,6 +83,7 @@ __all__ = [
     "previous_split",
     "published",
     "recover",
+    "renew_sums",
     "reuse",
     "select_rows",
     "show",

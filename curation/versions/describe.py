@@ -1,6 +1,8 @@
 """Describes a version: the names of its images, ``version.json``, ``metadata.csv`` and ``SHA256SUMS``."""
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,3 +154,15 @@ def write_sums(folder: Path, *, advance: Advance = ignore_bytes) -> None:
             lines.append(f"{hash_file(path)}  {name}\n")
             advance(path.stat().st_size)
     write_text(folder / SUMS, "".join(lines))
+
+
+def renew_sums(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write ``SHA256SUMS`` again with the sums of new contents of some files; all other lines stay as they are.
+
+    So does its time, from which on a changed file is suspected.
+    """
+    written = (folder / SUMS).stat()
+    lines = {line[66:]: line for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()}
+    lines |= {name: f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in contents.items()}
+    write_text(folder / SUMS, "".join(f"{line}\n" for _, line in sorted(lines.items())))
+    os.utime(folder / SUMS, ns=(written.st_atime_ns, written.st_mtime_ns))

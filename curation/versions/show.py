@@ -1,16 +1,20 @@
 """The contents of a version or a draft: counts per class, split and reason."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from curation.dataset.findings import NOT_AUDITED
 from curation.dataset.layout import Home
 from curation.dataset.manifest import Manifest, count_reasons
 from curation.dataset.split_counts import count_splits
 from curation.versions.store import Draft, Version, open_table
 
+MAX_UNAUDITED_BYTES = 1 << 16
 CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit("no label")).alias("class")
 
 
@@ -48,6 +52,8 @@ class Shown:
         Source -> {"rows", "kept"}.
     failed : mapping, optional
         A draft's ``stage``, ``code``, ``reason`` and ``hint``.
+    audited : bool
+        False for a version whose audit was left for later.
     """
 
     reference: str
@@ -60,6 +66,7 @@ class Shown:
     reasons: tuple[ClassReason, ...]
     sources: Mapping[str, Mapping[str, int]]
     failed: Mapping[str, Any] | None = None
+    audited: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts as JSON-able values."""
@@ -69,6 +76,8 @@ class Shown:
         """Return the counts as lines of text."""
         digest = f" ({self.digest[:12]})" if self.digest else ""
         lines = [f"{self.reference}{digest}: {self.kept:,} of {self.rows:,} files kept, {self.reserve} of them reserve"]
+        if not self.audited:
+            lines.append(f"  not audited yet: run `python -m curation audit {self.reference}`")
         if self.failed:
             lines.append(f"  stopped at {self.failed['stage']}: {self.failed['reason']}")
         for split, counts in self.counts.items():
@@ -105,7 +114,20 @@ def show(home: Home, reference: str) -> Shown:
         reasons=count_by_class(manifest),
         sources=_count_sources(manifest),
         failed=failed,
+        audited=not isinstance(table, Version) or is_audited(table.folder),
     )
+
+
+def is_audited(folder: Path) -> bool:
+    """Return whether the audit of a version was not left for later; the file that states so is short."""
+    audit = folder / "audit.json"
+    try:
+        if audit.stat().st_size > MAX_UNAUDITED_BYTES:
+            return True
+        findings = json.loads(audit.read_text(encoding="utf-8")).get("findings", [])
+    except (OSError, ValueError, AttributeError):
+        return True
+    return all(finding.get("id") != NOT_AUDITED for finding in findings)
 
 
 def count_by_class(manifest: Manifest) -> tuple[ClassReason, ...]:
