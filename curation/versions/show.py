@@ -14,7 +14,7 @@ from curation.dataset.manifest import Manifest, count_reasons
 from curation.dataset.split_counts import count_splits
 from curation.versions.store import Draft, Version, open_table
 
-MAX_UNAUDITED_BYTES = 1 << 16
+MAX_UNAUDITED_BYTES = 1 << 20
 CLASS = pl.coalesce("label", pl.lit("context:") + pl.col("source_label"), pl.lit("no label")).alias("class")
 
 
