@@ -121,6 +121,7 @@ def test_growth_by_a_tenth_keeps_the_ratios_and_what_was_held_out(groups: int, c
 SMALL = st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2).filter(any), min_size=2, max_size=24)
 
 
+@pytest.mark.slow
 @given(sizes=SMALL, random=st.randoms(use_true_random=False), balance=st.booleans())
 def test_order_and_names_of_files_decide_nothing(sizes: list[list[int]], random: Any, *, balance: bool) -> None:
     """The same images in another order, under other ids, are split alike."""
@@ -137,6 +138,7 @@ def test_order_and_names_of_files_decide_nothing(sizes: list[list[int]], random:
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @given(sizes=SMALL, more=SMALL, balance=st.booleans(), joins=st.booleans())
 @settings(max_examples=60)
 def test_growth_moves_nothing_out_of_test_and_val(

@@ -38,7 +38,7 @@ SETS = st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=2).filter(any),
 
 
 @given(sizes=SETS, more=SETS, folds=st.integers(2, 4))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_folds_hold_whole_groups_and_stay_when_the_set_grows(
     sizes: list[list[int]], more: list[list[int]], folds: int
 ) -> None:
