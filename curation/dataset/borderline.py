@@ -125,12 +125,18 @@ def describe_borderline(facts: Mapping[str, Any]) -> str:
 
 def advise_borderline(facts: Mapping[str, Any]) -> str:
     """Return which key changes what counts as the same image, and in which direction."""
-    key, parts = "`tolerance` under [duplicates]", []
+    key, looser = "`tolerance` under [duplicates]", facts["looser"]
+    if not facts["narrow"] and looser is not None and looser >= MOST:
+        return (
+            f"Inspect the pairs nearest to the limit. The nearest would need a {key} of {looser:.1f}, and a recipe may "
+            f"have {MOST:g} at most. Nothing has to be changed if they are different images."
+        )
+    parts = []
     if facts["narrow"]:
         below = f" below {facts['stricter']:.2f}" if facts["stricter"] is not None else ""
         parts.append(f"lower {key}{below} if pairs that count as the same are different images")
     if facts["differing"]:
-        above = f" above {facts['looser']:.2f}" if facts["looser"] is not None and facts["looser"] < MOST else ""
+        above = f" above {looser:.2f}" if looser is not None and looser < MOST else ""
         parts.append(f"raise {'it' if parts else key}{above} if pairs that are kept apart are the same image")
     return f"Inspect the pairs nearest to the limit: {', and '.join(parts)}."
 
