@@ -33,7 +33,7 @@ BEYOND: Final = 4
 MAX_RADIUS: Final = 16
 MAX_EQUAL_PAIRS: Final = 20_000
 """With more pairs of equal hashes (blank images, for example) each is paired with the first of them only."""
-MAX_COMPARED: Final = 20_000
+MAX_COMPARED: Final = 4_000
 """Of more files only these, in the order of their sha256, are compared for the calibration."""
 
 MAX_JUDGED: Final = 5000

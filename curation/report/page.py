@@ -19,6 +19,7 @@ from curation.dataset.split_counts import splits_and_labels
 from curation.images.orientation import SYMMETRIES
 from curation.report.excluded_gallery import (
     MAX_CLUSTERS,
+    MAX_COMPARED,
     MAX_CONFLICTS,
     MAX_UNREADABLE,
     SIDE,
@@ -128,6 +129,7 @@ def write_page(
         "sentences": MAX_TEXT_LENGTH,
         "max_conflicts": MAX_CONFLICTS,
         "max_columns": MAX_COLUMNS,
+        "max_compared": MAX_COMPARED,
         "column": column,
     }
     return render_template("page.html.j2", values)
