@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-from curation.audit import audit_published
 from curation.dataset.findings import Audit
-from curation.report.api import make_page
 from curation.report.card import add_findings
 from curation.storage.atomic_files import replace_file
 from curation.storage.cache import Cache
@@ -40,6 +38,8 @@ def audit_and_add(
     CurationError
         As ``audit_published``, and where the version's folder cannot be written.
     """
+    from curation.audit import audit_published  # a second of imports, which a build that finds nothing new must not pay
+
     audited = audit_published(home, reference, run=run, remedies=remedies, progress=progress)
     version = load(home, reference)
     if not is_audited(version.folder):
@@ -49,6 +49,8 @@ def audit_and_add(
 
 
 def _add(home: Home, version: Version, audited: Audit, cache: Cache | None) -> None:
+    from curation.report.api import make_page  # the same
+
     folder = version.folder
     card = add_findings((folder / "CARD.md").read_text(encoding="utf-8"), audited.findings)
     contents = {
