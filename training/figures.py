@@ -167,7 +167,7 @@ def draw_map(points: npt.NDArray[np.float32], labels: Sequence[str], *, title: s
             inside = points[names == label]
             axes.scatter(
                 *inside.T, s=9, alpha=0.7, linewidths=0, label=label, color=PALETTE[number % len(PALETTE)],
-                marker=MARKERS[number % len(MARKERS)],
+                marker=MARKERS[(number + number // len(PALETTE)) % len(MARKERS)],
             )  # fmt: skip
         axes.set(xticks=[], yticks=[])
         axes.legend(markerscale=2)

@@ -239,8 +239,8 @@ def _warn_of_missing(data: TrainingData, originals: Originals, *, listener: FitL
     count = list_context(data.version).height
     if count and originals.missing:
         listener.note(
-            f"the archives of {', '.join(originals.missing)} were not found: the model will not be judged on {count:,} "
-            "images of other classes; --originals sets where to look"
+            f"the files of {', '.join(originals.missing)} were not found, or changed since the build: the model will "
+            f"not be judged on {count:,} images of other classes; --originals sets where to look"
         )
 
 

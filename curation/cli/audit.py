@@ -43,7 +43,7 @@ def audit(
     current recipe accepts are waived. With --run, the doubtful labels become the review queue of that name. The
     findings are added to a version that was built with --quick.
     """
-    from curation.dataset.findings import SEVERITIES
+    from curation.dataset.findings import SEVERITIES, count_of
     from curation.pipeline import audit_and_add
 
     if fail_on is not None and fail_on not in SEVERITIES:
@@ -60,7 +60,7 @@ def audit(
             typer.echo(f"next: python -m curation review {audited.reference} --queue doubtful")
     failing = audited.at_least(fail_on) if fail_on is not None else ()
     if failing:
-        typer.echo(f"failed: {len(failing)} findings of level {fail_on} or worse", err=True)
+        typer.echo(f"failed: {count_of(len(failing), 'finding')} of level {fail_on} or worse", err=True)
         raise typer.Exit(1)
 
 

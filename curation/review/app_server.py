@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import json
+import logging
 import os
 import signal
 import sys
@@ -168,7 +169,9 @@ def _serve(address: str, port: int, *, ready: Callable[[], None], changed: Calla
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
+    logger = logging.getLogger("curation.review.app")
     config = Config()
+    config.errorlog = logger
     config.bind = [f"{address}:{port}"]
     config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
@@ -177,7 +180,14 @@ def _serve(address: str, port: int, *, ready: Callable[[], None], changed: Calla
     async def run() -> None:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        with _end_on_signals(lambda: loop.call_soon_threadsafe(ended.set)):
+
+        def end() -> None:
+            # Browsers keep a stream of events open; each would end with a traceback of its own.
+            logger.setLevel(logging.CRITICAL + 1)
+            loop.set_exception_handler(lambda _loop, _context: None)
+            ended.set()
+
+        with _end_on_signals(lambda: loop.call_soon_threadsafe(end)):
             server = asyncio.create_task(
                 serve(_report_edits(_add_content_policy(app), changed), config, shutdown_trigger=ended.wait)
             )

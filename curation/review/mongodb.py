@@ -30,6 +30,7 @@ OPENSSL_WHEEL: Final = ("psycopg2-binary==2.9.6", "manylinux2014_x86_64")
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
 _ROOM: Final = "review"
+_PRINTED: Final = "mongod.out"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ class MongoServer:
         self._database = database
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
+        self._log_start = 0
         self.uri = database.uri or ""
         self.started = False
 
@@ -244,6 +246,8 @@ class MongoServer:
     def _start(self, port: int) -> None:
         data, log = self._folder / "db", self._folder / "mongod.log"
         data.mkdir(parents=True, exist_ok=True)
+        # Its last lines explain a failed start: those of this start, and what it prints before it opens its log.
+        self._log_start = log.stat().st_size if log.is_file() else 0
         command = [str(self._database.mongod), "--dbpath", str(data), "--logpath", str(log), "--port", str(port)]
         command += ["--logappend", "--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.5"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
@@ -254,14 +258,15 @@ class MongoServer:
             known = [str(self._database.libraries), *filter(None, [environ.get("LD_LIBRARY_PATH")])]
             environ["LD_LIBRARY_PATH"] = os.pathsep.join(known)
         # Its own session, so that Ctrl-C reaches the App first, which then stops the server.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environ,
-            start_new_session=True,
-        )
+        with (self._folder / _PRINTED).open("wb") as printed:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                start_new_session=True,
+            )
         record_process(self._folder, "mongod", Process.of(self._process.pid, port=port))
         if not _wait_for(port, START_SECONDS, process=self._process):
             raise self._startup_error(f"{self._database.mongod}: MongoDB did not start")
@@ -281,8 +286,10 @@ class MongoServer:
                 time.sleep(1)
 
     def _startup_error(self, what: str) -> CurationError:
-        log = self._folder / "mongod.log"
-        lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
+        log, printed = self._folder / "mongod.log", self._folder / _PRINTED
+        content = log.read_bytes()[self._log_start :] if log.is_file() else b""
+        content += printed.read_bytes() if printed.is_file() else b""
+        lines = content.decode(errors="replace").strip().splitlines()[-3:]
         end = "".join(f"\n  {line[:300]}" for line in lines)
         return CurationError(
             ErrorCode.DATABASE_FAILED,

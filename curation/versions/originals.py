@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from curation.sources.folder import identify_archive
 from curation.storage.archive_index import Archive, ArchiveIndex, SourceArchive, file_of
 from curation.storage.archive_members import UnreadableMember
 from curation.storage.cache import Cache
+from curation.storage.fsspec_paths import is_url
 from curation.storage.progress import SilentProgress
 from curation.versions.store import Version
 
@@ -72,7 +74,7 @@ class Originals:
 def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path | None = None) -> Originals:
     """Look for the archives that a version names, by their sha256.
 
-    They are looked for in the cache, where they were last read, and in `places`.
+    They are looked for in the cache, where they were last read, where the recipe names them, and in `places`.
 
     Parameters
     ----------
@@ -88,18 +90,32 @@ def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path
         A place does not exist.
     """
     store = Cache(cache)
+    own = _own_folders(version)
     described: Sequence[Mapping[str, Any]] = version.description.get("archives", ())
     archives_of = Counter(str(archive["source"]) for archive in described)
     found: list[SourceArchive] = []
     missing: set[str] = set()
     for facts in described:
         source = str(facts["source"])
-        archive = _find(facts, places, store)
+        archive = _find(facts, (*own.get(source, ()), *places), store)
         if archive is None:
             missing.add(source)
         else:
             found.append(SourceArchive(source, archive, alone=archives_of[source] == 1))
     return Originals(ArchiveIndex(tuple(found)), tuple(sorted(missing)))
+
+
+def _own_folders(version: Version) -> dict[str, tuple[Path, ...]]:
+    """Return source -> the folder or archive that the version's recipe names, where it is on this machine."""
+    try:
+        raw = tomllib.loads((version.folder / "recipe.toml").read_text(encoding="utf-8"))
+        named = [(str(source["name"]), str(source["path"])) for source in raw["sources"] if "path" in source]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    definition = version.folder.parent.parent.parent / version.name  # where a relative path starts
+    return {
+        source: (place,) for source, path in named if not is_url(Path(path)) and (place := definition / path).exists()
+    }
 
 
 def _find(facts: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Archive | None:

@@ -285,7 +285,9 @@ def test_images_without_labels_keep_their_splits(tmp_path):
     assert started.layout is not None
     assert (started.layout.origin, dict(started.layout.unlabelled)) == ("none", {"test": 3, "train": 3})
     assert (recipe.sources[0].label, recipe.classes) == ("", ("cat", "dog"))
-    assert re.search(recipe.sources[0].pattern or "", "test/IMG_1.jpg")["split"] == "test"  # type: ignore[index]
+    found = re.search(recipe.sources[0].pattern or "", "test/IMG_1.jpg")
+    assert found is not None
+    assert found["split"] == "test"
 
 
 def test_import_finds_the_same(tmp_path):
@@ -323,7 +325,7 @@ def test_of_hugging_face_features_the_label_is_taken(tmp_path):
     assert caught.value.code is ErrorCode.LAYOUT_AMBIGUOUS
     named = import_dataset(home, unclear, "b", label_column="coat")
     assert sorted(named.classes) == ["long", "short"]
-    assert load_recipe(named.recipe.parent).sources[0].label_column == "coat"  # type: ignore[union-attr]
+    assert load_recipe(named.recipe.parent).sources[0].model_dump()["label_column"] == "coat"
 
 
 def test_an_unknown_split_of_hugging_face_is_refused(tmp_path):

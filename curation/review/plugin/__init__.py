@@ -10,7 +10,7 @@ from fiftyone import operators as foo
 from fiftyone.operators import types
 from fiftyone.server.events import get_state
 
-from curation.dataset.decisions import Action
+from curation.dataset.decisions import CONTEXT, Action
 from curation.dataset.findings import count_of
 from curation.errors import CurationError
 from curation.review.fiftyone_sync import update_samples
@@ -56,6 +56,8 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
     action: ClassVar[Action]
     title: ClassVar[str]
     icon: ClassVar[str]
+    effect: ClassVar[str]
+    """What it does, in words: the button above the grid has room for an icon only, and shows this under the pointer."""
     asks: ClassVar[tuple[str, ...]] = ()
     place: ClassVar[Any] = types.Places.SAMPLES_GRID_ACTIONS
 
@@ -77,7 +79,8 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
 
     def resolve_placement(self, ctx: Any) -> Any:
         """Place the button above the grid, or next to the open sample."""
-        return types.Placement(self.place, types.Button(label=self.title, icon=self.icon, prompt=bool(self.asks)))
+        button = types.Button(label=f"{self.title}: {self.effect}", icon=self.icon, prompt=bool(self.asks))
+        return types.Placement(self.place, button)
 
     def resolve_input(self, ctx: Any) -> Any:
         """Ask for a label or a reason, and list other rows with the same bytes."""
@@ -91,7 +94,12 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
             choices = types.AutocompleteView()
             for label in session.labels:
                 choices.add_choice(label, label=label)
-            inputs.enum("label", list(session.labels), label="Label", required=True, view=choices)
+            # A text, not an enumeration: the App answers another text with "Invalid enum value".
+            field = inputs.str("label", label="Label", required=True, view=choices)
+            given = str(ctx.params.get("label") or "")
+            if given and not _is_label(given, session.rules.classes):
+                field.invalid = True
+                field.error_message = f"Classes: {', '.join(session.rules.classes)}; or {CONTEXT}<source label>"
         if "reason" in self.asks:
             # No list of reasons: it would complete the typed text to another reason.
             inputs.str("reason", label="Reason", required=self.action == "exclude", view=types.TextFieldView())
@@ -104,11 +112,19 @@ class _Deciding(foo.Operator):  # type: ignore[misc]  # FiftyOne has no types
         return {"decisions": len(outcome.made) if outcome else 0}
 
 
+def _is_label(text: str, classes: Sequence[str]) -> bool:
+    return text in classes or (text.startswith(CONTEXT) and text != CONTEXT)
+
+
 def _describe_selection(inputs: Any, rows: Sequence[str], shas: Sequence[str], others: Sequence[str]) -> None:
     if not rows:
         inputs.view("nothing", types.Warning(label="No image is selected"))
         return
-    what = f"{len(rows)} rows, {count_of(len(set(shas)), 'image')} by their bytes" if len(rows) > 1 else rows[0]
+    files = len(set(shas))
+    several = (
+        f"{len(rows)} images" if files == len(rows) else f"{len(rows)} rows of {count_of(files, 'different file')}"
+    )
+    what = several if len(rows) > 1 else rows[0]
     inputs.message("what", label=what)
     if others:
         inputs.view("others", types.Warning(label=describe_other_rows(others)))
@@ -118,39 +134,46 @@ class Keep(_Deciding):
     """Keep an image in spite of quality thresholds."""
 
     action, title, icon = "keep", "Keep", "check_circle"
+    effect = "use it although it is small, blurred or dark; its label stays"
 
 
 class Exclude(_Deciding):
     """Exclude an image."""
 
     action, title, icon, asks = "exclude", "Exclude", "block", ("reason",)
+    effect = "leave it out of the next version, with a reason"
 
 
 class Relabel(_Deciding):
     """Give an image another label."""
 
     action, title, icon, asks = "relabel", "Relabel", "label", ("label", "reason")
+    effect = "give it another class, or none"
 
 
 class NotDuplicates(_Deciding):
     """Mark images as different."""
 
     action, title, icon = "not-duplicates", "Not duplicates", "call_split"
+    effect = "the selected images are different ones"
 
 
 class Prefer(_Deciding):
     """Keep this image of its duplicates."""
 
     action, title, icon = "prefer", "Prefer this one", "star"
+    effect = "of its duplicates, use this file"
 
 
 class Undo(_Deciding):
     """Withdraw the reviewer's latest decision on an image."""
 
     action, title, icon = "undo", "Undo", "undo"
+    effect = "withdraw your latest decision on it"
 
 
-_ON_GRID = (Keep, Exclude, Relabel, NotDuplicates, Prefer, Undo)
+_ON_GRID = (Relabel, Exclude, Keep, NotDuplicates, Prefer, Undo)
+"""The most frequent first: on a narrow screen the App hides the last ones behind an arrow."""
 _ON_SAMPLE = tuple(
     type(f"{kind.__name__}This", (kind,), {"place": types.Places.SAMPLES_VIEWER_ACTIONS, "__doc__": kind.__doc__})
     for kind in _ON_GRID

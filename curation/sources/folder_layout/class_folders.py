@@ -124,7 +124,7 @@ def _has_splits_below(folders: Collection[Folders], words: Mapping[str, str]) ->
 def _read_splits_below(
     listing: Listing, parents: Mapping[str, Folders], words: Mapping[str, str], *, single_split: bool
 ) -> ClassFolders:
-    found = as_sides({folders[-1]: words[folders[-1]] for folders in parents.values()})  # type: ignore[misc]
+    found = as_sides({folders[-1]: words[folders[-1]] for folders in parents.values()})  # type: ignore[misc]  # not empty
     kept = found if single_split or len(set(found.values())) > 1 else {}
     expected = {
         path: Expected(folders[-2], folders[-1] if folders[-1] in kept else None) for path, folders in parents.items()

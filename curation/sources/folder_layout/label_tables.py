@@ -234,21 +234,22 @@ def _find_one_hot(rows: pl.DataFrame, others: Sequence[str]) -> tuple[tuple[str,
     """Return the columns of numbers between 0 and 1, and what they are: one label, several labels or shares."""
     columns = []
     for name in others:
-        if rows.schema[name].is_nested():
-            continue
-        numbers = rows[name].cast(pl.Float64, strict=False)
-        if numbers.null_count() == 0 and len(numbers) and numbers.min() >= 0 and numbers.max() <= 1:  # type: ignore[operator]
+        numbers = (
+            pl.Series(dtype=pl.Float64) if rows.schema[name].is_nested() else rows[name].cast(pl.Float64, strict=False)
+        )
+        if len(numbers) and not numbers.null_count() and numbers.is_between(0, 1).all():
             columns.append(numbers.alias(name))
     if len(columns) < 2:
         return (), ""
     table = pl.DataFrame(columns)
-    total = table.sum_horizontal()
-    binary = all(set(column.unique()) <= {0.0, 1.0} for column in table)
-    if binary and total.max() == 1 and (total == 1).mean() >= 0.5:  # type: ignore[operator]
+    values = table.to_numpy()
+    total = values.sum(axis=1)
+    binary = bool(((values == 0) | (values == 1)).all())
+    if binary and total.max() == 1 and (total == 1).mean() >= 0.5:
         return tuple(table.columns), "one"
-    if binary and total.max() > 1 and len(columns) > 2:  # type: ignore[operator]
+    if binary and total.max() > 1 and len(columns) > 2:
         return tuple(table.columns), "several labels"
-    if not binary and len(columns) > 1 and (abs(total - 1) < 0.02).mean() >= 0.9:  # type: ignore[operator]
+    if not binary and (abs(total - 1) < 0.02).mean() >= 0.9:
         return tuple(table.columns), "shares (soft labels)"
     return (), ""
 
