@@ -101,6 +101,7 @@ def review(request: ReviewRequest, options: ServerOptions, *, cache: Cache, noti
                 changed=watcher.look_soon,
             )
             watcher.finish()
+            notify(f"the App has ended; the decisions are in {prepared.session.ledger_path}")
         finally:
             preparing.cancel()
             remove_record(folder, f"app-{port}")

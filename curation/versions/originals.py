@@ -89,6 +89,7 @@ def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path
     CurationError
         A place does not exist.
     """
+    _check_places(places)
     store = Cache(cache)
     own = _own_folders(version)
     described: Sequence[Mapping[str, Any]] = version.description.get("archives", ())
@@ -103,6 +104,16 @@ def open_originals(version: Version, *, places: Sequence[Path] = (), cache: Path
         else:
             found.append(SourceArchive(source, archive, alone=archives_of[source] == 1))
     return Originals(ArchiveIndex(tuple(found)), tuple(sorted(missing)))
+
+
+def _check_places(places: Sequence[Path]) -> None:
+    for place in places:
+        if not place.exists():
+            raise CurationError(
+                ErrorCode.SOURCE_MISSING,
+                f"{place}: there is no such file or folder",
+                hint="Give the archive that a source was read from, or the archive's folder.",
+            )
 
 
 def _own_folders(version: Version) -> dict[str, tuple[Path, ...]]:
@@ -134,12 +145,6 @@ def _find(facts: Mapping[str, Any], places: Sequence[Path], cache: Cache) -> Arc
 
 def _candidates(name: str, places: Sequence[Path]) -> Iterator[Path]:
     for place in places:
-        if not place.exists():
-            raise CurationError(
-                ErrorCode.SOURCE_MISSING,
-                f"{place}: there is no such file or folder",
-                hint="Give the archive that a source was read from, or the archive's folder.",
-            )
         yield place
         if place.is_dir():
             yield from sorted(place.rglob(glob.escape(name)))

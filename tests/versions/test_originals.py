@@ -92,11 +92,15 @@ def test_what_cannot_be_read_has_a_code(tmp_path: Path) -> None:
     with pytest.raises(CurationError, match="nowhere") as caught:
         open_originals(version, places=[tmp_path / "nowhere"], cache=tmp_path / "empty")
     assert caught.value.code == ErrorCode.SOURCE_MISSING
+    assert open_originals(version, cache=tmp_path / "empty").missing == (), (
+        "its own folder is where the recipe names it"
+    )
+    moved = images.rename(tmp_path / "moved")
     absent = open_originals(version, cache=tmp_path / "empty")
     assert absent.missing == ("src",)
     with pytest.raises(CurationError, match=name) as caught:
         absent.read(name, sha256=sha)
     assert caught.value.code == ErrorCode.ORIGINALS_MISSING
     with pytest.raises(CurationError, match=name) as caught:
-        open_originals(version, places=[images], cache=tmp_path / "empty").read(name, sha256="0" * 64)
+        open_originals(version, places=[moved], cache=tmp_path / "empty").read(name, sha256="0" * 64)
     assert caught.value.code == ErrorCode.SOURCE_CHANGED
