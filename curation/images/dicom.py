@@ -187,12 +187,13 @@ def _decode_stream(stream: bytes, syntax: str, dataset: Dataset) -> npt.NDArray[
     import imagecodecs
 
     samples: npt.NDArray[Any]
+    # CharLS counts to 2**32 where a stream ends in a zero instead; OpenJPEG fills
+    if syntax not in _JPEG and _JPEG_END not in stream[-4:]:
+        raise DecodeFailure(Reason.TRUNCATED)
     if syntax in _JPEG_LS:
         samples = imagecodecs.jpegls_decode(stream)
         return samples
     if syntax in _JPEG_2000:
-        if _JPEG_END not in stream[-4:]:
-            raise DecodeFailure(Reason.TRUNCATED)
         samples = imagecodecs.jpeg2k_decode(stream)
         return samples
     frame = read_frame(stream)

@@ -16,6 +16,7 @@ from curation.images.types import (
     DecodedImage,
     DecodeFailure,
     Header,
+    Pixels,
     Scale,
     check_bomb,
     check_page,
@@ -48,16 +49,20 @@ def decode_jpeg(content: bytes, *, scale: Scale, page: int, gray: bool) -> Decod
         scaled = scale == "scaled" and frame is not None and not frame.is_lossless
         # the luma channel differs from Pillow's RGB -> L by rounding; "full" must equal what imagehash sees
         luma = gray and transform is None and scaled
-        srgb = _load(image, content, scaled=scaled, luma=luma)
-        if transform is not None:
-            srgb = apply_transform(srgb, transform)
-        if gray or srgb.mode != "RGB":
-            srgb = _converted(srgb, gray=gray)
-        pixels = np.asarray(srgb)
+        loaded = _load(image, content, scaled=scaled, luma=luma)
+        if isinstance(loaded, np.ndarray) and transform is None and (loaded.ndim == 2) == gray:
+            pixels = loaded
+        else:
+            srgb = Image.fromarray(loaded) if isinstance(loaded, np.ndarray) else loaded
+            if transform is not None:
+                srgb = apply_transform(srgb, transform)
+            if gray or srgb.mode != "RGB":
+                srgb = _converted(srgb, gray=gray)
+            pixels = np.asarray(srgb)
     return DecodedImage(header, turn_upright(pixels, header.orientation))
 
 
-def _load(image: JpegImagePlugin.JpegImageFile, content: bytes, *, scaled: bool, luma: bool) -> Image.Image:
+def _load(image: JpegImagePlugin.JpegImageFile, content: bytes, *, scaled: bool, luma: bool) -> Image.Image | Pixels:
     """Decode a JPEG strictly, in its own mode or, where only that is wanted, its luma."""
     factor = dct_factor(*image.size) if scaled else 1
     width, height = (-(-side // factor) for side in image.size) if scaled else (0, 0)
@@ -74,7 +79,7 @@ def _load(image: JpegImagePlugin.JpegImageFile, content: bytes, *, scaled: bool,
         return loaded
     if space == "cmyk":
         return _load_by_pillow(image, factor=factor, luma=False)  # it knows when Adobe's inks are inverted
-    return Image.fromarray(pixels[..., 0] if space == "gray" else pixels)
+    return pixels[..., 0] if space == "gray" else pixels
 
 
 def _load_by_pillow(image: JpegImagePlugin.JpegImageFile, *, factor: int, luma: bool) -> Image.Image:
