@@ -68,7 +68,7 @@ _JPEG: Final = frozenset({6, 7, 34892, 33007})
 _OLD_JPEG: Final = 6
 _PACKED_ROWS: Final = frozenset({8, 32946, 32773, 50000, 34925, 34926})
 """Deflate, PackBits, Zstandard, LZMA: tifffile refuses a last strip that is packed with rows below the image."""
-_HEIGHT, _OFFSETS, _PLANAR, _FAX_OPTIONS = 257, 273, 284, 292
+_HEIGHT, _BITS, _OFFSETS, _PLANAR, _FAX_OPTIONS = 257, 258, 273, 284, 292
 _PLANES_APART: Final = 2
 
 
@@ -282,6 +282,8 @@ def _mode(page: TiffPage) -> str:
     if photometric == _YCBCR and page.is_subsampled and int(page.compression) not in _JPEG:
         raise DecodeFailure(Reason.UNSUPPORTED, "tiff of subsampled YCbCr without JPEG")
     mode = _MODES[photometric]
+    if _BITS not in page.tags and mode != "L":
+        raise DecodeFailure(Reason.DAMAGED, "tiff")  # one bit, the default, is that of a bilevel image
     if page.samplesperpixel < _COLOR_CHANNELS[mode]:
         raise DecodeFailure(Reason.UNSUPPORTED, f"tiff of mode {mode} with {page.samplesperpixel} channels")
     if mode == "L" and page.bitspersample == 1:
