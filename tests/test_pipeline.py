@@ -230,6 +230,18 @@ def test_a_build_that_falls_short_leaves_a_draft_to_look_at(tmp_path: Path) -> N
     assert not options.home.draft("tiny").exists()
 
 
+def test_verify_decodes_every_image(tmp_path: Path) -> None:
+    """An image that was cut and closed has an end like a whole one; its pixels are read all the same."""
+    options = make_tiny(tmp_path)
+    built = build("tiny", options)
+    assert built.folder is not None
+    image = min((built.folder / "images").rglob("*.jpg"))
+    content = image.read_bytes()
+    image.unlink()
+    image.write_bytes(content[: len(content) * 2 // 3] + b"\xff\xd9")
+    assert "image-damaged" in {problem.code for problem in verify(options.home, "tiny").problems}
+
+
 def with_line_scans(folder: Path, *, train: int) -> Options:
     """Return the options of a tiny dataset with three images that are too long for a JPEG."""
     options = make_tiny(folder, train=train)

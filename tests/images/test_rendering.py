@@ -152,3 +152,28 @@ def test_impossible_settings_cannot_be_made(settings):
     """They are refused where they are made."""
     with pytest.raises(ValueError, match="must be"):
         RenderSettings(encode="uniform", **settings)
+
+
+def test_a_copy_shows_what_was_probed():
+    """Of two Adobe segments libjpeg believes the last and a copy keeps the first: such a file is encoded again."""
+
+    def adobe(transform):
+        return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes((transform,))
+
+    plain = file_of(draw(96, 64), "JPEG", quality=95, subsampling=0)
+    odd = plain[:2] + adobe(1) + adobe(0) + plain[2:]
+    settings = RenderSettings(encode="keep")
+    kept = render(odd, settings)
+    assert np.abs(decode(kept).pixels.astype(int) - decode(odd).pixels).mean() < 4
+    assert np.array_equal(decode(render(plain, settings)).pixels, decode(plain).pixels)
+    with pytest.raises(DecodeFailure):
+        render(plain[: len(plain) // 2] + b"\xff\xd9", settings)
+
+
+def test_an_image_longer_than_a_jpeg_has_a_reason():
+    """libjpeg ends at 65,500 px; a smaller one is written."""
+    long = np.zeros((66000, 8, 3), np.uint8)
+    with pytest.raises(DecodeFailure) as failure:
+        encode(long, RenderSettings(encode="uniform"))
+    assert (failure.value.reason, failure.value.detail) == ("too-long", "66000 px, > 65500")
+    assert encode(long[:65500], RenderSettings(encode="uniform"))
