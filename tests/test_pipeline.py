@@ -251,6 +251,7 @@ def with_line_scans(folder: Path, *, train: int) -> Options:
     return options
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_rendered_is_excluded_and_the_split_chosen_again(tmp_path: Path) -> None:
     """A line scan of 66,000 px passes the probe; it ended the build without its name."""
     options = with_line_scans(tmp_path, train=6)

@@ -65,7 +65,7 @@ def _open(content: bytes) -> Any:  # noqa: ANN401 - pi-heif has no types
     return _pi_heif().open_heif(content, convert_hdr_to_8bit=False)
 
 
-def _header(image: Any, pages: int) -> Header:  # noqa: ANN401
+def _header(image: Any, pages: int) -> Header:  # noqa: ANN401 - pi-heif has no types
     width, height = image.size
     check_size(width, height)
     mode = image.mode.partition(";")[0]

@@ -80,12 +80,15 @@ class Limits:
         Unpacked over packed size; deflate of zeros reaches 1032.
     ratio_floor_bytes : int
         Below this size the ratio is not checked: a blank image without compression packs a thousandfold.
+    tar_floor_bytes : int
+        The same for a whole compressed tar.
     """
 
     members: int = 5_000_000
     member_bytes: int = 1 << 30
     ratio: int = 200
     ratio_floor_bytes: int = 256 << 20
+    tar_floor_bytes: int = 16 << 20
 
     def refuse_size(self, size_bytes: int, packed_bytes: int | None = None) -> Cause | None:
         """Return why a file of this size is not read, or None."""

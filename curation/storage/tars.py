@@ -184,7 +184,7 @@ def inflate_tar(path: Path, packing: Packing, target: BinaryIO, *, name: str, li
         The archive is damaged, or expands beyond `limits`.
     """
     packed_bytes = path.stat().st_size
-    ceiling = max(packed_bytes * limits.ratio, limits.ratio_floor_bytes)
+    ceiling = max(packed_bytes * limits.ratio, limits.tar_floor_bytes)
     written = 0
     with open_tar_stream(path, packing) as stream:
         while chunk := _read_chunk(stream, name=name):

@@ -244,6 +244,7 @@ def _divide(shard: int) -> float:
     return 1 / shard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
 def test_a_shard_that_crashes_its_worker_costs_itself_alone(name: str) -> None:
     """The unfinished shards are repeated piece by piece; what crashes again is the only one without a result."""
