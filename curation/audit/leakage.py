@@ -6,6 +6,7 @@ eight orientations and whole against crops of the other; the published files are
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,10 @@ from curation.dataset.findings import AuditPart, Check, Finding
 NUMBERED: Final = re.compile(r"(?P<stem>.*?)(?P<number>\d{3,})$")
 TOKEN: Final = re.compile(r"[A-Za-z]{0,12}[_-]?\d{5,}")
 BURST_CORRELATION: Final = 0.9
+FAR: Final = 10
+"""Images at least so many places apart in the numbering are not of one moment: they show how alike the set is."""
+FAR_PAIRS: Final = 5_000
+FAR_QUANTILE: Final = 0.999
 NEAR_DUPLICATES: Final = "near duplicates across splits"
 
 
@@ -135,19 +140,28 @@ def _origin_checks(table: pl.DataFrame) -> list[Check]:
 
 
 def _bursts(measured: Measured, readable: pl.DataFrame) -> Finding | None:
-    """Return neighbors in the numbering of one source that correlate and lie on two sides: shots of one moment."""
+    """Return neighbors in the numbering of one source that correlate and lie on two sides: shots of one moment.
+
+    In a set of objects that are framed alike every image correlates with every other, so neighbors must also correlate
+    more than images far apart in the numbering do.
+    """
     numbers: list[tuple[str, int, int]] = []
     for row, (source, path) in enumerate(readable.select("source", "path").iter_rows()):
         found = NUMBERED.match(str(path).rpartition("/")[2].rpartition(".")[0])
         if found:
             numbers.append((f"{source}/{found['stem']}", int(found["number"]), row))
-    split, found_pairs = readable["split"].to_list(), []
-    for before, after in zip(sorted(numbers), sorted(numbers)[1:], strict=False):
-        one, other = before[2], after[2]
-        if before[0] == after[0] and 0 < after[1] - before[1] <= 2 and split[one] != split[other]:
-            strength = _color_correlation(measured.color[one], measured.color[other])
-            if strength >= BURST_CORRELATION:
-                found_pairs.append((one, other, strength))
+    numbers.sort()
+    split = readable["split"].to_list()
+    candidates = [
+        (before[2], after[2])
+        for before, after in pairwise(numbers)
+        if before[0] == after[0] and 0 < after[1] - before[1] <= 2 and split[before[2]] != split[after[2]]
+    ]
+    if not candidates:
+        return None
+    least = max(BURST_CORRELATION, _usual_correlation(measured, numbers))
+    strengths = [_color_correlation(measured.color[one], measured.color[other]) for one, other in candidates]
+    found_pairs = [(*pair, strength) for pair, strength in zip(candidates, strengths, strict=True) if strength > least]
     if not found_pairs:
         return None
     which = _name_pairs(readable["id"], found_pairs)
@@ -157,6 +171,19 @@ def _bursts(measured: Measured, readable: pl.DataFrame) -> Finding | None:
         count=len(which),
         which=tuple(which),
     )
+
+
+def _usual_correlation(measured: Measured, numbers: Sequence[tuple[str, int, int]]) -> float:
+    """Return what hardly any pair of images far apart in one numbering exceeds; -1 where there are no such pairs."""
+    far = [
+        (one[2], other[2])
+        for gap in range(FAR, len(numbers), max(1, len(numbers) * len(numbers) // (2 * FAR_PAIRS)))
+        for one, other in zip(numbers, numbers[gap:], strict=False)
+        if one[0] == other[0]
+    ][:FAR_PAIRS]
+    if not far:
+        return -1.0
+    return float(np.quantile([_color_correlation(measured.color[a], measured.color[b]) for a, b in far], FAR_QUANTILE))
 
 
 def _color_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -12,6 +12,7 @@ from curation.dataset.findings import AuditPart
 from curation.hashing import phash
 from curation.images import gray32
 from tests.audit.builders import cut, jpeg, lesion, measure, sample
+from tests.framed import cells
 
 
 def others(count: int = 12, *, first: int = 100) -> list[dict[str, object]]:
@@ -151,6 +152,16 @@ def test_neighbors_in_the_numbering_that_correlate_are_found(tmp_path):
         sample("IMG_101.jpg", jpeg(second.astype(np.uint8)), split="test"),
     ]
     assert "leakage-burst" in ids_of(tmp_path, samples)
+
+
+def test_numbered_objects_that_are_framed_alike_are_no_shots_of_one_moment(tmp_path):
+    """Where images far apart in the numbering correlate as neighbors do, the correlation of neighbors shows nothing."""
+    drawn = [np.asarray(image) for image in cells(30)]
+    samples = [
+        sample(f"cell{number:04}.jpg", jpeg(pixels), split="test" if number % 3 == 0 else "train")
+        for number, pixels in enumerate(drawn)
+    ]
+    assert "leakage-burst" not in ids_of(tmp_path, samples)
 
 
 def test_one_split_has_nothing_to_leak(tmp_path):
