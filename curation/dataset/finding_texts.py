@@ -180,7 +180,8 @@ def _estimated(finding: "Finding") -> str:
 
 def _describe_burst(finding: "Finding") -> FindingText:
     return FindingText(
-        f"{count_of(finding.count, 'pair')} across the split are neighbors in their numbering and correlate more than images far apart do.",
+        f"{count_of(finding.count, 'pair')} across the split are neighbors in their numbering and correlate more than "
+        "images far apart do.",
         "Inspect each pair: shots of one moment belong on one side. Name what they share in `group`.",
     )
 
