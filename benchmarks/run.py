@@ -53,7 +53,7 @@ def list_benchmarks(*, everything: bool) -> list[Benchmark]:
         Benchmark("cluster.py", ("--count", "50000"), seconds=1500.0),
     ]
     if everything:
-        more = (Benchmark(name, seconds=3600.0) for name in ("review.py", "firmware.py", "training.py"))
+        more = (Benchmark(name, seconds=3600.0) for name in ("review.py", "firmware.py", "fuzz.py", "training.py"))
         benchmarks.append(
             Benchmark(
                 "growth_files.py",

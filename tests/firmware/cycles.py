@@ -20,8 +20,10 @@ PORT_0, PORT_1, IN = 0x50000000, 0x50000300, 0x510
 HREF, PCLK = 1 << 5, 1 << 4
 SKIPPED, KEPT = 112, 1056
 LOAD_PORT, LOAD, STORE, TAKEN = 5, 2, 2, 3
-"""Cycles of a read of a port, of memory, of a write, and of a branch that is taken. The manual: 2, 2, 1 and 2 to 4; a port
-has wait states of the bus in addition."""
+"""Cycles of a read of a port, of memory, of a write, and of a branch that is taken. The manual has 2, 2, 1 and 2 to 4.
+
+The read of a port includes wait states of the bus.
+"""
 WAIT_STATES = 2
 """Of the flash for each word that is not in the cache."""
 FLAGS = ("-std=gnu++14", "-fno-rtti", "-fno-exceptions", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16")
