@@ -207,7 +207,7 @@ def test_the_maker_s_guide_names_options_that_are_there(capsys):
     typed = {
         option
         for line in re.findall(r"(?:python -m curation )?board (?:PORT|/dev/\S+)[^\n`]*", guide)
-        for option in re.findall(r"--[a-z]+", line)
+        for option in re.findall(r"--[a-z-]+", line)
     }
     assert {"--collect", "--into", "--group", "--selftest"} <= typed
     main(["board", "--help"])

@@ -142,7 +142,7 @@ def test_a_set_that_hugging_face_wrote_is_read(tmp_path, monkeypatch, splits):
     version = built(tmp_path, tmp_path / "set")
     assert content_of(published_content(version)) == content_of(wanted)
     reasons = version.manifest.rejected["reason"].to_list()
-    assert sorted(reasons) == ["empty-file"] * len(splits) + ["unlabelled"] * len(splits)
+    assert sorted(reasons) == ["stored-elsewhere"] * len(splits) + ["unlabelled"] * len(splits)
 
 
 def test_plain_parquet_of_bytes_and_words_is_read(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,16 @@ from training.out_of_distribution import list_context, read_context, rendering_o
 def version(drawn):
     """Return the drawn version."""
     return load(drawn.home, "spots")
+
+
+@pytest.fixture
+def moved(version, tmp_path):
+    """Return the drawn version on a machine where its recipe names a folder that is not there."""
+    folder = tmp_path / "builds" / version.name / version.folder.name
+    shutil.copytree(version.folder, folder)
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("spots-source", "elsewhere"), encoding="utf-8")
+    return replace(version, folder=folder)
 
 
 def test_context_rows_are_those_of_no_class(version):
@@ -48,23 +59,28 @@ def test_they_are_read_and_rendered_like_the_published_ones(version, drawn):
     assert read_frame(again, side=48, name="a")[0].shape == (144, 144, 3)
 
 
-def test_without_the_archives_none_is_read(version, tmp_path):
+def test_without_the_archives_none_is_read(moved, tmp_path):
     """No archive, no image: all are counted as left out, and the source is named."""
-    originals = open_originals(version, places=[tmp_path])
+    originals = open_originals(moved, places=[tmp_path])
     assert originals.missing == ("drawn",)
-    context = read_context(version, originals, side=48)
-    assert context.left_out == list_context(version).height
+    context = read_context(moved, originals, side=48)
+    assert context.left_out == list_context(moved).height
     assert context.frames.shape == (0, 144, 144, 3)
 
 
-def test_a_changed_archive_is_not_taken(version, drawn, tmp_path):
+def test_a_folder_that_the_recipe_names_is_found(version):
+    """The source's own folder is here, so it need not be given."""
+    assert open_originals(version).missing == ()
+
+
+def test_a_changed_archive_is_not_taken(moved, drawn, tmp_path):
     """A folder with one other byte is not the source the version was built from."""
     copy = tmp_path / "spots-source"
     shutil.copytree(drawn.root / "spots-source", copy)
-    assert open_originals(version, places=[copy]).missing == ()
+    assert open_originals(moved, places=[copy]).missing == ()
     image = sorted(copy.rglob("*.png"))[0]
     image.write_bytes(image.read_bytes() + b"\0")
-    assert open_originals(version, places=[copy]).missing == ("drawn",)
+    assert open_originals(moved, places=[copy]).missing == ("drawn",)
 
 
 def test_a_place_that_is_not_there_is_an_error(version, tmp_path):
