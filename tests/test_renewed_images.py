@@ -118,7 +118,7 @@ def test_decisions_hold_for_the_new_bytes_in_every_later_version(home: Path) -> 
 
 
 def test_of_two_candidates_neither_is_taken_and_the_build_says_so(home: Path) -> None:
-    """Two new files with the pixels of a tested one: its place is not guessed."""
+    """Two new files with the pixels of a tested one, none with its path: its place is not guessed."""
     options = options_of(home)
     tested = next(path for path, place in places(build("tiny", options)).items() if place == "test/melanoma")
     path = home / "images" / tested
@@ -126,11 +126,29 @@ def test_of_two_candidates_neither_is_taken_and_the_build_says_so(home: Path) ->
     copy = path.with_name("copy.jpg")
     shutil.copy(path, copy)
     edit(copy)
+    path.rename(path.with_name("another.jpg"))
     after = build("tiny", options, dry_run=True)
     assert [each.id for each in after.summary.unclear] == [f"src/{tested}"]
     assert len(after.summary.unclear[0].candidates) == 2
     assert not after.summary.renewed
     assert any("could be several new files" in line for line in list_lost(after.summary, verbose=False))
+
+
+def test_of_two_candidates_the_file_with_the_same_path_is_the_image(home: Path) -> None:
+    """A tested image whose copy was excluded as its duplicate keeps its place when all files are edited."""
+    options = options_of(home)
+    kept = places(build("tiny", options))
+    tested = next(path for path, place in kept.items() if place == "test/melanoma")
+    copy = home / "images/melanoma/a copy.jpg"
+    shutil.copy(home / "images" / tested, copy)
+    edit(copy)
+    assert places(build("tiny", options)) == kept
+    for path in (home / "images").rglob("*.jpg"):
+        edit(path)
+    after = build("tiny", options, dry_run=True)
+    assert places(after) == kept
+    assert not after.summary.unclear
+    assert {each.id for each in after.summary.renewed} == {each.now_id for each in after.summary.renewed}
 
 
 def test_two_files_of_the_same_new_bytes_are_one_candidate(home: Path) -> None:

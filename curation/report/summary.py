@@ -50,7 +50,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class MissedRatio:
-    """A split whose share of a class, or of all images, differs from the recipe's ratio by more than a point."""
+    """A split whose share of a class, or of all images, differs from the recipe's ratio by a point and an image."""
 
     label: str | None
     """The class; None for all images."""
@@ -160,10 +160,14 @@ def _name_vanished(vanished: pl.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 POINT: Final = 0.01
+ROUNDING: Final = 1e-6
 
 
 def find_missed_ratios(kept: pl.DataFrame, ratios: Mapping[Split, float]) -> tuple[MissedRatio, ...]:
-    """Return where the share of a split differs from its ratio by more than a point: in all, then by class."""
+    """Return where the share of a split differs from its ratio by more than a point: in all, then by class.
+
+    A difference of less than one image is rounding: no division would come nearer by whole images.
+    """
     if not ratios or kept["split"].null_count() == kept.height:
         return ()
     parts = [(None, kept), *((label, part) for (label,), part in kept.partition_by("label", as_dict=True).items())]
@@ -172,7 +176,7 @@ def find_missed_ratios(kept: pl.DataFrame, ratios: Mapping[Split, float]) -> tup
         counts = dict(part.group_by("split").len().iter_rows())
         for split, wanted in ratios.items():
             share = counts.get(split, 0) / part.height
-            if abs(share - wanted) > POINT:
+            if abs(share - wanted) > max(POINT, (1 - ROUNDING) / part.height):
                 found.append(MissedRatio(label, split, wanted, share))
     return tuple(found)
 

@@ -1,5 +1,6 @@
 """Finds images of an earlier version again whose files have new bytes: by their pixels, then as the same image."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -174,20 +175,31 @@ def _find_same(
 def _settle(
     gone: pl.DataFrame, new: pl.DataFrame, by_pixels: Mapping[int, Sequence[int]], by_look: Mapping[int, Sequence[int]]
 ) -> Renewal:
-    """Take each image for the one new file that it can be, if that file can be no other image."""
+    """Take each image for the one new file that it can be, if that file can be no other image.
+
+    Among several, the file with the image's own id is it.
+    """
     ways: tuple[tuple[How, Mapping[int, Sequence[int]]], ...] = (("pixels", by_pixels), ("same image", by_look))
     renewed, unclear, lost = [], [], []
-    shas, ids = new["sha256"].to_list(), new["id"].to_list()
-    claims: dict[int, int] = {}
-    for place in (place for _, found in ways for places in found.values() for place in places):
-        claims[place] = claims.get(place, 0) + 1
-    for number, (sha, page, name) in enumerate(gone.select("sha256", "page", "id").iter_rows()):
-        how, places = next(((how, found[number]) for how, found in ways if found.get(number)), ("pixels", []))
+    shas, pages, ids = new["sha256"].to_list(), new["page"].to_list(), new["id"].to_list()
+    images = list(gone.select("sha256", "page", "id").iter_rows())
+    options = [
+        next(((how, found[number]) for how, found in ways if found.get(number)), ("pixels", []))
+        for number in range(len(images))
+    ]
+    own: dict[int, int] = {}
+    for number, ((_, page, name), (_, places)) in enumerate(zip(images, options, strict=True)):
+        own |= {number: place for place in places if (ids[place], pages[place]) == (name, page)}
+    settled = set(own.values())
+    left = [[place for place in places if place not in settled] for _, places in options]
+    claims = Counter(place for places in left for place in places)
+    for number, ((sha, page, name), (how, _)) in enumerate(zip(images, options, strict=True)):
+        places = [own[number]] if number in own else left[number]
         if not places:
             lost.append(number)
-        elif len(places) > 1 or claims[places[0]] > 1:
+        elif number not in own and (len(places) > 1 or claims[places[0]] > 1):
             unclear.append(Unclear(sha, page, name, tuple(sorted(ids[place] for place in places))))
         else:
             place = places[0]
-            renewed.append(Renewed(sha, page, name, shas[place], new["page"][place], ids[place], how))
+            renewed.append(Renewed(sha, page, name, shas[place], pages[place], ids[place], how))
     return Renewal(tuple(renewed), tuple(unclear), gone[lost])

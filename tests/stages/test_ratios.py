@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.errors import CurationError, ErrorCode
+from curation.report.summary import find_missed_ratios
 from curation.stages.dedup import dedup
 from curation.stages.select import ShortCountError, select
 from tests.builders import fingerprints_of, make_manifest, make_recipe, make_row, sha_of, texture
@@ -199,6 +200,21 @@ def test_a_share_of_less_than_half_an_image_is_not_forced() -> None:
         "train",
         "val",
     ]
+
+
+def test_what_is_rounded_to_whole_images_is_not_missed() -> None:
+    """30 of 38 images are 78.9 % and the nearest to 80 %; a group of four that stays whole is a miss."""
+    single = select(make_set([[1]] * 38), ask(classes=1))
+    assert sorted(single.kept["split"].value_counts()["count"]) == [4, 4, 30]
+    assert find_missed_ratios(single.kept, ask(classes=1).selection.ratios or {}) == ()
+    grouped = select(make_set([[30], [6], [2]]), ask(classes=1))
+    missed = find_missed_ratios(grouped.kept, ask(classes=1).selection.ratios or {})
+    assert {(miss.label, miss.split) for miss in missed} == {
+        (None, "val"),
+        (None, "test"),
+        ("c0", "val"),
+        ("c0", "test"),
+    }
 
 
 def test_a_seed_draws_another_test_split() -> None:
