@@ -187,9 +187,12 @@ def _settle(
         next(((how, found[number]) for how, found in ways if found.get(number)), ("pixels", []))
         for number in range(len(images))
     ]
-    own: dict[int, int] = {}
-    for number, ((_, page, name), (_, places)) in enumerate(zip(images, options, strict=True)):
-        own |= {number: place for place in places if (ids[place], pages[place]) == (name, page)}
+    own = {
+        number: place
+        for number, ((_, page, name), (_, places)) in enumerate(zip(images, options, strict=True))
+        for place in places
+        if (ids[place], pages[place]) == (name, page)
+    }
     settled = set(own.values())
     left = [[place for place in places if place not in settled] for _, places in options]
     claims = Counter(place for places in left for place in places)
