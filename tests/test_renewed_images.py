@@ -151,6 +151,23 @@ def test_of_two_candidates_the_file_with_the_same_path_is_the_image(home: Path) 
     assert {each.id for each in after.summary.renewed} == {each.now_id for each in after.summary.renewed}
 
 
+def test_a_tested_image_that_comes_back_after_a_version_without_it_is_still_held_out(home: Path) -> None:
+    """The version before does not have it, and the one before that does."""
+    options = options_of(home)
+    tested = sorted(path for path, place in places(build("tiny", options)).items() if place.startswith("test/"))
+    assert len(tested) == 4
+    away = [path for path in tested if path.startswith("melanoma")]
+    for path in away:
+        shutil.move(home / "images" / path, home / Path(path).name)
+    without = places(build("tiny", options))
+    assert not set(away) & set(without)
+    for path in away:
+        shutil.move(home / Path(path).name, home / "images" / path)
+    after = build("tiny", options, dry_run=True)
+    lies = dict(after.manifest.rows.select("path", pl.coalesce("split", "detail")).iter_rows())
+    assert {lies[path] for path in away} == {"test"}
+
+
 def test_two_files_of_the_same_new_bytes_are_one_candidate(home: Path) -> None:
     """A file that is there twice, byte for byte, is no ambiguity."""
     options = options_of(home)

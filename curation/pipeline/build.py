@@ -53,6 +53,7 @@ from curation.versions import (
     find_digest,
     find_read_otherwise,
     find_renewed,
+    held_out_earlier,
     load,
     locked,
     name_images,
@@ -267,7 +268,7 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
     with journal.step("quality") as record:
         rows = record(quality(rows, recipe.quality))
     with journal.step("dedup") as record:
-        previous = last.clear() if recipe.selection.previous == "none" else last
+        previous = look_back(home, recipe, last)
         found = find_duplicates(
             rows,
             fingerprints,
@@ -307,6 +308,16 @@ def find_last_version(
         named = renewal.vanished.drop("id").join(ids, on=["sha256", "page"], how="left", maintain_order="left")
         renewal = replace(renewal, vanished=named.select(renewal.vanished.columns))
     return renewal.follow(last), renewal
+
+
+def look_back(home: Home, recipe: Recipe, last: pl.DataFrame) -> pl.DataFrame:
+    """Return the split that the new one follows, and below it what only earlier versions held out."""
+    if recipe.selection.previous == "none":
+        return last.clear()
+    older = held_out_earlier(home, recipe.name, recipe.selection.previous)
+    older = older.with_columns(pl.col("sha256").replace(name_successors(last)))
+    older = older.join(last, on=["sha256", "page"], how="anti", maintain_order="left")
+    return pl.concat([last, older.unique(["sha256", "page"], keep="first", maintain_order=True)], how="diagonal")
 
 
 def note_earlier_bytes(rows: Manifest, last: pl.DataFrame) -> Manifest:

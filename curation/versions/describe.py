@@ -83,7 +83,7 @@ def describe_version(
     archives : sequence of mappings
         What the sources were read from: at least ``source`` and ``sha256`` each.
     """
-    kept, rendering = manifest.kept, recipe.rendering()
+    kept, rendering, previous = manifest.kept, recipe.rendering(), recipe.selection.previous
     return {
         "name": recipe.name,
         "version": number,
@@ -98,6 +98,7 @@ def describe_version(
         "rendering": rendering,
         "encoder": encoder,
         "tool": tool,
+        **({} if previous == "newest" else {"previous": previous}),
         "archives": sorted(
             (dict(archive) for archive in archives), key=lambda archive: json.dumps(archive, sort_keys=True)
         ),

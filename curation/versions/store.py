@@ -16,7 +16,15 @@ from curation.dataset.manifest import Manifest, read_schema_number
 from curation.dataset.recipe import NAME_PATTERN
 from curation.errors import CurationError, ErrorCode
 from curation.versions.schema_1 import read_schema_1
-from curation.versions.version_index import SPLIT_COLUMNS, VersionLine, fill_extra, published, read_chosen
+from curation.versions.version_index import (
+    SHA256_PATTERN,
+    SPLIT_COLUMNS,
+    VersionLine,
+    fill_extra,
+    published,
+    read_chosen,
+    read_split,
+)
 
 REFERENCE = re.compile(
     rf"(?P<name>{NAME_PATTERN.pattern})(@(?:v(?P<number>[1-9]\d{{0,8}})|(?P<draft>draft)|(?P<prefix>[0-9a-f]{{4,64}})))?"
@@ -161,6 +169,38 @@ def previous_images(home: Home, name: str, which: str) -> tuple[VersionLine | No
         return None, fill_extra(pl.DataFrame(schema=dict(SPLIT_COLUMNS)))
     line = lines[-1] if which in {"newest", "none"} else find(home, f"{name}@{which}")
     return line, fill_extra(read_chosen(home, name, line))
+
+
+def held_out_earlier(home: Home, name: str, which: str) -> pl.DataFrame:
+    """Return what earlier versions held out and the version that a new one follows has no more: sha256, page, split.
+
+    The newest version that has an image decides where it was. A version that was drawn with ``previous = "none"`` ends
+    the search, and one with ``previous = "v<n>"`` continues it there.
+
+    Parameters
+    ----------
+    which : str
+        As for ``previous_split``.
+    """
+    columns = ["sha256", "page", "split"]
+    tables = [pl.DataFrame(schema={column: SPLIT_COLUMNS[column] for column in columns})]
+    lines = published(home, name)
+    line = None if which == "none" or not lines else lines[-1] if which == "newest" else find(home, f"{name}@{which}")
+    while line is not None:
+        tables.append(read_split(home.split(name, line.version), only=columns).select(columns))
+        number = _followed(line)
+        line = lines[number - 1] if 0 < number < line.version else None
+    found = pl.concat(tables, how="vertical").unique(["sha256", "page"], keep="first", maintain_order=True)
+    last = pl.concat(tables[:2], how="vertical").select("sha256", "page")
+    is_held = (pl.col("split") != "train") & pl.col("sha256").str.contains(SHA256_PATTERN)
+    return found.filter(is_held).join(last, on=["sha256", "page"], how="anti", maintain_order="left")
+
+
+def _followed(line: VersionLine) -> int:
+    """Return the number of the version that a version followed; 0 where it followed none."""
+    if line.previous == "none":
+        return 0
+    return int(line.previous.removeprefix("v")) if line.previous else line.version - 1
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ EXTRA_COLUMNS: Mapping[str, Any] = {
 """Further columns, which are not part of the digest and which 0.1.0 did not write: the fold, the id, the sha256 of the
 image in earlier versions, the sha256 of the image without metadata, and its thumbnail by ``pack_thumbnails``."""
 _FROM_MANIFEST = {"earlier": "earlier_sha256", "image": "image_sha256"}
+_OPTIONAL = frozenset({"withdrawn", "previous"})
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -58,6 +59,8 @@ class VersionLine:
         When it was published, ISO 8601 in UTC.
     withdrawn : str, optional
         When it was withdrawn, because images of it were forgotten; its files cannot be made again.
+    previous : str, optional
+        Its recipe's ``selection.previous``, where that is not ``newest``.
     """
 
     version: int
@@ -73,11 +76,11 @@ class VersionLine:
     tool: str
     created: str
     withdrawn: str | None = None
+    previous: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the line as JSON-able values, in the order of the fields."""
-        values = asdict(self)
-        return values if self.withdrawn else {key: value for key, value in values.items() if key != "withdrawn"}
+        return {key: value for key, value in asdict(self).items() if value is not None or key not in _OPTIONAL}
 
 
 def make_line(description: Mapping[str, Any], *, created: str) -> VersionLine:
@@ -144,7 +147,7 @@ def _parse(fields_of_line: object) -> VersionLine:
     values: dict[str, Any] = {}
     for name in (field.name for field in fields(VersionLine)):
         value, wanted = fields_of_line.get(name), types.get(name, str)
-        if name == "withdrawn" and value is None:
+        if name in _OPTIONAL and value is None:
             continue
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"{name!r} is missing" if value is None else f"{name!r} is not of type {wanted.__name__}")
@@ -174,8 +177,14 @@ def split_table(kept: pl.DataFrame) -> pl.DataFrame:
     return table.select([pl.col(name).cast(kind) for name, kind in kinds.items()]).sort("sha256", "page")
 
 
-def read_split(path: Path) -> pl.DataFrame:
+def read_split(path: Path, *, only: Sequence[str] | None = None) -> pl.DataFrame:
     """Return a published split: ``SPLIT_COLUMNS`` and those of ``EXTRA_COLUMNS`` that it has, by sha256 and page.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    only : sequence of str, optional
+        The columns to read, ``sha256`` and ``page`` among them.
 
     Raises
     ------
@@ -185,7 +194,7 @@ def read_split(path: Path) -> pl.DataFrame:
     hint = f"It belongs in git: `git checkout -- {path}`."
     try:
         kinds = _columns_of(path)
-        table = pl.read_csv(path, schema=kinds)
+        table = pl.read_csv(path, schema=kinds, columns=only)
     except FileNotFoundError:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID, f"{path}: the published split is missing", hint=hint
@@ -194,7 +203,7 @@ def read_split(path: Path) -> pl.DataFrame:
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID, f"{path}: not a published split: {first_line(fault)}", hint=hint
         ) from None
-    if table.columns != list(kinds) or table["page"].null_count():
+    if table.columns != [name for name in kinds if only is None or name in only] or table["page"].null_count():
         raise CurationError(
             ErrorCode.VERSION_INDEX_INVALID,
             f"{path}: not a published split: its columns are {', '.join(table.columns)}",

@@ -14,6 +14,7 @@ from curation.versions import (
     chosen,
     find,
     find_digest,
+    held_out_earlier,
     load,
     locked,
     next_number,
@@ -27,7 +28,16 @@ from curation.versions import (
 )
 from curation.versions.store import Reference
 from tests.errors import fails_with
-from tests.versions.builders import make_home, make_manifest, make_rows, publish, publish_texts
+from tests.versions.builders import (
+    make_home,
+    make_manifest,
+    make_recipe,
+    make_row,
+    make_rows,
+    publish,
+    publish_texts,
+    sha,
+)
 
 
 @pytest.fixture
@@ -134,6 +144,32 @@ def test_the_previous_split_is_the_newest_a_given_one_or_none(home):
     none = previous_split(home, "squares", "none")
     assert (none.height, none.columns) == (0, columns)
     assert none.schema == newest.schema
+
+
+def test_what_any_earlier_version_held_out_is_known_by_its_newest_place(tmp_path):
+    """Tested in v1 and gone since: held out; in train of v2 at last: not; a fresh draw ends the search, v1 skips v2."""
+    home = make_home(tmp_path)
+
+    def rows(**places: str) -> list[dict[str, object]]:
+        return [make_row(name, split=split) for name, split in places.items()]
+
+    publish_texts(home, rows(a="test", b="test", c="train", d="train"))
+    publish_texts(home, rows(b="train", c="test", d="train"))
+    publish_texts(home, rows(d="train", e="test"))
+
+    def held(which: str = "newest") -> dict[str, str]:
+        return {found: split for found, _, split in held_out_earlier(home, "squares", which).iter_rows()}
+
+    assert held() == {sha("a"): "test", sha("c"): "test"}
+    assert held("v2") == {sha("a"): "test"}
+    assert held("v1") == held("none") == {}
+    publish_texts(home, rows(d="train", f="test"), recipe=make_recipe(more='[selection]\nprevious = "v1"'))
+    assert held() == {sha("a"): "test", sha("b"): "test"}
+    publish_texts(home, rows(d="train", g="test"), recipe=make_recipe(more='[selection]\nprevious = "none"'))
+    assert held() == {}
+    publish_texts(home, rows(d="train", h="test"))
+    assert held() == {sha("g"): "test"}
+    assert [line.previous for line in published(home, "squares")] == [None, None, None, "v1", "none", None]
 
 
 def test_the_first_build_has_no_previous_split(tmp_path):

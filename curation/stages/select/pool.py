@@ -172,7 +172,7 @@ def _check_sides(held_out: pl.DataFrame) -> None:
     images = "1 image" if moving.height == 1 else f"{moving.height} images"
     raise CurationError(
         ErrorCode.GROUP_SPANS_SPLITS,
-        f"{groups} images that the previous version has in test and in val; {images} would move from val to test: "
+        f"{groups} images that earlier versions have in test and in val; {images} would move from val to test: "
         f"{'; '.join([*named, *more])}",
         hint='`selection.previous = "none"` in the recipe draws a new split. If these images do not belong together, '
         "change the source's `group`, or separate two near duplicates with `decide --not-duplicates`.",
