@@ -172,7 +172,7 @@ def previous_images(home: Home, name: str, which: str) -> tuple[VersionLine | No
 
 
 def held_out_earlier(home: Home, name: str, which: str) -> pl.DataFrame:
-    """Return what earlier versions held out and the version that a new one follows has no more: sha256, page, split.
+    """Return sha256, page and split of what earlier versions held out and the version that a new one follows lacks.
 
     The newest version that has an image decides where it was. A version that was drawn with ``previous = "none"`` ends
     the search, and one with ``previous = "v<n>"`` continues it there.
