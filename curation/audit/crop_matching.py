@@ -39,8 +39,8 @@ MOST, LARGEST = 1.2, 2.4
 """Limits of the difference between two images that are the same, at 96x96: of all but a few cells, and of every one."""
 QUICK: Final = 2.2
 """Limit of the largest difference at 64x64, or 48x48 for a crop: others are not compared closely."""
-HOPELESS: Final = 0.9
-"""Correlation of the aligned 24x24 cells below which two images are not compared further."""
+HOPELESS: Final = 0.96
+"""Correlation of the aligned 24x24 cells below which two images are not compared further: crops have 0.998."""
 KNOTS: Final = 7
 """Of the piecewise linear tone curve."""
 SMOOTH: Final = 8.0
