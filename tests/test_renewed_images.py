@@ -18,6 +18,7 @@ from curation.hashing import pack_thumbnails, sha256_hex, unpack_thumbnails
 from curation.images import hash_coded_image
 from curation.pipeline import Built, restore
 from curation.storage.cache import Cache
+from curation.versions import read_decided
 from curation.versions.version_index import read_split
 from tests.builders import as_bytes, texture, tiny_images, write_recipe, write_source
 from tests.test_pipeline import run_cli
@@ -115,6 +116,35 @@ def test_decisions_hold_for_the_new_bytes_in_every_later_version(home: Path) -> 
         assert (row["label"], row["earlier_sha256"]) == ("healthy", sha)
         edit(home / "images" / "healthy/h0.jpg")
     assert not any("a decision is about" in note for note in after.notes)
+
+
+def test_an_exclusion_holds_for_new_bytes_in_every_later_version(home: Path) -> None:
+    """A version does not contain the image, so git's text has it next to the splits, until the decision is undone."""
+    options = options_of(home)
+    path = next(path for path, place in places(build("tiny", options)).items() if place == "train/melanoma")
+    sha = sha256_hex((home / "images" / path).read_bytes())
+    ledger, decided = home / "datasets/tiny/decisions.jsonl", home / "datasets/tiny/versions/decided.csv"
+    append_decisions(ledger, [Decision("exclude", sha, "anna", "2026-12-01T00:00:00Z", reason="marked")])
+    before = places(build("tiny", options))
+    assert path not in before
+    assert read_decided(options.home, "tiny")["sha256"].to_list() == [sha]
+    for _ in range(2):
+        edit(home / "images" / path)
+        after = build("tiny", options)
+        assert places(after) == before
+        row = after.manifest.rows.row(by_predicate=pl.col("path") == path, named=True)
+        assert (row["excluded_by"], row["earlier_sha256"].split(" ")[0]) == ("decide", sha)
+        assert [each.id for each in after.summary.renewed] == [f"src/{path}"]
+        assert not any("a decision is about" in note for note in after.notes)
+    content = (home / "images" / path).read_bytes()
+    (home / "images" / path).unlink()
+    assert build("tiny", options).summary.vanished == {}
+    (home / "images" / path).write_bytes(content)
+    edit(home / "images" / path)
+    assert places(build("tiny", options)) == before
+    append_decisions(ledger, [Decision("undo", sha, "anna", "2026-12-01T01:00:00Z")])
+    build("tiny", options)
+    assert not decided.exists()
 
 
 def test_of_two_candidates_neither_is_taken_and_the_build_says_so(home: Path) -> None:

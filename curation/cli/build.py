@@ -350,9 +350,9 @@ def list_lost(summary: "Summary", *, verbose: bool) -> list[str]:
             [f"{each.id or each.sha256[:12]} is now {each.now_id}" for each in summary.renewed],
         )
     if summary.unclear:
-        images = number(len(summary.unclear), "image of the last version", "images of the last version")
+        images = number(len(summary.unclear), "image", "images")
         remark(
-            f"{images} could be several new files, so none of them keeps its split",
+            f"{images} could be several new files, so none of them keeps its split and decisions",
             [f"{each.id or each.sha256[:12]}: {', '.join(each.candidates)}" for each in summary.unclear],
         )
     return lines

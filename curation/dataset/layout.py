@@ -48,6 +48,10 @@ class Home:
         """Return the path of the published split ``versions/v<n>.csv``."""
         return self.dataset(name) / "versions" / f"v{number}.csv"
 
+    def decided(self, name: str) -> Path:
+        """Return the path of ``versions/decided.csv``: the decided images that the newest split does not contain."""
+        return self.dataset(name) / "versions" / "decided.csv"
+
     def builds(self, name: str) -> Path:
         """Return the folder that holds one dataset's built versions; it need not exist."""
         return self.datasets / BUILDS / name

@@ -54,6 +54,7 @@ from curation.versions import (
     find_read_otherwise,
     find_renewed,
     held_out_earlier,
+    list_decided,
     load,
     locked,
     name_images,
@@ -62,8 +63,10 @@ from curation.versions import (
     parse_reference,
     previous_images,
     published,
+    read_decided,
     recover,
     reuse,
+    write_decided,
     write_draft,
 )
 from curation.versions.upload import upload
@@ -140,6 +143,8 @@ class Grouped(NamedTuple):
     fingerprints: Fingerprints
     previous: pl.DataFrame
     """The split that the new one follows."""
+    decided: pl.DataFrame
+    """The decided images that the last version does not contain."""
 
 
 def pull(name: str, options: Options | None = None, *, update: bool = False) -> tuple[Fetched, ...]:
@@ -188,6 +193,8 @@ def build(name: str, options: Options | None = None, *, until: Step | None = Non
             grouped = find_groups(recipe, options, journal)
             rows = choose_split(grouped, recipe, journal)
             built = _publish_what_can_be_rendered(held, recipe, grouped, rows, journal, options)
+            decided = list_decided(built.manifest.rows, grouped.fingerprints, grouped.decided)
+            write_decided(options.home.decided(name), decided)
         except CurationError as fault:
             _fail(held, fault, journal, options)
         built = _note_newest(built, options.home)
@@ -256,12 +263,13 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
     with journal.step("label") as record:
         rows = record(label(rows, recipe.labels))
     with journal.step("decide") as record:
-        last, renewal = find_last_version(home, recipe, rows, fingerprints)
+        known, renewal = find_last_version(home, recipe, rows, fingerprints)
         journal.renewal = renewal
-        rows = note_earlier_bytes(rows, last)
+        rows = note_earlier_bytes(rows, known)
+        last, aside = known.filter(pl.col("split").is_not_null()), known.filter(pl.col("split").is_null())
         ledger = read_ledger(home.dataset(recipe.name) / "decisions.jsonl")
         ruling = rule(ledger, agreement=recipe.review.agreement, adjudicator=recipe.review.adjudicator)
-        ruling = ruling.follow(name_successors(last))
+        ruling = ruling.follow(name_successors(known))
         decided = decide(rows, ruling, classes=recipe.classes)
         rows = record(decided.manifest)
         journal.notes += [f"a decision is about {sha[:12]}, which no source contains now" for sha in decided.absent]
@@ -279,7 +287,7 @@ def find_groups(recipe: Recipe, options: Options, journal: Journal) -> Grouped:
             search=_announce_slow_search(options.listener),
         )
         rows, journal.borderline = record(found.manifest), found.borderline
-    return Grouped(fetched, archives, rows, fingerprints, previous)
+    return Grouped(fetched, archives, rows, fingerprints, previous, aside)
 
 
 def _strike_forgotten(rows: Manifest, folder: Path, journal: Journal) -> Manifest:
@@ -298,9 +306,16 @@ def _strike_forgotten(rows: Manifest, folder: Path, journal: Journal) -> Manifes
 def find_last_version(
     home: Home, recipe: Recipe, rows: Manifest, fingerprints: Fingerprints
 ) -> tuple[pl.DataFrame, Renewal]:
-    """Return the images of the version before with the bytes that they have now, and what became of those without."""
+    """Return the images of the version before with the bytes that they have now, and what became of those without.
+
+    Decided images that the version does not contain follow; their split is null.
+    """
     line, last = previous_images(home, recipe.name, recipe.selection.previous)
+    decided = read_decided(home, recipe.name)
+    decided = decided.filter(~pl.col("sha256").is_in([*last["sha256"], *name_successors(last)]))
+    last = pl.concat([last, decided])
     renewal = find_renewed(last, rows.rows, fingerprints, recipe.duplicates)
+    renewal = replace(renewal, vanished=renewal.vanished.filter(pl.col("split").is_not_null()))
     nameless = renewal.vanished["id"].null_count()
     if nameless and line is not None and home.build(recipe.name, line.version).is_dir():
         kept = load(home, f"{recipe.name}@v{line.version}").manifest.kept

@@ -2,6 +2,7 @@
 
 from curation.dataset.layout import Home
 from curation.versions.commit import commit, open_staging
+from curation.versions.decided import list_decided, read_decided, write_decided
 from curation.versions.describe import describe_version, name_images, renew_sums, write_tables
 from curation.versions.diff import Diff, diff, diff_plan
 from curation.versions.drafts import drop_draft, write_draft
@@ -70,6 +71,7 @@ __all__ = [
     "held_out_earlier",
     "is_audited",
     "link_or_copy",
+    "list_decided",
     "load",
     "locked",
     "name_images",
@@ -84,12 +86,14 @@ __all__ = [
     "previous_images",
     "previous_split",
     "published",
+    "read_decided",
     "recover",
     "renew_sums",
     "reuse",
     "select_rows",
     "show",
     "verify",
+    "write_decided",
     "write_draft",
     "write_tables",
 ]

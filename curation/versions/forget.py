@@ -31,6 +31,7 @@ from curation.storage.atomic_files import replace_file
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath, is_url
 from curation.storage.fsync import remove_tree
+from curation.versions.decided import names_any, read_decided, write_decided
 from curation.versions.image_lookup import find_rows, near_names
 from curation.versions.locks import Lock, locked
 from curation.versions.store import open_draft, open_folder
@@ -218,6 +219,9 @@ def forget(
             for version in plan.withdrawn:
                 (RemotePath(url) / plan.name / f"v{version}").remove_all()
         _forget_decisions(folder / "decisions.jsonl", plan.shas)
+        decided = read_decided(home, plan.name)
+        if decided.height:
+            write_decided(home.decided(plan.name), decided.filter(~names_any(decided, plan.shas)))
         _withdraw(lock, plan, salt)
         for each in plan.held:
             if each.kind in {"version", "build", "draft"} and each.path.is_dir():
@@ -262,6 +266,8 @@ def _find_versions(home: Home, name: str, shas: Collection[str]) -> Iterator[Hel
     about = [line for line in read_ledger(ledger) if any(same_subject(line, sha) for sha in shas)]
     if about:
         yield Held("decision", ledger, f"{len(about)} decisions about them are removed")
+    if count := int(names_any(read_decided(home, name), shas).sum()):
+        yield Held("decision", home.decided(name), f"{count} rows of decided images are removed")
 
 
 def _find_archives(home: Home, name: str, rows: pl.DataFrame, cache: Cache) -> Iterator[Held]:

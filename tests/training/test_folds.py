@@ -90,6 +90,7 @@ def test_repeats_cut_otherwise_and_count_an_image_once(data, small_settings, jud
     assert len(held_out.nets) == 3
 
 
+@pytest.mark.slow
 def test_the_real_judge_gives_the_bytes_it_was_judged_by(data, small_settings, tmp_path):
     """What a fold keeps is the int8 model whose answers it keeps."""
     learn, judge = next(cut_folds(data.samples, folds=3, seed=1))

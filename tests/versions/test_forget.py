@@ -15,6 +15,7 @@ from curation.engines import Local
 from curation.errors import CurationError, ErrorCode
 from curation.storage.cache import Cache
 from curation.versions import Home, forget, load, plan_forget, published
+from curation.versions.decided import read_decided, write_decided
 from tests.builders import as_bytes, texture
 
 RECIPE = """
@@ -70,6 +71,9 @@ def test_a_person_is_forgotten(hands: Options, tmp_path: Path) -> None:
     ledger = home.dataset("hands") / "decisions.jsonl"
     others = shas_of(hands, "subject-3")
     append_decisions(ledger, [Decision("keep", sha, "anna", "2026-11-24T10:00:00Z") for sha in (shas[0], others[0])])
+    rows = [{"sha256": sha, "page": 1, "id": sha, "earlier": None} for sha in (shas[1], others[1])]
+    decided = pl.DataFrame([*rows, {**rows[1], "sha256": "0" * 64, "earlier": f"{'1' * 64} {shas[2]}"}])
+    write_decided(home.decided("hands"), decided.with_columns(image=pl.lit("i"), fingerprint=pl.lit("f")))
     runs = tmp_path / "runs"
     (runs / "r1").mkdir(parents=True)
     pl.DataFrame({"sha256": [*shas, *others], "score": [0.5] * 8}).write_parquet(runs / "r1" / "predictions.parquet")
@@ -82,6 +86,7 @@ def test_a_person_is_forgotten(hands: Options, tmp_path: Path) -> None:
     assert line.withdrawn
     assert not home.build("hands", 1).exists()
     assert [decision.sha256 for decision in read_ledger(ledger)] == [others[0]]
+    assert read_decided(home, "hands")["sha256"].to_list() == [others[1]]
     assert pl.read_parquet(runs / "r1" / "predictions.parquet")["sha256"].to_list() == others
     assert everything_with(home.datasets, shas) == []
     assert everything_with(hands.cache.root, shas) == []
