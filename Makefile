@@ -6,7 +6,7 @@ SHELL := bash
 
 export PYTHON
 BIN := .venv/bin
-ALONE := tests/review/test_app.py tests/engines/test_ray.py
+ALONE := tests/review/test_app.py tests/review/test_app_edits.py tests/engines/test_ray.py
 MADE_FROM := pyproject.toml constraints.txt .ci/setup $(wildcard tests/*/setup)
 
 help: ## list these targets
@@ -18,11 +18,11 @@ demo: setup ## build the sample dataset: network for packages only, no credentia
 	@printf 'Next: %s\n' '.venv/bin/python -m curation show sample' '.venv/bin/python -m curation --help'
 
 # A worker runs neighboring tests, so that each fixture of a room is made once, and takes over tests of others at the end.
-# The App and the cluster are programs of their own that need the whole machine: their tests run alone, after all others.
+# The App and the cluster are programs of their own that need the machine: their tests run after all others, file by file.
 test: setup-all lint ## set up everything, check format, lint, types and imports, then run all tests
 	@status=0; \
 	$(BIN)/python -m pytest -q --durations=25 -n auto --dist worksteal $(addprefix --ignore=,$(ALONE)) $(PYTEST_ARGS) || status=1; \
-	$(BIN)/python -m pytest -q $(ALONE) $(PYTEST_ARGS) || status=1; \
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ALONE) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 check: setup-all lint ## the same without the slow tests, in under two minutes
