@@ -171,6 +171,7 @@ def test_growth_moves_nothing_out_of_test_and_val(
         assert after.kept.height == len(old) + len(new)
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 12), min_size=3, max_size=9), seed=st.integers(0, 3))
 def test_the_result_keeps_its_bound_and_is_near_the_best_of_all(sizes: list[int], seed: int) -> None:
     """Compared with every way to divide a few groups: no split is above its share by the smallest group in it."""

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def test_folds_are_no_part_of_the_choice() -> None:
     assert select(rows, plain).kept.drop("fold").equals(select(rows, ask(5)).kept.drop("fold"))
 
 
+@pytest.mark.slow
 def test_folds_are_in_the_split_the_exports_and_a_restored_version(tmp_path: Path) -> None:
     """git's text has them as a column, every table of an export too, and a restored version has the same."""
     write_recipe(
