@@ -11,6 +11,15 @@ SIDE = 96
 BLACK = 30
 """Gray level below which a pixel of the border counts as black."""
 
+EVEN = 12
+"""How many gray levels the neighbors of a frame's pixel usually span at most; a vignette's dark part spans some."""
+
+CONVEX = 0.93
+"""Which share of its convex hull the image within a frame fills at least."""
+
+LEAST_IMAGE = 0.3
+"""Which share of the file the image within a frame takes at least; a small object before black is an object."""
+
 HAIR_DEPTH = 18
 """By how many gray levels a line has to be darker than both its sides."""
 
@@ -26,7 +35,7 @@ def measure_artifacts(image: Image.Image) -> dict[str, float]:
     -------
     dict of str to float
         ``hair``: the share of pixels on thin dark lines; ``ruler``: how regular short marks along a side are, 0 to 1;
-        ``black_border``: the share of pixels in black areas that touch the border;
+        ``black_border``: the share of pixels in a black frame, bar or corners, 0 for a dark background;
         ``overexposed`` and ``underexposed``: the shares of pixels at 250 or more, at 10 or less.
     """
     short = min(image.size)
@@ -78,15 +87,46 @@ def _long(lines: NDArray[np.bool_], *, least: int = 12) -> NDArray[np.bool_]:
 
 
 def _black_border(gray: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Return the black pixels that are connected with black at the border."""
+    """Return the black pixels of a frame: connected with the border, even, and around a convex image.
+
+    A dark background is black at the border, too. It surrounds an object, which has an outline of its own; a
+    frame surrounds a rectangle, a disc or what corners leave. A shadow or a night sky is rarely even.
+    """
+    none = np.zeros(gray.shape, np.bool_)
     black = gray < BLACK
     edge = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
     if not edge.any():
-        return np.zeros(gray.shape, np.bool_)
+        return none
     labels, _ = ndimage.label(black)
     touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     border: NDArray[np.bool_] = np.isin(labels, touching[touching > 0])
-    return border
+    return border if _is_even(gray, border) and _surrounds_convex(border) else none
+
+
+def _is_even(gray: NDArray[np.int16], border: NDArray[np.bool_]) -> bool:
+    """Return whether most black pixels differ little from their neighbors; the outline, which is mixed, is left out."""
+    inside = ndimage.binary_erosion(border, np.ones((3, 3)), border_value=1)
+    spread = ndimage.maximum_filter(gray, 3) - ndimage.minimum_filter(gray, 3)
+    return not inside.any() or float(np.median(spread[inside])) <= EVEN
+
+
+def _surrounds_convex(border: NDArray[np.bool_]) -> bool:
+    """Return whether the largest part that is left, without its holes, is large and nearly its own convex hull.
+
+    The hull is compared in 16 directions, by what lies within the tightest band of each.
+    """
+    labels, count = ndimage.label(~border)
+    if not count:
+        return False
+    largest = ndimage.binary_fill_holes(labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1)
+    rows, columns = np.nonzero(largest)
+    every_row, every_column = np.indices(border.shape)
+    hull = np.ones(border.shape, np.bool_)
+    for angle in np.arange(16) * np.pi / 16:
+        along = np.cos(angle) * every_column + np.sin(angle) * every_row
+        within = along[rows, columns]
+        hull &= (along >= within.min() - 1e-9) & (along <= within.max() + 1e-9)
+    return len(rows) >= max(CONVEX * np.count_nonzero(hull), LEAST_IMAGE * border.size)
 
 
 def _regularity(lines: NDArray[np.bool_], *, band: int = 10) -> float:

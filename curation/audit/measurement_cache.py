@@ -14,7 +14,7 @@ from curation.hashing import sha256_hex
 from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import readable
 
-MEASUREMENT_VERSION: Final = 1
+MEASUREMENT_VERSION: Final = 2
 """Rises where the same bytes give other measurements."""
 MAX_SHARDS: Final = 32
 """Of more small shards one is made."""

@@ -190,7 +190,7 @@ def plan_forget(
         line.version for line in published(home, name) if not line.withdrawn and _publishes(home, name, line, shas)
     )
     held += [
-        Held("upload", Path(f"{url}/{name}/v{version}"), "deleted, if it is there")
+        Held("upload", RemotePath(url) / name / f"v{version}", "deleted, if it is there")
         for url in uploads
         for version in withdrawn
     ]

@@ -438,6 +438,29 @@ def test_hairs_a_ruler_and_a_black_border_are_measured():
     assert measure_artifacts(framed)["black_border"] == pytest.approx(0.125, abs=0.02)
 
 
+def share_of_border(gray: np.ndarray) -> float:
+    """Return the share that is measured as a black border of a drawn image, (height, width) gray levels."""
+    return measure_artifacts(Image.fromarray(np.clip(gray, 0, 255).astype(np.uint8)).convert("RGB"))["black_border"]
+
+
+def test_a_frame_is_a_border_and_a_dark_background_is_none():
+    """Bars, corners and a round field of view are borders; an object or a scene before black is not."""
+    noise = np.random.default_rng(3).normal(0, 6, (160, 160))
+    down, across = np.indices((160, 160)) - 79.5
+    distance = np.hypot(down, across)
+    framed, bars, ants, night = noise + 150, noise + 150, np.full((160, 160), 4.0), noise * 2 + 12
+    framed[:12] = framed[-12:] = framed[:, :12] = framed[:, -12:] = 2
+    bars[:30] = bars[-30:] = 0
+    assert share_of_border(framed) == pytest.approx(1 - 136**2 / 160**2, abs=0.03)
+    assert share_of_border(bars) == pytest.approx(60 / 160, abs=0.03)
+    assert share_of_border(np.where(distance < 78, noise + 150, 3)) == pytest.approx(0.25, abs=0.04)
+    assert share_of_border(np.where(distance < 78, 150, 150 - 12 * (distance - 78))) > 0.1, "a vignette"
+    ants[60:100, 10:150] = ants[10:150, 60:100] = 150
+    night[60:, :50] = night[90:, 50:] = 150
+    assert share_of_border(ants) == share_of_border(night) == 0
+    assert share_of_border(np.where(distance < 40, noise + 150, 3)) == 0, "a small object before black"
+
+
 def test_a_dark_lesion_in_the_center_is_neither_border_nor_hair():
     """Black that does not touch the border is what the image is about."""
     image = skin()

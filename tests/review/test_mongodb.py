@@ -111,6 +111,22 @@ def test_a_database_that_cannot_start_is_told(tmp_path):
     assert Process.find(cache.folder("review"), "mongod") is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
+def test_a_database_that_dies_at_its_start_shows_its_own_last_lines(tmp_path):
+    """What it prints before it opens its log, and not what an earlier start left in the log."""
+    cache = Cache(tmp_path)
+    folder = cache.folder("review")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mongod.log").write_text("a line of yesterday\n")
+    mongod = program(tmp_path / "bin" / "mongod")
+    mongod.write_text("#!/bin/sh\necho 'libcrypto.so.1.1: cannot open shared object file' >&2\nexit 127\n")
+    with pytest.raises(CurationError) as caught:
+        MongoServer(cache, mongodb.Database("path", mongod=mongod)).open()
+    assert caught.value.code is ErrorCode.DATABASE_FAILED
+    assert "libcrypto.so.1.1" in str(caught.value)
+    assert "yesterday" not in str(caught.value)
+
+
 def sleeper() -> subprocess.Popen[bytes]:
     """Start a process that does nothing."""
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from curation.cli import main
 from curation.engines import Local
 from curation.errors import ErrorCode
 from curation.pipeline import Built, Options, build
+from curation.storage.cache import Cache
 from curation.storage.fsspec_paths import RemotePath
-from curation.versions import Home, upload
+from curation.versions import Home, forget, plan_forget, upload
 from curation.versions.problems import ProblemCode
 from curation.versions.upload import verify_url
 from tests.builders import tiny_images, write_recipe, write_source
@@ -42,6 +44,22 @@ def test_an_uploaded_version_is_whole_and_verified_from_its_url(tmp_path: Path, 
     assert checked.checked["pictures"] == 16
     assert main(["verify", "s3://pictures/builds/tiny/v1"]) == 0
     assert any("0 of" in note for note in make_version(tmp_path, to="s3://pictures/builds").notes)
+
+
+def test_what_is_forgotten_goes_from_behind_the_url(
+    tmp_path: Path, bucket: RemotePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The uploaded copy of a version that is withdrawn is removed; a version without the image stays."""
+    monkeypatch.setenv("CURATION_CONFIG", str(tmp_path / "config"))
+    built = make_version(tmp_path, to="s3://pictures/builds")
+    home, cache = Home(tmp_path / "datasets"), Cache(tmp_path / "cache")
+    path = built.manifest.rows.filter(pl.col("split").is_not_null())["path"].item(0)
+    (bucket / "builds/other/v1/kept.txt").write_bytes(b"kept")
+    plan = plan_forget(home, "tiny", files=[path], cache=cache, uploads=["s3://pictures/builds"])
+    assert [str(each.path) for each in plan.held if each.kind == "upload"] == ["s3://pictures/builds/tiny/v1"]
+    assert (bucket / "builds/tiny/v1/version.json").read_bytes(), "a plan changes nothing"
+    forget(home, plan, uploads=["s3://pictures/builds"])
+    assert [name for name, _ in (bucket / "builds").files()] == ["other/v1/kept.txt"]
 
 
 def test_a_changed_image_behind_the_url_is_found(tmp_path: Path, bucket: RemotePath) -> None:
