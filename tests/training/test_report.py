@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from training.evaluate import rate, score
-from training.figures import draw, draw_calibration, draw_pareto
+from training.figures import draw, draw_calibration, draw_map, draw_pareto
 from training.report import show_rate, tint
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -187,3 +187,14 @@ def test_rates_are_shown_with_interval_and_number():
     assert show_rate(rate(16, 16)) == "100.0 % (80.6 to 100.0; 16 of 16)"
     assert show_rate(rate(0, 0)) == "no images"
     assert show_rate(rate(8.5, 10)).endswith("8.5 of 10)")
+
+
+def test_each_class_of_a_map_has_a_look_of_its_own_in_the_legend():
+    """Thirty classes: no two share both color and shape, and the points of a class look as its entry does."""
+    labels = [f"class {number:02}" for number in range(30)]
+    points = np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32)
+    drawn, legend = draw_map(points, labels, title="map").split('id="map-legend_1"')
+    entries = re.findall(r'href="#([^"]+)"[^>]*?fill: (#\w{6})', legend)
+    assert len(entries) == len(set(entries)) == len(labels)
+    colors = re.findall(r'href="#[^"]+"[^>]*?fill: (#\w{6})', drawn)
+    assert colors == [color for _, color in entries]
