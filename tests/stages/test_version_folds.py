@@ -14,6 +14,7 @@ from curation.dataset.manifest import Manifest
 from curation.dataset.recipe import Recipe
 from curation.engines import Local
 from curation.exports import export
+from curation.exports.rows import gather
 from curation.pipeline import restore
 from curation.stages.select import ShortCountError, select
 from curation.storage.cache import Cache
@@ -107,6 +108,13 @@ def test_folds_are_in_the_split_the_exports_and_a_restored_version(tmp_path: Pat
     export(version, "huggingface", tmp_path / "hf")
     tables = [pl.read_parquet(path, columns=["sha256", "fold"]) for path in (tmp_path / "hf/data").glob("*.parquet")]
     assert dict(pl.concat(tables).iter_rows()) == folds
+    by_name = {sample.name: sample.fold for sample in gather(version).samples if sample.fold is not None}
+    export(version, "fiftyone", tmp_path / "fiftyone")
+    assert json.loads((tmp_path / "fiftyone/train/labels.json").read_text())["folds"] == by_name
+    export(version, "imagefolder", tmp_path / "imagefolder")
+    table = pl.read_csv(tmp_path / "imagefolder/folds.csv")
+    assert {Path(file).stem: fold for file, fold in table.iter_rows()} == by_name
+    assert all((tmp_path / "imagefolder" / file).is_file() for file in table["file"])
     assert built.folder is not None
     (tmp_path / "datasets/builds/tiny/v1").rename(tmp_path / "away")
     restored = restore("tiny@v1", options)
