@@ -25,7 +25,7 @@ test: setup-all lint ## set up everything, check format, lint, types and imports
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ALONE) $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
-check: setup-all lint ## the same without the slow tests, in under two minutes
+check: setup-all lint ## the same without the slow tests, in about four minutes
 	@$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal $(PYTEST_ARGS)
 
 bench: setup-all ## measure the README's figures and compare them with the targets (half an hour); JSON in benchmarks/results

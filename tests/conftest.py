@@ -70,7 +70,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List these tests: `make check` takes two minutes as long as it skips them."""
+    """List these tests: `make check` skips what is marked as slow, to stay short."""
     found = [
         (value, report.nodeid)
         for report in terminalreporter.getreports("passed")
